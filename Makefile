@@ -1,0 +1,62 @@
+# Plain "make" lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# How long "make fuzz" spends on each target.
+FUZZTIME ?= 60s
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## build the server and run it with its defaults; Ctrl-C drains
+	@bin/icomet-server
+
+# Without cgo: needs no C compiler and runs on any Linux.
+.PHONY: build
+build: ## build bin/icomet-server
+	CGO_ENABLED=0 go build -o bin/ ./cmd/icomet-server
+
+# The allocation tests run apart: the race detector allocates.
+.PHONY: test
+test: test-needs ## run all tests, with the race detector and then the allocation tests
+	CGO_ENABLED=1 go test -race -shuffle=on ./...
+	go test -run '^TestAllocs' ./...
+
+# The race detector needs cgo, so a C compiler with its headers.
+.PHONY: test-needs
+test-needs:
+	@if ! echo '#include <stdlib.h>' | $$(go env CC) -E -x c - >/dev/null 2>&1; then \
+		echo 'installing gcc, which the race detector needs'; \
+		as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \
+		$$as_root apt-get update -q; \
+		$$as_root apt-get install -q -y --no-install-recommends gcc libc6-dev; \
+	fi
+
+.PHONY: lint
+lint: ## gofmt, go vet and staticcheck
+	@unformatted=$$(gofmt -l .); \
+	if [ -n "$$unformatted" ]; then echo "not formatted, run gofmt -w:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+# Go's fuzzer now and then reports the end of its own time as a failure of the
+# target; a real one always writes the failing input.
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME, one after the other
+	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
+			echo "$$(dirname "$$file") $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" 2>&1 | tee "$$log" || \
+			{ grep -q 'context deadline exceeded' "$$log" && ! grep -q 'Failing input' "$$log"; }; \
+		done; \
+	done
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin

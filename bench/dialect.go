@@ -1,0 +1,105 @@
+package bench
+
+import "strconv"
+
+// Dialect names a server's way of subscribing and publishing.
+type Dialect string
+
+// The dialects that the harness speaks.
+const (
+	DialectIcomet Dialect = "icomet"
+	DialectNchan  Dialect = "nchan"
+)
+
+// dialect makes requests and reads messages. Channels are prefix+number; the
+// prefix is new in every run, so that each channel starts empty.
+type dialect interface {
+	// subscribe appends a request for what comes from seq next on. cursor is
+	// what position returned for the last response on the same subscription.
+	subscribe(b []byte, t Transport, channel, next uint32, cursor []byte) []byte
+	publish(b []byte, c contents, at int64, channel, number uint32) []byte
+	// broadcast appends a request that reaches all channels; nil: not possible.
+	broadcast(b []byte, c contents, at int64, number uint32) []byte
+	published(status int) bool
+	accepted(body []byte) bool // the body of such an answer
+	messages(t Transport, c contents, piece []byte, each func(message) error) error
+	// position keeps what a poller needs from a response's head to come back.
+	position(cursor, head []byte) []byte
+}
+
+func newDialect(d Dialect, prefix string) dialect {
+	if d == DialectNchan {
+		return &nchan{prefix: prefix}
+	}
+	return &icomet{prefix: prefix}
+}
+
+const hostLine = " HTTP/1.1\r\nHost: bench\r\n"
+
+// longestInTarget is the content size up to which it travels in the request
+// line: well below the server's limit of 8 KiB.
+const longestInTarget = 4096
+
+type icomet struct{ prefix string }
+
+var subscribePaths = [...]string{Stream: "GET /stream?cname=", SSE: "GET /sse?cname=", Iframe: "GET /iframe?cname=", Poll: "GET /poll?cname="}
+
+func (d *icomet) subscribe(b []byte, t Transport, channel, next uint32, _ []byte) []byte {
+	b = append(append(b, subscribePaths[t]...), d.prefix...)
+	b = strconv.AppendUint(b, uint64(channel), 10)
+	b = append(b, "&seq="...)
+	b = strconv.AppendUint(b, uint64(next), 10)
+	return append(append(b, hostLine...), "\r\n"...)
+}
+
+func (d *icomet) publish(b []byte, c contents, at int64, channel, number uint32) []byte {
+	form := func(b []byte) []byte {
+		b = append(append(b, "cname="...), d.prefix...)
+		b = strconv.AppendUint(b, uint64(channel), 10)
+		return c.append(append(b, "&content="...), at, channel, number)
+	}
+	if c.size <= longestInTarget {
+		b = form(append(b, "GET /push?"...))
+		return append(append(b, hostLine...), "\r\n"...)
+	}
+	return post(b, "POST /push", form)
+}
+
+func (d *icomet) broadcast(b []byte, c contents, at int64, number uint32) []byte {
+	form := func(b []byte) []byte {
+		return c.append(append(b, "content="...), at, broadcastIndex, number)
+	}
+	if c.size <= longestInTarget {
+		b = form(append(b, "GET /broadcast?"...))
+		return append(append(b, hostLine...), "\r\n"...)
+	}
+	return post(b, "POST /broadcast", form)
+}
+
+// post appends a POST request whose body body appends.
+func post(b []byte, target string, body func([]byte) []byte) []byte {
+	b = append(append(b, target...), hostLine...)
+	b = append(b, "Content-Length: "...)
+	gap := len(b)
+	b = append(b, "0000000\r\n\r\n"...) // MaxSize has 7 digits; leading zeros are digits, too
+	from := len(b)
+	b = body(b)
+	n := len(b) - from
+	for i := gap + 6; i >= gap; i-- {
+		b[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return b
+}
+
+func (d *icomet) published(status int) bool { return status == 200 }
+
+func (d *icomet) accepted(body []byte) bool {
+	return string(body) == "{\"type\":\"ok\"}\n" || string(body) == "ok\n" // push, broadcast
+}
+
+func (d *icomet) messages(t Transport, _ contents, piece []byte, each func(message) error) error {
+	return icometMessages(t, d.prefix, piece, each)
+}
+
+func (d *icomet) position(cursor, _ []byte) []byte { return cursor }

@@ -1,0 +1,264 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// publisher is one connection to the admin port.
+type publisher struct {
+	wire
+	group    *groupState
+	id       int // over all workers
+	slot     int // in worker.pubs
+	fd       int32
+	blocked  bool   // the socket is full: waits for EPOLLOUT
+	ready    bool   // in worker.ready
+	bad      bool   // the answer being read is not the right one
+	out      []byte // requests not sent yet
+	rest     []byte // the beginning of an answer
+	inFlight int    // messages that not all subscribers have
+	sent     uint64 // requests
+	answered uint64
+	times    []int64  // when request n was sent or meant to be, at n % Depth
+	due      uint64   // open loop: requests whose time has come
+	queue    []uint32 // churn: channels whose subscriber waits
+}
+
+func newPublisher(g *groupState, id, slot int) *publisher {
+	return &publisher{group: g, id: id, slot: slot, fd: -1, times: make([]int64, g.Depth)}
+}
+
+func (p *publisher) unanswered() int { return int(p.sent - p.answered) }
+
+// channelAt is the channel of a publisher's nth message.
+func (p *publisher) channelAt(n uint64) uint32 {
+	g := p.group
+	own := uint64(share(g.Channels, p.id, g.Publishers))
+	return g.base + uint32(p.id) + uint32(n%own)*uint32(g.Publishers)
+}
+
+// home is the worker that publishes to a channel.
+func (g *groupState) home(index uint32, procs int) int {
+	if g.Publishers == 0 || index == g.broadcast {
+		return 0
+	}
+	return int(index-g.base) % g.Publishers % procs
+}
+
+// publisherOf returns a channel's publisher, which must be here; nil: it has none.
+func (w *worker) publisherOf(g *groupState, index uint32) *publisher {
+	if len(g.pubs) == 0 {
+		return nil
+	}
+	if index == g.broadcast {
+		return g.pubs[0]
+	}
+	return g.pubs[int(index-g.base)%g.Publishers/w.Scenario.Procs]
+}
+
+// connectPublisher waits for the connection: there are few, and only at the
+// start or after a long pause.
+func (w *worker) connectPublisher(p *publisher) error {
+	fd, err := dial(w.admin, 0, 0)
+	if err != nil {
+		return fmt.Errorf("connect to %s: %w", w.admin, err)
+	}
+	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+	if _, err = unix.Poll(poll, int(w.Scenario.Timeout.Milliseconds())); err == nil {
+		err = connectError(int32(fd))
+	}
+	if err == nil {
+		err = w.watch(unix.EPOLL_CTL_ADD, int32(fd), readInterests, p.slot, tag(rolePublisher, 0))
+	}
+	if err != nil {
+		unix.Close(fd)
+		return fmt.Errorf("connect to %s: %w", w.admin, err)
+	}
+	p.fd, p.wire, p.rest, p.out, p.blocked = int32(fd), wire{}, nil, p.out[:0], false
+	return nil
+}
+
+func (w *worker) enqueue(p *publisher) {
+	if !p.ready {
+		p.ready = true
+		w.ready = append(w.ready, p)
+	}
+}
+
+// flush makes all requests that may be sent now, and sends them in one write.
+func (w *worker) flush(p *publisher) {
+	if p.blocked || w.stage < stageWarm {
+		return
+	}
+	t := now()
+	for w.mayPublish(p) {
+		w.makeRequest(p, t)
+	}
+	if len(p.out) == 0 {
+		return
+	}
+	if p.fd < 0 { // closed by the server while idle
+		out := append([]byte(nil), p.out...)
+		if err := w.connectPublisher(p); err != nil {
+			w.publisherLost(p, err)
+			return
+		}
+		p.out = append(p.out, out...)
+	}
+	n, errno := send(p.fd, p.out)
+	if errno != 0 && errno != unix.EAGAIN && errno != unix.EINTR {
+		w.publisherLost(p, errno)
+		return
+	}
+	if errno != 0 {
+		n = 0
+	}
+	p.out = p.out[:copy(p.out, p.out[n:])]
+	if len(p.out) > 0 {
+		p.blocked = true
+		if err := w.watch(unix.EPOLL_CTL_MOD, p.fd, readInterests|unix.EPOLLOUT, p.slot, tag(rolePublisher, 0)); err != nil {
+			w.publisherLost(p, err)
+		}
+	}
+}
+
+// mayPublish decides by the group's loop: closed, open, churn or broadcast.
+func (w *worker) mayPublish(p *publisher) bool {
+	g := p.group
+	switch {
+	case p.unanswered() >= g.Depth:
+		return false
+	case g.Churn:
+		return len(p.queue) > 0
+	case w.stage >= stageDrain:
+		return false
+	case g.Broadcasts > 0:
+		return p.inFlight == 0 && p.sent < uint64(g.Broadcasts)
+	case g.Rate > 0:
+		return p.sent < p.due
+	}
+	return p.inFlight < g.Depth
+}
+
+func (w *worker) makeRequest(p *publisher, t int64) {
+	g := p.group
+	var index uint32
+	switch {
+	case g.Churn:
+		index = p.queue[0]
+		p.queue = p.queue[1:]
+	case g.Broadcasts > 0:
+		index = g.broadcast
+	default:
+		index = p.channelAt(p.sent)
+		if g.Rate > 0 {
+			t = g.schedule.at(p.sent*uint64(g.Publishers) + uint64(p.id))
+		}
+	}
+	ch := &w.channels[index]
+	ch.published++
+	if index == g.broadcast {
+		p.out = w.dialect.broadcast(p.out, g.contents, t, ch.published)
+	} else {
+		p.out = w.dialect.publish(p.out, g.contents, t, index, ch.published)
+	}
+	if ch.parts > 0 {
+		p.inFlight++
+	}
+	w.owed += int64(ch.need)
+	w.counts.Sent++
+	p.times[p.sent%uint64(len(p.times))] = t
+	p.sent++
+}
+
+func (w *worker) publisherEvent(p *publisher, events uint32) {
+	if events&unix.EPOLLOUT != 0 && p.blocked {
+		p.blocked = false
+		if err := w.watch(unix.EPOLL_CTL_MOD, p.fd, readInterests, p.slot, tag(rolePublisher, 0)); err != nil {
+			w.publisherLost(p, err)
+			return
+		}
+		w.enqueue(p)
+	}
+	if events&^unix.EPOLLOUT == 0 {
+		return
+	}
+	w.makeRoom(len(p.rest))
+	copy(w.buf, p.rest)
+	n, errno := receive(p.fd, w.buf[len(p.rest):])
+	switch {
+	case errno == unix.EAGAIN || errno == unix.EINTR:
+		return
+	case errno != 0:
+		w.publisherLost(p, errno)
+		return
+	case n == 0:
+		w.publisherLost(p, errors.New("the server closed the connection"))
+		return
+	}
+	w.readAt = now()
+	b := w.buf[:len(p.rest)+n]
+	w.answers = answers{w, p}
+	used, err := p.feed(b, &w.answers)
+	if err != nil {
+		w.publisherLost(p, err)
+		return
+	}
+	p.rest = append(p.rest[:0], b[used:]...)
+}
+
+// publisherLost closes a publisher's connection. Only one that has nothing in
+// flight may be closed by the server; its next request connects again.
+func (w *worker) publisherLost(p *publisher, err error) {
+	if p.fd >= 0 {
+		unix.Close(int(p.fd))
+	}
+	p.fd, p.blocked = -1, false
+	if n := p.unanswered(); n > 0 {
+		w.fail(&w.counts.PublishFailed, n, "%s: publisher %d: %v", p.group.Name, p.id, err)
+		p.answered = p.sent
+		p.out = p.out[:0]
+	}
+}
+
+// answers receives a publisher's responses.
+type answers struct {
+	w *worker
+	p *publisher
+}
+
+func (a *answers) head(status int, head []byte) error {
+	a.p.bad = !a.w.dialect.published(status)
+	if a.p.bad {
+		a.w.fail(&a.w.counts.PublishFailed, 1, "%s: publisher %d: %.120q", a.p.group.Name, a.p.id, head)
+	}
+	return nil
+}
+
+func (a *answers) piece(body []byte) error {
+	if !a.p.bad && !a.w.dialect.accepted(body) {
+		a.p.bad = true
+		a.w.fail(&a.w.counts.PublishFailed, 1, "%s: publisher %d: answered %.120q", a.p.group.Name, a.p.id, body)
+	}
+	return nil
+}
+
+func (a *answers) end() error {
+	w, p := a.w, a.p
+	if p.unanswered() == 0 {
+		return errors.New("an answer without a request")
+	}
+	if !p.bad {
+		w.counts.Answered++
+		if w.stage == stageMeasured {
+			record(w.answer, w.readAt-p.times[p.answered%uint64(len(p.times))])
+		}
+	}
+	p.answered++
+	w.lastMove = w.readAt
+	w.enqueue(p)
+	return nil
+}

@@ -1,0 +1,111 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+)
+
+// message judges one message of the subscriber w.reading.
+func (w *worker) message(m message) error {
+	s := &w.subs[w.reading]
+	g := w.groups[s.group]
+	switch m.kind {
+	case kindNoop:
+		w.counts.Noops++
+		return nil
+	case kindNextSeq:
+		// Every subscription names its seq, so this follows a broadcast.
+		if m.seq != s.next || len(m.content) > 0 {
+			w.fail(&w.counts.Corrupt, 1, "%s: channel %d: next_seq %d, wanted %d", g.Name, s.channel, m.seq, s.next)
+		}
+		return nil
+	case kindClose:
+		return errors.New("the channel was closed")
+	case kindRefused:
+		return fmt.Errorf("%w: %.120q", errRefused, m.content)
+	}
+	return w.data(g, s, m)
+}
+
+// data judges a data or broadcast message: content first, then its place.
+func (w *worker) data(g *groupState, s *subscriber, m message) error {
+	at, channel, number, ok := g.read(m.content)
+	want := s.channel
+	if m.kind == kindBroadcast {
+		want = broadcastIndex
+	}
+	w.lastMove = w.readAt
+	if !ok || channel != want || number != m.seq || m.channel != s.channel {
+		w.fail(&w.counts.Corrupt, 1, "%s: channel %d: wanted seq %d, got %.120q of channel %d as seq %d",
+			g.Name, s.channel, s.next, m.content, m.channel, m.seq)
+		if m.seq == s.next { // it came, wrong as it is: not lost as well
+			s.next++
+			w.account(g, s, 1)
+		}
+		return nil
+	}
+	before := w.counts.Deliveries
+	next, accounted := w.checker.sequence(w.reading, s.next, m.seq)
+	if (accounted != 1 || m.seq != s.next) && w.failure == "" {
+		w.failure = fmt.Sprintf("%s: channel %d: wanted seq %d, got %d", g.Name, s.channel, s.next, m.seq)
+	}
+	s.next = next
+	if w.stage == stageMeasured && w.counts.Deliveries > before {
+		record(w.latency, w.readAt-at)
+	}
+	if g.Churn {
+		return errLeft
+	}
+	w.account(g, s, accounted)
+	return nil
+}
+
+// account settles n messages of a subscriber's channel.
+func (w *worker) account(g *groupState, s *subscriber, n uint32) {
+	if n == 0 || s.slow || g.Churn {
+		return
+	}
+	index := w.tracked(g, s)
+	ch := &w.channels[index]
+	if ch.remote && !ch.final {
+		ch.ahead += n
+	} else {
+		w.owed -= int64(n)
+	}
+	for ch.got += n; ch.got >= ch.need; ch.got -= ch.need {
+		w.part(g, index)
+	}
+}
+
+// part notes that all subscribers here have the message in flight on a channel.
+func (w *worker) part(g *groupState, index uint32) {
+	ch := &w.channels[index]
+	if ch.remote {
+		w.peers.send(g.home(index, w.Scenario.Procs), peerRecord{channel: index, op: peerPart})
+		return
+	}
+	if ch.done++; ch.done >= ch.parts {
+		ch.done = 0
+		if p := w.publisherOf(g, index); p != nil {
+			p.inFlight--
+			w.enqueue(p)
+		}
+	}
+}
+
+// remaining counts what never came, at the end.
+func (w *worker) remaining() {
+	for slot := range w.subs {
+		s := &w.subs[slot]
+		g := w.groups[s.group]
+		ch := &w.channels[w.tracked(g, s)]
+		if s.slow || g.Churn && s.state == subIdle || s.next > ch.published {
+			continue
+		}
+		n := int(ch.published - s.next + 1)
+		w.fail(&w.counts.Lost, n, "%s: channel %d: seq %d to %d never came", g.Name, s.channel, s.next, ch.published)
+	}
+	if w.finals > 0 {
+		w.fail(&w.counts.Lost, w.finals, "%d channels' publishers did not tell how much they sent", w.finals)
+	}
+}

@@ -1,0 +1,52 @@
+package bench
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+// published tells that a scenario with a fixed number of messages is through.
+func (w *worker) published() bool {
+	fixed := false
+	for _, g := range w.groups {
+		for _, p := range g.pubs {
+			if g.Broadcasts == 0 || p.sent < uint64(g.Broadcasts) || p.inFlight > 0 || p.unanswered() > 0 {
+				return false
+			}
+			fixed = true
+		}
+	}
+	return fixed
+}
+
+// sheet is the worker's result, with what never came counted as lost.
+func (w *worker) sheet() (*workerSheet, error) {
+	if w.stage == stageOver && w.from > 0 {
+		w.remaining()
+	}
+	s := &workerSheet{Total: w.counts, Measured: w.measured, CPU: w.cpu, RSS: selfRSS(), FirstFailure: w.failure,
+		Opening: w.opener.upAt - w.opener.began, Seconds: float64(w.until-w.from) / 1e9}
+	var err error
+	if s.Latency, err = encodeHistogram(w.latency); err != nil {
+		return nil, err
+	}
+	if s.Answer, err = encodeHistogram(w.answer); err != nil {
+		return nil, err
+	}
+	s.Cycle, err = encodeHistogram(w.cycle)
+	return s, err
+}
+
+func (w *worker) close() {
+	for i := range w.subs {
+		if w.subs[i].fd >= 0 {
+			unix.Close(int(w.subs[i].fd))
+		}
+	}
+	for _, p := range w.pubs {
+		if p.fd >= 0 {
+			unix.Close(int(p.fd))
+		}
+	}
+	unix.Close(int(w.timer))
+	unix.Close(w.epoll)
+}

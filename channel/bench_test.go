@@ -1,0 +1,134 @@
+package channel
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// benchSink counts nothing and keeps nothing: the benchmarks measure this package.
+type benchSink struct{}
+
+func (benchSink) Push(*Channel, Message) bool { return false }
+func (benchSink) Wake()                       {}
+func (benchSink) Full() bool                  { return false }
+func (benchSink) HalfFull() bool              { return false }
+
+func newBenchHub(channels int) (*Hub, [][]byte) {
+	h := NewHub(Limits{MaxChannels: channels, MaxSubscribers: 1e6, BufferSize: 10, Timeout: 30 * time.Second})
+	h.AddSink(benchSink{})
+	names := make([][]byte, channels)
+	for i := range names {
+		names[i] = fmt.Appendf(nil, "user-%08d", i)
+	}
+	return h, names
+}
+
+func BenchmarkPublish(b *testing.B) {
+	for _, channels := range []int{1, 1000, 100_000} {
+		b.Run(fmt.Sprint(channels), func(b *testing.B) {
+			h, names := newBenchHub(channels)
+			for _, name := range names {
+				h.Join(&Join{Name: name}, nil)
+				for range 10 {
+					h.Publish(name, "x")
+				}
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range b.N {
+				h.Publish(names[i%channels], "x")
+			}
+		})
+	}
+}
+
+// BenchmarkPublishParallel is every CPU on channels of its own (spread) or all on one.
+func BenchmarkPublishParallel(b *testing.B) {
+	for _, channels := range []int{1, 1000} {
+		b.Run(fmt.Sprint(channels), func(b *testing.B) {
+			h, names := newBenchHub(channels)
+			m := NewMemory(h)
+			defer m.Stop()
+			b.RunParallel(func(pb *testing.PB) {
+				for i := 0; pb.Next(); i++ {
+					m.Publish(names[i%channels], "x", benchDone{})
+				}
+			})
+		})
+	}
+}
+
+type benchDone struct{}
+
+func (benchDone) Done(Result) {}
+
+func BenchmarkJoinLeave(b *testing.B) {
+	for _, since := range []int64{0, 1} {
+		b.Run(fmt.Sprint("since", since), func(b *testing.B) {
+			h, names := newBenchHub(1)
+			for range 10 {
+				h.Publish(names[0], "x")
+			}
+			replay := make([]Message, 0, 10)
+			j := Join{Name: names[0], Since: since}
+			b.ReportAllocs()
+			for range b.N {
+				got, _ := h.Join(&j, replay)
+				h.Leave(got.Channel, 0, true)
+			}
+		})
+	}
+}
+
+// BenchmarkCreateAndSweep is the whole life of a channel with one message; the
+// sweep's part is reported on its own.
+func BenchmarkCreateAndSweep(b *testing.B) {
+	const channels = 100_000
+	var swept time.Duration
+	now := time.Duration(0)
+	h, names := newBenchHub(channels)
+	for range b.N {
+		for _, name := range names {
+			h.Publish(name, "x")
+		}
+		now += 40 * time.Second
+		start := time.Now()
+		for h.Channels() > 0 {
+			h.Tick(now)
+		}
+		swept += time.Since(start)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/channels, "ns/channel")
+	b.ReportMetric(float64(swept.Nanoseconds())/float64(b.N)/channels, "ns/swept")
+}
+
+// BenchmarkTickIdle is a tick with many channels of which none is due.
+func BenchmarkTickIdle(b *testing.B) {
+	h, names := newBenchHub(100_000)
+	for _, name := range names {
+		h.Sign(name, 1000*time.Hour)
+	}
+	now := time.Duration(0)
+	for range b.N {
+		now += 100 * time.Millisecond
+		h.Tick(now)
+	}
+}
+
+func BenchmarkBroadcast(b *testing.B) {
+	const channels = 100_000
+	h, names := newBenchHub(channels)
+	for _, name := range names {
+		h.Join(&Join{Name: name}, nil)
+		for range 10 {
+			h.Publish(name, "x")
+		}
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		h.Broadcast("x", nil)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/channels, "ns/channel")
+}

@@ -1,0 +1,104 @@
+package channel
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+)
+
+func neverPause() bool { panic("paused") }
+
+func TestBroadcast(t *testing.T) {
+	h, sink := newTestHub(t, small)
+	want := make(map[*Channel]Message)
+	for i := range 100 {
+		name := fmt.Sprint("c", i)
+		for range i % 7 {
+			publish(t, h, name, "x")
+		}
+		want[subscribe(t, h, name)] = Message{int64(i%7 + 1), "all", Broadcast}
+	}
+	publish(t, h, "nobody's", "x")
+	if err := h.Broadcast("all", neverPause); err != nil {
+		t.Fatal(err)
+	}
+	in := sink.take()
+	for _, d := range in {
+		if d.m != want[d.ch] {
+			t.Errorf("%s got %v, want %v", d.ch.Name(), d.m, want[d.ch])
+		}
+		delete(want, d.ch)
+	}
+	if len(in) != 100 || len(want) != 0 {
+		t.Errorf("%d messages, %d channels got none", len(in), len(want))
+	}
+	// It is stored, also where nobody listens.
+	got := join(t, h, Join{Name: []byte("nobody's"), Since: 1})
+	wantMessages(t, got.Replay, []Message{{1, "x", Data}, {2, "all", Broadcast}})
+}
+
+// TestBroadcastPauses: while a queue is half full nothing is added to it.
+func TestBroadcastPauses(t *testing.T) {
+	const channels, limit = 100, 20
+	h, sink := newTestHub(t, small)
+	for i := range channels {
+		subscribe(t, h, fmt.Sprint("c", i))
+	}
+	sink.limit = limit
+	pauses, got := 0, 0
+	err := h.Broadcast("all", func() bool {
+		pauses++
+		n := len(sink.take())
+		if n > limit/2 {
+			t.Errorf("%d messages were queued", n)
+		}
+		got += n
+		return true
+	})
+	got += len(sink.take())
+	if err != nil || got != channels || pauses < channels/limit {
+		t.Errorf("%v; %d messages, %d pauses", err, got, pauses)
+	}
+}
+
+// TestBroadcastStopsInTheMiddle: the channels that had their turn have it whole.
+func TestBroadcastStopsInTheMiddle(t *testing.T) {
+	h, sink := newTestHub(t, small)
+	for i := range 100 {
+		subscribe(t, h, fmt.Sprint("c", i))
+	}
+	sink.limit = 20
+	if err := h.Broadcast("all", func() bool { return false }); !errors.Is(err, ErrStopped) {
+		t.Fatalf("stopped: %v", err)
+	}
+	in := sink.take()
+	if len(in) != 10 {
+		t.Errorf("%d messages before the stop", len(in))
+	}
+	for i := range 100 {
+		c := join(t, h, Join{Name: fmt.Append(nil, "c", i), Since: 1})
+		queued := slices.Contains(in, delivery{c.Channel, Message{1, "all", Broadcast}})
+		if stored := len(c.Replay) == 1; stored != queued {
+			t.Errorf("c%d: stored %v, queued %v", i, stored, queued)
+		}
+	}
+}
+
+// TestBroadcastMeetsAClose: a channel closed after the snapshot is passed over, also
+// when the broadcast was waiting for it.
+func TestBroadcastMeetsAClose(t *testing.T) {
+	h, sink := newTestHub(t, small)
+	c := subscribe(t, h, "a")
+	sink.limit = 2
+	publish(t, h, "a", "x")
+	err := h.Broadcast("all", func() bool {
+		h.Close([]byte("a"))
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantMessages(t, sink.messages(), []Message{{1, "x", Data}, {2, "", Closed}})
+	h.Leave(c, 0, true)
+}

@@ -1,0 +1,34 @@
+package channel
+
+import "sync"
+
+// Channel is one named sequence of messages. Its fields below mu belong to mu.
+//
+// A channel taken out of the hub is marked closed for good: whoever still holds
+// the pointer looks the name up again.
+type Channel struct {
+	name string
+
+	mu       sync.Mutex
+	next     int64  // the seq of the next stored message; the first is 1
+	ring     *ring  // nil before the first message
+	token    *token // nil before the first sign
+	sinks    uint64 // the set of sinks that have subscribers, by sink number
+	deadline int64  // hub time in ms until which it lives without a subscriber
+	subs     int32  // subscribers on all sinks
+	armed    bool   // in the expiry wheel
+	closed   bool
+}
+
+// Name is the channel's name. Concurrency-safe.
+func (c *Channel) Name() string { return c.name }
+
+// extend moves the end of its life to at least deadline. Channel.mu is held.
+func (c *Channel) extend(deadline int64) {
+	c.deadline = max(c.deadline, deadline)
+}
+
+// aliveLocked reports whether it is subscribed or not yet expired.
+func (c *Channel) aliveLocked(now int64) bool {
+	return !c.closed && (c.subs > 0 || c.deadline > now)
+}

@@ -1,0 +1,223 @@
+// Package enginetest is the behaviour that every channel.Engine must show, as one
+// suite that the tests of each engine run.
+//
+// An answer may come inside the call or later from another goroutine, so the suite
+// always waits for Done; it never relies on time, but for giving up.
+package enginetest
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"icomet/channel"
+)
+
+// giveUp is how long a call may stay unanswered before a test fails.
+const giveUp = 20 * time.Second
+
+// Start returns a new engine over a new hub with these limits, both without any
+// channel. The suite stops the engine; what else was started ends by t.Cleanup.
+type Start func(t *testing.T, l channel.Limits) (channel.Engine, *channel.Hub)
+
+// Run runs the suite.
+func Run(t *testing.T, start Start) {
+	for _, tc := range []struct {
+		name string
+		run  func(*testing.T, *node)
+	}{
+		{"Publish", testPublish},
+		{"PublishFromMany", testPublishFromMany},
+		{"Broadcast", testBroadcast},
+		{"Sign", testSign},
+		{"Clear", testClear},
+		{"Close", testClose},
+		{"UnknownChannel", testUnknownChannel},
+		{"MaxChannels", testMaxChannels},
+		{"CallerReusesName", testCallerReusesName},
+		{"CallFromDone", testCallFromDone},
+		{"Stop", testStop},
+		{"StopInTheMiddle", testStopInTheMiddle},
+	} {
+		t.Run(tc.name, func(t *testing.T) { tc.run(t, newNode(t, start)) })
+	}
+}
+
+var limits = channel.Limits{MaxChannels: 8, MaxSubscribers: 8, BufferSize: 4, Timeout: time.Hour}
+
+// node is an engine with its hub and one sink.
+type node struct {
+	engine channel.Engine
+	hub    *channel.Hub
+	sink   *sink
+}
+
+func newNode(t *testing.T, start Start) *node {
+	engine, hub := start(t, limits)
+	n := &node{engine, hub, &sink{}}
+	if hub.AddSink(n.sink) != 0 {
+		t.Fatal("the hub must have no sink yet")
+	}
+	t.Cleanup(engine.Stop)
+	return n
+}
+
+// call waits for the answer of one engine call.
+func call(t *testing.T, do func(channel.Done)) channel.Result {
+	t.Helper()
+	a := newAnswers(1)
+	do(a.next())
+	return a.wait(t)[0]
+}
+
+func (n *node) publish(t *testing.T, name, content string) channel.Result {
+	t.Helper()
+	return call(t, func(d channel.Done) { n.engine.Publish([]byte(name), content, d) })
+}
+
+func (n *node) sign(t *testing.T, name string) channel.Result {
+	t.Helper()
+	return call(t, func(d channel.Done) { n.engine.Sign([]byte(name), time.Hour, d) })
+}
+
+func (n *node) clear(t *testing.T, name string) channel.Result {
+	t.Helper()
+	return call(t, func(d channel.Done) { n.engine.Clear([]byte(name), d) })
+}
+
+func (n *node) close(t *testing.T, name string) channel.Result {
+	t.Helper()
+	return call(t, func(d channel.Done) { n.engine.Close([]byte(name), d) })
+}
+
+func (n *node) broadcast(t *testing.T, content string) channel.Result {
+	t.Helper()
+	return call(t, func(d channel.Done) { n.engine.Broadcast(content, d) })
+}
+
+func (n *node) join(t *testing.T, j channel.Join) channel.Joined {
+	t.Helper()
+	got, err := n.hub.Join(&j, nil)
+	if err != nil {
+		t.Fatalf("Join(%s): %v", j.Name, err)
+	}
+	return got
+}
+
+// sink keeps what it is given.
+type sink struct {
+	mu    sync.Mutex
+	inbox []channel.Message
+}
+
+func (s *sink) Push(_ *channel.Channel, m channel.Message) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inbox = append(s.inbox, m)
+	return false
+}
+
+func (s *sink) Wake()          {}
+func (s *sink) Full() bool     { return false }
+func (s *sink) HalfFull() bool { return false }
+
+func (s *sink) take() []channel.Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.inbox
+	s.inbox = nil
+	return out
+}
+
+// answers collects the Results of a known number of calls and finds a second answer
+// to one call.
+type answers struct {
+	results  []channel.Result
+	given    int
+	waiting  sync.WaitGroup
+	repeated atomic.Int32
+}
+
+type answer struct {
+	to   *answers
+	i    int
+	done atomic.Bool
+}
+
+func newAnswers(calls int) *answers {
+	a := &answers{results: make([]channel.Result, calls)}
+	a.waiting.Add(calls)
+	return a
+}
+
+// next is the Done of one more call.
+func (a *answers) next() channel.Done {
+	a.given++
+	return &answer{to: a, i: a.given - 1}
+}
+
+func (d *answer) Done(r channel.Result) {
+	if d.done.Swap(true) {
+		d.to.repeated.Add(1)
+		return
+	}
+	d.to.results[d.i] = r
+	d.to.waiting.Done()
+}
+
+// wait returns all results, in the order of next.
+func (a *answers) wait(t *testing.T) []channel.Result {
+	t.Helper()
+	all := make(chan struct{})
+	go func() {
+		a.waiting.Wait()
+		close(all)
+	}()
+	select {
+	case <-all:
+	case <-time.After(giveUp):
+		t.Fatal("a call was not answered")
+	}
+	a.checkOnce(t)
+	return a.results
+}
+
+func (a *answers) checkOnce(t *testing.T) {
+	t.Helper()
+	if n := a.repeated.Load(); n != 0 {
+		t.Errorf("%d calls were answered again", n)
+	}
+}
+
+// doneFunc is a Done that goes on.
+type doneFunc func(channel.Result)
+
+func (f doneFunc) Done(r channel.Result) { f(r) }
+
+func wantOK(t *testing.T, call string, r channel.Result, seq int64) {
+	t.Helper()
+	if r.Err != nil || r.Seq != seq {
+		t.Fatalf("%s: seq %d, %v; want seq %d", call, r.Seq, r.Err, seq)
+	}
+}
+
+func wantErr(t *testing.T, call string, r channel.Result, want error) {
+	t.Helper()
+	if !errors.Is(r.Err, want) || r.Seq != 0 || r.Token != "" {
+		t.Fatalf("%s: %+v; want the error %v alone", call, r, want)
+	}
+}
+
+func message(seq int64, content string, typ channel.Type) channel.Message {
+	return channel.Message{Seq: seq, Content: content, Type: typ}
+}
+
+func wantMessages(t *testing.T, got []channel.Message, want ...channel.Message) {
+	t.Helper()
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Fatalf("got %v, want %v", got, want)
+	}
+}

@@ -1,0 +1,238 @@
+package enginetest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"icomet/channel"
+)
+
+var a = []byte("a")
+
+// testPublish: once it is answered, a message is with the subscribers and in the
+// buffer for those who come next.
+func testPublish(t *testing.T, n *node) {
+	n.join(t, channel.Join{Name: a})
+	want := make([]channel.Message, 6)
+	for i := range want {
+		want[i] = message(int64(i+1), fmt.Sprint("m", i), channel.Data)
+		wantOK(t, "Publish", n.publish(t, "a", want[i].Content), want[i].Seq)
+		wantMessages(t, n.sink.take(), want[i])
+	}
+	wantMessages(t, n.join(t, channel.Join{Name: a, Since: 1}).Replay, want[2:]...)
+	wantOK(t, "Publish to another channel", n.publish(t, "b", "x"), 1)
+	wantMessages(t, n.sink.take())
+}
+
+// testPublishFromMany: every call has one answer, every seq one owner, and the
+// subscriber sees them in order.
+func testPublishFromMany(t *testing.T, n *node) {
+	const publishers, messages = 4, 100
+	n.join(t, channel.Join{Name: a})
+	var all [publishers]*answers
+	var wg sync.WaitGroup
+	for i := range all {
+		all[i] = newAnswers(messages)
+		wg.Go(func() {
+			for range messages {
+				n.engine.Publish(a, "x", all[i].next())
+			}
+		})
+	}
+	wg.Wait()
+	var seqs []int64
+	for _, answers := range all {
+		for _, r := range answers.wait(t) {
+			if r.Err != nil {
+				t.Fatal(r.Err)
+			}
+			seqs = append(seqs, r.Seq)
+		}
+	}
+	slices.Sort(seqs)
+	got := n.sink.take()
+	if len(got) != len(seqs) {
+		t.Fatalf("%d delivered, %d published", len(got), len(seqs))
+	}
+	for i := range seqs {
+		if want := int64(i + 1); seqs[i] != want || got[i].Seq != want {
+			t.Fatalf("seq %d was given out as %d and delivered as %d", want, seqs[i], got[i].Seq)
+		}
+	}
+}
+
+// testBroadcast: every channel has it, under a seq of its own.
+func testBroadcast(t *testing.T, n *node) {
+	n.publish(t, "a", "1")
+	n.publish(t, "a", "2")
+	n.sign(t, "b")
+	n.join(t, channel.Join{Name: a})
+	if r := n.broadcast(t, "all"); r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	wantMessages(t, n.sink.take(), message(3, "all", channel.Broadcast))
+	b := n.join(t, channel.Join{Name: []byte("b"), Since: 1})
+	wantMessages(t, b.Replay, message(1, "all", channel.Broadcast))
+	wantOK(t, "the Publish after it", n.publish(t, "a", "4"), 4)
+}
+
+func testSign(t *testing.T, n *node) {
+	first := n.sign(t, "a")
+	wantOK(t, "Sign of a new channel", first, 1)
+	if len(first.Token) != 32 {
+		t.Errorf("token %q", first.Token)
+	}
+	for range 6 {
+		n.publish(t, "a", "x")
+	}
+	again := n.sign(t, "a")
+	wantOK(t, "Sign", again, 3)
+	if again.Token != first.Token || n.sign(t, "b").Token == first.Token {
+		t.Error("a token is its channel's, for as long as that lives")
+	}
+	n.join(t, channel.Join{Name: a, Auth: true, Token: []byte(first.Token)})
+	j := channel.Join{Name: []byte("b"), Auth: true, Token: []byte(first.Token)}
+	if _, err := n.hub.Join(&j, nil); !errors.Is(err, channel.ErrToken) {
+		t.Errorf("with another channel's token: %v", err)
+	}
+}
+
+func testClear(t *testing.T, n *node) {
+	n.join(t, channel.Join{Name: a})
+	n.publish(t, "a", "x")
+	wantOK(t, "Clear", n.clear(t, "a"), 2)
+	wantOK(t, "Publish", n.publish(t, "a", "y"), 2)
+	second := message(2, "y", channel.Data)
+	wantMessages(t, n.sink.take(), message(1, "x", channel.Data), second)
+	wantMessages(t, n.join(t, channel.Join{Name: a, Since: 1}).Replay, second)
+}
+
+func testClose(t *testing.T, n *node) {
+	token := n.sign(t, "a").Token
+	old := n.join(t, channel.Join{Name: a})
+	n.publish(t, "a", "x")
+	wantOK(t, "Close", n.close(t, "a"), 2)
+	wantMessages(t, n.sink.take(), message(1, "x", channel.Data), message(2, "", channel.Closed))
+	wantErr(t, "Close again", n.close(t, "a"), channel.ErrNotFound)
+	wantOK(t, "Publish to the new channel", n.publish(t, "a", "y"), 1)
+	wantMessages(t, n.sink.take())
+	n.hub.Leave(old.Channel, 0, true)
+	wantMessages(t, n.join(t, channel.Join{Name: a, Since: 1}).Replay, message(1, "y", channel.Data))
+	if n.sign(t, "a").Token == token {
+		t.Error("the token outlived its channel")
+	}
+}
+
+func testUnknownChannel(t *testing.T, n *node) {
+	wantErr(t, "Clear", n.clear(t, "a"), channel.ErrNotFound)
+	wantErr(t, "Close", n.close(t, "a"), channel.ErrNotFound)
+	if r := n.broadcast(t, "nobody"); r.Err != nil {
+		t.Errorf("Broadcast without channels: %v", r.Err)
+	}
+	if n.hub.Channels() != 0 {
+		t.Error("a call that needs a channel created it")
+	}
+}
+
+func testMaxChannels(t *testing.T, n *node) {
+	for i := range limits.MaxChannels {
+		wantOK(t, "Publish", n.publish(t, fmt.Sprint(i), "x"), 1)
+	}
+	wantErr(t, "Publish", n.publish(t, "more", "x"), channel.ErrTooManyChannels)
+	wantErr(t, "Sign", n.sign(t, "more"), channel.ErrTooManyChannels)
+	wantOK(t, "Publish to one that is there", n.publish(t, "0", "x"), 2)
+	wantOK(t, "Close", n.close(t, "0"), 3)
+	wantOK(t, "Publish to the place given free", n.publish(t, "more", "x"), 1)
+}
+
+// testCallerReusesName: the server's names are views into its read buffer.
+func testCallerReusesName(t *testing.T, n *node) {
+	buf := make([]byte, 1)
+	reused := func(do func(name []byte, d channel.Done)) channel.Result {
+		return call(t, func(d channel.Done) {
+			copy(buf, "a")
+			do(buf, d)
+			copy(buf, "z")
+		})
+	}
+	wantOK(t, "Publish", reused(func(b []byte, d channel.Done) { n.engine.Publish(b, "x", d) }), 1)
+	wantOK(t, "Sign", reused(func(b []byte, d channel.Done) { n.engine.Sign(b, 0, d) }), 1)
+	wantOK(t, "Clear", reused(func(b []byte, d channel.Done) { n.engine.Clear(b, d) }), 2)
+	if !n.hub.Alive(a) || n.hub.Alive([]byte("z")) {
+		t.Error("the channel does not have the name that was asked for")
+	}
+	wantOK(t, "Close", reused(func(b []byte, d channel.Done) { n.engine.Close(b, d) }), 2)
+}
+
+// testCallFromDone: an answer may be followed by the next call at once.
+func testCallFromDone(t *testing.T, n *node) {
+	r := call(t, func(d channel.Done) {
+		n.engine.Publish(a, "1", doneFunc(func(channel.Result) {
+			n.engine.Broadcast("2", doneFunc(func(channel.Result) {
+				n.engine.Sign(a, 0, doneFunc(func(channel.Result) {
+					n.engine.Publish(a, "3", d)
+				}))
+			}))
+		}))
+	})
+	wantOK(t, "the last of the chain", r, 3)
+}
+
+func testStop(t *testing.T, n *node) {
+	n.publish(t, "a", "x")
+	n.engine.Stop()
+	n.engine.Stop()
+	for name, r := range map[string]channel.Result{
+		"Publish": n.publish(t, "a", "y"), "Broadcast": n.broadcast(t, "y"), "Sign": n.sign(t, "a"),
+		"Clear": n.clear(t, "a"), "Close": n.close(t, "a"),
+	} {
+		wantErr(t, name, r, channel.ErrStopped)
+	}
+}
+
+// testStopInTheMiddle: each call is answered once, and none that was let in is left
+// when Stop returns.
+func testStopInTheMiddle(t *testing.T, n *node) {
+	const callers, rounds = 4, 50
+	n.join(t, channel.Join{Name: a})
+	var all [callers]*answers
+	var wg sync.WaitGroup
+	started := make(chan struct{}, callers)
+	for i := range all {
+		all[i] = newAnswers(rounds * 4)
+		wg.Go(func() {
+			for round := range rounds {
+				n.engine.Publish(a, "x", all[i].next())
+				n.engine.Broadcast("x", all[i].next())
+				n.engine.Sign(a, 0, all[i].next())
+				n.engine.Clear(a, all[i].next())
+				if round == 1 {
+					started <- struct{}{}
+				}
+			}
+		})
+	}
+	for range callers {
+		<-started
+	}
+	n.engine.Stop()
+	delivered := len(n.sink.take())
+	wg.Wait()
+	published := 0
+	for _, answers := range all {
+		for i, r := range answers.wait(t) {
+			switch {
+			case r.Err == nil && i%4 == 0:
+				published++
+			case r.Err != nil && !errors.Is(r.Err, channel.ErrStopped) && !errors.Is(r.Err, channel.ErrOverloaded):
+				t.Errorf("call %d: %v", i, r.Err)
+			}
+		}
+	}
+	if late := n.sink.take(); len(late) != 0 || published > delivered {
+		t.Errorf("%d published, %d delivered by Stop and %v after it", published, delivered, late)
+	}
+}

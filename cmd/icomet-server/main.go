@@ -1,0 +1,124 @@
+// Command icomet-server runs the push server.
+//
+//	icomet-server [flags] [CONFIG]
+//
+// It reads the configuration, takes the pidfile, opens the log, runs package
+// server and turns signals into its calls. With -s it signals a server that
+// runs already.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime"
+	"time"
+
+	"icomet/server"
+)
+
+// Exit statuses.
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+// stopReserve is what "-s stop" waits beyond drain_timeout.
+const stopReserve = 5 * time.Second
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+func run(args, environ []string, stdout, stderr io.Writer) int {
+	o, err := parseFlags(args)
+	if errors.Is(err, errHelp) {
+		fmt.Fprint(stdout, usage)
+		return exitOK
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "icomet-server: %v\nTry icomet-server -h.\n", err)
+		return exitUsage
+	}
+	if o.version {
+		fmt.Fprintln(stdout, "icomet-server", server.Version, runtime.Version())
+		return exitOK
+	}
+	if err := runConfigured(o, environ, stdout, stderr); err != nil {
+		fmt.Fprintf(stderr, "icomet-server: %v\n", err)
+		return exitError
+	}
+	return exitOK
+}
+
+func runConfigured(o options, environ []string, stdout, stderr io.Writer) error {
+	cfg, warnings, err := server.LoadConfig(o.config, environ)
+	if err != nil {
+		return err
+	}
+	if o.test || o.signal != "" {
+		// No log is open here.
+		for _, w := range warnings {
+			fmt.Fprintf(stderr, "icomet-server: warning: %s\n", w)
+		}
+	}
+	if o.test {
+		fmt.Fprintln(stdout, "configuration ok")
+		return nil
+	}
+	if o.signal != "" {
+		limit := time.Duration(cfg.Limits.DrainTimeout) + stopReserve
+		if err := signalServer(cfg.Pidfile, o.signal, limit); err != nil {
+			return fmt.Errorf("-s %s: %w", o.signal, err)
+		}
+		if o.signal != "restart" {
+			return nil
+		}
+	}
+	return serve(o.config, environ, cfg, warnings)
+}
+
+// serve runs the server until it has drained.
+func serve(path string, environ []string, cfg server.Config, warnings []string) error {
+	// From here on a signal waits for its handler instead of ending the
+	// process, so that one sent right after the pidfile appears is not lost.
+	signals := catchSignals()
+
+	pid, err := takePidfile(cfg.Pidfile)
+	if err != nil {
+		return fmt.Errorf("pidfile: %w", err)
+	}
+	defer pid.remove()
+	log, err := openLog(cfg.Logger)
+	if err != nil {
+		return fmt.Errorf("logger.output: %w", err)
+	}
+	for _, w := range warnings {
+		log.Warn(w)
+	}
+	descriptors := raiseDescriptorLimit()
+	warnOfDescriptors(log.Logger, descriptors, cfg.Limits.Connections)
+	memory := newMemoryLimit()
+	memory.set(cfg.Runtime.MemoryLimit)
+
+	srv, err := server.New(server.Options{Config: cfg, Logger: log.Logger})
+	if err != nil {
+		return err
+	}
+	log.Info("starting", slog.String("version", server.Version), slog.String("go", runtime.Version()),
+		slog.Int("pid", os.Getpid()), slog.String("config", path), slog.Uint64("descriptors", descriptors))
+	h := handler{
+		srv: srv, log: log, pid: pid, memory: memory,
+		path: path, environ: environ, started: cfg, descriptors: descriptors,
+	}
+	go h.handle(signals)
+	if err := srv.Run(); err != nil {
+		log.Error("the server has failed", slog.Any("error", err))
+		return err
+	}
+	log.Info("stopped")
+	return nil
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"icomet/server"
+)
+
+// catchSignals collects the signals that mean something, in order. The room is
+// for a burst while one is being handled; repeats beyond it add nothing.
+func catchSignals() <-chan os.Signal {
+	// A log that goes to a closed pipe must not end the server.
+	signal.Ignore(unix.SIGPIPE)
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGUSR1)
+	return signals
+}
+
+// handler turns signals into calls of the server.
+type handler struct {
+	srv    *server.Server
+	log    *logger
+	pid    *pidfile
+	memory memoryLimit
+
+	path        string // of the configuration
+	environ     []string
+	started     server.Config // what the process was started with
+	descriptors uint64
+	draining    bool
+}
+
+// handle runs on its own goroutine until the process ends.
+func (h *handler) handle(signals <-chan os.Signal) {
+	for s := range signals {
+		h.log.Debug("signal received", slog.String("signal", s.String()))
+		switch s {
+		case unix.SIGHUP:
+			h.reload()
+		case unix.SIGUSR1:
+			h.reopen()
+		default:
+			h.stop(s)
+		}
+	}
+}
+
+func (h *handler) stop(s os.Signal) {
+	if h.draining {
+		h.log.Warn("second signal, exiting at once", slog.String("signal", s.String()))
+		h.pid.remove()
+		os.Exit(exitError)
+	}
+	h.draining = true
+	h.log.Info("draining, a second signal exits at once", slog.String("signal", s.String()))
+	h.srv.Shutdown()
+}
+
+// reload applies the configuration as it is now. With a mistake in it nothing
+// changes.
+func (h *handler) reload() {
+	next, warnings, err := server.LoadConfig(h.path, h.environ)
+	if err != nil {
+		h.log.Error("the configuration is not reloaded, the old one stays", slog.Any("error", err))
+		return
+	}
+	for _, w := range warnings {
+		h.log.Warn(w)
+	}
+	// Compared with what the process was started with: that is what such a
+	// key still is, whatever was reloaded since.
+	if keys := h.started.NeedsRestart(&next); len(keys) > 0 {
+		h.log.Warn("changed keys need a restart", slog.String("keys", strings.Join(keys, ", ")))
+	}
+	h.log.setLevel(next.Logger.Level)
+	h.memory.set(next.Runtime.MemoryLimit)
+	warnOfDescriptors(h.log.Logger, h.descriptors, next.Limits.Connections)
+	h.srv.Reload(next)
+	h.log.Info("configuration reloaded", slog.String("config", h.path))
+}
+
+func (h *handler) reopen() {
+	if err := h.log.output.reopen(); err != nil {
+		h.log.Error("the log is not reopened, the old file stays", slog.Any("error", err))
+		return
+	}
+	h.log.Info("log reopened")
+}

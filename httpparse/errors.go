@@ -1,0 +1,63 @@
+package httpparse
+
+import "errors"
+
+// ErrIncomplete says that b is a good beginning and that more bytes are needed.
+var ErrIncomplete = errors.New("incomplete request head")
+
+// Error is a refusal: the status to answer with and a sentence for the reader
+// of the answer. All of them are the variables below, to be compared by identity.
+type Error struct {
+	Status int
+	Text   string
+}
+
+func (e *Error) Error() string { return e.Text }
+
+// Refusals of a request head, in the order of the protocol.
+var (
+	ErrBadRequestLine     = &Error{400, "the request line is not METHOD SP TARGET SP HTTP/d.d"}
+	ErrBadTarget          = &Error{400, "the request target has no form that fits the method"}
+	ErrLongMethod         = &Error{501, "the method is longer than any known one"}
+	ErrRequestLineTooLong = &Error{414, "the request line is too long"}
+	ErrVersion            = &Error{505, "the HTTP version is neither 1.0 nor 1.1"}
+
+	ErrLineEnd        = &Error{400, "a line of the header does not end with CRLF"}
+	ErrFieldName      = &Error{400, "a field name is empty or has a character that is not allowed"}
+	ErrFieldFold      = &Error{400, "a field is folded over several lines"}
+	ErrFieldValue     = &Error{400, "a field value has a control character"}
+	ErrHeaderTooLarge = &Error{431, "the header section is too large"}
+	ErrTooManyFields  = &Error{431, "the header section has too many fields"}
+
+	ErrNoHost             = &Error{400, "Host is missing"}
+	ErrRepeatedHost       = &Error{400, "Host is repeated"}
+	ErrBadHost            = &Error{400, "Host has a character that is not allowed"}
+	ErrContentLength      = &Error{400, "Content-Length is not a number"}
+	ErrContentLengths     = &Error{400, "two Content-Length values differ"}
+	ErrTwoFramings        = &Error{400, "Content-Length and Transfer-Encoding are both given"}
+	ErrTransferEncoding   = &Error{400, "Transfer-Encoding is empty or repeated"}
+	ErrTransferEncoding10 = &Error{400, "Transfer-Encoding is not part of HTTP/1.0"}
+	ErrTransferCoding     = &Error{501, "the only transfer coding known is chunked"}
+	ErrBodyTooLarge       = &Error{413, "the body is too large"}
+	ErrExpectation        = &Error{417, "the only expectation known is 100-continue"}
+)
+
+// Refusals of a chunked body.
+var (
+	ErrChunkSize         = &Error{400, "a chunk size is not a hexadecimal number"}
+	ErrChunkExtension    = &Error{400, "a chunk extension has a control character"}
+	ErrChunkEnd          = &Error{400, "a chunk does not end with CRLF"}
+	ErrTrailer           = &Error{400, "a trailer field is not valid"}
+	ErrChunkMetaTooLarge = &Error{431, "chunk extensions and trailers are too large"}
+)
+
+// Refusals of parameters.
+var (
+	ErrEscape = &Error{400, "a % escape is broken"}
+	ErrNUL    = &Error{400, "a NUL byte is not allowed"}
+
+	ErrJSONObject = &Error{400, "the JSON body is not one object"}
+	ErrJSONValue  = &Error{400, "a JSON value is neither a string nor a number"}
+	ErrJSONString = &Error{400, "a JSON string is not valid"}
+	ErrJSONNumber = &Error{400, "a JSON number is not valid"}
+)

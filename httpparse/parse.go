@@ -1,0 +1,237 @@
+package httpparse
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+// maxMethod bounds the method token, so that a peer cannot make every call look
+// through a long one again; RFC 9112 section 3 wants 501 for a method longer
+// than any known one.
+const maxMethod = 32
+
+// Parse reads one request head from the start of b.
+//
+// seen is how many leading bytes of b an earlier call already answered
+// ErrIncomplete for, 0 at first. Then only the new bytes are looked at, save
+// for one bytes.IndexByte over the request line, so a head that arrives byte
+// by byte is not parsed again at every byte.
+func Parse(r *Request, b []byte, seen int, lim *Limits) error {
+	if seen > 0 {
+		if end := bytes.IndexByte(b[:seen], '\n') + 1; end > 0 {
+			if len(b)-end < lim.Header && !hasEmptyLine(b, seen) {
+				return ErrIncomplete
+			}
+			seen = 0
+		}
+	}
+	n, err := parseRequestLine(r, b, seen, lim)
+	if err != nil {
+		return err
+	}
+	return parseHeader(r, b, n, lim)
+}
+
+// hasEmptyLine reports whether an LF at from or later ends an empty line. A bare
+// LF counts: parsing then refuses it at once instead of waiting for the CRLF
+// that may never come.
+func hasEmptyLine(b []byte, from int) bool {
+	for {
+		k := bytes.IndexByte(b[from:], '\n')
+		if k < 0 {
+			return false
+		}
+		from += k + 1
+		if line := b[:from-1]; bytes.HasSuffix(line, lf) || bytes.HasSuffix(line, lfcr) {
+			return true
+		}
+	}
+}
+
+var lf, lfcr = []byte("\n"), []byte("\n\r")
+
+// parseRequestLine reads the request line and returns its length with CRLF. It
+// refuses at the first byte that cannot belong to one, so that a TLS hello or a
+// stray client is answered without waiting for a line end. The line must not be
+// complete in b[:seen].
+func parseRequestLine(r *Request, b []byte, seen int, lim *Limits) (int, error) {
+	short := ErrIncomplete
+	if len(b)-2 >= lim.RequestLine {
+		// Bytes beyond the limit must not change the verdict.
+		b, short = b[:lim.RequestLine+2], ErrRequestLineTooLong
+		seen = min(seen, len(b)) // the limit may have been lowered between two calls
+	}
+	m, start, err := parseMethod(b)
+	if err != nil || start == len(b) {
+		return 0, orShort(err, short)
+	}
+	if b[start] != '/' {
+		if err := checkTargetStart(m, b[start:]); err != nil {
+			return 0, err
+		}
+	}
+	// What follows the target has at most len("HTTP/1.1\r") bytes while the line
+	// is incomplete, so of the bytes seen only the last ten can hold its end.
+	end := targetEnd(b, max(start, seen-10))
+	if end == len(b) {
+		return 0, short
+	}
+	if b[end] != ' ' {
+		return 0, ErrBadRequestLine
+	}
+	v := b[end+1:]
+	if len(v) >= 10 && binary.LittleEndian.Uint64(v) == http11 && v[8] == '\r' && v[9] == '\n' {
+		r.Minor = 1
+	} else if r.Minor, err = parseVersion(v); err != nil {
+		return 0, orShort(err, short)
+	}
+	r.Method = m
+	if err := splitTarget(r, b[start:end]); err != nil {
+		return 0, err
+	}
+	return end + 1 + 10, nil
+}
+
+// orShort is err, but short for a parse that only ran out of bytes.
+func orShort(err, short error) error {
+	if err == nil || err == ErrIncomplete {
+		return short
+	}
+	return err
+}
+
+var http11 = binary.LittleEndian.Uint64([]byte("HTTP/1.1"))
+
+const (
+	getSP = 'G' | 'E'<<8 | 'T'<<16 | ' '<<24
+	post  = 'P' | 'O'<<8 | 'S'<<16 | 'T'<<24
+)
+
+// parseMethod returns the method and where the target starts.
+func parseMethod(b []byte) (m Method, start int, err error) {
+	if len(b) > 4 {
+		switch binary.LittleEndian.Uint32(b) {
+		case getSP:
+			return GET, 4, nil
+		case post:
+			if b[4] == ' ' {
+				return POST, 5, nil
+			}
+		}
+	}
+	i := 0
+	for i < len(b) && class[b[i]]&tokenChar != 0 {
+		i++
+		if i > maxMethod {
+			return 0, 0, ErrLongMethod
+		}
+	}
+	if i == len(b) {
+		return 0, 0, ErrIncomplete
+	}
+	if b[i] != ' ' || i == 0 {
+		return 0, 0, ErrBadRequestLine
+	}
+	for m := GET; m <= CONNECT; m++ {
+		if string(b[:i]) == methodNames[m] {
+			return m, i + 1, nil
+		}
+	}
+	return MethodUnknown, i + 1, nil
+}
+
+// checkTargetStart refuses a target, perhaps incomplete, that does not start
+// with '/' and is none of the other forms of RFC 9112 section 3.2 either.
+func checkTargetStart(m Method, t []byte) error {
+	switch {
+	case targetEnd(t[:1], 0) == 0:
+		return ErrBadRequestLine
+	case m == CONNECT:
+		return nil
+	case t[0] == '*' && m == OPTIONS:
+		if len(t) > 1 && t[1] != ' ' {
+			return ErrBadTarget
+		}
+		return nil
+	}
+	for _, scheme := range [...]string{"http://", "https://"} {
+		n := min(len(t), len(scheme))
+		if equalFold(t[:n], scheme[:n]) {
+			return nil
+		}
+	}
+	return ErrBadTarget
+}
+
+// targetEnd returns the index of the first byte from i on that cannot stand in a
+// request target, or len(b). RFC 3986 leaves fewer characters, but browsers and
+// older clients send UTF-8 and the likes of '|' unescaped; none of these can
+// make two readers disagree on where the target ends.
+func targetEnd(b []byte, i int) int {
+	for ; i+8 <= len(b); i += 8 {
+		x := binary.LittleEndian.Uint64(b[i:])
+		if marks := below(x, 0x21) | equal(x, 0x7f); marks != 0 {
+			return i + first(marks)
+		}
+	}
+	for i < len(b) && b[i] > 0x20 && b[i] != 0x7f {
+		i++
+	}
+	return i
+}
+
+// parseVersion reads HTTP/d.d CRLF from the start of v, the slow way.
+func parseVersion(v []byte) (minor uint8, err error) {
+	const form = "HTTP/d.d\r\n"
+	for i := range form {
+		switch {
+		case i == len(v):
+			return 0, ErrIncomplete
+		case form[i] == 'd':
+			if v[i] < '0' || v[i] > '9' {
+				return 0, ErrBadRequestLine
+			}
+		case v[i] != form[i]:
+			return 0, ErrBadRequestLine
+		}
+	}
+	if v[5] != '1' || v[7] > '1' {
+		return 0, ErrVersion
+	}
+	return v[7] - '0', nil
+}
+
+var slash = []byte("/")
+
+// splitTarget sets Path and Query. t is not empty and passed checkTargetStart.
+func splitTarget(r *Request, t []byte) error {
+	r.Query = nil
+	if t[0] != '/' {
+		if r.Method == CONNECT || t[0] == '*' {
+			r.Path = t
+			return nil
+		}
+		// absolute-form. RFC 9110 section 4.2.4: user information before an '@'
+		// is to be taken for an attempt to deceive.
+		t = t[bytes.IndexByte(t, '/')+2:]
+		n := 0
+		for n < len(t) && t[n] != '/' && t[n] != '?' {
+			n++
+		}
+		if n == 0 || !validHost(t[:n]) {
+			return ErrBadTarget
+		}
+		if t = t[n:]; len(t) == 0 || t[0] == '?' {
+			r.Path = slash
+			if len(t) > 0 {
+				r.Query = t[1:]
+			}
+			return nil
+		}
+	}
+	r.Path = t
+	if q := bytes.IndexByte(t, '?'); q >= 0 {
+		r.Path, r.Query = t[:q:q], t[q+1:]
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+package httpparse
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+)
+
+// NextPair cuts the first name=value from q, a query string or form body, and
+// returns the rest. A name without '=' has an empty value; empty pairs between
+// two '&' are passed over. ok is false when q is exhausted. Name and value are
+// still escaped: see Plain and AppendUnescaped.
+func NextPair(q []byte) (name, value, rest []byte, ok bool) {
+	for len(q) > 0 && q[0] == '&' {
+		q = q[1:]
+	}
+	if len(q) == 0 {
+		return nil, nil, nil, false
+	}
+	eq := 0
+	for eq < len(q) && q[eq] != '=' && q[eq] != '&' {
+		eq++
+	}
+	name = q[:eq:eq]
+	if eq == len(q) {
+		return name, nil, nil, true
+	}
+	if q[eq] == '&' {
+		return name, nil, q[eq+1:], true
+	}
+	end := pairEnd(q, eq+1)
+	value = q[eq+1 : end : end]
+	return name, value, q[min(end+1, len(q)):], true
+}
+
+// pairEnd returns the index of the first '&' from i on, or len(q). Values are
+// mostly shorter than what bytes.IndexByte needs to pay off.
+func pairEnd(q []byte, i int) int {
+	for ; i+8 <= len(q); i += 8 {
+		if marks := equal(binary.LittleEndian.Uint64(q[i:]), '&'); marks != 0 {
+			return i + first(marks)
+		}
+	}
+	for i < len(q) && q[i] != '&' {
+		i++
+	}
+	return i
+}
+
+// Plain reports whether s has no '%', '+' or NUL, so that it can be used as it is.
+func Plain(s []byte) bool {
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		x := binary.LittleEndian.Uint64(s[i:])
+		if equal(x, '%')|equal(x, '+')|below(x, 1) != 0 {
+			return false
+		}
+	}
+	for ; i < len(s); i++ {
+		if s[i] == '%' || s[i] == '+' || s[i] == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// AppendUnescaped appends s to dst with %XX and '+' decoded. On ErrEscape and
+// ErrNUL it returns dst as it was.
+func AppendUnescaped(dst, s []byte) ([]byte, error) {
+	old := dst
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch c {
+		case '+':
+			c = ' '
+		case '%':
+			if i+2 >= len(s) {
+				return old, ErrEscape
+			}
+			hi, lo := hexDigit[s[i+1]], hexDigit[s[i+2]]
+			if hi|lo == notHex {
+				return old, ErrEscape
+			}
+			c = hi<<4 | lo
+			i += 2
+		}
+		if c == 0 {
+			return old, ErrNUL
+		}
+		dst = append(dst, c)
+	}
+	return dst, nil
+}
+
+// ParseInt reads a decimal int64 with an optional '-'. A '+', anything that is
+// not a digit, an empty b and an overflow make ok false.
+func ParseInt(b []byte) (v int64, ok bool) {
+	if len(b) > 0 && b[0] == '-' {
+		n, ok := parseDigits(b[1:], 1<<63)
+		return -int64(n), ok
+	}
+	n, ok := parseDigits(b, math.MaxInt64)
+	return int64(n), ok
+}
+
+// parseDigits reads a decimal number of at most most, without a sign.
+func parseDigits(b []byte, most uint64) (v uint64, ok bool) {
+	for _, c := range b {
+		d := uint64(c - '0')
+		if c < '0' || c > '9' || v > (most-d)/10 {
+			return 0, false
+		}
+		v = v*10 + d
+	}
+	return v, len(b) > 0
+}
+
+// ContentTypeIs reports whether the media type of a Content-Type value, without
+// its parameters and ASCII case, is want, which must be given in lower case.
+func ContentTypeIs(v []byte, want string) bool {
+	if n := bytes.IndexByte(v, ';'); n >= 0 {
+		v = v[:n]
+	}
+	return equalFold(trimOWS(v), want)
+}

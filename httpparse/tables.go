@@ -1,0 +1,82 @@
+package httpparse
+
+import "math/bits"
+
+// Classes of bytes, one bit each.
+const (
+	tokenChar = 1 << iota // RFC 9110 section 5.6.2
+	hostChar              // what may stand in a Host value: see validHost
+)
+
+var class = func() (t [256]uint8) {
+	for c := range 256 {
+		if c > 0x20 && c != 0x7f && c != ',' && c != '/' && c != '@' {
+			t[c] |= hostChar
+		}
+	}
+	for _, c := range []byte("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") {
+		t[c] |= tokenChar
+	}
+	return t
+}()
+
+const notHex = 0xff
+
+// hexDigit gives the value of a hexadecimal digit, or notHex.
+var hexDigit = func() (t [256]uint8) {
+	for c := range t {
+		t[c] = notHex
+	}
+	for i := range 16 {
+		t["0123456789abcdef"[i]] = uint8(i)
+		t["0123456789ABCDEF"[i]] = uint8(i)
+	}
+	return t
+}()
+
+// Eight bytes at a time. Each of these functions marks bytes of a little-endian
+// word with their top bit. A subtraction may borrow from a marked byte into the
+// ones above it, so only the lowest mark is certain to be right; marks may be
+// joined with | because the lowest of several right lowest marks is right.
+const (
+	ones = 0x0101010101010101
+	tops = 0x8080808080808080
+)
+
+// below marks bytes less than c, for c up to 0x80.
+func below(x uint64, c byte) uint64 { return (x - ones*uint64(c)) & ^x & tops }
+
+// equal marks bytes equal to c, for c below 0x80.
+func equal(x uint64, c byte) uint64 { return below(x^ones*uint64(c), 1) }
+
+// first is the index of the byte with the lowest mark.
+func first(marks uint64) int { return bits.TrailingZeros64(marks) >> 3 }
+
+// equalFold reports whether b is lower but for ASCII case.
+func equalFold(b []byte, lower string) bool {
+	if len(b) != len(lower) {
+		return false
+	}
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// trimOWS cuts optional white space (RFC 9110 section 5.6.3) off both ends.
+func trimOWS(b []byte) []byte {
+	for len(b) > 0 && isOWS(b[0]) {
+		b = b[1:]
+	}
+	for len(b) > 0 && isOWS(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+func isOWS(c byte) bool { return c == ' ' || c == '\t' }

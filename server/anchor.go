@@ -1,0 +1,99 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
+)
+
+// anchor is the context of a connection of our own on an event loop. It shows us
+// the loop, which gnet does not list, before any client has come to it; a byte
+// written to bell, its other end, is an I/O event there.
+type anchor struct{ bell int }
+
+// anchorLoops puts one anchor on each event loop. It runs on the ticking goroutine,
+// once the engine is up.
+func (s *Server) anchorLoops() error {
+	for range 4 * len(s.loops) {
+		if err := s.addAnchor(); err != nil {
+			return fmt.Errorf("anchoring the event loops: %w", err)
+		}
+		if int(s.anchored.Load()) == len(s.loops) {
+			return nil
+		}
+	}
+	return errors.New("anchoring the event loops: gnet did not show all of them")
+}
+
+func (s *Server) addAnchor() error {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("socketpair", err)
+	}
+	f := os.NewFile(uintptr(fds[0]), "anchor")
+	nc, err := net.FileConn(f)
+	_ = f.Close() // FileConn has its own copy
+	if err != nil {
+		_ = unix.Close(fds[1])
+		return err
+	}
+	ctx := gnet.NewContext(context.Background(), &anchor{bell: fds[1]})
+	opened, err := s.gnet.Register(gnet.NewNetConnContext(ctx, nc))
+	if err != nil {
+		_ = nc.Close()
+		_ = unix.Close(fds[1])
+		return err
+	}
+	return (<-opened).Err
+}
+
+// open makes the anchor its loop's, or closes it when the loop has one.
+func (a *anchor) open(s *Server, gc gnet.Conn) gnet.Action {
+	l := s.loopOf(gc.EventLoop())
+	if l.bell >= 0 {
+		return gnet.Close
+	}
+	l.bell = a.bell
+	s.anchored.Add(1)
+	return gnet.None
+}
+
+// heard is the loop's own byte: run, behind the I/O events of this round.
+func (a *anchor) heard(s *Server, gc gnet.Conn) {
+	_, _ = gc.Discard(-1)
+	l := s.loopOf(gc.EventLoop())
+	l.belled = false
+	l.rearm()
+}
+
+func (a *anchor) closed(s *Server, gc gnet.Conn) {
+	if l := s.loopOf(gc.EventLoop()); l.bell == a.bell {
+		l.bell = -1
+	}
+	_ = unix.Close(a.bell)
+}
+
+// loopOf returns our side of an event loop; at first sight it gets the next one.
+// Concurrency-safe.
+func (s *Server) loopOf(el gnet.EventLoop) *loop {
+	s.byLoopMu.RLock()
+	l := s.byLoop[el]
+	s.byLoopMu.RUnlock()
+	if l != nil {
+		return l
+	}
+	s.byLoopMu.Lock()
+	defer s.byLoopMu.Unlock()
+	if l := s.byLoop[el]; l != nil {
+		return l
+	}
+	l = s.loops[len(s.byLoop)]
+	s.byLoop[el] = l
+	l.el.Store(&el)
+	return l
+}

@@ -1,0 +1,183 @@
+package server
+
+import (
+	"reflect"
+	"strings"
+	"time"
+)
+
+// Config is the whole configuration. It is immutable once it is given to New
+// or Reload; the lists in it are shared by its copies and must not be edited.
+//
+// The tags are the only place where a key is declared:
+//
+//	toml      the key's name in the file; its environment variable follows from it
+//	oneof     the words it can be, separated by |
+//	range     the smallest and largest value, both included
+//	unset     "yes": the empty text is allowed and means 0, not set
+//	form      what else a text must be; see textForms
+//	restart   "yes": a running server cannot change it
+//	secret    "yes": its value never appears in a message
+type Config struct {
+	Pidfile string        `toml:"pidfile" restart:"yes"`
+	Logger  LoggerConfig  `toml:"logger"`
+	Front   FrontConfig   `toml:"front"`
+	Admin   AdminConfig   `toml:"admin"`
+	Limits  LimitsConfig  `toml:"limits"`
+	Runtime RuntimeConfig `toml:"runtime"`
+}
+
+// LoggerConfig says what is logged, where to and in which form.
+type LoggerConfig struct {
+	Level  string `toml:"level" oneof:"debug|info|warn|error"`
+	Output string `toml:"output" form:"not empty" restart:"yes"` // stderr, stdout or a file
+	Format string `toml:"format" oneof:"text|json" restart:"yes"`
+}
+
+// FrontConfig is the port of the subscribers.
+type FrontConfig struct {
+	Listen                   string   `toml:"listen" form:"address" restart:"yes"`
+	Auth                     string   `toml:"auth" oneof:"none|token"`
+	MaxChannels              int      `toml:"max_channels" range:"1..100000000"`
+	MaxSubscribersPerChannel int      `toml:"max_subscribers_per_channel" range:"1..100000000"`
+	ChannelBufferSize        int      `toml:"channel_buffer_size" range:"1..100000"` // messages
+	ChannelTimeout           int      `toml:"channel_timeout" range:"1..86400"`      // seconds
+	PollingTimeout           int      `toml:"polling_timeout" range:"1..86400"`      // seconds
+	AllowOrigins             []string `toml:"allow_origins" form:"origin"`
+}
+
+// AdminConfig is the port of the internal services.
+type AdminConfig struct {
+	Listen string   `toml:"listen" form:"address" restart:"yes"`
+	Allow  []string `toml:"allow" form:"network"`
+	Deny   []string `toml:"deny" form:"network"`
+	Keys   []string `toml:"keys" form:"key" secret:"yes"`
+}
+
+// LimitsConfig bounds what one connection, and all of them, can take.
+//
+// The smallest values are what still makes sense to somebody who tries the
+// limits out; the largest keep one connection from taking the machine.
+// Keepalive ends up in TCP_KEEPIDLE and TCP_KEEPINTVL, which count in seconds
+// up to 32,767.
+type LimitsConfig struct {
+	RequestLine      Size     `toml:"request_line" range:"64B..1MiB"`
+	Header           Size     `toml:"header" range:"64B..1MiB"`
+	HeaderFields     int      `toml:"header_fields" range:"1..10000"`
+	Body             Size     `toml:"body" range:"1B..1GiB"`
+	RequestTimeout   Duration `toml:"request_timeout" range:"100ms..1h"`
+	IdleTimeout      Duration `toml:"idle_timeout" range:"100ms..24h"`
+	OutboundBuffer   Size     `toml:"outbound_buffer" range:"1KiB..1GiB"`
+	SendBuffer       Size     `toml:"send_buffer" range:"1KiB..1GiB" unset:"yes"`
+	Keepalive        Duration `toml:"keepalive" range:"1s..2h"`
+	Connections      int      `toml:"connections" range:"0..10000000"`
+	ConnectionsPerIP int      `toml:"connections_per_ip" range:"0..10000000"`
+	DrainTimeout     Duration `toml:"drain_timeout" range:"100ms..1h"`
+}
+
+// RuntimeConfig is for the Go runtime and the event loops.
+type RuntimeConfig struct {
+	EventLoops  int  `toml:"event_loops" range:"0..64" restart:"yes"`
+	MemoryLimit Size `toml:"memory_limit" range:"16MiB..16384GiB" unset:"yes"`
+}
+
+// DefaultConfig is what the server runs with when nothing is configured. The
+// shipped config.toml says the same, and a test compares the two.
+func DefaultConfig() Config {
+	return Config{
+		Logger: LoggerConfig{Level: "info", Output: "stderr", Format: "text"},
+		Front: FrontConfig{
+			Listen:                   "0.0.0.0:8100",
+			Auth:                     "none",
+			MaxChannels:              1_000_000,
+			MaxSubscribersPerChannel: 1_000_000,
+			ChannelBufferSize:        10,
+			ChannelTimeout:           30,
+			PollingTimeout:           30,
+			AllowOrigins:             []string{"*"},
+		},
+		Admin: AdminConfig{
+			Listen: "127.0.0.1:8000",
+			Allow:  []string{"127.0.0.0/8", "::1/128"},
+			Deny:   []string{},
+			Keys:   []string{},
+		},
+		Limits: LimitsConfig{
+			RequestLine:    8 << 10,
+			Header:         16 << 10,
+			HeaderFields:   100,
+			Body:           1 << 20,
+			RequestTimeout: Duration(10 * time.Second),
+			IdleTimeout:    Duration(75 * time.Second),
+			OutboundBuffer: 256 << 10,
+			Keepalive:      Duration(60 * time.Second),
+			DrainTimeout:   Duration(10 * time.Second),
+		},
+	}
+}
+
+// LoadConfig reads the defaults, then the file at path ("" means no file),
+// then the ICOMET_… variables of environ ("NAME=value", as os.Environ gives
+// them); each wins over what came before it. The first mistake ends it with a
+// *ConfigError. The warnings name ICOMET_… variables that are no keys.
+func LoadConfig(path string, environ []string) (cfg Config, warnings []string, err error) {
+	l := configLoader{cfg: DefaultConfig(), places: map[string]configPlace{}}
+	l.fields = fieldsOf(&l.cfg)
+	if path != "" {
+		if err := l.readFile(path); err != nil {
+			return Config{}, nil, err
+		}
+	}
+	warnings, err = l.readEnvironment(environ)
+	if err != nil {
+		return Config{}, nil, err
+	}
+	if err := l.checkTogether(); err != nil {
+		return Config{}, nil, err
+	}
+	return l.cfg, warnings, nil
+}
+
+// NeedsRestart lists the keys that differ between c and next and that a
+// running server cannot change, in the order of the file.
+func (c *Config) NeedsRestart(next *Config) []string {
+	var keys []string
+	theirs := fieldsOf(next)
+	for i, f := range fieldsOf(c) {
+		if f.tag.Get("restart") == "yes" && !reflect.DeepEqual(f.value.Interface(), theirs[i].value.Interface()) {
+			keys = append(keys, f.key)
+		}
+	}
+	return keys
+}
+
+// configField is one key with the place of its value in a Config.
+type configField struct {
+	key   string // dotted: "front.listen"
+	value reflect.Value
+	tag   reflect.StructTag
+}
+
+// variable is the name of the environment variable that sets the key.
+func (f *configField) variable() string {
+	return environmentPrefix + strings.ToUpper(strings.ReplaceAll(f.key, ".", "_"))
+}
+
+// fieldsOf lists every key in the order of declaration, which is also the
+// order of the shipped file.
+func fieldsOf(cfg *Config) []configField {
+	return appendFields(nil, "", reflect.ValueOf(cfg).Elem())
+}
+
+func appendFields(fields []configField, prefix string, v reflect.Value) []configField {
+	for i := range v.NumField() {
+		tag := v.Type().Field(i).Tag
+		key := prefix + tag.Get("toml")
+		if v.Field(i).Kind() == reflect.Struct {
+			fields = appendFields(fields, key+".", v.Field(i))
+			continue
+		}
+		fields = append(fields, configField{key: key, value: v.Field(i), tag: tag})
+	}
+	return fields
+}

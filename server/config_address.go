@@ -1,0 +1,94 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// AddressRules decides which addresses may use the admin port. It is
+// immutable and safe to use from any goroutine.
+type AddressRules struct {
+	allow, deny []netip.Prefix
+}
+
+// CompileAddressRules reads lists of addresses, networks (CIDR) and "all".
+func CompileAddressRules(allow, deny []string) (*AddressRules, error) {
+	var r AddressRules
+	var err error
+	if r.allow, err = parseNetworks(allow); err != nil {
+		return nil, fmt.Errorf("allow: %w", err)
+	}
+	if r.deny, err = parseNetworks(deny); err != nil {
+		return nil, fmt.Errorf("deny: %w", err)
+	}
+	return &r, nil
+}
+
+// Allowed says whether a may use the admin port: it is in the allow list and
+// not in the deny list. IPv4 addresses that come mapped into IPv6, as a
+// dual-stack listener gives them, are judged as IPv4. A zone is ignored.
+func (r *AddressRules) Allowed(a netip.Addr) bool {
+	a = a.Unmap().WithZone("")
+	return !anyContains(r.deny, a) && anyContains(r.allow, a)
+}
+
+func anyContains(networks []netip.Prefix, a netip.Addr) bool {
+	for _, n := range networks {
+		if n.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+func parseNetworks(texts []string) ([]netip.Prefix, error) {
+	var networks []netip.Prefix
+	for _, text := range texts {
+		n, err := parseNetwork(text)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", text, err)
+		}
+		networks = append(networks, n...)
+	}
+	return networks, nil
+}
+
+var errNetwork = errors.New(`must be an address, a network like "10.0.0.0/8" or "fd00::/8", or "all"`)
+
+// parseNetwork reads one entry; "all" is two networks.
+func parseNetwork(text string) ([]netip.Prefix, error) {
+	if text == "all" {
+		return []netip.Prefix{
+			netip.PrefixFrom(netip.IPv4Unspecified(), 0),
+			netip.PrefixFrom(netip.IPv6Unspecified(), 0),
+		}, nil
+	}
+	if !strings.Contains(text, "/") {
+		a, err := netip.ParseAddr(text)
+		if err != nil || a.Zone() != "" {
+			return nil, errNetwork
+		}
+		a = a.Unmap()
+		return []netip.Prefix{netip.PrefixFrom(a, a.BitLen())}, nil
+	}
+	n, err := netip.ParsePrefix(text)
+	if err != nil {
+		return nil, errNetwork
+	}
+	// Allowed unmaps addresses, so a mapped network is unmapped as well; one
+	// shorter than the 96 bits of mapping cannot be.
+	if n.Addr().Is4In6() {
+		if n.Bits() < 96 {
+			return nil, errNetwork
+		}
+		n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
+	}
+	if n != n.Masked() {
+		// 10.1.2.3/8 is a slip more often than a wish: it opens 10.0.0.0/8.
+		return nil, fmt.Errorf("has bits beyond its length: write %s, or %s for the one address",
+			n.Masked(), n.Addr())
+	}
+	return []netip.Prefix{n}, nil
+}

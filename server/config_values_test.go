@@ -1,0 +1,238 @@
+package server
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// everyVariable says the same as everyKey, save that no key has a comma.
+func everyVariable() []string {
+	return []string{
+		"ICOMET_PIDFILE=/run/icomet.pid",
+		"ICOMET_LOGGER_LEVEL=debug",
+		"ICOMET_LOGGER_OUTPUT=/var/log/icomet.log",
+		"ICOMET_LOGGER_FORMAT=json",
+		"ICOMET_FRONT_LISTEN=[::]:80",
+		"ICOMET_FRONT_AUTH=token",
+		"ICOMET_FRONT_MAX_CHANNELS=1",
+		"ICOMET_FRONT_MAX_SUBSCRIBERS_PER_CHANNEL=100000000",
+		"ICOMET_FRONT_CHANNEL_BUFFER_SIZE=100000",
+		"ICOMET_FRONT_CHANNEL_TIMEOUT=1",
+		"ICOMET_FRONT_POLLING_TIMEOUT=2",
+		"ICOMET_FRONT_ALLOW_ORIGINS=https://example.com, http://[::1]:3000,chrome-extension://abc",
+		"ICOMET_ADMIN_LISTEN=localhost:0",
+		"ICOMET_ADMIN_ALLOW=all",
+		"ICOMET_ADMIN_DENY=10.0.0.9,fd00::/8",
+		"ICOMET_ADMIN_KEYS=k1,k=2,",
+		"ICOMET_LIMITS_REQUEST_LINE=64",
+		"ICOMET_LIMITS_HEADER=1MiB",
+		"ICOMET_LIMITS_HEADER_FIELDS=10000",
+		"ICOMET_LIMITS_BODY=1GiB",
+		"ICOMET_LIMITS_REQUEST_TIMEOUT=100ms",
+		"ICOMET_LIMITS_IDLE_TIMEOUT=24h",
+		"ICOMET_LIMITS_OUTBOUND_BUFFER=1KiB",
+		"ICOMET_LIMITS_SEND_BUFFER=64KB",
+		"ICOMET_LIMITS_KEEPALIVE=1m30s",
+		"ICOMET_LIMITS_CONNECTIONS=5",
+		"ICOMET_LIMITS_CONNECTIONS_PER_IP=6",
+		"ICOMET_LIMITS_DRAIN_TIMEOUT=1h",
+		"ICOMET_RUNTIME_EVENT_LOOPS=64",
+		"ICOMET_RUNTIME_MEMORY_LIMIT=2GiB",
+	}
+}
+
+func TestConfigEveryKeyFromEnvironment(t *testing.T) {
+	cfg, warnings, err := LoadConfig("", everyVariable())
+	if err != nil || len(warnings) != 0 {
+		t.Fatalf("warnings %q, error %v", warnings, err)
+	}
+	want := everyKeyConfig()
+	want.Admin.Keys = []string{"k1", "k=2"}
+	if !reflect.DeepEqual(cfg, want) {
+		t.Errorf("\n got %+v\nwant %+v", cfg, want)
+	}
+	if n := len(fieldsOf(&cfg)); n != len(everyVariable()) {
+		t.Errorf("%d keys, %d variables in the test", n, len(everyVariable()))
+	}
+}
+
+func TestConfigEnvironmentWins(t *testing.T) {
+	path := writeConfig(t, "pidfile = \"/a\"\n[front]\nauth = \"token\"\nchannel_timeout = 5\n")
+	cfg, _, err := LoadConfig(path, []string{
+		"ICOMET_FRONT_CHANNEL_TIMEOUT=7", "ICOMET_PIDFILE=", "ICOMET_FRONT_ALLOW_ORIGINS=",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := DefaultConfig()
+	want.Front.Auth, want.Front.ChannelTimeout, want.Front.AllowOrigins = "token", 7, []string{}
+	if !reflect.DeepEqual(cfg, want) {
+		t.Errorf("\n got %+v\nwant %+v", cfg, want)
+	}
+}
+
+func TestConfigEnvironmentMistakes(t *testing.T) {
+	for entry, want := range map[string]string{
+		"ICOMET_FRONT_AUTH=yes":                              `ICOMET_FRONT_AUTH = "yes": must be one of none, token`,
+		"ICOMET_FRONT_MAX_CHANNELS=":                         `ICOMET_FRONT_MAX_CHANNELS = "": must be a whole number`,
+		"ICOMET_FRONT_MAX_CHANNELS=0":                        `ICOMET_FRONT_MAX_CHANNELS = "0": must be 1 to 100000000`,
+		"ICOMET_LIMITS_REQUEST_TIMEOUT=10":                   `ICOMET_LIMITS_REQUEST_TIMEOUT = "10": must be a duration, like "250ms", "10s" or "1m30s"`,
+		"ICOMET_LIMITS_BODY=1 MiB":                           `ICOMET_LIMITS_BODY = "1 MiB": must be a size, like "512B", "8KiB", "1MiB" or "2GiB"`,
+		"ICOMET_ADMIN_ALLOW=all,10.0.0":                      `ICOMET_ADMIN_ALLOW = "10.0.0": must be an address, a network like "10.0.0.0/8" or "fd00::/8", or "all"`,
+		"ICOMET_ADMIN_KEYS=do not show":                      `ICOMET_ADMIN_KEYS: a key must be visible ASCII without spaces`,
+		"ICOMET_ADMIN_LISTEN=0.0.0.0:8100":                   `ICOMET_ADMIN_LISTEN = "0.0.0.0:8100": front and admin cannot listen on the same address`,
+		"ICOMET_PIDFILE=" + strings.Repeat("é", 99) + "\x00": fmt.Sprintf(`ICOMET_PIDFILE = "%s…": must not contain a NUL`, strings.Repeat("é", 40)),
+	} {
+		_, _, err := LoadConfig("", []string{entry})
+		if err == nil || err.Error() != "environment: "+want {
+			t.Errorf("%s\n got %v\nwant environment: %s", entry, err, want)
+		}
+	}
+}
+
+func TestConfigUnknownVariables(t *testing.T) {
+	cfg, warnings, err := LoadConfig("", []string{
+		"ICOMET_FRONT_LISTE=x", "ICOMET_HOME=/", "icomet_front_listen=x", "NOT_ICOMET_FRONT_LISTEN=x",
+	})
+	want := []string{
+		"unknown environment variable ICOMET_FRONT_LISTE, did you mean ICOMET_FRONT_LISTEN?",
+		"unknown environment variable ICOMET_HOME",
+	}
+	if err != nil || !slices.Equal(warnings, want) || !reflect.DeepEqual(cfg, DefaultConfig()) {
+		t.Errorf("\n got %q, %v\nwant %q", warnings, err, want)
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for text, want := range map[string]Size{
+		"0": 0, "7": 7, "512B": 512, "8KiB": 8192, "1MiB": 1 << 20, "2GiB": 2 << 30,
+		"8KB": 8000, "3MB": 3_000_000, "4GB": 4_000_000_000, "9223372036854775807": 1<<63 - 1,
+	} {
+		got, err := parseSize(text)
+		if err != nil || got != want {
+			t.Errorf("%q: got %d, %v, want %d", text, int64(got), err, int64(want))
+		}
+		if back, err := parseSize(got.String()); got != 0 && (err != nil || back != got) {
+			t.Errorf("%q: String %q reads as %d, %v", text, got, int64(back), err)
+		}
+	}
+	for _, text := range []string{
+		"", "B", "KiB", "-1", "+1", "1.5MiB", " 1", "1 KiB", "1K", "1kib", "1_000", "0x10", "1KiBB", "1TiB",
+	} {
+		if got, err := parseSize(text); err == nil || !strings.Contains(err.Error(), "must be a size") {
+			t.Errorf("%q: got %d, %v", text, int64(got), err)
+		}
+	}
+	for _, text := range []string{"9223372036854775808", "8589934592GiB", "99999999999999999999B"} {
+		if got, err := parseSize(text); err == nil || err.Error() != "is too large" {
+			t.Errorf("%q: got %d, %v", text, int64(got), err)
+		}
+	}
+}
+
+func TestSizeString(t *testing.T) {
+	for size, want := range map[Size]string{
+		0: "", 1: "1B", 1023: "1023B", 1024: "1KiB", 1536: "1536B", 3 << 20: "3MiB", 1 << 40: "1024GiB",
+	} {
+		if got := size.String(); got != want {
+			t.Errorf("%d: got %q, want %q", int64(size), got, want)
+		}
+	}
+}
+
+func TestParseDuration(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"10s": 10 * time.Second, "1m30s": 90 * time.Second, "250ms": 250 * time.Millisecond, "0": 0, "-1s": -time.Second,
+	} {
+		got, err := parseDuration(text)
+		if err != nil || time.Duration(got) != want {
+			t.Errorf("%q: got %v, %v, want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "10", "s", "1d", "10 s", "9999999h"} {
+		if got, err := parseDuration(text); err == nil {
+			t.Errorf("%q: got %v", text, got)
+		}
+	}
+}
+
+func TestAddressRules(t *testing.T) {
+	defaults := DefaultConfig().Admin.Allow
+	for _, c := range []struct {
+		name         string
+		allow, deny  []string
+		yes, refused []string
+	}{
+		{
+			name: "default", allow: defaults,
+			yes:     []string{"127.0.0.1", "127.255.255.255", "::1", "::ffff:127.0.0.1"},
+			refused: []string{"128.0.0.1", "10.0.0.1", "::2", "::", "::ffff:10.0.0.1", "0.0.0.0"},
+		},
+		{
+			name: "nobody", refused: []string{"127.0.0.1", "::1"},
+		},
+		{
+			name: "all", allow: []string{"all"},
+			yes: []string{"127.0.0.1", "255.255.255.255", "::1", "fe80::1%eth0", "::ffff:1.2.3.4"},
+		},
+		{
+			name: "deny wins", allow: []string{"all", "10.0.0.9"}, deny: []string{"10.0.0.0/8", "fd00::/8"},
+			yes:     []string{"11.0.0.1", "fe00::1"},
+			refused: []string{"10.0.0.9", "::ffff:10.1.1.1", "fd12::1"},
+		},
+		{
+			name: "deny all", allow: []string{"127.0.0.1"}, deny: []string{"all"},
+			refused: []string{"127.0.0.1", "::1"},
+		},
+		{
+			name: "single addresses", allow: []string{"10.0.0.1", "fe80::1", "::ffff:10.0.0.3"},
+			yes:     []string{"10.0.0.1", "::ffff:10.0.0.1", "fe80::1%eth0", "10.0.0.3"},
+			refused: []string{"10.0.0.2", "fe80::2"},
+		},
+		{
+			name: "mapped network", allow: []string{"::ffff:10.0.0.0/104"},
+			yes: []string{"10.9.9.9", "::ffff:10.9.9.9"}, refused: []string{"11.0.0.0"},
+		},
+		{
+			name: "IPv4 is not in ::/0", allow: []string{"::/0"},
+			yes: []string{"::1", "2001:db8::1"}, refused: []string{"10.0.0.1", "::ffff:10.0.0.1"},
+		},
+	} {
+		rules, err := CompileAddressRules(c.allow, c.deny)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		for _, a := range c.yes {
+			if !rules.Allowed(netip.MustParseAddr(a)) {
+				t.Errorf("%s: %s is refused", c.name, a)
+			}
+		}
+		for _, a := range c.refused {
+			if rules.Allowed(netip.MustParseAddr(a)) {
+				t.Errorf("%s: %s is allowed", c.name, a)
+			}
+		}
+		if rules.Allowed(netip.Addr{}) {
+			t.Errorf("%s: no address is allowed", c.name)
+		}
+	}
+}
+
+func TestAddressRulesMistakes(t *testing.T) {
+	for _, text := range []string{
+		"", "ALL", "localhost", "10.0.0", "10.0.0.0/", "10.0.0.0/33", "::/129", "fe80::1%eth0", "10.0.0.1/8", "::ffff:0:0/95",
+	} {
+		if _, err := CompileAddressRules([]string{"all", text}, nil); err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("allow: %q: ", text)) {
+			t.Errorf("allow %q: %v", text, err)
+		}
+		if _, err := CompileAddressRules(nil, []string{text}); err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("deny: %q: ", text)) {
+			t.Errorf("deny %q: %v", text, err)
+		}
+	}
+}

@@ -1,0 +1,164 @@
+package server
+
+import (
+	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
+
+	"icomet/channel"
+	"icomet/httpparse"
+)
+
+// connState: reading ⇄ subscribed, either → draining → closed.
+type connState uint8
+
+const (
+	stateReading    connState = iota // waits for, or is in, a request
+	stateSubscribed                  // its response is open
+	stateDraining                    // gets its last answer out; input is discarded
+	stateClosed                      // gnet has let it go: it must not be written to
+)
+
+type connFlags uint16
+
+const (
+	flagAdmin      connFlags = 1 << iota // came in on the admin port
+	flagHTTP10                           // the open request is HTTP/1.0
+	flagClose                            // the connection ends with the open answer
+	flagBare                             // a poll without callback
+	flagQueued                           // gnet holds output (checked before each write)
+	flagMidRequest                       // a part of a request is here
+	flagFlushed                          // draining: our half is closed
+	flagDoomed                           // is closed at the end of the run
+	flagReady                            // in loop.ready
+	flagPerIP                            // counted by address
+	flagNone       connFlags = 0
+)
+
+// conn is our record of a connection. There are as many as clients, so it is kept
+// small: what only a busy connection needs is in exchange.
+type conn struct {
+	gc   gnet.Conn
+	loop *loop
+	ex   *exchange        // nil when nothing is unfinished
+	ch   *channel.Channel // subscribed; nil for presence
+
+	subNext, subPrev   *conn // loop.subs
+	timeNext, timePrev *conn // loop.wheel
+
+	next  int64  // seq of the first message it has not got
+	noop  int64  // number of its next heartbeat
+	fd    int32  // for raw sends
+	since uint32 // tick from which its present deadline counts
+	due   uint32 // tick of its slot in the wheel
+
+	flags     connFlags
+	state     connState
+	transport transport
+	reason    closeReason
+	refusal   closeReason // why its requests are refused; reasonPeer: they are not
+}
+
+func (c *conn) has(f connFlags) bool { return c.flags&f != 0 }
+func (c *conn) set(f connFlags)      { c.flags |= f }
+func (c *conn) clear(f connFlags)    { c.flags &^= f }
+
+func (c *conn) put(f connFlags, on bool) {
+	if c.clear(f); on {
+		c.set(f)
+	}
+}
+
+// outbound is how many bytes gnet holds for it.
+func (c *conn) outbound() int {
+	if !c.has(flagQueued) {
+		return 0
+	}
+	n := c.gc.OutboundBuffered()
+	if n == 0 {
+		c.clear(flagQueued)
+	}
+	return n
+}
+
+// send writes p, whole, or queues what the socket does not take. While something
+// is queued, what would go over limits.outbound_buffer cuts the connection. When
+// nothing is queued it sends on the descriptor itself, which costs less than
+// gnet's write and cannot call OnClose from inside (gnet facts 5 and 21).
+func (c *conn) send(p []byte) bool {
+	if c.state == stateClosed || c.has(flagDoomed) || len(p) == 0 {
+		return false
+	}
+	l := c.loop
+	l.stats.bytesOut.Add(uint64(len(p)))
+	sent := 0
+	if queued := c.outbound(); queued > 0 {
+		if int64(queued+len(p)) > l.srv.settings.Load().outboundBuffer {
+			l.doom(c, reasonSlowConsumer)
+			return false
+		}
+	} else {
+		n, err := unix.SendmsgN(int(c.fd), p, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		switch err {
+		case nil:
+			sent = n
+		case unix.EAGAIN, unix.EINTR, unix.ENOBUFS:
+		default:
+			return false // reset: epoll reports it
+		}
+	}
+	if sent < len(p) {
+		c.set(flagQueued)
+		_, _ = c.gc.Write(p[sent:]) // an error has called OnClose
+	}
+	return c.state != stateClosed
+}
+
+// flush sends the answers collected in loop.out in one write.
+func (c *conn) flush() {
+	l := c.loop
+	c.send(l.out.B)
+	if cap(l.out.B) > maxPooled {
+		l.out = getBuffer()
+	}
+	l.out.Reset()
+}
+
+// failWith answers an error that leaves the framing in doubt, and ends the
+// connection when it has gone out.
+func (c *conn) failWith(h head, text string, reason closeReason) {
+	c.loop.stats.refused(h.status)
+	h.conn = connClose
+	c.loop.out.B = c.appendText(c.loop.out.B, &h, text)
+	c.flush()
+	c.beginDrain(reason)
+}
+
+// failParse answers a refusal of the parser.
+func (c *conn) failParse(err error) {
+	bad := err.(*httpparse.Error)
+	c.failWith(head{status: bad.Status}, bad.Text, reasonBadRequest)
+}
+
+// appendText appends an answer with one line of text. Errors have no request to go
+// by: they get the CORS field of a request without Origin.
+func (c *conn) appendText(dst []byte, h *head, text string) []byte {
+	h.ctype = typeText
+	h.length = len(text) + 1
+	if !c.has(flagAdmin) && h.origin == "" {
+		h.origin, h.vary = c.loop.srv.settings.Load().origin(nil)
+	}
+	return append(append(h.append(dst), text...), '\n')
+}
+
+// closed is gnet's word that the connection has gone.
+func (c *conn) closed() {
+	l := c.loop
+	if c.state == stateSubscribed {
+		l.unsubscribe(c)
+	}
+	c.state = stateClosed
+	l.wheel.remove(c)
+	c.releaseExchange()
+	l.stats.closed(c)
+	l.srv.access.leave(c)
+}

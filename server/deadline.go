@@ -1,0 +1,191 @@
+package server
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// tickLength is the resolution of every timeout.
+	tickLength = 100 * time.Millisecond
+	wheelSlots = 1024
+	// neverDue is the due of a connection that is in no slot.
+	neverDue = ^uint32(0)
+	// lingerTicks is how long input is discarded after the last answer, so that a
+	// reset does not eat it.
+	lingerTicks = uint32(time.Second / tickLength)
+)
+
+func toTicks(d time.Duration) uint32 {
+	return uint32(max(1, (d+tickLength-1)/tickLength))
+}
+
+// wheel has a list of connections for each tick. Each connection waits for one
+// thing at a time, so it is in one slot at most. An event that moves the deadline
+// later only notes the time (conn.since); the slot is put right when it is due.
+// Deadlines beyond the wheel's 102 s are looked at once a turn.
+type wheel struct {
+	slots [wheelSlots]*conn
+	swept uint32 // every slot up to this tick is empty
+}
+
+func (w *wheel) add(c *conn, due uint32) {
+	due = min(due, w.swept+wheelSlots-1)
+	c.due = due
+	slot := &w.slots[due%wheelSlots]
+	c.timePrev, c.timeNext = nil, *slot
+	if *slot != nil {
+		(*slot).timePrev = c
+	}
+	*slot = c
+}
+
+func (w *wheel) remove(c *conn) {
+	if c.due == neverDue {
+		return
+	}
+	if c.timePrev != nil {
+		c.timePrev.timeNext = c.timeNext
+	} else {
+		w.slots[c.due%wheelSlots] = c.timeNext
+	}
+	if c.timeNext != nil {
+		c.timeNext.timePrev = c.timePrev
+	}
+	c.timePrev, c.timeNext, c.due = nil, nil, neverDue
+}
+
+func (w *wheel) behind(now uint32) bool { return w.swept < now }
+
+// next takes a connection whose slot is due at now, or returns nil.
+func (w *wheel) next(now uint32) *conn {
+	for w.swept < now {
+		if c := w.slots[(w.swept+1)%wheelSlots]; c != nil {
+			w.remove(c)
+			return c
+		}
+		w.swept++
+	}
+	return nil
+}
+
+// all takes every connection out and returns them as a list linked by timeNext.
+func (w *wheel) all() (list *conn) {
+	for i := range w.slots {
+		for c := w.slots[i]; c != nil; c = w.slots[i] {
+			w.remove(c)
+			c.timeNext, list = list, c
+		}
+	}
+	return list
+}
+
+// deadline is the tick at which c's present wait is over.
+func (l *loop) deadline(c *conn) uint32 {
+	t := &l.srv.settings.Load().ticks
+	switch c.state {
+	case stateSubscribed:
+		if c.transport == transportPresence {
+			return neverDue // no heartbeat, no idle timeout
+		}
+		return c.since + t.polling
+	case stateDraining:
+		if c.has(flagFlushed) {
+			return c.since + lingerTicks
+		}
+		return l.now + 1
+	}
+	if c.has(flagMidRequest) {
+		return c.since + t.request
+	}
+	return c.since + t.idle
+}
+
+// arm makes sure that c is looked at no later than its deadline.
+func (l *loop) arm(c *conn) {
+	due := l.deadline(c)
+	if due == neverDue {
+		l.wheel.remove(c)
+		return
+	}
+	due = max(due, l.now+1)
+	if c.due == neverDue || due < c.due {
+		l.wheel.remove(c)
+		l.wheel.add(c, due)
+	}
+}
+
+// timeouts handles up to budget connections that are due.
+func (l *loop) timeouts(budget int) {
+	for ; budget > 0; budget-- {
+		c := l.wheel.next(l.now)
+		if c == nil {
+			return
+		}
+		if l.deadline(c) > l.now {
+			l.arm(c)
+			continue
+		}
+		l.cur = c
+		l.timeout(c)
+	}
+}
+
+// timeout does what c has waited for.
+func (l *loop) timeout(c *conn) {
+	switch c.state {
+	case stateSubscribed:
+		c.heartbeat()
+		c.since = l.now
+	case stateDraining:
+		c.drainOn()
+	case stateReading:
+		switch {
+		case c.has(flagMidRequest):
+			c.failWith(head{status: 408}, "the request was not complete in time (limits.request_timeout)", reasonRequestTimeout)
+		case c.ex != nil && len(c.ex.pending) > 0:
+			c.since = l.now // waits for the engine, which has its own deadline
+		default:
+			l.doom(c, reasonIdle)
+			return
+		}
+	}
+	if c.state != stateClosed {
+		l.arm(c)
+	}
+}
+
+// rearmAll puts every connection where new timeouts want it (after a reload).
+func (l *loop) rearmAll() {
+	for c := l.wheel.all(); c != nil; {
+		next := c.timeNext
+		c.timeNext = nil
+		l.arm(c)
+		c = next
+	}
+}
+
+// beginDrain ends a connection gently: what is queued goes out, then our half is
+// closed, then input is discarded for a second.
+func (c *conn) beginDrain(reason closeReason) {
+	c.state, c.reason, c.since = stateDraining, reason, c.loop.now
+	c.clear(flagMidRequest | flagFlushed)
+	c.drainOn()
+	c.loop.arm(c)
+}
+
+func (c *conn) drainOn() {
+	l := c.loop
+	switch {
+	case c.has(flagFlushed):
+		l.doom(c, c.reason)
+	case c.outbound() == 0:
+		c.set(flagFlushed)
+		c.since = l.now
+		// An error means that the peer has gone: the linger ends that too.
+		_ = unix.Shutdown(int(c.fd), unix.SHUT_WR)
+	case l.now-c.since > l.srv.settings.Load().ticks.request:
+		l.doom(c, reasonFlush)
+	}
+}

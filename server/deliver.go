@@ -1,0 +1,297 @@
+package server
+
+import (
+	"github.com/valyala/bytebufferpool"
+
+	"icomet/channel"
+)
+
+// subList is this loop's subscribers of one channel.
+type subList struct {
+	head  *conn
+	batch *batch // what is being delivered to them; nil when nothing is
+	n     int32
+}
+
+// batch is the messages of one channel on their way to this loop's subscribers.
+// They are encoded once per form, and one subscriber gets all of them in one write.
+// A list has one batch at most: what comes while it is walked waits in later.
+type batch struct {
+	ch      *channel.Channel
+	list    *subList
+	msgs    []channel.Message
+	later   []channel.Message
+	cursor  *conn // the next subscriber to serve
+	started bool
+	next    *batch // batchQueue
+	cname   []byte // encoded
+	forms   [formCount]encoded
+}
+
+// encoded is a batch in one form. offsets has where each message begins: who has
+// the first ones already gets the rest.
+type encoded struct {
+	buf     *bytebufferpool.ByteBuffer
+	offsets []int32
+}
+
+// batchQueue has the batches that are not done, first come first served; one that
+// has used up its slice goes to the back, so that a huge channel does not hold up
+// the others.
+type batchQueue struct{ head, tail *batch }
+
+func (q *batchQueue) push(b *batch) {
+	b.next = nil
+	if q.head == nil {
+		q.head = b
+	} else {
+		q.tail.next = b
+	}
+	q.tail = b
+}
+
+func (q *batchQueue) pop() *batch {
+	b := q.head
+	q.head = b.next
+	return b
+}
+
+// maxBatches bounds the batches at work: while a million channels get a broadcast,
+// the rest waits as plain deliveries, which are smaller.
+const maxBatches = 512
+
+// deliverSome makes up to budget deliveries.
+func (l *loop) deliverSome(budget int) {
+	for budget > 0 {
+		l.fillBatches()
+		if l.active.head == nil {
+			return
+		}
+		b := l.active.pop()
+		used, done := l.walk(b, budget)
+		if budget -= used; done {
+			l.finish(b)
+		} else {
+			l.active.push(b)
+		}
+	}
+}
+
+// fillBatches sorts taken deliveries by channel.
+func (l *loop) fillBatches() {
+	for l.todoAt < len(l.todo) {
+		d := &l.todo[l.todoAt]
+		list := l.subs[d.ch]
+		switch {
+		case list == nil: // the last subscriber left meanwhile
+			l.done(d.msg)
+		case list.batch == nil:
+			if l.working >= maxBatches {
+				return
+			}
+			b := l.newBatch(d.ch, list)
+			b.msgs = append(b.msgs, d.msg)
+			l.active.push(b)
+		case list.batch.started:
+			list.batch.later = append(list.batch.later, d.msg)
+		default:
+			list.batch.msgs = append(list.batch.msgs, d.msg)
+		}
+		*d = delivery{}
+		l.todoAt++
+	}
+}
+
+// done takes messages off the account of what is queued.
+func (l *loop) done(ms ...channel.Message) {
+	bytes := 0
+	for i := range ms {
+		bytes += len(ms[i].Content)
+	}
+	l.queued.Add(int64(-len(ms)))
+	l.queuedBytes.Add(int64(-bytes))
+}
+
+func (l *loop) newBatch(ch *channel.Channel, list *subList) *batch {
+	var b *batch
+	if n := len(l.batches); n > 0 {
+		b, l.batches = l.batches[n-1], l.batches[:n-1]
+	} else {
+		b = new(batch)
+	}
+	b.ch, b.list, list.batch = ch, list, b
+	l.working++
+	return b
+}
+
+// finish ends one round over a list, and the batch unless more has come meanwhile.
+func (l *loop) finish(b *batch) {
+	for i := range b.forms {
+		if f := &b.forms[i]; f.buf != nil {
+			putBuffer(f.buf)
+			f.buf, f.offsets = nil, f.offsets[:0]
+		}
+	}
+	l.done(b.msgs...)
+	clear(b.msgs)
+	b.msgs, b.later = b.later, b.msgs[:0]
+	b.started = false
+	if len(b.msgs) > 0 {
+		l.active.push(b)
+		return
+	}
+	b.list.batch = nil
+	b.ch, b.list, b.cursor = nil, nil, nil
+	l.working--
+	if cap(b.msgs)+cap(b.later) <= 1024 {
+		l.batches = append(l.batches, b)
+	}
+}
+
+// walk serves up to budget subscribers of b and reports whether that was all.
+func (l *loop) walk(b *batch, budget int) (used int, done bool) {
+	if !b.started {
+		b.started, b.cursor = true, b.list.head
+		b.cname = b.cname[:0]
+		if b.ch != nil {
+			b.cname = appendJSONBody(b.cname, []byte(b.ch.Name()))
+		}
+	}
+	for b.cursor != nil && used < budget {
+		c := b.cursor
+		b.cursor = c.subNext // before the write: it may end c
+		l.cur = c
+		l.deliver(b, c)
+		used++
+	}
+	l.cur = nil
+	return used, b.cursor == nil
+}
+
+// deliver gives c the messages of b that it has not got, in one write.
+func (l *loop) deliver(b *batch, c *conn) {
+	first := 0
+	if c.transport != transportPresence {
+		for first < len(b.msgs) && b.msgs[first].Seq < c.next {
+			first++
+		}
+		if first == len(b.msgs) {
+			return
+		}
+	}
+	last := &b.msgs[len(b.msgs)-1]
+	if c.transport == transportPoll {
+		if l.answerPoll(b, c, first) {
+			l.stats.deliveries.Add(uint64(len(b.msgs) - first))
+			c.endResponse(reasonAnswered)
+		}
+		return
+	}
+	f := openForm(c.transport, c.has(flagHTTP10))
+	e := &b.forms[f]
+	if e.buf == nil {
+		l.encode(b, f)
+	}
+	if !c.send(e.buf.B[e.offsets[first]:]) {
+		return
+	}
+	l.stats.deliveries.Add(uint64(len(b.msgs) - first))
+	c.next, c.since = last.Seq+1, l.now
+	if last.Type == channel.Closed {
+		c.endResponse(reasonChannelClosed)
+	}
+}
+
+func (l *loop) encode(b *batch, f form) {
+	e := &b.forms[f]
+	e.buf = getBuffer()
+	for i := range b.msgs {
+		e.offsets = append(e.offsets, int32(len(e.buf.B)))
+		e.buf.B = f.appendMessage(e.buf.B, b.cname, &b.msgs[i], &l.scratch)
+	}
+}
+
+// answerPoll answers a waiting poll. The usual kinds share their bytes.
+func (l *loop) answerPoll(b *batch, c *conn, first int) bool {
+	if first > 0 || c.ex != nil || c.has(flagHTTP10|flagClose) || l.srv.draining.Load() {
+		style := c.pollStyle()
+		l.body = style.appendMessages(l.body[:0], b.cname, b.msgs[first:], false)
+		l.scratch = style.appendAnswer(l.scratch[:0], l.body)
+		return c.send(l.scratch)
+	}
+	e := &b.forms[formPollScript]
+	if c.has(flagBare) {
+		e = &b.forms[formPollJSON]
+	}
+	if e.buf == nil {
+		style := c.pollStyle()
+		e.buf = getBuffer()
+		l.body = style.appendMessages(l.body[:0], b.cname, b.msgs, false)
+		e.buf.B = style.appendAnswer(e.buf.B, l.body)
+	}
+	return c.send(e.buf.B)
+}
+
+// subscribe enters c, which has joined c.ch, in its list.
+func (l *loop) subscribe(c *conn) {
+	list := l.subs[c.ch]
+	if list == nil {
+		list = new(subList)
+		l.subs[c.ch] = list
+	}
+	if list.head != nil {
+		list.head.subPrev = c
+	}
+	c.subPrev, c.subNext = nil, list.head
+	list.head = c
+	list.n++
+	c.state = stateSubscribed
+	l.stats.subscribed(c.transport, 1)
+}
+
+// unsubscribe takes c off its list and out of its channel. It alone does that.
+func (l *loop) unsubscribe(c *conn) {
+	list := l.subs[c.ch]
+	if b := list.batch; b != nil && b.cursor == c {
+		b.cursor = c.subNext
+	}
+	if c.subPrev != nil {
+		c.subPrev.subNext = c.subNext
+	} else {
+		list.head = c.subNext
+	}
+	if c.subNext != nil {
+		c.subNext.subPrev = c.subPrev
+	}
+	c.subPrev, c.subNext = nil, nil
+	list.n--
+	if list.n == 0 {
+		delete(l.subs, c.ch)
+	}
+	if c.transport == transportPresence {
+		if list.n == 0 {
+			l.srv.hub.WatchPresence(l.sink, false)
+		}
+	} else {
+		l.srv.hub.Leave(c.ch, l.sink, list.n == 0)
+	}
+	l.stats.subscribed(c.transport, -1)
+	c.ch, c.state, c.transport = nil, stateReading, transportNone
+}
+
+// endResponse ends an open response that has got its last bytes. The connection
+// goes on with the next request where HTTP allows it.
+func (c *conn) endResponse(reason closeReason) {
+	l := c.loop
+	open := c.transport != transportPoll
+	l.unsubscribe(c)
+	c.since = l.now
+	if c.has(flagClose) || (open && c.has(flagHTTP10)) || l.srv.draining.Load() {
+		c.beginDrain(reason)
+		return
+	}
+	if c.ex != nil {
+		c.ex.callback, c.ex.origin = nil, ""
+	}
+	c.readOn()
+}

@@ -1,0 +1,102 @@
+package server
+
+import "time"
+
+// drainState is a loop's part of a shutdown.
+type drainState struct {
+	end  uint32 // the tick at which everybody has gone; 0: no drain yet
+	slot uint32 // where the walk over the wheel goes on
+}
+
+// Shutdown starts the drain: new front connections are refused, subscribers are
+// ended evenly over limits.drain_timeout, then Run returns. Concurrency-safe.
+func (s *Server) Shutdown() {
+	if s.draining.CompareAndSwap(false, true) {
+		s.drainFrom.Store(int64(time.Since(s.started)))
+		s.log.Info("draining", "subscribers", s.hub.Subscribers(), "drain_timeout", s.drainTimeout())
+	}
+}
+
+func (s *Server) drainTimeout() time.Duration {
+	return time.Duration(s.settings.Load().config.Limits.DrainTimeout)
+}
+
+// drained reports that the last front connection has gone, or that the time is up.
+func (s *Server) drained() bool {
+	if !s.draining.Load() {
+		return false
+	}
+	const grace = 500 * time.Millisecond // for the last answers to go out
+	if time.Since(s.started) > time.Duration(s.drainFrom.Load())+s.drainTimeout()+grace {
+		return true
+	}
+	for _, l := range s.loops {
+		if l.stats.front.Load() > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// drainSome ends this tick's share of the subscribers.
+func (l *loop) drainSome() {
+	if !l.srv.draining.Load() {
+		return
+	}
+	if l.drain.end == 0 {
+		l.drain.end = l.now + toTicks(l.srv.drainTimeout())
+		l.closeIdle()
+	}
+	left := int64(0)
+	for t := transportPoll; t < transportPresence; t++ {
+		left += l.stats.subscribers[t].Load()
+	}
+	ticks := max(1, int64(l.drain.end)-int64(l.now))
+	forced := l.now >= l.drain.end
+	if l.queued.Load() > 0 && !forced {
+		return // what was acknowledged is delivered first
+	}
+	l.endSubscribers((left+ticks-1)/ticks, forced)
+}
+
+// closeIdle closes the kept-alive front connections that are in no request.
+func (l *loop) closeIdle() {
+	for i := range l.wheel.slots {
+		for c := l.wheel.slots[i]; c != nil; c = c.timeNext {
+			if c.state == stateReading && !c.has(flagAdmin|flagMidRequest) {
+				l.doom(c, reasonDrain)
+			}
+		}
+	}
+}
+
+// endSubscribers ends up to quota of them. One with output queued is left for
+// later, unless forced: closing would lose it.
+func (l *loop) endSubscribers(quota int64, forced bool) {
+	for range wheelSlots {
+		for c := l.wheel.slots[l.drain.slot%wheelSlots]; c != nil; {
+			next := c.timeNext // before c is moved or unlinked
+			if c.state == stateSubscribed && !c.has(flagDoomed) && (forced || c.outbound() == 0) {
+				if quota == 0 {
+					return
+				}
+				quota--
+				c.endByDrain()
+			}
+			c = next
+		}
+		l.drain.slot++
+	}
+}
+
+// endByDrain makes the client come back: a poll gets its noop, an endless response
+// is cut without its last chunk, since some clients take a clean end for the end.
+func (c *conn) endByDrain() {
+	if c.transport == transportPoll {
+		c.set(flagClose)
+		c.reason = reasonDrain
+		c.heartbeat()
+		return
+	}
+	c.loop.doom(c, reasonDrain)
+}

@@ -1,0 +1,113 @@
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+)
+
+// callbacks is what gnet calls. OnTick has a goroutine of its own, the others run
+// on the connection's event loop.
+type callbacks struct {
+	gnet.BuiltinEventEngine
+	srv *Server
+}
+
+func (h *callbacks) OnBoot(eng gnet.Engine) gnet.Action {
+	h.srv.booted(eng)
+	return gnet.None
+}
+
+func (h *callbacks) OnOpen(gc gnet.Conn) (out []byte, action gnet.Action) {
+	defer h.srv.guard(nil, nil)
+	if a, ok := gc.Context().(*anchor); ok {
+		return nil, a.open(h.srv, gc)
+	}
+	return nil, h.srv.opened(gc)
+}
+
+func (h *callbacks) OnTraffic(gc gnet.Conn) gnet.Action {
+	switch c := gc.Context().(type) {
+	case *conn:
+		defer h.srv.guard(c.loop, c)
+		c.read()
+	case *anchor:
+		c.heard(h.srv, gc)
+	}
+	return gnet.None
+}
+
+func (h *callbacks) OnClose(gc gnet.Conn, _ error) gnet.Action {
+	switch c := gc.Context().(type) {
+	case *conn:
+		defer h.srv.guard(nil, nil)
+		c.closed()
+	case *anchor:
+		c.closed(h.srv, gc)
+	}
+	return gnet.None
+}
+
+func (h *callbacks) OnTick() (time.Duration, gnet.Action) {
+	defer h.srv.guard(nil, nil)
+	return tickLength, h.srv.tick()
+}
+
+// guard recovers a panic in a callback: it costs the connection that was worked
+// on, not the others. It is deferred.
+func (s *Server) guard(l *loop, c *conn) {
+	if s.crashOnPanic {
+		return
+	}
+	e := recover()
+	if e == nil {
+		return
+	}
+	s.panicked(e)
+	if l != nil {
+		l.stats.panics.Add(1)
+		l.out.Reset()
+	}
+	if c != nil {
+		c.loop.doom(c, reasonPanic)
+	}
+}
+
+// guardRun is guard for a turn of the loop: what it was working on is dropped, the
+// rest goes on in the next turn.
+func (l *loop) guardRun() {
+	if l.srv.crashOnPanic {
+		return
+	}
+	e := recover()
+	if e == nil {
+		return
+	}
+	l.srv.panicked(e)
+	l.stats.panics.Add(1)
+	l.out.Reset()
+	l.inRun = false
+	if l.cur != nil {
+		l.doom(l.cur, reasonPanic)
+		l.cur = nil
+	}
+	l.rearm()
+}
+
+func (s *Server) panicked(e any) {
+	s.log.Error("panic recovered", "panic", fmt.Sprint(e), "stack", string(debug.Stack()))
+}
+
+// gnetLogger gives gnet's words to slog. What gnet calls information is detail here.
+type gnetLogger struct{ log *slog.Logger }
+
+func (g gnetLogger) Debugf(format string, args ...any) { g.log.Debug(gnetText(format, args)) }
+func (g gnetLogger) Infof(format string, args ...any)  { g.log.Debug(gnetText(format, args)) }
+func (g gnetLogger) Warnf(format string, args ...any)  { g.log.Warn(gnetText(format, args)) }
+func (g gnetLogger) Errorf(format string, args ...any) { g.log.Error(gnetText(format, args)) }
+func (g gnetLogger) Fatalf(format string, args ...any) { g.log.Error(gnetText(format, args)) }
+
+func gnetText(format string, args []any) string { return "gnet: " + fmt.Sprintf(format, args...) }

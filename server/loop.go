@@ -1,0 +1,265 @@
+package server
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+	"github.com/valyala/bytebufferpool"
+	"golang.org/x/sys/unix"
+
+	"icomet/channel"
+)
+
+const (
+	// sliceWrites bounds the deliveries, and the timeouts, that one run of the loop
+	// handles before it lets I/O in: at 8 µs a write, about 4 ms.
+	sliceWrites = 500
+	// inboxMessages and inboxBytes bound what is queued for a loop and not yet
+	// delivered; over it a publish is refused.
+	inboxMessages = 65536
+	inboxBytes    = 64 << 20
+)
+
+// delivery is one message for this loop's subscribers of ch (nil: presence).
+type delivery struct {
+	ch  *channel.Channel
+	msg channel.Message
+}
+
+// loop is our side of one gnet event loop. Fields up to mu are set before it runs,
+// those below mu belong to mu, the rest to the loop's goroutine.
+type loop struct {
+	srv  *Server
+	sink int // its number as a channel.Sink
+	el   atomic.Pointer[gnet.EventLoop]
+	bell int // writing a byte here makes an I/O event on this loop
+
+	mu       sync.Mutex // a leaf lock, held for one append or swap
+	inbox    []delivery
+	calls    []func()
+	tick     bool
+	tickedAt time.Time
+	armed    bool // a run is scheduled
+
+	queued      atomic.Int64 // messages in inbox, todo and batches
+	queuedBytes atomic.Int64
+
+	now     uint32 // ticks since the start; a tick is tickLength
+	wheel   wheel
+	subs    map[*channel.Channel]*subList
+	todo    []delivery // taken from the inbox and not yet in a batch, from todoAt on
+	todoAt  int
+	active  batchQueue
+	working int     // batches in active
+	doomed  []*conn // closed at the end of the run
+	ready   []*conn // answered polls with pipelined input
+	inRun   bool
+	belled  bool
+	cur     *conn // who is worked on, for a panic's sake
+	drain   drainState
+
+	req     request
+	out     *bytebufferpool.ByteBuffer // what the connection being read gets as answers
+	scratch []byte
+	body    []byte // a second scratch, for answers composed around a first
+	cname   []byte // a third, for an encoded channel name
+	replay  []channel.Message
+	batches []*batch  // free
+	answers []*answer // free
+	stats   loopStats
+}
+
+var _ channel.Sink = (*loop)(nil)
+
+func newLoop(s *Server) *loop {
+	l := &loop{
+		srv: s, bell: -1, now: 1,
+		subs: make(map[*channel.Channel]*subList),
+		out:  getBuffer(),
+	}
+	l.wheel.swept = l.now
+	l.sink = s.hub.AddSink(l)
+	return l
+}
+
+// Push queues a message. Concurrency-safe.
+func (l *loop) Push(ch *channel.Channel, m channel.Message) (wake bool) {
+	l.queued.Add(1)
+	l.queuedBytes.Add(int64(len(m.Content)))
+	l.mu.Lock()
+	l.inbox = append(l.inbox, delivery{ch, m})
+	wake = !l.armed
+	l.armed = true
+	l.mu.Unlock()
+	return wake
+}
+
+// Full reports that a publish is to be refused. Concurrency-safe.
+func (l *loop) Full() bool {
+	return l.queued.Load() >= inboxMessages || l.queuedBytes.Load() >= inboxBytes
+}
+
+// HalfFull is where bulk work pauses. Concurrency-safe.
+func (l *loop) HalfFull() bool {
+	return l.queued.Load() >= inboxMessages/2 || l.queuedBytes.Load() >= inboxBytes/2
+}
+
+// post runs fn on the loop. Concurrency-safe.
+func (l *loop) post(fn func()) {
+	l.mu.Lock()
+	l.calls = append(l.calls, fn)
+	wake := !l.armed
+	l.armed = true
+	l.mu.Unlock()
+	if wake {
+		l.Wake()
+	}
+}
+
+// postTick tells the loop that time has passed, unless the last tick still waits.
+// Concurrency-safe.
+func (l *loop) postTick() {
+	l.mu.Lock()
+	wake := !l.armed
+	if !l.tick {
+		l.tick, l.tickedAt = true, time.Now()
+	}
+	l.armed = true
+	l.mu.Unlock()
+	if wake {
+		l.Wake()
+	}
+}
+
+// rearm schedules another run from within the loop, at once.
+func (l *loop) rearm() {
+	l.mu.Lock()
+	wake := !l.armed
+	l.armed = true
+	l.mu.Unlock()
+	if wake {
+		l.Wake()
+	}
+}
+
+// Wake schedules a run; who set armed calls it. Concurrency-safe.
+func (l *loop) Wake() {
+	if el := l.el.Load(); el != nil {
+		// The only error is that the engine has shut down: nothing is left to run.
+		_ = (*el).Execute(context.Background(), l)
+	}
+}
+
+// ring schedules another run behind the I/O that waits now: a task that schedules
+// itself would let none in (gnet fact 9).
+func (l *loop) ring() {
+	if l.belled || l.bell < 0 {
+		return
+	}
+	l.belled = true
+	if _, err := unix.Write(l.bell, []byte{0}); err != nil {
+		l.belled = false
+		l.rearm()
+	}
+}
+
+// Run is one turn of the loop's own work, as a gnet task: after the I/O events of
+// its round, so that a connection closed here has no event left in it.
+func (l *loop) Run(context.Context) error {
+	defer l.guardRun()
+	l.inRun = true
+	calls, ticked, at := l.take()
+	for _, fn := range calls {
+		fn()
+	}
+	if ticked {
+		l.stats.lag(time.Since(at))
+		l.now = l.srv.ticks()
+		l.drainSome()
+	}
+	l.deliverSome(sliceWrites)
+	l.timeouts(sliceWrites)
+	l.resume()
+	l.closeDoomed()
+	l.trim()
+	l.inRun = false
+	if l.active.head != nil || l.todoAt < len(l.todo) || l.wheel.behind(l.now) {
+		l.ring()
+	}
+	return nil
+}
+
+// take empties the mailboxes; new deliveries only when the last are all in batches.
+func (l *loop) take() (calls []func(), ticked bool, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.armed = false
+	calls, l.calls = l.calls, nil
+	ticked, l.tick, at = l.tick, false, l.tickedAt
+	if l.todoAt == len(l.todo) && len(l.inbox) > 0 {
+		l.todo, l.inbox = l.inbox, l.spareInbox()
+		l.todoAt = 0
+	}
+	return calls, ticked, at
+}
+
+// spareInbox reuses the emptied todo unless a burst has made it huge.
+func (l *loop) spareInbox() []delivery {
+	if cap(l.todo) > inboxMessages/4 {
+		return nil
+	}
+	return l.todo[:0]
+}
+
+// doom closes c at the end of this run or, from within an I/O event, of the next:
+// closing another's descriptor between two events of one round could give its
+// number to a new connection that then gets the old one's event.
+func (l *loop) doom(c *conn, reason closeReason) {
+	if c.has(flagDoomed) || c.state == stateClosed {
+		return
+	}
+	c.set(flagDoomed)
+	c.reason = reason
+	l.doomed = append(l.doomed, c)
+	if !l.inRun {
+		l.rearm()
+	}
+}
+
+func (l *loop) closeDoomed() {
+	for _, c := range l.doomed {
+		if c.state != stateClosed {
+			_ = c.gc.EventLoop().Close(c.gc) // OnClose does the rest
+		}
+	}
+	clear(l.doomed)
+	l.doomed = l.doomed[:0]
+}
+
+// resume reads what answered polls had pipelined.
+func (l *loop) resume() {
+	for i := 0; i < len(l.ready); i++ { // grows while it runs
+		c := l.ready[i]
+		c.clear(flagReady)
+		if c.state == stateReading && !c.has(flagDoomed) {
+			l.cur = c
+			c.ingest(nil)
+		}
+	}
+	l.cur = nil
+	clear(l.ready)
+	l.ready = l.ready[:0]
+}
+
+// trim lets go of scratch space that one huge message has made huge.
+func (l *loop) trim() {
+	if cap(l.scratch) > maxPooled {
+		l.scratch = nil
+	}
+	if cap(l.body) > maxPooled {
+		l.body = nil
+	}
+}

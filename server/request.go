@@ -1,0 +1,135 @@
+package server
+
+import (
+	"icomet/httpparse"
+)
+
+// request is the one being handled: one a loop, valid until the handler returns.
+// No handler keeps a byte slice of it.
+type request struct {
+	httpparse.Request
+	body   []byte
+	conn   connField // what the answer says of the connection
+	params params
+}
+
+// reset sets what follows from the head just parsed.
+func (r *request) reset(c *conn) {
+	r.body = nil
+	switch {
+	case !r.KeepAlive || c.loop.srv.draining.Load():
+		r.conn = connClose
+	case r.Minor == 0:
+		r.conn = connKeepAlive
+	default:
+		r.conn = connDefault
+	}
+}
+
+// param names the parameters that any call takes.
+type param uint8
+
+const (
+	paramCname param = iota
+	paramSeq
+	paramNoop
+	paramToken
+	paramCallback
+	paramContent
+	paramExpires
+	paramCount
+)
+
+var paramNames = [paramCount]string{"cname", "seq", "noop", "token", "cb", "content", "expires"}
+
+// params holds the decoded values of one request. They alias the request or arena.
+type params struct {
+	values [paramCount][]byte
+	has    [paramCount]bool
+	arena  []byte
+}
+
+// get returns a value, nil when it is absent or empty.
+func (p *params) get(n param) []byte { return p.values[n] }
+
+func lookupParam(name []byte) (param, bool) {
+	for i := range paramNames {
+		if paramNames[i] == string(name) {
+			return param(i), true
+		}
+	}
+	return 0, false
+}
+
+// put sets a value unless there is one: of a repeated name the first counts, and
+// the body is read before the query.
+func (p *params) put(n param, v []byte) {
+	if !p.has[n] {
+		p.has[n], p.values[n] = true, v
+	}
+}
+
+// parseParams reads the query and, on POST, the body. Errors have status 400.
+func (r *request) parseParams() error {
+	p := &r.params
+	p.values = [paramCount][]byte{}
+	p.has = [paramCount]bool{}
+	if cap(p.arena) > maxPooled {
+		p.arena = nil
+	}
+	p.arena = p.arena[:0]
+	if r.Method == httpparse.POST && len(r.body) > 0 {
+		var err error
+		if httpparse.ContentTypeIs(r.Get("content-type"), "application/json") {
+			err = p.addJSON(r.body)
+		} else {
+			err = p.addPairs(r.body)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return p.addPairs(r.Query)
+}
+
+func (p *params) addPairs(q []byte) error {
+	for {
+		name, value, rest, ok := httpparse.NextPair(q)
+		if !ok {
+			return nil
+		}
+		q = rest
+		var err error
+		if name, err = p.decode(name); err != nil {
+			return err
+		}
+		if value, err = p.decode(value); err != nil {
+			return err
+		}
+		if n, ok := lookupParam(name); ok {
+			p.put(n, value)
+		}
+	}
+}
+
+func (p *params) decode(s []byte) ([]byte, error) {
+	if httpparse.Plain(s) {
+		return s, nil
+	}
+	from := len(p.arena)
+	var err error
+	p.arena, err = httpparse.AppendUnescaped(p.arena, s)
+	return p.arena[from:], err
+}
+
+func (p *params) addJSON(b []byte) error {
+	var m httpparse.JSONMembers
+	m.Init(b, p.arena)
+	for m.Next() {
+		if n, ok := lookupParam(m.Name); ok {
+			p.put(n, m.Value)
+		}
+	}
+	p.arena = m.Scratch()
+	return m.Err()
+}

@@ -1,0 +1,176 @@
+package server
+
+import (
+	"bytes"
+
+	"icomet/httpparse"
+)
+
+const pathPresence = "/psub"
+
+// endpoint is one path of one port.
+type endpoint struct {
+	allow  string // the methods, as a 405 lists them
+	post   bool
+	head   bool // calls that change nothing
+	handle func(*loop, *conn, *request)
+	// transport is set for the subscribe paths: their HEAD is the head alone.
+	transport transport
+}
+
+func subscribeEndpoint(t transport, handle func(*loop, *conn, *request)) *endpoint {
+	return &endpoint{allow: "GET, HEAD, OPTIONS", head: true, handle: handle, transport: t}
+}
+
+var frontEndpoints = map[string]*endpoint{
+	"/poll":   subscribeEndpoint(transportPoll, (*loop).handlePoll),
+	"/sub":    subscribeEndpoint(transportPoll, (*loop).handleSub),
+	"/stream": subscribeEndpoint(transportStream, (*loop).handleStream),
+	"/sse":    subscribeEndpoint(transportSSE, (*loop).handleSSE),
+	"/iframe": subscribeEndpoint(transportIframe, (*loop).handleIframe),
+	"/ping":   {allow: "GET, HEAD, OPTIONS", head: true, handle: (*loop).handlePing},
+}
+
+func writeEndpoint(handle func(*loop, *conn, *request)) *endpoint {
+	return &endpoint{allow: "GET, POST", post: true, handle: handle}
+}
+
+func readEndpoint(handle func(*loop, *conn, *request)) *endpoint {
+	return &endpoint{allow: "GET, HEAD, POST", post: true, head: true, handle: handle}
+}
+
+var adminEndpoints = map[string]*endpoint{
+	"/sign":      writeEndpoint((*loop).handleSign),
+	"/pub":       writeEndpoint((*loop).handlePub),
+	"/push":      writeEndpoint((*loop).handlePush),
+	"/broadcast": writeEndpoint((*loop).handleBroadcast),
+	"/close":     writeEndpoint((*loop).handleClose),
+	"/clear":     writeEndpoint((*loop).handleClear),
+	"/info":      readEndpoint((*loop).handleInfo),
+	"/check":     readEndpoint((*loop).handleCheck),
+	pathPresence: writeEndpoint((*loop).handlePresence),
+	"/stats":     readEndpoint((*loop).handleStats),
+}
+
+// route finds the endpoint of the connection's port and lets it answer.
+func (l *loop) route(c *conn, r *request) {
+	endpoints := frontEndpoints
+	if c.has(flagAdmin) {
+		if !l.authorized(r) {
+			l.refuse(c, r, 401, "the key in Authorization: Bearer KEY is missing or wrong")
+			return
+		}
+		endpoints = adminEndpoints
+	}
+	e := endpoints[string(r.Path)]
+	switch {
+	case r.Method == httpparse.MethodUnknown:
+		l.refuse(c, r, 501, "the method is not known")
+	case r.Method == httpparse.OPTIONS && !c.has(flagAdmin) && (e != nil || string(r.Path) == "*"):
+		l.preflight(c, r)
+	case e == nil:
+		l.refuse(c, r, 404, "there is no such path on this port")
+	case r.Method == httpparse.HEAD && e.head:
+		l.headOnly(c, r, e)
+	case r.Method == httpparse.GET, r.Method == httpparse.POST && e.post:
+		l.answerCall(c, r, e)
+	default:
+		l.stats.refused(405)
+		h := head{status: 405, allow: e.allow, conn: r.conn}
+		l.setOrigin(c, r, &h)
+		l.text(c, r, &h, "the method does not fit the path; it takes "+e.allow)
+	}
+}
+
+func (l *loop) answerCall(c *conn, r *request, e *endpoint) {
+	if err := r.parseParams(); err != nil {
+		l.refuse(c, r, 400, "the parameters cannot be read: "+err.Error())
+		return
+	}
+	e.handle(l, c, r)
+}
+
+// headOnly answers HEAD with the head of GET. A subscribe path would not end, so
+// its head is written for itself.
+func (l *loop) headOnly(c *conn, r *request, e *endpoint) {
+	mark := len(l.out.B)
+	switch e.transport {
+	case transportNone:
+		l.answerCall(c, r, e)
+		if i := bytes.Index(l.out.B[mark:], []byte("\r\n\r\n")); i >= 0 {
+			l.out.B = l.out.B[:mark+i+4]
+		}
+		return
+	case transportPoll:
+		h := head{status: 200, ctype: typeScript, length: lengthNone, conn: r.conn}
+		l.setOrigin(c, r, &h)
+		l.out.B = h.append(l.out.B)
+	default:
+		l.out.B = l.appendOpenHead(l.out.B, c, r, e.transport)
+	}
+}
+
+// preflight answers what a browser asks before a cross-origin request.
+func (l *loop) preflight(c *conn, r *request) {
+	h := head{status: 204, length: lengthNone, conn: r.conn, allow: "GET, HEAD, OPTIONS"}
+	l.setOrigin(c, r, &h)
+	if h.origin != "" {
+		h.fields = "Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\n" +
+			"Access-Control-Allow-Headers: Cache-Control, Content-Type, Last-Event-ID, X-Requested-With\r\n" +
+			"Access-Control-Max-Age: 86400\r\n"
+	}
+	l.out.B = h.append(l.out.B)
+}
+
+// setOrigin sets the CORS fields of a front answer.
+func (l *loop) setOrigin(c *conn, r *request, h *head) {
+	if !c.has(flagAdmin) {
+		h.origin, h.vary = l.srv.settings.Load().origin(r.Get("origin"))
+	}
+}
+
+// refuse answers an error that leaves the connection usable.
+func (l *loop) refuse(c *conn, r *request, status int, text string) {
+	l.stats.refused(status)
+	h := head{status: status, conn: r.conn}
+	if status == 503 {
+		h.retryIn = 1
+	}
+	if status == 401 {
+		h.fields = "WWW-Authenticate: Bearer\r\n"
+	}
+	l.setOrigin(c, r, &h)
+	l.text(c, r, &h, text)
+}
+
+func (l *loop) text(c *conn, r *request, h *head, text string) {
+	mark := len(l.out.B)
+	l.out.B = c.appendText(l.out.B, h, text)
+	if r.Method == httpparse.HEAD {
+		l.out.B = l.out.B[:mark+bytes.Index(l.out.B[mark:], []byte("\r\n\r\n"))+4]
+	}
+}
+
+// json answers with the JSON text in body, or with CB(JSON); when cb is given.
+// body ends with a newline and is one of the loop's scratch buffers.
+func (l *loop) json(c *conn, r *request, body []byte) {
+	callback, ok := l.callback(c, r)
+	if !ok {
+		return
+	}
+	h := head{status: 200, ctype: typeJSON, conn: r.conn}
+	l.setOrigin(c, r, &h)
+	l.out.B = appendJSONAnswer(l.out.B, &h, callback, body, &l.scratch)
+}
+
+// appendJSONAnswer appends head and body; scratch is overwritten.
+func appendJSONAnswer(dst []byte, h *head, callback, body []byte, scratch *[]byte) []byte {
+	if callback != nil {
+		s := append(append((*scratch)[:0], callback...), '(')
+		s = appendScriptSafe(s, body[:len(body)-1])
+		*scratch = append(s, ");\n"...)
+		h.ctype, body = typeScript, *scratch
+	}
+	h.length = len(body)
+	return append(h.append(dst), body...)
+}

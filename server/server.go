@@ -1,0 +1,227 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
+
+	"icomet/channel"
+)
+
+// Version is the release, as /info, the Server field and -version give it.
+const Version = "0.1.0"
+
+// Options is what New needs.
+type Options struct {
+	Config Config
+	Logger *slog.Logger
+	// CrashOnPanic lets a panic end the process instead of one connection: tests
+	// are to see it.
+	CrashOnPanic bool
+}
+
+// Server is one running server. Its methods are concurrency-safe.
+type Server struct {
+	log          *slog.Logger
+	crashOnPanic bool
+	settings     atomic.Pointer[settings]
+	keepalive    Duration // what the listeners were given
+	hub          *channel.Hub
+	engine       channel.Engine
+	loops        []*loop
+	access       access
+	listen       *listenAddrs
+	started      time.Time // monotonic: the clock of all timeouts
+
+	gnet     gnet.Engine // from OnBoot on
+	anchored atomic.Int32
+	ready    chan struct{}
+	failed   error // of the ticking goroutine, read after Run's engine has ended
+	stopping bool  // of the ticking goroutine
+
+	draining  atomic.Bool
+	drainFrom atomic.Int64 // ns since started
+
+	byLoopMu sync.RWMutex
+	byLoop   map[gnet.EventLoop]*loop
+}
+
+// New checks the configuration and that both addresses can be bound; the error
+// names key, address and the system's words. Run or Close has to follow.
+func New(o Options) (*Server, error) {
+	set, err := newSettings(o.Config)
+	if err != nil {
+		return nil, err
+	}
+	addrs, err := probe(&o.Config)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		log: o.Logger, crashOnPanic: o.CrashOnPanic, listen: addrs, started: time.Now(),
+		hub: channel.NewHub(set.hubLimits()), keepalive: o.Config.Limits.Keepalive,
+		ready: make(chan struct{}), byLoop: make(map[gnet.EventLoop]*loop),
+	}
+	s.settings.Store(set)
+	s.engine = channel.NewMemory(s.hub)
+	n := o.Config.Runtime.EventLoops
+	if n == 0 {
+		n = min(runtime.GOMAXPROCS(0), channel.MaxSinks)
+	}
+	for range n {
+		s.loops = append(s.loops, newLoop(s))
+	}
+	return s, nil
+}
+
+// Ready is closed when the server answers.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// FrontAddr and AdminAddr are the bound addresses.
+func (s *Server) FrontAddr() net.Addr { return s.listen.front }
+func (s *Server) AdminAddr() net.Addr { return s.listen.admin }
+
+// Close gives up a server that is not going to Run.
+func (s *Server) Close() {
+	s.listen.release()
+	s.engine.Stop()
+}
+
+// Run serves until a drain has ended, and returns nil then.
+func (s *Server) Run() error {
+	cfg := s.settings.Load().config
+	s.listen.release()
+	err := gnet.Rotate(&callbacks{srv: s},
+		[]string{gnetAddr(cfg.Front.Listen, s.listen.front), gnetAddr(cfg.Admin.Listen, s.listen.admin)},
+		gnet.WithNumEventLoop(len(s.loops)), gnet.WithReusePort(true), gnet.WithReuseAddr(true),
+		gnet.WithTCPKeepAlive(time.Duration(s.keepalive)), gnet.WithTicker(true),
+		gnet.WithLogger(gnetLogger{s.log}))
+	s.engine.Stop()
+	switch {
+	case err != nil:
+		return fmt.Errorf("listening on %s and %s: %w", s.listen.front, s.listen.admin, err)
+	case s.failed != nil:
+		return s.failed
+	case !s.stopping:
+		return errors.New("the event engine has ended by itself; its log line above says why")
+	}
+	s.log.Info("stopped")
+	return nil
+}
+
+// Reload applies what can change while running. NeedsRestart tells the rest.
+func (s *Server) Reload(next Config) error {
+	set, err := newSettings(next)
+	if err != nil {
+		return err
+	}
+	s.settings.Store(set)
+	s.hub.SetLimits(set.hubLimits())
+	s.access.setLimit(next.Limits.Connections)
+	for _, l := range s.loops {
+		l.post(l.rearmAll)
+	}
+	return nil
+}
+
+func (s *Server) booted(eng gnet.Engine) {
+	s.gnet = eng
+}
+
+// ticks is the time since the start, in ticks; the first is 1.
+func (s *Server) ticks() uint32 { return uint32(time.Since(s.started)/tickLength) + 1 }
+
+// tick runs every 100 ms on gnet's ticking goroutine.
+func (s *Server) tick() gnet.Action {
+	if s.stopping {
+		return gnet.None
+	}
+	if !s.isReady() {
+		if s.failed = s.anchorLoops(); s.failed != nil {
+			return s.stop()
+		}
+		s.becomeReady()
+	}
+	s.hub.Tick(time.Since(s.started))
+	for _, l := range s.loops {
+		l.postTick()
+	}
+	if s.drained() {
+		s.engine.Stop() // what it has begun is answered
+		return s.stop()
+	}
+	return gnet.None
+}
+
+func (s *Server) stop() gnet.Action {
+	s.stopping = true
+	return gnet.Shutdown
+}
+
+func (s *Server) isReady() bool {
+	select {
+	case <-s.ready:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *Server) becomeReady() {
+	set := s.settings.Load()
+	s.access.measure()
+	s.access.setLimit(set.config.Limits.Connections)
+	if want := int64(set.config.Limits.Connections); want > s.access.fits {
+		s.log.Warn("the descriptor limit is too low for limits.connections",
+			"connections", want, "fits", s.access.fits)
+	}
+	s.log.Info("listening", "role", "front", "address", s.listen.front.String())
+	s.log.Info("listening", "role", "admin", "address", s.listen.admin.String())
+	close(s.ready)
+}
+
+// opened makes the record of a new connection.
+func (s *Server) opened(gc gnet.Conn) gnet.Action {
+	l := s.loopOf(gc.EventLoop())
+	set := s.settings.Load()
+	c := &conn{gc: gc, loop: l, fd: int32(gc.Fd()), since: l.now, due: neverDue}
+	c.put(flagAdmin, s.listen.isAdmin(gc.LocalAddr()))
+	if s.draining.Load() && !c.has(flagAdmin) {
+		l.stats.refusedAtOpen.Add(1)
+		return gnet.Close
+	}
+	if !s.access.enter(c, set, gc.RemoteAddr()) {
+		s.access.leave(c)
+		l.stats.refusedAtOpen.Add(1)
+		return gnet.Close
+	}
+	s.setSocket(c, gc, set)
+	gc.SetContext(c)
+	l.stats.opened(c)
+	l.arm(c)
+	return gnet.None
+}
+
+// setSocket sets what gnet has no option for. A failure leaves the system's default.
+func (s *Server) setSocket(c *conn, gc gnet.Conn, set *settings) {
+	keepalive := set.config.Limits.Keepalive
+	if keepalive != s.keepalive { // a reload: the listeners hand on the old one
+		d := time.Duration(keepalive)
+		_ = gc.SetKeepAlive(true, d, d/5, 5)
+	}
+	// Keep-alive does not run while data is unacknowledged, so a vanished peer that
+	// gets heartbeats would last a quarter of an hour without this.
+	_ = unix.SetsockoptInt(int(c.fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT,
+		int(time.Duration(keepalive)/time.Millisecond))
+	if n := set.config.Limits.SendBuffer; n > 0 {
+		_ = gc.SetWriteBuffer(int(n))
+	}
+}

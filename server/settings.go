@@ -1,0 +1,65 @@
+package server
+
+import (
+	"time"
+
+	"icomet/channel"
+	"icomet/httpparse"
+)
+
+// settings is a configuration made ready for use. It is immutable; a reload puts
+// another one in its place, and every request looks at the present one once.
+type settings struct {
+	config         Config
+	rules          *AddressRules
+	parse          httpparse.Limits
+	outboundBuffer int64
+	auth           bool
+	anyOrigin      bool
+	ticks          struct{ polling, request, idle uint32 }
+}
+
+func newSettings(cfg Config) (*settings, error) {
+	rules, err := CompileAddressRules(cfg.Admin.Allow, cfg.Admin.Deny)
+	if err != nil {
+		return nil, err
+	}
+	s := &settings{
+		config: cfg, rules: rules,
+		parse: httpparse.Limits{
+			RequestLine: int(cfg.Limits.RequestLine), Header: int(cfg.Limits.Header),
+			Fields: cfg.Limits.HeaderFields, Body: int64(cfg.Limits.Body),
+		},
+		outboundBuffer: int64(cfg.Limits.OutboundBuffer),
+		auth:           cfg.Front.Auth == "token",
+	}
+	for _, o := range cfg.Front.AllowOrigins {
+		s.anyOrigin = s.anyOrigin || o == "*"
+	}
+	s.ticks.polling = toTicks(time.Duration(cfg.Front.PollingTimeout) * time.Second)
+	s.ticks.request = toTicks(time.Duration(cfg.Limits.RequestTimeout))
+	s.ticks.idle = toTicks(time.Duration(cfg.Limits.IdleTimeout))
+	return s, nil
+}
+
+func (s *settings) hubLimits() channel.Limits {
+	f := &s.config.Front
+	return channel.Limits{
+		MaxChannels: f.MaxChannels, MaxSubscribers: f.MaxSubscribersPerChannel,
+		BufferSize: f.ChannelBufferSize, Timeout: time.Duration(f.ChannelTimeout) * time.Second,
+	}
+}
+
+// origin is the value of Access-Control-Allow-Origin for a request's Origin, and
+// whether it depends on it.
+func (s *settings) origin(origin []byte) (value string, vary bool) {
+	if s.anyOrigin {
+		return "*", false
+	}
+	for _, o := range s.config.Front.AllowOrigins {
+		if o == string(origin) {
+			return o, true
+		}
+	}
+	return "", true
+}
