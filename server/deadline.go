@@ -15,6 +15,9 @@ const (
 	// lingerTicks is how long input is discarded after the last answer, so that a
 	// reset does not eat it.
 	lingerTicks = uint32(time.Second / tickLength)
+	// refusedTicks is how long a newcomer over the cap has for the request that is
+	// then refused: it takes a place of the reserve meanwhile.
+	refusedTicks = uint32(3 * time.Second / tickLength)
 )
 
 func toTicks(d time.Duration) uint32 {
@@ -96,6 +99,9 @@ func (l *loop) deadline(c *conn) uint32 {
 		}
 		return l.now + 1
 	}
+	if c.refusal == reasonConnections {
+		return c.since + refusedTicks
+	}
 	if c.has(flagMidRequest) {
 		return c.since + t.request
 	}
@@ -142,6 +148,9 @@ func (l *loop) timeout(c *conn) {
 		c.drainOn()
 	case stateReading:
 		switch {
+		case c.refusal == reasonConnections:
+			l.doom(c, reasonConnections)
+			return
 		case c.has(flagMidRequest):
 			c.failWith(head{status: 408}, "the request was not complete in time (limits.request_timeout)", reasonRequestTimeout)
 		case c.ex != nil && len(c.ex.pending) > 0:
@@ -171,6 +180,7 @@ func (l *loop) rearmAll() {
 func (c *conn) beginDrain(reason closeReason) {
 	c.state, c.reason, c.since = stateDraining, reason, c.loop.now
 	c.clear(flagMidRequest | flagFlushed)
+	c.releaseExchange()
 	c.drainOn()
 	c.loop.arm(c)
 }

@@ -286,7 +286,10 @@ func (c *conn) endResponse(reason closeReason) {
 	open := c.transport != transportPoll
 	l.unsubscribe(c)
 	c.since = l.now
-	if c.has(flagClose) || (open && c.has(flagHTTP10)) || l.srv.draining.Load() {
+	if leaving := l.srv.draining.Load(); leaving || c.has(flagClose) || (open && c.has(flagHTTP10)) {
+		if leaving {
+			reason = reasonDrain
+		}
 		c.beginDrain(reason)
 		return
 	}

@@ -94,7 +94,6 @@ func (l *loop) endSubscribers(quota int64, forced bool) {
 func (c *conn) endByDrain() {
 	if c.transport == transportPoll {
 		c.set(flagClose)
-		c.reason = reasonDrain
 		c.heartbeat()
 		return
 	}

@@ -147,10 +147,15 @@ func (l *loop) rearm() {
 
 // Wake schedules a run; who set armed calls it. Concurrency-safe.
 func (l *loop) Wake() {
-	if el := l.el.Load(); el != nil {
-		// The only error is that the engine has shut down: nothing is left to run.
-		_ = (*el).Execute(context.Background(), l)
+	el := l.el.Load()
+	if el == nil { // not anchored yet: the first tick finds what waits
+		l.mu.Lock()
+		l.armed = false
+		l.mu.Unlock()
+		return
 	}
+	// The only error is that the engine has shut down: nothing is left to run.
+	_ = (*el).Execute(context.Background(), l)
 }
 
 // ring schedules another run behind the I/O that waits now: a task that schedules

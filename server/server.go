@@ -71,6 +71,10 @@ func New(o Options) (*Server, error) {
 		ready: make(chan struct{}), byLoop: make(map[gnet.EventLoop]*loop),
 	}
 	s.settings.Store(set)
+	// Measured again when all of the server's own descriptors are open; until then
+	// clients are let in by this one.
+	s.access.measure()
+	s.access.setLimit(o.Config.Limits.Connections)
 	s.engine = channel.NewMemory(s.hub)
 	n := o.Config.Runtime.EventLoops
 	if n == 0 {
