@@ -8,6 +8,7 @@ import "sync"
 // the pointer looks the name up again.
 type Channel struct {
 	name string
+	hash uint32 // of the name; for tables keyed by channel
 
 	mu       sync.Mutex
 	next     int64  // the seq of the next stored message; the first is 1
@@ -22,6 +23,15 @@ type Channel struct {
 
 // Name is the channel's name. Concurrency-safe.
 func (c *Channel) Name() string { return c.name }
+
+// Hash spreads channels over tables; it stays the same for the channel's life. A
+// nil channel (presence) has 0. Concurrency-safe.
+func (c *Channel) Hash() uint32 {
+	if c == nil {
+		return 0
+	}
+	return c.hash
+}
 
 // extend moves the end of its life to at least deadline. Channel.mu is held.
 func (c *Channel) extend(deadline int64) {

@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"testing"
@@ -37,7 +38,7 @@ func (c *clock) wantFreedAt(t *testing.T, name string, at time.Duration) {
 }
 
 func exists(h *Hub, name string) bool {
-	s := h.shard([]byte(name))
+	s := h.shard(h.hash([]byte(name)))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.channels[name] != nil
@@ -186,6 +187,28 @@ func TestExpiryClockJump(t *testing.T) {
 	h.Leave(ch, 0, true)
 	c.wantFreedAt(t, "beyond", jump+10*time.Second)
 	c.wantFreedAt(t, "subscribed", jump+30*time.Second)
+	// Going through each slot of 250 years would take minutes.
+	publish(t, h, "a", "x")
+	h.Tick(250 * 365 * 24 * time.Hour)
+	if n := h.Channels(); n != 0 {
+		t.Errorf("%d channels after 250 years", n)
+	}
+}
+
+// TestExpiryNeverUsed: a channel whose creator was refused has a deadline in the past.
+func TestExpiryNeverUsed(t *testing.T) {
+	l := small
+	l.MaxSubscribers = 0
+	h, _ := newTestHub(t, l)
+	c := &clock{h: h}
+	c.to(50 * time.Second)
+	if _, err := h.Join(&Join{Name: []byte("a")}, nil); !errors.Is(err, ErrTooManySubscribers) {
+		t.Fatal(err)
+	}
+	c.to(51 * time.Second)
+	if exists(h, "a") {
+		t.Error("nobody uses it and it is there after a second")
+	}
 }
 
 // TestExpiryRevived: a channel that was due is used again before it is swept.
@@ -283,7 +306,11 @@ func TestSweepWaitsForPresence(t *testing.T) {
 	}
 	offline := 0
 	for range 10 {
-		offline += len(sink.take())
+		for _, m := range sink.messages() {
+			if m.Type == Offline {
+				offline++
+			}
+		}
 		h.Tick(c.now)
 	}
 	if offline != channels || h.Channels() != 0 || h.PresenceDropped() != 0 {

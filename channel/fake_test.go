@@ -147,7 +147,7 @@ func checkHub(t *testing.T, h *Hub) {
 				want = 1
 			}
 			switch {
-			case c.closed || c.name != name || h.shard([]byte(name)) != &h.shards[i]:
+			case c.closed || c.name != name || h.shard(h.hash([]byte(name))) != &h.shards[i]:
 				t.Errorf("channel %s (closed %v) is in the hub as %s", c.name, c.closed, name)
 			case inWheel[c] != want:
 				t.Errorf("%s: %d times in the wheel, armed %v", name, inWheel[c], c.armed)

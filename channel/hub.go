@@ -98,13 +98,13 @@ func (h *Hub) deadlineIn(d time.Duration) int64 {
 // timeoutDeadline is the deadline of a channel that somebody uses now.
 func (h *Hub) timeoutDeadline() int64 { return h.deadlineIn(h.limits.Load().Timeout) }
 
-func (h *Hub) shard(name []byte) *shard {
-	return &h.shards[maphash.Bytes(h.seed, name)%shards]
-}
+func (h *Hub) hash(name []byte) uint32 { return uint32(maphash.Bytes(h.seed, name)) }
+
+func (h *Hub) shard(hash uint32) *shard { return &h.shards[hash%shards] }
 
 // lookup returns the channel of that name, locked, or nil.
 func (h *Hub) lookup(name []byte) *Channel {
-	s := h.shard(name)
+	s := h.shard(h.hash(name))
 	for {
 		s.mu.Lock()
 		c := s.channels[string(name)]
@@ -122,7 +122,8 @@ func (h *Hub) lookup(name []byte) *Channel {
 // obtain returns the channel of that name, locked, and creates it when it is not
 // there. The new channel's life is what the caller then gives it.
 func (h *Hub) obtain(name []byte) (*Channel, error) {
-	s := h.shard(name)
+	hash := h.hash(name)
+	s := h.shard(hash)
 	for {
 		s.mu.Lock()
 		c := s.channels[string(name)]
@@ -132,7 +133,7 @@ func (h *Hub) obtain(name []byte) (*Channel, error) {
 				s.mu.Unlock()
 				return nil, ErrTooManyChannels
 			}
-			c = &Channel{name: string(name), next: 1}
+			c = &Channel{name: string(name), hash: hash, next: 1}
 			s.channels[c.name] = c
 			wake = h.announce(Online, c.name)
 		}
@@ -196,7 +197,7 @@ func (h *Hub) sweep(now int64) {
 // sweepOne frees a channel that has left the wheel, or puts it back.
 func (h *Hub) sweepOne(c *Channel, now int64) {
 	var wake uint64
-	s := &h.shards[maphash.String(h.seed, c.name)%shards]
+	s := h.shard(c.hash)
 	s.mu.Lock()
 	c.mu.Lock()
 	c.armed = false

@@ -206,7 +206,7 @@ func TestMaxChannels(t *testing.T) {
 // TestMaxChannelsExact: many compete for the last places while others give theirs
 // free; at no moment are there too many.
 func TestMaxChannelsExact(t *testing.T) {
-	const workers, places, rounds = 8, 4, 2000
+	const workers, places, rounds = 8, 4, 100_000
 	l := small
 	l.MaxChannels = places
 	h := NewHub(l)

@@ -123,7 +123,7 @@ func (h *Hub) Clear(name []byte) (next int64, err error) {
 // Close ends the subscribers of a channel, frees it and returns its next seq.
 // Error: ErrNotFound.
 func (h *Hub) Close(name []byte) (next int64, err error) {
-	s := h.shard(name)
+	s := h.shard(h.hash(name))
 	s.mu.Lock()
 	c := s.channels[string(name)]
 	if c == nil {

@@ -14,7 +14,6 @@ type ring struct {
 // The limit may differ from call to call (a reload).
 func (r *ring) push(m Message, limit int) {
 	for r.n >= limit {
-		r.buf[r.head] = Message{}
 		r.head = (r.head + 1) % len(r.buf)
 		r.n--
 	}

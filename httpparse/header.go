@@ -15,24 +15,30 @@ func parseHeader(r *Request, b []byte, i int, lim *Limits) error {
 		b, short = b[:i+lim.Header], ErrHeaderTooLarge
 	}
 	var f framing
-	r.Fields = r.Fields[:0]
+	var err error
+	r.Fields, r.HeadLen, err = parseFields(r.Fields[:0], b, i, &f, lim.Fields)
+	if err != nil {
+		return orShort(err, short)
+	}
+	return f.apply(r, lim)
+}
+
+// parseFields appends the fields from b[i:] on to fields and shows each to f. It
+// returns the index after the empty line.
+func parseFields(fields []Field, b []byte, i int, f *framing, most int) ([]Field, int, error) {
 	for {
 		start := i
 		for i < len(b) && class[b[i]]&tokenChar != 0 {
 			i++
 		}
 		if i == len(b) {
-			return short
+			return fields, i, ErrIncomplete
 		}
 		if b[i] != ':' || i == start {
 			if i > start {
-				return ErrFieldName
+				return fields, i, ErrFieldName
 			}
-			if err := checkEmptyLine(b[i:]); err != nil {
-				return orShort(err, short)
-			}
-			r.HeadLen = i + 2
-			return f.apply(r, lim)
+			return fields, i + 2, checkEmptyLine(b[i:])
 		}
 		name := b[start:i:i]
 		i++
@@ -41,17 +47,8 @@ func parseHeader(r *Request, b []byte, i int, lim *Limits) error {
 		}
 		start = i
 		i = valueEnd(b, i)
-		if i == len(b) {
-			return short
-		}
-		if b[i] != '\r' {
-			return valueError(b[i])
-		}
-		if i+1 == len(b) {
-			return short
-		}
-		if b[i+1] != '\n' {
-			return ErrLineEnd
+		if err := checkLineEnd(b[i:]); err != nil {
+			return fields, i, err
 		}
 		end := i
 		for end > start && isOWS(b[end-1]) {
@@ -59,27 +56,35 @@ func parseHeader(r *Request, b []byte, i int, lim *Limits) error {
 		}
 		value := b[start:end:end]
 		i += 2
-		if len(r.Fields) >= lim.Fields {
-			return ErrTooManyFields
+		if len(fields) >= most {
+			return fields, i, ErrTooManyFields
 		}
-		r.Fields = append(r.Fields, Field{name, value})
+		fields = append(fields, Field{name, value})
 		if err := f.note(name, value); err != nil {
-			return err
+			return fields, i, err
 		}
 	}
 }
 
-// checkEmptyLine says whether b, at the place of a field name but without one,
-// starts with the empty line that ends the header: nil, ErrIncomplete or what is
-// wrong.
-func checkEmptyLine(b []byte) error {
+// checkLineEnd says whether b, behind a field value, starts with CRLF: nil,
+// ErrIncomplete or what is wrong.
+func checkLineEnd(b []byte) error {
 	switch {
-	case b[0] == '\r' && len(b) == 1:
-		return ErrIncomplete
-	case b[0] == '\r' && b[1] == '\n':
+	case len(b) >= 2 && b[0] == '\r' && b[1] == '\n':
 		return nil
+	case len(b) == 0 || len(b) == 1 && b[0] == '\r':
+		return ErrIncomplete
 	case b[0] == '\r' || b[0] == '\n':
 		return ErrLineEnd
+	}
+	return ErrFieldValue
+}
+
+// checkEmptyLine does the same where a field name ought to be and is not.
+func checkEmptyLine(b []byte) error {
+	switch err := checkLineEnd(b); {
+	case err != ErrFieldValue:
+		return err
 	case isOWS(b[0]):
 		return ErrFieldFold // RFC 9112 section 5.2
 	}
@@ -91,7 +96,7 @@ func checkEmptyLine(b []byte) error {
 func valueEnd(b []byte, i int) int {
 	for ; i+8 <= len(b); i += 8 {
 		x := binary.LittleEndian.Uint64(b[i:])
-		marks := below(x, 0x20) | equal(x, 0x7f)
+		marks := unprintable(x, 0x20)
 		if marks == 0 {
 			continue
 		}
@@ -105,13 +110,6 @@ func valueEnd(b []byte, i int) int {
 		i++
 	}
 	return i
-}
-
-func valueError(c byte) error {
-	if c == '\n' {
-		return ErrLineEnd
-	}
-	return ErrFieldValue
 }
 
 // framing collects the fields that say where the request ends and how the
@@ -187,17 +185,16 @@ func validHost(h []byte) bool {
 	return true
 }
 
+var comma = []byte(",")
+
 // noteConnection reads a list of connection options, RFC 9110 section 7.6.1.
 func (f *framing) noteConnection(value []byte) {
-	for len(value) > 0 {
-		n := 0
-		for n < len(value) && value[n] != ',' {
-			n++
-		}
-		option := trimOWS(value[:n])
+	for more := true; more; {
+		var option []byte
+		option, value, more = bytes.Cut(value, comma)
+		option = trimOWS(option)
 		f.close = f.close || equalFold(option, "close")
 		f.keepAlive = f.keepAlive || equalFold(option, "keep-alive")
-		value = value[min(n+1, len(value)):]
 	}
 }
 

@@ -110,7 +110,10 @@ func TestJSONMembers(t *testing.T) {
 func TestJSONScratchIsLent(t *testing.T) {
 	var m JSONMembers
 	m.Init([]byte(`{"\u0061":"\u0062"}`), append(make([]byte, 0, 8), "kept"...))
-	if !m.Next() || m.Next() || string(m.Scratch()) != "keptab" || cap(m.Scratch()) != 8 {
+	if !m.Next() || cap(m.Name) != 1 || cap(m.Value) != 1 {
+		t.Errorf("appending to %q or %q would overwrite the next string", m.Name, m.Value)
+	}
+	if m.Next() || string(m.Scratch()) != "keptab" || cap(m.Scratch()) != 8 {
 		t.Errorf("%q, %d, %v", m.Scratch(), cap(m.Scratch()), m.Err())
 	}
 }

@@ -170,7 +170,7 @@ func checkTargetStart(m Method, t []byte) error {
 func targetEnd(b []byte, i int) int {
 	for ; i+8 <= len(b); i += 8 {
 		x := binary.LittleEndian.Uint64(b[i:])
-		if marks := below(x, 0x21) | equal(x, 0x7f); marks != 0 {
+		if marks := unprintable(x, 0x21); marks != 0 {
 			return i + first(marks)
 		}
 	}

@@ -17,10 +17,7 @@ func NextPair(q []byte) (name, value, rest []byte, ok bool) {
 	if len(q) == 0 {
 		return nil, nil, nil, false
 	}
-	eq := 0
-	for eq < len(q) && q[eq] != '=' && q[eq] != '&' {
-		eq++
-	}
+	eq := nameEnd(q)
 	name = q[:eq:eq]
 	if eq == len(q) {
 		return name, nil, nil, true
@@ -31,6 +28,21 @@ func NextPair(q []byte) (name, value, rest []byte, ok bool) {
 	end := pairEnd(q, eq+1)
 	value = q[eq+1 : end : end]
 	return name, value, q[min(end+1, len(q)):], true
+}
+
+// nameEnd returns the index of the first '=' or '&', or len(q).
+func nameEnd(q []byte) int {
+	i := 0
+	for ; i+8 <= len(q); i += 8 {
+		x := binary.LittleEndian.Uint64(q[i:])
+		if marks := equal(x, '=') | equal(x, '&'); marks != 0 {
+			return i + first(marks)
+		}
+	}
+	for i < len(q) && q[i] != '=' && q[i] != '&' {
+		i++
+	}
+	return i
 }
 
 // pairEnd returns the index of the first '&' from i on, or len(q). Values are
@@ -49,19 +61,24 @@ func pairEnd(q []byte, i int) int {
 
 // Plain reports whether s has no '%', '+' or NUL, so that it can be used as it is.
 func Plain(s []byte) bool {
-	i := 0
-	for ; i+8 <= len(s); i += 8 {
+	if len(s) < 8 {
+		for _, c := range s {
+			if c == '%' || c == '+' || c == 0 {
+				return false
+			}
+		}
+		return true
+	}
+	for i := 0; ; i += 8 {
+		i = min(i, len(s)-8) // the last stride may overlap the one before
 		x := binary.LittleEndian.Uint64(s[i:])
 		if equal(x, '%')|equal(x, '+')|below(x, 1) != 0 {
 			return false
 		}
-	}
-	for ; i < len(s); i++ {
-		if s[i] == '%' || s[i] == '+' || s[i] == 0 {
-			return false
+		if i == len(s)-8 {
+			return true
 		}
 	}
-	return true
 }
 
 // AppendUnescaped appends s to dst with %XX and '+' decoded. On ErrEscape and

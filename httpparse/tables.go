@@ -46,6 +46,11 @@ const (
 // below marks bytes less than c, for c up to 0x80.
 func below(x uint64, c byte) uint64 { return (x - ones*uint64(c)) & ^x & tops }
 
+// unprintable marks bytes less than c and DEL.
+func unprintable(x uint64, c byte) uint64 {
+	return ((x - ones*uint64(c)) | (x&^tops + ones)) &^ x & tops
+}
+
 // equal marks bytes equal to c, for c below 0x80.
 func equal(x uint64, c byte) uint64 { return below(x^ones*uint64(c), 1) }
 
