@@ -37,7 +37,7 @@ func TestAllocsPublish(t *testing.T) {
 	m := NewMemory(h)
 	defer m.Stop()
 	wantAllocs(t, "Memory.Publish", func() { m.Publish(name, "content", benchDone{}) })
-	wantAllocs(t, "Broadcast to one channel", func() { h.broadcastTo(h.shard(h.hash(name)).channels[string(name)], "x", nil) })
+	wantAllocs(t, "Broadcast to one channel", func() { h.broadcastTo(h.shard(h.hash(name)).channels.find(h.hash(name), name), "x", nil) })
 }
 
 func TestAllocsJoinLeave(t *testing.T) {

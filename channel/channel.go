@@ -7,16 +7,17 @@ import "sync"
 // A channel taken out of the hub is marked closed for good: whoever still holds
 // the pointer looks the name up again.
 type Channel struct {
-	name string
-	hash uint32 // of the name; for tables keyed by channel
+	name  string
+	hash  uint32   // of the name; for tables keyed by channel
+	subs  int32    // of mu: subscribers on all sinks
+	chain *Channel // of its shard's lock: the next in the shard's table
 
 	mu       sync.Mutex
 	next     int64  // the seq of the next stored message; the first is 1
 	ring     *ring  // nil before the first message
 	token    *token // nil before the first sign
 	sinks    uint64 // the set of sinks that have subscribers, by sink number
-	deadline int64  // hub time in ms until which it lives without a subscriber
-	subs     int32  // subscribers on all sinks
+	deadline uint32 // hub time, in expiry slots, until which it lives without a subscriber
 	armed    bool   // in the expiry wheel
 	closed   bool
 }
@@ -33,12 +34,13 @@ func (c *Channel) Hash() uint32 {
 	return c.hash
 }
 
-// extend moves the end of its life to at least deadline. Channel.mu is held.
+// extend moves the end of its life to at least deadline, in hub time (ms).
+// Channel.mu is held.
 func (c *Channel) extend(deadline int64) {
-	c.deadline = max(c.deadline, deadline)
+	c.deadline = max(c.deadline, uint32((deadline+slotMS-1)/slotMS))
 }
 
 // aliveLocked reports whether it is subscribed or not yet expired.
 func (c *Channel) aliveLocked(now int64) bool {
-	return !c.closed && (c.subs > 0 || c.deadline > now)
+	return !c.closed && (c.subs > 0 || int64(c.deadline)*slotMS > now)
 }

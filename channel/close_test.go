@@ -153,7 +153,7 @@ func TestWakeHoldsNoLock(t *testing.T) {
 				t.Error("woken under a shard's lock")
 				return
 			}
-			for _, c := range s.channels {
+			for c := range s.channels.all {
 				if !c.mu.TryLock() {
 					t.Error("woken under a channel's lock")
 				} else {

@@ -25,10 +25,10 @@ type expiry struct {
 	due   []*Channel // what has left the wheel and was over the batch
 }
 
-// add enters a channel that is due at the given hub time (ms).
-func (e *expiry) add(c *Channel, deadline int64) {
+// add enters a channel at its deadline. Channel.mu is held.
+func (e *expiry) add(c *Channel) {
 	e.mu.Lock()
-	slot := max(deadline/slotMS+1, e.swept+1)
+	slot := max(int64(c.deadline), e.swept+1)
 	if slot-e.swept >= wheelSlots {
 		slot = e.swept + wheelSlots - 1
 	}

@@ -41,7 +41,7 @@ func exists(h *Hub, name string) bool {
 	s := h.shard(h.hash([]byte(name)))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.channels[name] != nil
+	return s.channels.find(h.hash([]byte(name)), []byte(name)) != nil
 }
 
 // TestExpiry: from which moment a channel's time counts. Timeout is 30 s.

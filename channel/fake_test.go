@@ -139,7 +139,8 @@ func checkHub(t *testing.T, h *Hub) {
 	}
 	var channels, subscribers int
 	for i := range h.shards {
-		for name, c := range h.shards[i].channels {
+		for c := range h.shards[i].channels.all {
+			name := c.name
 			channels++
 			subscribers += int(c.subs)
 			want := 0
@@ -147,7 +148,7 @@ func checkHub(t *testing.T, h *Hub) {
 				want = 1
 			}
 			switch {
-			case c.closed || c.name != name || h.shard(h.hash([]byte(name))) != &h.shards[i]:
+			case c.closed || h.shards[i].channels.find(c.hash, []byte(name)) != c || h.shard(h.hash([]byte(name))) != &h.shards[i]:
 				t.Errorf("channel %s (closed %v) is in the hub as %s", c.name, c.closed, name)
 			case inWheel[c] != want:
 				t.Errorf("%s: %d times in the wheel, armed %v", name, inWheel[c], c.armed)

@@ -31,8 +31,8 @@ const shards = 256
 
 type shard struct {
 	mu       sync.Mutex
-	channels map[string]*Channel
-	_        [48]byte // a cache line each: neighbours' locks do not slow each other
+	channels table
+	_        [24]byte // a cache line each: neighbours' locks do not slow each other
 }
 
 // Hub holds all channels of this process. Its methods are concurrency-safe.
@@ -54,9 +54,6 @@ type Hub struct {
 func NewHub(l Limits) *Hub {
 	h := &Hub{seed: maphash.MakeSeed()}
 	h.limits.Store(&l)
-	for i := range h.shards {
-		h.shards[i].channels = make(map[string]*Channel)
-	}
 	return h
 }
 
@@ -104,10 +101,11 @@ func (h *Hub) shard(hash uint32) *shard { return &h.shards[hash%shards] }
 
 // lookup returns the channel of that name, locked, or nil.
 func (h *Hub) lookup(name []byte) *Channel {
-	s := h.shard(h.hash(name))
+	hash := h.hash(name)
+	s := h.shard(hash)
 	for {
 		s.mu.Lock()
-		c := s.channels[string(name)]
+		c := s.channels.find(hash, name)
 		s.mu.Unlock()
 		if c == nil {
 			return nil
@@ -126,7 +124,7 @@ func (h *Hub) obtain(name []byte) (*Channel, error) {
 	s := h.shard(hash)
 	for {
 		s.mu.Lock()
-		c := s.channels[string(name)]
+		c := s.channels.find(hash, name)
 		var wake uint64
 		if c == nil {
 			if !h.reserve() {
@@ -134,7 +132,7 @@ func (h *Hub) obtain(name []byte) (*Channel, error) {
 				return nil, ErrTooManyChannels
 			}
 			c = &Channel{name: string(name), hash: hash, next: 1}
-			s.channels[c.name] = c
+			s.channels.add(c)
 			wake = h.announce(Online, c.name)
 		}
 		s.mu.Unlock()
@@ -165,14 +163,14 @@ func (h *Hub) reserve() bool {
 func (h *Hub) settle(c *Channel) {
 	if c.subs == 0 && !c.armed && !c.closed {
 		c.armed = true
-		h.expiry.add(c, c.deadline)
+		h.expiry.add(c)
 	}
 	c.mu.Unlock()
 }
 
 // remove takes a channel out of the hub. Its shard's lock and its own are held.
 func (h *Hub) remove(s *shard, c *Channel) (wake uint64) {
-	delete(s.channels, c.name)
+	s.channels.remove(c)
 	c.closed = true
 	c.ring = nil // the wheel and subscribers may hold on to c for a while
 	h.channels.Add(-1)

@@ -58,8 +58,8 @@ func (h *Hub) repeatPresence(now int64) {
 func (h *Hub) announceShard(s *shard) (wake uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for name := range s.channels {
-		wake |= h.announce(Online, name)
+	for c := range s.channels.all {
+		wake |= h.announce(Online, c.name)
 	}
 	return wake
 }

@@ -76,7 +76,7 @@ func (h *Hub) broadcastTo(c *Channel, content string, pause func() bool) error {
 func (h *Hub) snapshot(s *shard, dst []*Channel) []*Channel {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, c := range s.channels {
+	for c := range s.channels.all {
 		dst = append(dst, c)
 	}
 	return dst
@@ -123,9 +123,10 @@ func (h *Hub) Clear(name []byte) (next int64, err error) {
 // Close ends the subscribers of a channel, frees it and returns its next seq.
 // Error: ErrNotFound.
 func (h *Hub) Close(name []byte) (next int64, err error) {
-	s := h.shard(h.hash(name))
+	hash := h.hash(name)
+	s := h.shard(hash)
 	s.mu.Lock()
-	c := s.channels[string(name)]
+	c := s.channels.find(hash, name)
 	if c == nil {
 		s.mu.Unlock()
 		return 0, ErrNotFound

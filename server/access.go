@@ -29,7 +29,7 @@ const (
 type access struct {
 	conns    atomic.Int64 // of both ports
 	capacity atomic.Int64 // connections, less the reserve
-	fits     int64        // what the descriptor limit allows
+	fits     atomic.Int64 // what the descriptor limit allows
 
 	mu    sync.Mutex
 	perIP map[netip.Addr]int // only while limits.connections_per_ip is set
@@ -47,11 +47,11 @@ func (a *access) measure() {
 	if entries, err := os.ReadDir("/proc/self/fd"); err == nil {
 		own = int64(len(entries))
 	}
-	a.fits = max(1, limit-own-max(reserveMin, limit*reservePercent/100))
+	a.fits.Store(max(1, limit-own-max(reserveMin, limit*reservePercent/100)))
 }
 
 func (a *access) setLimit(connections int) {
-	n := a.fits
+	n := a.fits.Load()
 	if connections > 0 {
 		n = min(n, int64(connections))
 	}

@@ -95,5 +95,6 @@ func (s *Server) loopOf(el gnet.EventLoop) *loop {
 	l = s.loops[len(s.byLoop)]
 	s.byLoop[el] = l
 	l.el.Store(&el)
+	l.Wake() // whoever armed it before had no event loop to wake
 	return l
 }

@@ -105,7 +105,10 @@ func (a *answer) arrived() {
 	}
 	c.since = l.now
 	if c.has(flagClose) {
-		c.beginDrain(reasonAnswered)
+		if c.reason == reasonPeer {
+			c.reason = reasonAnswered
+		}
+		c.beginDrain(c.reason)
 		return
 	}
 	c.readOn()

@@ -146,9 +146,6 @@ func (w *fileWalker) walk() error {
 
 // key reads the names of a key or header and the line it is on.
 func (w *fileWalker) key(node *unstable.Node) (names []string, line int) {
-	if node.Kind == unstable.Comment {
-		return nil, 0
-	}
 	for it := node.Key(); it.Next(); {
 		part := it.Node()
 		names = append(names, string(part.Data))
@@ -200,9 +197,6 @@ func (w *fileWalker) keyValue(section []string, node *unstable.Node) error {
 		return p.mistake(value, "is a section: write ["+p.name+"] and its keys below")
 	}
 	for it := node.Value().Children(); it.Next(); {
-		if it.Node().Kind != unstable.KeyValue {
-			continue
-		}
 		if err := w.keyValue(names, it.Node()); err != nil {
 			return err
 		}

@@ -64,9 +64,6 @@ func (s Size) String() string {
 	return strconv.FormatInt(int64(s), 10)
 }
 
-// MarshalText is String, so that a logged configuration reads like the file.
-func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
 // parseDuration reads Go's form of durations.
 func parseDuration(text string) (Duration, error) {
 	d, err := time.ParseDuration(text)
@@ -76,8 +73,5 @@ func parseDuration(text string) (Duration, error) {
 	return Duration(d), nil
 }
 
-// String is time.Duration's.
+// String is time.Duration's form.
 func (d Duration) String() string { return time.Duration(d).String() }
-
-// MarshalText is String.
-func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }

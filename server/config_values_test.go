@@ -153,6 +153,9 @@ func TestParseDuration(t *testing.T) {
 		if err != nil || time.Duration(got) != want {
 			t.Errorf("%q: got %v, %v, want %v", text, got, err, want)
 		}
+		if got.String() != want.String() {
+			t.Errorf("%q: String is %q, want %q", text, got, want)
+		}
 	}
 	for _, text := range []string{"", "10", "s", "1d", "10 s", "9999999h"} {
 		if got, err := parseDuration(text); err == nil {

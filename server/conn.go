@@ -42,14 +42,15 @@ type conn struct {
 	ex   *exchange        // nil when nothing is unfinished
 	ch   *channel.Channel // subscribed; nil for presence
 
-	subNext, subPrev   *conn // loop.subs
+	subNext, subPrev   *conn // loop.subs: others of the same channel
+	hashNext           *conn // loop.subs: of the first of its channel
 	timeNext, timePrev *conn // loop.wheel
 
 	next  int64  // seq of the first message it has not got
 	noop  int64  // number of its next heartbeat
 	fd    int32  // for raw sends
 	since uint32 // tick from which its present deadline counts
-	due   uint32 // tick of its slot in the wheel
+	slot  uint16 // in the wheel, or noSlot
 
 	flags     connFlags
 	state     connState
@@ -103,7 +104,10 @@ func (c *conn) send(p []byte) bool {
 			sent = n
 		case unix.EAGAIN, unix.EINTR, unix.ENOBUFS:
 		default:
-			return false // reset: epoll reports it
+			// Reset, which epoll reports too. Whatever else it may be: with a part
+			// missing the response must not go on.
+			l.doom(c, reasonPeer)
+			return false
 		}
 	}
 	if sent < len(p) {
@@ -128,6 +132,14 @@ func (c *conn) flush() {
 func (c *conn) failWith(h head, text string, reason closeReason) {
 	c.loop.stats.refused(h.status)
 	h.conn = connClose
+	if ex := c.ex; ex != nil && len(ex.pending) > 0 {
+		// Its turn comes behind the answers that are not there yet; arrived ends it.
+		ex.pending = append(ex.pending, &answer{conn: c, ready: true, text: c.appendText(nil, &h, text)})
+		c.reason = reason
+		c.clear(flagMidRequest)
+		c.set(flagClose)
+		return
+	}
 	c.loop.out.B = c.appendText(c.loop.out.B, &h, text)
 	c.flush()
 	c.beginDrain(reason)
@@ -153,6 +165,7 @@ func (c *conn) appendText(dst []byte, h *head, text string) []byte {
 // closed is gnet's word that the connection has gone.
 func (c *conn) closed() {
 	l := c.loop
+	defer func() { c.state = stateClosed }() // after a panic too (gnet fact 6)
 	if c.state == stateSubscribed {
 		l.unsubscribe(c)
 	}

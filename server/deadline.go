@@ -10,7 +10,9 @@ const (
 	// tickLength is the resolution of every timeout.
 	tickLength = 100 * time.Millisecond
 	wheelSlots = 1024
-	// neverDue is the due of a connection that is in no slot.
+	// noSlot is the slot of a connection that waits for nothing.
+	noSlot = ^uint16(0)
+	// neverDue is the deadline of one that is to wait for nothing.
 	neverDue = ^uint32(0)
 	// lingerTicks is how long input is discarded after the last answer, so that a
 	// reset does not eat it.
@@ -35,8 +37,8 @@ type wheel struct {
 
 func (w *wheel) add(c *conn, due uint32) {
 	due = min(due, w.swept+wheelSlots-1)
-	c.due = due
-	slot := &w.slots[due%wheelSlots]
+	c.slot = uint16(due % wheelSlots)
+	slot := &w.slots[c.slot]
 	c.timePrev, c.timeNext = nil, *slot
 	if *slot != nil {
 		(*slot).timePrev = c
@@ -45,18 +47,23 @@ func (w *wheel) add(c *conn, due uint32) {
 }
 
 func (w *wheel) remove(c *conn) {
-	if c.due == neverDue {
+	if c.slot == noSlot {
 		return
 	}
 	if c.timePrev != nil {
 		c.timePrev.timeNext = c.timeNext
 	} else {
-		w.slots[c.due%wheelSlots] = c.timeNext
+		w.slots[c.slot] = c.timeNext
 	}
 	if c.timeNext != nil {
 		c.timeNext.timePrev = c.timePrev
 	}
-	c.timePrev, c.timeNext, c.due = nil, nil, neverDue
+	c.timePrev, c.timeNext, c.slot = nil, nil, noSlot
+}
+
+// due is the tick of the slot that c is in.
+func (w *wheel) due(c *conn) uint32 {
+	return w.swept + (uint32(c.slot)-w.swept)%wheelSlots
 }
 
 func (w *wheel) behind(now uint32) bool { return w.swept < now }
@@ -97,7 +104,7 @@ func (l *loop) deadline(c *conn) uint32 {
 		if c.has(flagFlushed) {
 			return c.since + lingerTicks
 		}
-		return l.now + 1
+		return l.now // looked at in every tick: gnet does not tell when it is flushed
 	}
 	if c.refusal == reasonConnections {
 		return c.since + refusedTicks
@@ -116,7 +123,7 @@ func (l *loop) arm(c *conn) {
 		return
 	}
 	due = max(due, l.now+1)
-	if c.due == neverDue || due < c.due {
+	if c.slot == noSlot || due < l.wheel.due(c) {
 		l.wheel.remove(c)
 		l.wheel.add(c, due)
 	}
@@ -178,6 +185,9 @@ func (l *loop) rearmAll() {
 // beginDrain ends a connection gently: what is queued goes out, then our half is
 // closed, then input is discarded for a second.
 func (c *conn) beginDrain(reason closeReason) {
+	if c.state == stateClosed {
+		return // by the write of the last answer: the descriptor is not ours any more
+	}
 	c.state, c.reason, c.since = stateDraining, reason, c.loop.now
 	c.clear(flagMidRequest | flagFlushed)
 	c.releaseExchange()

@@ -6,19 +6,11 @@ import (
 	"icomet/channel"
 )
 
-// subList is this loop's subscribers of one channel.
-type subList struct {
-	head  *conn
-	batch *batch // what is being delivered to them; nil when nothing is
-	n     int32
-}
-
 // batch is the messages of one channel on their way to this loop's subscribers.
 // They are encoded once per form, and one subscriber gets all of them in one write.
-// A list has one batch at most: what comes while it is walked waits in later.
+// A channel has one batch at most: what comes while it is walked waits in later.
 type batch struct {
 	ch      *channel.Channel
-	list    *subList
 	msgs    []channel.Message
 	later   []channel.Message
 	cursor  *conn // the next subscriber to serve
@@ -50,11 +42,7 @@ func (q *batchQueue) push(b *batch) {
 	q.tail = b
 }
 
-func (q *batchQueue) pop() *batch {
-	b := q.head
-	q.head = b.next
-	return b
-}
+func (q *batchQueue) pop() { q.head = q.head.next }
 
 // maxBatches bounds the batches at work: while a million channels get a broadcast,
 // the rest waits as plain deliveries, which are smaller.
@@ -67,8 +55,10 @@ func (l *loop) deliverSome(budget int) {
 		if l.active.head == nil {
 			return
 		}
-		b := l.active.pop()
+		// It stays in the queue while it is walked: a panic must not lose it.
+		b := l.active.head
 		used, done := l.walk(b, budget)
+		l.active.pop()
 		if budget -= used; done {
 			l.finish(b)
 		} else {
@@ -81,21 +71,19 @@ func (l *loop) deliverSome(budget int) {
 func (l *loop) fillBatches() {
 	for l.todoAt < len(l.todo) {
 		d := &l.todo[l.todoAt]
-		list := l.subs[d.ch]
-		switch {
-		case list == nil: // the last subscriber left meanwhile
+		switch b := l.working[d.ch]; {
+		case b != nil && b.started:
+			b.later = append(b.later, d.msg)
+		case b != nil:
+			b.msgs = append(b.msgs, d.msg)
+		case l.subs.first(d.ch) == nil: // the last subscriber left meanwhile
 			l.done(d.msg)
-		case list.batch == nil:
-			if l.working >= maxBatches {
-				return
-			}
-			b := l.newBatch(d.ch, list)
+		case len(l.working) >= maxBatches:
+			return
+		default:
+			b = l.newBatch(d.ch)
 			b.msgs = append(b.msgs, d.msg)
 			l.active.push(b)
-		case list.batch.started:
-			list.batch.later = append(list.batch.later, d.msg)
-		default:
-			list.batch.msgs = append(list.batch.msgs, d.msg)
 		}
 		*d = delivery{}
 		l.todoAt++
@@ -112,15 +100,14 @@ func (l *loop) done(ms ...channel.Message) {
 	l.queuedBytes.Add(int64(-bytes))
 }
 
-func (l *loop) newBatch(ch *channel.Channel, list *subList) *batch {
+func (l *loop) newBatch(ch *channel.Channel) *batch {
 	var b *batch
 	if n := len(l.batches); n > 0 {
 		b, l.batches = l.batches[n-1], l.batches[:n-1]
 	} else {
 		b = new(batch)
 	}
-	b.ch, b.list, list.batch = ch, list, b
-	l.working++
+	b.ch, l.working[ch] = ch, b
 	return b
 }
 
@@ -140,9 +127,8 @@ func (l *loop) finish(b *batch) {
 		l.active.push(b)
 		return
 	}
-	b.list.batch = nil
-	b.ch, b.list, b.cursor = nil, nil, nil
-	l.working--
+	delete(l.working, b.ch)
+	b.ch, b.cursor = nil, nil
 	if cap(b.msgs)+cap(b.later) <= 1024 {
 		l.batches = append(l.batches, b)
 	}
@@ -151,7 +137,7 @@ func (l *loop) finish(b *batch) {
 // walk serves up to budget subscribers of b and reports whether that was all.
 func (l *loop) walk(b *batch, budget int) (used int, done bool) {
 	if !b.started {
-		b.started, b.cursor = true, b.list.head
+		b.started, b.cursor = true, l.subs.first(b.ch)
 		b.cname = b.cname[:0]
 		if b.ch != nil {
 			b.cname = appendJSONBody(b.cname, []byte(b.ch.Name()))
@@ -204,11 +190,13 @@ func (l *loop) deliver(b *batch, c *conn) {
 
 func (l *loop) encode(b *batch, f form) {
 	e := &b.forms[f]
-	e.buf = getBuffer()
+	buf := getBuffer()
+	e.offsets = e.offsets[:0]
 	for i := range b.msgs {
-		e.offsets = append(e.offsets, int32(len(e.buf.B)))
-		e.buf.B = f.appendMessage(e.buf.B, b.cname, &b.msgs[i], &l.scratch)
+		e.offsets = append(e.offsets, int32(len(buf.B)))
+		buf.B = f.appendMessage(buf.B, b.cname, &b.msgs[i], &l.scratch)
 	}
+	e.buf = buf
 }
 
 // answerPoll answers a waiting poll. The usual kinds share their bytes.
@@ -230,53 +218,6 @@ func (l *loop) answerPoll(b *batch, c *conn, first int) bool {
 		e.buf.B = style.appendAnswer(e.buf.B, l.body)
 	}
 	return c.send(e.buf.B)
-}
-
-// subscribe enters c, which has joined c.ch, in its list.
-func (l *loop) subscribe(c *conn) {
-	list := l.subs[c.ch]
-	if list == nil {
-		list = new(subList)
-		l.subs[c.ch] = list
-	}
-	if list.head != nil {
-		list.head.subPrev = c
-	}
-	c.subPrev, c.subNext = nil, list.head
-	list.head = c
-	list.n++
-	c.state = stateSubscribed
-	l.stats.subscribed(c.transport, 1)
-}
-
-// unsubscribe takes c off its list and out of its channel. It alone does that.
-func (l *loop) unsubscribe(c *conn) {
-	list := l.subs[c.ch]
-	if b := list.batch; b != nil && b.cursor == c {
-		b.cursor = c.subNext
-	}
-	if c.subPrev != nil {
-		c.subPrev.subNext = c.subNext
-	} else {
-		list.head = c.subNext
-	}
-	if c.subNext != nil {
-		c.subNext.subPrev = c.subPrev
-	}
-	c.subPrev, c.subNext = nil, nil
-	list.n--
-	if list.n == 0 {
-		delete(l.subs, c.ch)
-	}
-	if c.transport == transportPresence {
-		if list.n == 0 {
-			l.srv.hub.WatchPresence(l.sink, false)
-		}
-	} else {
-		l.srv.hub.Leave(c.ch, l.sink, list.n == 0)
-	}
-	l.stats.subscribed(c.transport, -1)
-	c.ch, c.state, c.transport = nil, stateReading, transportNone
 }
 
 // endResponse ends an open response that has got its last bytes. The connection

@@ -46,6 +46,7 @@ func (l *loop) drainSome() {
 	if l.drain.end == 0 {
 		l.drain.end = l.now + toTicks(l.srv.drainTimeout())
 		l.closeIdle()
+		return // a publish that was let in just before reaches the inbox meanwhile
 	}
 	left := int64(0)
 	for t := transportPoll; t < transportPresence; t++ {
@@ -59,13 +60,20 @@ func (l *loop) drainSome() {
 	l.endSubscribers((left+ticks-1)/ticks, forced)
 }
 
-// closeIdle closes the kept-alive front connections that are in no request.
+// closeIdle closes the kept-alive front connections that are in no request, once
+// their last answer has gone out.
 func (l *loop) closeIdle() {
 	for i := range l.wheel.slots {
-		for c := l.wheel.slots[i]; c != nil; c = c.timeNext {
-			if c.state == stateReading && !c.has(flagAdmin|flagMidRequest) {
+		for c := l.wheel.slots[i]; c != nil; {
+			next := c.timeNext // before c is moved
+			switch {
+			case c.state != stateReading || c.has(flagAdmin|flagMidRequest):
+			case c.outbound() > 0:
+				c.beginDrain(reasonDrain)
+			default:
 				l.doom(c, reasonDrain)
 			}
+			c = next
 		}
 	}
 }

@@ -23,10 +23,13 @@ func (h *callbacks) OnBoot(eng gnet.Engine) gnet.Action {
 
 func (h *callbacks) OnOpen(gc gnet.Conn) (out []byte, action gnet.Action) {
 	defer h.srv.guard(nil, nil)
+	action = gnet.Close // after a panic
 	if a, ok := gc.Context().(*anchor); ok {
-		return nil, a.open(h.srv, gc)
+		action = a.open(h.srv, gc)
+	} else {
+		action = h.srv.opened(gc)
 	}
-	return nil, h.srv.opened(gc)
+	return nil, action
 }
 
 func (h *callbacks) OnTraffic(gc gnet.Conn) gnet.Action {
@@ -51,9 +54,11 @@ func (h *callbacks) OnClose(gc gnet.Conn, _ error) gnet.Action {
 	return gnet.None
 }
 
-func (h *callbacks) OnTick() (time.Duration, gnet.Action) {
+func (h *callbacks) OnTick() (delay time.Duration, action gnet.Action) {
 	defer h.srv.guard(nil, nil)
-	return tickLength, h.srv.tick()
+	delay = tickLength // after a panic too
+	action = h.srv.tick()
+	return delay, action
 }
 
 // guard recovers a panic in a callback: it costs the connection that was worked
@@ -68,7 +73,6 @@ func (s *Server) guard(l *loop, c *conn) {
 	}
 	s.panicked(e)
 	if l != nil {
-		l.stats.panics.Add(1)
 		l.out.Reset()
 	}
 	if c != nil {
@@ -87,7 +91,6 @@ func (l *loop) guardRun() {
 		return
 	}
 	l.srv.panicked(e)
-	l.stats.panics.Add(1)
 	l.out.Reset()
 	l.inRun = false
 	if l.cur != nil {
@@ -98,6 +101,7 @@ func (l *loop) guardRun() {
 }
 
 func (s *Server) panicked(e any) {
+	s.panics.Add(1)
 	s.log.Error("panic recovered", "panic", fmt.Sprint(e), "stack", string(debug.Stack()))
 }
 

@@ -191,8 +191,8 @@ func (l *loop) join(c *conn, r *request, t transport) (joined channel.Joined, cn
 		return joined, nil, errAnswered
 	}
 	if t == transportSSE {
-		if last, ok := httpparse.ParseInt(r.Get("last-event-id")); ok && last < 1<<63-1 {
-			seq = last + 1
+		if last, ok := httpparse.ParseInt(r.Get("last-event-id")); ok {
+			seq = max(last, last+1) // the largest has none behind it
 		}
 	}
 	l.cname = appendJSONBody(l.cname[:0], name)

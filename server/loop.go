@@ -47,19 +47,22 @@ type loop struct {
 	queued      atomic.Int64 // messages in inbox, todo and batches
 	queuedBytes atomic.Int64
 
-	now     uint32 // ticks since the start; a tick is tickLength
-	wheel   wheel
-	subs    map[*channel.Channel]*subList
-	todo    []delivery // taken from the inbox and not yet in a batch, from todoAt on
-	todoAt  int
-	active  batchQueue
-	working int     // batches in active
-	doomed  []*conn // closed at the end of the run
-	ready   []*conn // answered polls with pipelined input
-	inRun   bool
-	belled  bool
-	cur     *conn // who is worked on, for a panic's sake
-	drain   drainState
+	now    uint32 // ticks since the start; a tick is tickLength
+	wheel  wheel
+	subs   subIndex
+	todo   []delivery // taken from the inbox and not yet in a batch, from todoAt on
+	todoAt int
+	// inboxLeft: the last run could not take the inbox, and who filled it does not
+	// wake the loop again.
+	inboxLeft bool
+	active    batchQueue
+	working   map[*channel.Channel]*batch // those in active, at most maxBatches
+	doomed    []*conn                     // closed at the end of the run
+	ready     []*conn                     // answered polls with pipelined input
+	inRun     bool
+	belled    bool
+	cur       *conn // who is worked on, for a panic's sake
+	drain     drainState
 
 	req     request
 	out     *bytebufferpool.ByteBuffer // what the connection being read gets as answers
@@ -77,8 +80,8 @@ var _ channel.Sink = (*loop)(nil)
 func newLoop(s *Server) *loop {
 	l := &loop{
 		srv: s, bell: -1, now: 1,
-		subs: make(map[*channel.Channel]*subList),
-		out:  getBuffer(),
+		working: make(map[*channel.Channel]*batch),
+		out:     getBuffer(),
 	}
 	l.wheel.swept = l.now
 	l.sink = s.hub.AddSink(l)
@@ -191,7 +194,7 @@ func (l *loop) Run(context.Context) error {
 	l.closeDoomed()
 	l.trim()
 	l.inRun = false
-	if l.active.head != nil || l.todoAt < len(l.todo) || l.wheel.behind(l.now) {
+	if l.inboxLeft || l.active.head != nil || l.todoAt < len(l.todo) || l.wheel.behind(l.now) {
 		l.ring()
 	}
 	return nil
@@ -208,6 +211,7 @@ func (l *loop) take() (calls []func(), ticked bool, at time.Time) {
 		l.todo, l.inbox = l.inbox, l.spareInbox()
 		l.todoAt = 0
 	}
+	l.inboxLeft = len(l.inbox) > 0
 	return calls, ticked, at
 }
 

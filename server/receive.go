@@ -104,7 +104,8 @@ func (c *conn) parse(b []byte) {
 			c.flush()
 		}
 	}
-	if len(b) > 0 && (c.state == stateReading || c.state == stateSubscribed) {
+	// Behind a request that ends the connection nothing is parsed, so nothing is kept.
+	if len(b) > 0 && (c.state == stateReading && !c.has(flagClose) || c.state == stateSubscribed) {
 		c.keep(b)
 	}
 }

@@ -103,10 +103,16 @@ func (l *loop) headOnly(c *conn, r *request, e *endpoint) {
 		return
 	case transportPoll:
 		h := head{status: 200, ctype: typeScript, length: lengthNone, conn: r.conn}
+		if string(r.Path) == "/sub" {
+			h.ctype = typeJSON
+		}
 		l.setOrigin(c, r, &h)
 		l.out.B = h.append(l.out.B)
 	default:
 		l.out.B = l.appendOpenHead(l.out.B, c, r, e.transport)
+		if r.Minor == 0 {
+			c.set(flagClose) // as the head says
+		}
 	}
 }
 

@@ -40,12 +40,14 @@ type Server struct {
 	access       access
 	listen       *listenAddrs
 	started      time.Time // monotonic: the clock of all timeouts
+	panics       atomic.Uint64
 
 	gnet     gnet.Engine // from OnBoot on
 	anchored atomic.Int32
 	ready    chan struct{}
 	failed   error // of the ticking goroutine, read after Run's engine has ended
 	stopping bool  // of the ticking goroutine
+	settling settling
 
 	draining  atomic.Bool
 	drainFrom atomic.Int64 // ns since started
@@ -138,6 +140,9 @@ func (s *Server) Reload(next Config) error {
 
 func (s *Server) booted(eng gnet.Engine) {
 	s.gnet = eng
+	// For those who come before the server is ready, when it is measured again.
+	s.access.measure()
+	s.access.setLimit(s.settings.Load().config.Limits.Connections)
 }
 
 // ticks is the time since the start, in ticks; the first is 1.
@@ -158,6 +163,7 @@ func (s *Server) tick() gnet.Action {
 	for _, l := range s.loops {
 		l.postTick()
 	}
+	s.settleMemory()
 	if s.drained() {
 		s.engine.Stop() // what it has begun is answered
 		return s.stop()
@@ -183,9 +189,9 @@ func (s *Server) becomeReady() {
 	set := s.settings.Load()
 	s.access.measure()
 	s.access.setLimit(set.config.Limits.Connections)
-	if want := int64(set.config.Limits.Connections); want > s.access.fits {
+	if want, fits := int64(set.config.Limits.Connections), s.access.fits.Load(); want > fits {
 		s.log.Warn("the descriptor limit is too low for limits.connections",
-			"connections", want, "fits", s.access.fits)
+			"connections", want, "fits", fits)
 	}
 	s.log.Info("listening", "role", "front", "address", s.listen.front.String())
 	s.log.Info("listening", "role", "admin", "address", s.listen.admin.String())
@@ -196,7 +202,7 @@ func (s *Server) becomeReady() {
 func (s *Server) opened(gc gnet.Conn) gnet.Action {
 	l := s.loopOf(gc.EventLoop())
 	set := s.settings.Load()
-	c := &conn{gc: gc, loop: l, fd: int32(gc.Fd()), since: l.now, due: neverDue}
+	c := &conn{gc: gc, loop: l, fd: int32(gc.Fd()), since: l.now, slot: noSlot}
 	c.put(flagAdmin, s.listen.isAdmin(gc.LocalAddr()))
 	if s.draining.Load() && !c.has(flagAdmin) {
 		l.stats.refusedAtOpen.Add(1)

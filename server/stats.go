@@ -18,7 +18,7 @@ type loopStats struct {
 	requests, publishes, broadcasts   atomic.Uint64
 	deliveries, replayed, heartbeats  atomic.Uint64
 	bytesIn, bytesOut                 atomic.Uint64
-	accepted, refusedAtOpen, panics   atomic.Uint64
+	accepted, refusedAtOpen           atomic.Uint64
 	front, admin                      atomic.Int64
 	subscribers                       [transportCount]atomic.Int64
 	closedBy                          [reasonCount]atomic.Uint64
@@ -128,8 +128,8 @@ func (s *Server) report() *statsReport {
 	out := &statsReport{
 		Version: Version, Uptime: time.Since(s.started).Seconds(), Draining: s.draining.Load(),
 		Channels: s.hub.Channels(), Subscribers: s.hub.Subscribers(),
-		PresenceDropped: s.hub.PresenceDropped(),
-		Closed:          make(map[string]uint64), Refused: make(map[string]uint64),
+		PresenceDropped: s.hub.PresenceDropped(), Panics: s.panics.Load(),
+		Closed: make(map[string]uint64), Refused: make(map[string]uint64),
 		Runtime: readRuntime(),
 	}
 	out.Connections.Limit = s.access.capacity.Load()
@@ -156,7 +156,6 @@ func (out *statsReport) addLoop(l *loop) {
 	out.Heartbeats += s.heartbeats.Load()
 	out.BytesIn += s.bytesIn.Load()
 	out.BytesOut += s.bytesOut.Load()
-	out.Panics += s.panics.Load()
 	for r := range reasonCount {
 		out.Closed[r.String()] += s.closedBy[r].Load()
 	}

@@ -1,0 +1,452 @@
+package server
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// wireMessage is a message as a client sees it.
+type wireMessage struct {
+	Type    string `json:"type"`
+	Cname   string `json:"cname"`
+	Seq     int64  `json:"seq"`
+	Content string `json:"content"`
+}
+
+// feedKinds are the ways to subscribe that a feed knows.
+var feedKinds = []string{"stream", "stream10", "sse", "iframe", "poll", "sub"}
+
+// feed is a subscriber on any transport. Its methods return errors, so that it can
+// run on any goroutine.
+type feed struct {
+	nc    net.Conn
+	r     *bufio.Reader
+	kind  string
+	cname string
+	next  int64 // what it asks for, and later: the seq it has to get next
+	chunk client
+}
+
+func openFeed(addr, kind, cname string, seq int64) (*feed, error) {
+	nc, err := net.DialTimeout("tcp", addr, patience)
+	if err != nil {
+		return nil, err
+	}
+	_ = nc.SetDeadline(time.Now().Add(patience))
+	f := &feed{nc: nc, r: bufio.NewReader(nc), kind: kind, cname: cname, next: seq}
+	f.chunk = client{Conn: nc, r: f.r}
+	if kind == "poll" || kind == "sub" {
+		return f, nil
+	}
+	if err := f.request(); err != nil {
+		nc.Close()
+		return nil, err
+	}
+	for {
+		line, err := f.r.ReadString('\n')
+		if err != nil {
+			nc.Close()
+			return nil, fmt.Errorf("head of a %s: %w", kind, err)
+		}
+		if line == "\r\n" {
+			break
+		}
+	}
+	if kind == "iframe" {
+		_, err = f.chunk.tryChunk()
+	}
+	return f, err
+}
+
+func (f *feed) request() error {
+	path, version := f.kind, "1.1"
+	if f.kind == "stream10" {
+		path, version = "stream", "1.0"
+	}
+	_, err := fmt.Fprintf(f.nc, "GET /%s?cname=%s&seq=%d HTTP/%s\r\nHost: test\r\n\r\n", path, f.cname, f.next, version)
+	return err
+}
+
+// read returns the next messages; io.EOF after a clean end of an endless response.
+func (f *feed) read() ([]wireMessage, error) {
+	var text string
+	var err error
+	switch f.kind {
+	case "poll", "sub":
+		if text, err = f.poll(); err != nil {
+			return nil, err
+		}
+		text = strings.TrimPrefix(strings.TrimSuffix(strings.TrimSuffix(text, "\n"), ");"), "icomet_cb(")
+		if strings.HasPrefix(text, "[") {
+			var ms []wireMessage
+			return ms, json.Unmarshal([]byte(text), &ms)
+		}
+	case "stream10":
+		if text, err = f.r.ReadString('\n'); err != nil {
+			return nil, err
+		}
+	default:
+		if text, err = f.chunk.tryChunk(); err != nil {
+			return nil, err
+		}
+		if text == "" {
+			return nil, io.EOF
+		}
+		if f.kind == "sse" {
+			_, text, _ = strings.Cut(text, "data: ")
+		}
+		text = strings.TrimPrefix(strings.TrimSuffix(text, ");</script>\n"), "<script>parent.icomet_cb(")
+	}
+	ms := make([]wireMessage, 1)
+	if err := json.Unmarshal([]byte(text), &ms[0]); err != nil {
+		return nil, fmt.Errorf("%s: %q: %w", f.kind, text, err)
+	}
+	return ms, nil
+}
+
+func (f *feed) poll() (string, error) {
+	if err := f.request(); err != nil {
+		return "", err
+	}
+	resp, err := http.ReadResponse(f.r, nil)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return string(b), err
+}
+
+// follow reads until a message with the content last, and checks that the seqs are
+// without a gap from the first on. The contents go to seen, by seq.
+func (f *feed) follow(last string, seen func(m wireMessage) error) error {
+	for {
+		ms, err := f.read()
+		if err != nil {
+			return fmt.Errorf("%s of %s before seq %d: %w", f.kind, f.cname, f.next, err)
+		}
+		for _, m := range ms {
+			switch {
+			case m.Cname != f.cname:
+				return fmt.Errorf("%s of %s got %+v", f.kind, f.cname, m)
+			case m.Type == "next_seq":
+				// First of all to who asks from now on, and after each broadcast.
+				if f.next != 0 && m.Seq != f.next {
+					return fmt.Errorf("%s of %s expects %d, is told %+v", f.kind, f.cname, f.next, m)
+				}
+				f.next = m.Seq
+				continue
+			case m.Type == "noop":
+				continue
+			case m.Seq != f.next:
+				return fmt.Errorf("%s of %s expects %d, gets %+v", f.kind, f.cname, f.next, m)
+			}
+			f.next++
+			if err := seen(m); err != nil {
+				return err
+			}
+			if m.Content == last {
+				return nil
+			}
+		}
+	}
+}
+
+// publisher is a keep-alive connection to the admin port.
+type publisher struct {
+	nc net.Conn
+	r  *bufio.Reader
+}
+
+func openPublisher(addr string) (*publisher, error) {
+	nc, err := net.DialTimeout("tcp", addr, patience)
+	if err != nil {
+		return nil, err
+	}
+	_ = nc.SetDeadline(time.Now().Add(patience))
+	return &publisher{nc, bufio.NewReader(nc)}, nil
+}
+
+// calls sends the requests in one write, then reads the answers.
+func (p *publisher) calls(paths ...string) error {
+	var b strings.Builder
+	for _, path := range paths {
+		fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: test\r\n\r\n", path)
+	}
+	if _, err := io.WriteString(p.nc, b.String()); err != nil {
+		return err
+	}
+	for _, path := range paths {
+		resp, err := http.ReadResponse(p.r, nil)
+		if err != nil {
+			return err
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != 200 {
+			return fmt.Errorf("%s: %d %s %w", path, resp.StatusCode, body, errors.Join(err))
+		}
+	}
+	return nil
+}
+
+const (
+	stormChannels   = 5
+	stormPublishers = 4
+	stormMessages   = 240 // of each publisher
+	stormBroadcasts = 20
+)
+
+func stormChannel(i int) string { return fmt.Sprintf("storm%d", i%stormChannels) }
+
+// stormPublish publishes to all channels in turn, group requests at a time.
+func stormPublish(addr string, who, group int) error {
+	p, err := openPublisher(addr)
+	if err != nil {
+		return err
+	}
+	defer p.nc.Close()
+	for i := 0; i < stormMessages; {
+		var paths []string
+		for range group {
+			paths = append(paths, fmt.Sprintf("/push?cname=%s&content=p%d-%06d", stormChannel(i), who, i))
+			i++
+		}
+		if err := p.calls(paths...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func stormBroadcast(addr string) error {
+	p, err := openPublisher(addr)
+	if err != nil {
+		return err
+	}
+	defer p.nc.Close()
+	for i := range stormBroadcasts {
+		if err := p.calls(fmt.Sprintf("/broadcast?content=b-%06d", i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stormLog has what every subscriber of a channel must see, by seq.
+type stormLog struct {
+	mu       sync.Mutex
+	contents map[string]string
+}
+
+func (l *stormLog) check(m wireMessage) error {
+	key := fmt.Sprintf("%s/%d", m.Cname, m.Seq)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if was, ok := l.contents[key]; ok && was != m.Content {
+		return fmt.Errorf("%s is %q to one subscriber and %q to another", key, was, m.Content)
+	}
+	l.contents[key] = m.Content
+	return nil
+}
+
+// TestNoGapNoReorderInTheStorm has subscribers on all transports that were there
+// before, that come late and want everything, and that come late and want what is
+// new, while publishers and broadcasts run.
+func TestNoGapNoReorderInTheStorm(t *testing.T) {
+	s := startServer(t, func(c *Config) {
+		c.Runtime.EventLoops = 3
+		c.Front.ChannelBufferSize = 10_000
+	})
+	seen := &stormLog{contents: make(map[string]string)}
+	var readers, writers sync.WaitGroup
+	var open atomic.Int32
+	failed := make(chan error, 1000)
+	subscribe := func(kind, cname string, seq int64) {
+		readers.Go(func() {
+			f, err := openFeed(s.front, kind, cname, seq)
+			open.Add(1)
+			if err == nil {
+				defer f.nc.Close()
+				err = f.follow("end", seen.check)
+			}
+			if err != nil {
+				failed <- err
+			}
+		})
+	}
+	for i := range stormChannels {
+		for _, kind := range feedKinds {
+			subscribe(kind, stormChannel(i), 1)
+		}
+	}
+	checkFor(t, patience, func() error {
+		if n := open.Load(); int(n) < stormChannels*len(feedKinds) {
+			return fmt.Errorf("%d subscribers are there", n)
+		}
+		return nil
+	})
+	for who := range stormPublishers {
+		writers.Go(func() {
+			group := 1
+			if who%2 == 1 {
+				group = 16
+			}
+			if err := stormPublish(s.admin, who, group); err != nil {
+				failed <- err
+			}
+		})
+	}
+	writers.Go(func() {
+		if err := stormBroadcast(s.admin); err != nil {
+			failed <- err
+		}
+	})
+	for i := range stormChannels {
+		for _, kind := range feedKinds {
+			subscribe(kind, stormChannel(i), 1)
+			if kind != "poll" && kind != "sub" { // these would be told the next seq for ever
+				subscribe(kind, stormChannel(i), 0)
+			}
+		}
+	}
+	writers.Wait()
+	checkFor(t, patience, func() error { // a subscriber from now on must not come after the end
+		if n := open.Load(); int(n) < stormChannels*(3*len(feedKinds)-2) {
+			return fmt.Errorf("%d subscribers are there", n)
+		}
+		return nil
+	})
+	for i := range stormChannels {
+		s.call("/push?content=end&cname=" + stormChannel(i))
+	}
+	readers.Wait()
+	close(failed)
+	for err := range failed {
+		t.Error(err)
+	}
+	seen.checkComplete(t)
+	checkFor(t, patience, s.checkIdle)
+}
+
+// checkComplete checks that each channel has every message once, those of one
+// publisher in their order.
+func (l *stormLog) checkComplete(t *testing.T) {
+	for i := range stormChannels {
+		count, latest := 0, make(map[string]string)
+		for seq := int64(1); ; seq++ {
+			content, ok := l.contents[fmt.Sprintf("%s/%d", stormChannel(i), seq)]
+			if !ok {
+				break
+			}
+			count++
+			who, number, _ := strings.Cut(content, "-")
+			if number <= latest[who] && content != "end" {
+				t.Errorf("%s: %q comes after %q", stormChannel(i), content, latest[who])
+			}
+			latest[who] = number
+		}
+		if want := stormPublishers*stormMessages/stormChannels + stormBroadcasts + 1; count != want {
+			t.Errorf("%s has %d messages, want %d", stormChannel(i), count, want)
+		}
+	}
+}
+
+// checkIdle reports what does not come back to zero when everybody has gone.
+func (s *testServer) checkIdle() error {
+	if n := s.hub.Subscribers(); n != 0 {
+		return fmt.Errorf("%d subscribers are counted", n)
+	}
+	if n := s.access.conns.Load(); n != 0 {
+		return fmt.Errorf("%d connections are counted", n)
+	}
+	for i, l := range s.loops {
+		if n, b := l.queued.Load(), l.queuedBytes.Load(); n != 0 || b != 0 {
+			return fmt.Errorf("loop %d: %d messages, %d bytes are queued", i, n, b)
+		}
+		for k := range l.stats.subscribers {
+			if n := l.stats.subscribers[k].Load(); n != 0 {
+				return fmt.Errorf("loop %d: %d subscribers by %v", i, n, transport(k))
+			}
+		}
+		working := make(chan int, 1)
+		l.post(func() { working <- len(l.working) })
+		if n := <-working; n != 0 {
+			return fmt.Errorf("loop %d: %d batches at work", i, n)
+		}
+	}
+	return nil
+}
+
+// pause stops a loop at the beginning of a run, and returns what lets it go on.
+func pause(l *loop) (release func()) {
+	reached, gate := make(chan struct{}), make(chan struct{})
+	l.post(func() { close(reached); <-gate })
+	<-reached
+	return sync.OnceFunc(func() { close(gate) })
+}
+
+// segmentsIn counts the TCP segments with data that came in on a connection: on
+// loopback, with small writes and without Nagle's delay, one for each write.
+func segmentsIn(t *testing.T, nc net.Conn) (n int) {
+	t.Helper()
+	raw, err := nc.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = raw.Control(func(fd uintptr) {
+		info, e := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err = e; err == nil {
+			n = int(info.Data_segs_in)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestWaitingMessagesShareAWrite publishes while the loops stand still.
+func TestWaitingMessagesShareAWrite(t *testing.T) {
+	s := startServer(t, nil)
+	for _, path := range []string{"/stream?cname=a&seq=1", "/sse?cname=b&seq=1", "/iframe?cname=c&seq=1"} {
+		c := s.subscribe(path)
+		if strings.HasPrefix(path, "/iframe") {
+			c.chunk()
+		}
+		name := []byte(strings.TrimSuffix(path[strings.Index(path, "=")+1:], "&seq=1"))
+		before := segmentsIn(t, c.Conn)
+		var releases []func()
+		for _, l := range s.loops {
+			releases = append(releases, pause(l))
+		}
+		for i := range 8 {
+			if _, err := s.hub.Publish(name, fmt.Sprint("m", i)); err != nil {
+				t.Error(err)
+			}
+		}
+		for _, release := range releases {
+			release()
+		}
+		for i := range 8 {
+			if got, want := c.chunk(), fmt.Sprintf(`"seq":%d,"content":"m%d"}`, i+1, i); !strings.Contains(got, want) {
+				t.Errorf("%s: chunk %d is %q", path, i, got)
+			}
+		}
+		if n := segmentsIn(t, c.Conn) - before; n != 1 {
+			t.Errorf("%s: 8 messages came in %d writes", path, n)
+		}
+	}
+}

@@ -1,0 +1,119 @@
+package server
+
+import "icomet/channel"
+
+const subTables = 256
+
+// subIndex finds this loop's subscribers of a channel. Those of one channel are a
+// list; its first member stands for it in a chained hash table. A channel with one
+// subscriber, the usual case, so costs a pointer in a bucket and one in the conn:
+// a map and a list header would cost 54 bytes. It is split into many tables, so
+// that growing one moves few.
+type subIndex struct {
+	tables [subTables]subTable
+}
+
+type subTable struct {
+	buckets []*conn // chained by hashNext; the length is a power of two
+	n       int
+}
+
+// at is the table of a channel and the link where its chain begins.
+func (x *subIndex) at(ch *channel.Channel) (*subTable, **conn) {
+	h := ch.Hash()
+	t := &x.tables[h%subTables]
+	if t.buckets == nil {
+		t.buckets = make([]*conn, 1)
+	}
+	return t, &t.buckets[h/subTables%uint32(len(t.buckets))]
+}
+
+// first is the first subscriber of ch, or nil.
+func (x *subIndex) first(ch *channel.Channel) *conn {
+	_, link := x.at(ch)
+	c := *link
+	for c != nil && c.ch != ch {
+		c = c.hashNext
+	}
+	return c
+}
+
+// add enters c as the first subscriber of c.ch.
+func (x *subIndex) add(c *conn) {
+	t, link := x.at(c.ch)
+	for *link != nil && (*link).ch != c.ch {
+		link = &(*link).hashNext
+	}
+	c.subPrev, c.subNext = nil, *link
+	if old := *link; old != nil {
+		c.hashNext, old.hashNext = old.hashNext, nil
+		old.subPrev = c
+		*link = c
+		return
+	}
+	*link = c
+	if t.n++; t.n > len(t.buckets) {
+		t.grow()
+	}
+}
+
+// remove takes c out and reports whether it was the last subscriber of c.ch.
+func (x *subIndex) remove(c *conn) (last bool) {
+	if c.subNext != nil {
+		c.subNext.subPrev = c.subPrev
+	}
+	if c.subPrev != nil {
+		c.subPrev.subNext = c.subNext
+		c.subPrev, c.subNext = nil, nil
+		return false
+	}
+	t, link := x.at(c.ch)
+	for *link != c {
+		link = &(*link).hashNext
+	}
+	heir := c.subNext
+	if heir != nil {
+		heir.hashNext = c.hashNext
+		*link = heir
+	} else {
+		*link = c.hashNext
+		t.n--
+	}
+	c.subNext, c.hashNext = nil, nil
+	return heir == nil
+}
+
+func (t *subTable) grow() {
+	old := t.buckets
+	t.buckets = make([]*conn, 2*len(old))
+	for _, c := range old {
+		for c != nil {
+			next := c.hashNext
+			link := &t.buckets[c.ch.Hash()/subTables%uint32(len(t.buckets))]
+			c.hashNext, *link = *link, c
+			c = next
+		}
+	}
+}
+
+// subscribe enters c, which has joined c.ch, among its subscribers.
+func (l *loop) subscribe(c *conn) {
+	l.subs.add(c)
+	c.state = stateSubscribed
+	l.stats.subscribed(c.transport, 1)
+}
+
+// unsubscribe takes c off its list and out of its channel. It alone does that.
+func (l *loop) unsubscribe(c *conn) {
+	if b := l.working[c.ch]; b != nil && b.cursor == c {
+		b.cursor = c.subNext
+	}
+	last := l.subs.remove(c)
+	if c.transport != transportPresence {
+		l.srv.hub.Leave(c.ch, l.sink, last)
+	} else if last {
+		l.srv.hub.WatchPresence(l.sink, false)
+	}
+	l.stats.subscribed(c.transport, -1)
+	c.ch, c.state, c.transport = nil, stateReading, transportNone
+}
