@@ -34,7 +34,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RING = 10, INPUT = 1 << 20, EVENTS = 512, BUCKETS = 1 << 21, NAME = 255 };
+enum { RING = 10, INPUT = 1 << 20, EVENTS = 512, BUCKETS = 1 << 16, NAME = 255 };
 enum transport { STREAM, SSE, IFRAME, POLL, TRANSPORTS };
 
 struct bytes { char *p; uint32_t len; };

@@ -1,3 +1,5 @@
+//go:build linux
+
 package bench
 
 import (
@@ -123,6 +125,9 @@ func startNchan(ctx context.Context) (*server, error) {
 			stop := s.stop
 			s.stop = func() error { return errors.Join(stop(), os.RemoveAll(dir)) }
 			return s, nil
+		}
+		if !strings.Contains(err.Error(), "Address already in use") {
+			break
 		}
 	}
 	return nil, errors.Join(err, os.RemoveAll(dir))

@@ -1,3 +1,5 @@
+//go:build linux
+
 package bench
 
 import (
@@ -12,9 +14,9 @@ import (
 // others: a closed loop must know when all subscribers have a message, and at
 // the end everybody must know how much was published.
 type peers struct {
-	in     int   // descriptors of pipes
-	to     []int // by worker
-	out    [][]byte   // by worker, not written yet
+	in     int      // descriptors of pipes
+	to     []int    // by worker
+	out    [][]byte // by worker, not written yet
 	buf    []byte
 	gotten []byte // the beginning of a record
 }

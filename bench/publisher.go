@@ -1,6 +1,9 @@
+//go:build linux
+
 package bench
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -16,7 +19,7 @@ type publisher struct {
 	fd       int32
 	blocked  bool   // the socket is full: waits for EPOLLOUT
 	ready    bool   // in worker.ready
-	bad      bool   // the answer being read is not the right one
+	bad      string // what is wrong with the answer being read
 	out      []byte // requests not sent yet
 	rest     []byte // the beginning of an answer
 	inFlight int    // messages that not all subscribers have
@@ -231,17 +234,17 @@ type answers struct {
 }
 
 func (a *answers) head(status int, head []byte) error {
-	a.p.bad = !a.w.dialect.published(status)
-	if a.p.bad {
-		a.w.fail(&a.w.counts.PublishFailed, 1, "%s: publisher %d: %.120q", a.p.group.Name, a.p.id, head)
+	a.p.bad = ""
+	if !a.w.dialect.published(status) {
+		line, _, _ := bytes.Cut(head, []byte("\r\n"))
+		a.p.bad = string(line)
 	}
 	return nil
 }
 
 func (a *answers) piece(body []byte) error {
-	if !a.p.bad && !a.w.dialect.accepted(body) {
-		a.p.bad = true
-		a.w.fail(&a.w.counts.PublishFailed, 1, "%s: publisher %d: answered %.120q", a.p.group.Name, a.p.id, body)
+	if a.p.bad != "" || !a.w.dialect.accepted(body) {
+		a.p.bad = fmt.Sprintf("%s %.120q", a.p.bad, body)
 	}
 	return nil
 }
@@ -251,7 +254,9 @@ func (a *answers) end() error {
 	if p.unanswered() == 0 {
 		return errors.New("an answer without a request")
 	}
-	if !p.bad {
+	if p.bad != "" {
+		w.fail(&w.counts.PublishFailed, 1, "%s: publisher %d: answered %s", p.group.Name, p.id, p.bad)
+	} else {
 		w.counts.Answered++
 		if w.stage == stageMeasured {
 			record(w.answer, w.readAt-p.times[p.answered%uint64(len(p.times))])

@@ -1,3 +1,5 @@
+//go:build linux
+
 package bench
 
 import (
@@ -99,11 +101,17 @@ func (w *worker) remaining() {
 		s := &w.subs[slot]
 		g := w.groups[s.group]
 		ch := &w.channels[w.tracked(g, s)]
-		if s.slow || g.Churn && s.state == subIdle || s.next > ch.published {
+		cutOff := s.slow && s.state != subUp
+		if cutOff || g.Churn && s.state == subIdle || s.next > ch.published {
 			continue
 		}
 		n := int(ch.published - s.next + 1)
 		w.fail(&w.counts.Lost, n, "%s: channel %d: seq %d to %d never came", g.Name, s.channel, s.next, ch.published)
+	}
+	for _, p := range w.pubs {
+		if n := p.unanswered(); n > 0 {
+			w.fail(&w.counts.PublishFailed, n, "%s: publisher %d: %d requests were never answered", p.group.Name, p.id, n)
+		}
 	}
 	if w.finals > 0 {
 		w.fail(&w.counts.Lost, w.finals, "%d channels' publishers did not tell how much they sent", w.finals)

@@ -1,3 +1,5 @@
+//go:build linux
+
 package bench
 
 import (
@@ -34,6 +36,7 @@ type subscriber struct {
 const (
 	connectTries  = 3
 	slowBuffer    = 4096 // a slow reader's receive buffer: the server must notice soon
+	resumeBuffer  = 1 << 20
 	readInterests = unix.EPOLLIN | unix.EPOLLRDHUP
 )
 
@@ -168,6 +171,25 @@ func (w *worker) up(slot uint32, s *subscriber) {
 	}
 }
 
+// resume makes the slow readers read again, at the end: the end of a
+// connection that was cut off waits behind what the kernel holds for it. Up to
+// there all messages must have come, and whoever was not cut off must get all.
+func (w *worker) resume() {
+	for slot := range w.subs {
+		s := &w.subs[slot]
+		if !s.slow || s.state != subUp {
+			continue
+		}
+		err := unix.SetsockoptInt(int(s.fd), unix.SOL_SOCKET, unix.SO_RCVBUF, resumeBuffer)
+		if err == nil {
+			err = w.watch(unix.EPOLL_CTL_MOD, s.fd, readInterests, slot, tag(roleSubscriber, s.generation))
+		}
+		if err != nil {
+			w.lost(uint32(slot), s, err)
+		}
+	}
+}
+
 func (w *worker) subscriberEvent(slot uint32, s *subscriber, events uint32) {
 	if s.state == subDialing {
 		err := connectError(s.fd)
@@ -182,10 +204,8 @@ func (w *worker) subscriberEvent(slot uint32, s *subscriber, events uint32) {
 		}
 		return
 	}
-	if s.slow && s.state == subUp {
-		w.counts.SlowCut++
-		w.drop(slot, s)
-		s.state = subOver
+	if s.slow && s.state == subUp && w.stage < stageDrain {
+		w.lost(slot, s, errors.New("cut off"))
 		return
 	}
 	kept := w.rest[slot]
@@ -239,6 +259,8 @@ func (w *worker) lost(slot uint32, s *subscriber, err error) {
 	case err == errLeft:
 	case errors.Is(err, errMessage) || errors.Is(err, errChunk) || errors.Is(err, errHead):
 		w.fail(&w.counts.Corrupt, 1, "%s: channel %d: %v", g.Name, s.channel, err)
+	case state == subUp && s.slow:
+		w.counts.SlowCut++ // rightly
 	case state == subUp:
 		w.fail(&w.counts.Closed, 1, "%s: channel %d: %v", g.Name, s.channel, err)
 	case s.tries+1 < connectTries && !errors.Is(err, errRefused):

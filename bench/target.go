@@ -1,3 +1,5 @@
+//go:build linux
+
 package bench
 
 import (
@@ -39,6 +41,7 @@ type server struct {
 	front, admin string
 	process      process
 	dialect      Dialect
+	started      bool          // by us: it was fresh
 	died         chan struct{} // closed when a started process has ended
 	stop         func() error
 	log          *tail
@@ -122,7 +125,7 @@ func launch(ctx context.Context, argv, env []string, d Dialect) (*server, error)
 
 // spawn starts a process that ends when we end, and follows its stderr.
 func spawn(cmd *exec.Cmd, env []string) (*server, error) {
-	s := &server{died: make(chan struct{}), log: &tail{listening: make(chan listening, 64)}}
+	s := &server{started: true, died: make(chan struct{}), log: &tail{listening: make(chan listening, 64)}}
 	cmd.Env = env
 	stderr, err := cmd.StderrPipe()
 	if err != nil {

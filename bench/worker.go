@@ -1,3 +1,5 @@
+//go:build linux
+
 package bench
 
 import (
@@ -72,6 +74,7 @@ type groupState struct {
 const (
 	stageOpening = iota
 	stageReady
+	stageArmed // the time to start is known
 	stageWarm
 	stageMeasured
 	stageDrain
@@ -105,7 +108,7 @@ type worker struct {
 	stage       int
 	opener      opener
 	from, until int64 // the counted time
-	beganWarm   int64
+	startAt     int64 // of the warm-up
 	lastMove    int64 // when a message last came or was answered
 	owed        int64 // deliveries that local subscribers wait for
 	finals      int   // channels of other workers whose total is not known yet
@@ -289,12 +292,11 @@ func (w *worker) obey(c command) {
 			w.stage = stageOver
 		}
 	case c.Start != 0:
-		w.stage = stageWarm
-		w.beganWarm = c.Start
+		w.stage = stageArmed
+		w.startAt = c.Start
 		w.from = c.Start + int64(w.Scenario.Warmup)
 		w.until = w.from + int64(w.Scenario.Duration)
 		w.lastMove = c.Start
-		w.begin(c.Start)
 	}
 }
 
@@ -304,6 +306,10 @@ func (w *worker) step(t int64) error {
 		w.lastTold = t
 		counts := w.counts
 		w.events <- event{Worker: w.Index, Progress: &counts}
+	}
+	if w.stage == stageArmed && t >= w.startAt {
+		w.stage = stageWarm
+		w.begin(w.startAt)
 	}
 	switch w.stage {
 	case stageOpening:
@@ -342,6 +348,7 @@ func (w *worker) finish(t int64) {
 	w.cpu = selfCPU() - w.cpuAtStart
 	w.lastMove = t
 	w.tellFinals()
+	w.resume()
 	w.events <- event{Worker: w.Index, Finished: true}
 }
 
@@ -365,7 +372,17 @@ func (w *worker) quiet() bool {
 		}
 	}
 	for _, g := range w.groups {
-		if g.Churn && len(g.free) < g.mine {
+		if g.Churn && len(g.free) < g.mine || g.Slow > 0 && w.stage == stageDrain && !w.resumed(g) {
+			return false
+		}
+	}
+	return true
+}
+
+// resumed tells that the slow readers have come to their ends.
+func (w *worker) resumed(g *groupState) bool {
+	for slot := g.first; slot < g.first+g.mine; slot++ {
+		if s := &w.subs[slot]; s.slow && s.state == subUp && w.channels[s.channel].final && !w.caughtUp(s) {
 			return false
 		}
 	}

@@ -20,6 +20,8 @@ type Channel struct {
 	deadline uint32 // hub time, in expiry slots, until which it lives without a subscriber
 	armed    bool   // in the expiry wheel
 	closed   bool
+	changed  bool // follower: in the list that TakeChanged empties
+	crowded  bool // follower: so many subscribers on all nodes that the store has to count
 }
 
 // Name is the channel's name. Concurrency-safe.

@@ -17,6 +17,9 @@ var (
 	ErrNotFound           = errors.New("channel not connected")
 	ErrOverloaded         = errors.New("overloaded: a delivery queue is full")
 	ErrStopped            = errors.New("shutting down")
+	ErrUnavailable        = errors.New("the store of the channels cannot be reached")
+	ErrFetch              = errors.New("the channel has to be fetched first")
+	ErrMemory             = errors.New("memory is short")
 )
 
 // Limits can change while the hub runs (SetLimits).
@@ -41,10 +44,12 @@ type Hub struct {
 	limits atomic.Pointer[Limits]
 	now    atomic.Int64 // hub time: ms since the start, as the last Tick said
 	sinks  []Sink       // fixed before the first Join
+	follow *followed    // nil: the channels are this hub's own
 
 	channels    atomic.Int64
 	subscribers atomic.Int64
 	watching    atomic.Uint64 // the set of sinks with presence watchers
+	noGrowth    atomic.Bool   // no channel is created: ErrMemory
 	presence    presence
 	expiry      expiry
 	shards      [shards]shard
@@ -68,6 +73,9 @@ func (h *Hub) AddSink(s Sink) int {
 
 // SetLimits replaces the limits; channels over a lower limit stay.
 func (h *Hub) SetLimits(l Limits) { h.limits.Store(&l) }
+
+// StopGrowth says whether new channels are refused with ErrMemory.
+func (h *Hub) StopGrowth(on bool) { h.noGrowth.Store(on) }
 
 // Channels and Subscribers are the totals.
 func (h *Hub) Channels() int    { return int(h.channels.Load()) }
@@ -127,6 +135,10 @@ func (h *Hub) obtain(name []byte) (*Channel, error) {
 		c := s.channels.find(hash, name)
 		var wake uint64
 		if c == nil {
+			if h.noGrowth.Load() {
+				s.mu.Unlock()
+				return nil, ErrMemory
+			}
 			if !h.reserve() {
 				s.mu.Unlock()
 				return nil, ErrTooManyChannels
@@ -174,6 +186,10 @@ func (h *Hub) remove(s *shard, c *Channel) (wake uint64) {
 	c.closed = true
 	c.ring = nil // the wheel and subscribers may hold on to c for a while
 	h.channels.Add(-1)
+	if h.follow != nil {
+		h.noteLocked(c)
+		return 0
+	}
 	return h.announce(Offline, c.name)
 }
 

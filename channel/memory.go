@@ -112,6 +112,20 @@ func (m *Memory) Close(name []byte, done Done) {
 	done.Done(Result{Seq: next, Err: err})
 }
 
+func (m *Memory) Info(name []byte, done Done) {
+	if len(name) == 0 {
+		done.Done(Result{Channels: m.hub.Channels(), Subscribers: m.hub.Subscribers()})
+		return
+	}
+	done.Done(Result{Subscribers: m.hub.ChannelSubscribers(name), Alive: m.hub.Alive(name)})
+}
+
+// Fetch has nothing to do: the hub has every channel. So has Watch.
+func (m *Memory) Fetch(_ *Join, done Done) { done.Done(Result{}) }
+func (m *Memory) Release([]byte)           {}
+func (m *Memory) Watch(done Done)          { done.Done(Result{}) }
+func (m *Memory) Status() any              { return nil }
+
 func (m *Memory) Stop() {
 	m.mu.Lock()
 	if !m.stopped {

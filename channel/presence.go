@@ -41,6 +41,9 @@ func (h *Hub) announce(t Type, name string) (wake uint64) {
 // repeatPresence announces the shards whose turn has come at now (ms). While a
 // sink is half full it waits: the shards are then announced late, none is left out.
 func (h *Hub) repeatPresence(now int64) {
+	if h.follow != nil {
+		return // its engine knows the channels
+	}
 	period := h.limits.Load().Timeout.Milliseconds()
 	target := int(now % period * shards / period)
 	for h.presence.shard != target {

@@ -8,6 +8,11 @@ type Join struct {
 	// Auth demands that the channel exists and that Token is its token.
 	Auth  bool
 	Token []byte
+	// Known demands that the channel exists.
+	Known bool
+	// Fetched says that Engine.Fetch has just judged this Join: token and limits
+	// are not looked at again.
+	Fetched bool
 	// OneShot is a long poll: when there is something to answer at once, it does
 	// not become a subscriber. The channel's life counts from then.
 	OneShot bool
@@ -28,16 +33,18 @@ type Joined struct {
 // Join subscribes. Stored messages that were asked for are appended to replay. The
 // Joins and Leaves of one sink come one after the other (in the server, from its
 // event loop): else the sink could not know which Leave is the last.
-// Errors: ErrToken, ErrTooManyChannels, ErrTooManySubscribers.
+// Errors: ErrToken, ErrTooManyChannels, ErrTooManySubscribers, ErrMemory; on a
+// follower ErrFetch, when Engine.Fetch has to come first.
 func (h *Hub) Join(j *Join, replay []Message) (Joined, error) {
 	c, err := h.obtainFor(j)
 	if err != nil {
 		return Joined{}, err
 	}
-	if int(c.subs) >= h.limits.Load().MaxSubscribers {
+	if int(c.subs) >= h.limits.Load().MaxSubscribers && !j.Fetched {
 		h.settle(c)
 		return Joined{}, ErrTooManySubscribers
 	}
+	h.noteLocked(c)
 	out := Joined{Channel: c, Next: c.next, Replay: replay}
 	switch {
 	case j.Since <= 0 || j.Since > c.next:
@@ -59,14 +66,17 @@ func (h *Hub) Join(j *Join, replay []Message) (Joined, error) {
 }
 
 func (h *Hub) obtainFor(j *Join) (*Channel, error) {
-	if !j.Auth {
+	if h.follow != nil {
+		return h.followedFor(j)
+	}
+	if !j.Auth && !j.Known {
 		return h.obtain(j.Name)
 	}
 	c := h.lookup(j.Name)
 	if c == nil {
 		return nil, ErrToken
 	}
-	if !c.token.matches(j.Token) {
+	if j.Auth && !c.token.matches(j.Token) {
 		h.settle(c)
 		return nil, ErrToken
 	}
@@ -83,6 +93,7 @@ func (h *Hub) Leave(c *Channel, sink int, last bool) {
 	if c.subs == 0 {
 		c.extend(h.timeoutDeadline())
 	}
+	h.noteLocked(c)
 	h.settle(c)
 	h.subscribers.Add(-1)
 }

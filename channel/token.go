@@ -21,6 +21,21 @@ func newToken() *token {
 
 func (t *token) String() string { return hex.EncodeToString(t[:]) }
 
+// parseToken reads what String gives; anything else is no token.
+func parseToken(text string) *token {
+	if len(text) != 2*tokenBytes {
+		return nil
+	}
+	t := new(token)
+	if _, err := hex.Decode(t[:], []byte(text)); err != nil {
+		return nil
+	}
+	return t
+}
+
+// NewToken is a token's text, from a cryptographic source.
+func NewToken() string { return newToken().String() }
+
 // matches compares in constant time. A channel nobody signed (nil) matches nothing.
 func (t *token) matches(text []byte) bool {
 	if t == nil {

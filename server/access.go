@@ -1,7 +1,6 @@
 package server
 
 import (
-	"crypto/subtle"
 	"net"
 	"net/netip"
 	"os"
@@ -32,12 +31,13 @@ type access struct {
 	fits     atomic.Int64 // what the descriptor limit allows
 
 	mu    sync.Mutex
-	perIP map[netip.Addr]int // only while limits.connections_per_ip is set
+	perIP map[netip.Addr]int // by countedAs; only while limits.connections_per_ip is set
 }
 
 // measure finds out how many connections fit. It is called when the server's own
-// descriptors are open.
-func (a *access) measure() {
+// descriptors are open. Each loop may hold one more for a moment: one that it has
+// accepted and is going to refuse, or has counted out and is going to close.
+func (a *access) measure(loops int) {
 	var lim unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
 		lim.Cur = 1024
@@ -47,7 +47,7 @@ func (a *access) measure() {
 	if entries, err := os.ReadDir("/proc/self/fd"); err == nil {
 		own = int64(len(entries))
 	}
-	a.fits.Store(max(1, limit-own-max(reserveMin, limit*reservePercent/100)))
+	a.fits.Store(max(1, limit-own-max(reserveMin, limit*reservePercent/100, int64(2*adminReserve+loops))))
 }
 
 func (a *access) setLimit(connections int) {
@@ -64,58 +64,138 @@ func (a *access) enter(c *conn, set *settings, remote net.Addr) bool {
 	n := a.conns.Add(1)
 	capacity := a.capacity.Load()
 	ip := remoteIP(remote)
-	if c.has(flagAdmin) {
-		if n > capacity+adminReserve {
-			return false
+	if trust := set.trust(c); trust.trusts(ip) {
+		c.set(flagTrusted)
+		if trust.proxyHeader {
+			c.set(flagProxyHeader | flagMidRequest)
 		}
-		if !set.rules.Allowed(ip) {
-			c.refusal = reasonAddress
-		}
-		return true
 	}
-	if n > capacity {
+	switch {
+	case c.has(flagAdmin) && n > capacity+adminReserve:
+		return false
+	case !c.has(flagAdmin) && n > capacity:
 		c.refusal = reasonConnections
 		return n <= capacity+answeredOver
+	case !c.has(flagTrusted): // else it speaks for others, who are judged one by one
+		a.admit(c, set, ip)
+	}
+	return true
+}
+
+// sourced takes the source of c's PROXY header; the zero Addr for none.
+func (a *access) sourced(c *conn, set *settings, source netip.Addr) {
+	if source.IsValid() {
+		c.loop.proxied[c] = proxied{source: source}
+	}
+	if peer := c.peer(); c.refusal == reasonPeer && !set.trust(c).trusts(peer) {
+		a.admit(c, set, peer)
+	}
+}
+
+// admit judges the client that c belongs to for its whole life.
+func (a *access) admit(c *conn, set *settings, client netip.Addr) {
+	if c.has(flagAdmin) {
+		if !set.rules.Allowed(client) {
+			c.refusal = reasonAddress
+		}
+		return
 	}
 	if limit := set.config.Limits.ConnectionsPerIP; limit > 0 {
-		c.set(flagPerIP)
-		a.mu.Lock()
-		if a.perIP == nil {
-			a.perIP = make(map[netip.Addr]int)
-		}
-		a.perIP[ip]++
-		over := a.perIP[ip] > limit
-		a.mu.Unlock()
-		if over {
+		if a.count(c, client, false) > limit {
 			c.refusal = reasonPerIP
 		}
 	}
-	return true
+}
+
+// enterOpen counts an open response that a trusted proxy's connection carries for
+// client, unless that is one too many. leaveOpen is owed.
+func (a *access) enterOpen(c *conn, client netip.Addr, limit int) bool {
+	if a.count(c, client, true) <= limit {
+		return true
+	}
+	a.leaveOpen(c)
+	return false
+}
+
+// leaveOpen takes back what enterOpen has counted.
+func (a *access) leaveOpen(c *conn) {
+	if c.has(flagPerIP) && c.loop.proxied[c].open {
+		a.uncount(c)
+	}
+}
+
+// count adds one to the client's count and returns it.
+func (a *access) count(c *conn, client netip.Addr, open bool) int {
+	key := countedAs(client)
+	c.set(flagPerIP)
+	if c.has(flagTrusted) {
+		p := c.loop.proxied[c]
+		p.counted, p.open = key, open
+		c.loop.proxied[c] = p
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.perIP == nil {
+		a.perIP = make(map[netip.Addr]int)
+	}
+	a.perIP[key]++
+	return a.perIP[key]
+}
+
+// uncount takes c out of the count that it is in.
+func (a *access) uncount(c *conn) {
+	var key netip.Addr
+	if c.has(flagTrusted) {
+		p := c.loop.proxied[c]
+		key = p.counted
+		if p.counted, p.open = (netip.Addr{}), false; p.source.IsValid() {
+			c.loop.proxied[c] = p
+		} else {
+			delete(c.loop.proxied, c)
+		}
+	} else {
+		key = countedAs(remoteIP(c.gc.RemoteAddr()))
+	}
+	c.clear(flagPerIP)
+	a.mu.Lock()
+	if a.perIP[key]--; a.perIP[key] <= 0 {
+		delete(a.perIP, key)
+	}
+	a.mu.Unlock()
+}
+
+// countedAs is what the limit per address takes for one client: of an IPv6 address
+// its network of 64 bits, of which one client has all addresses.
+func countedAs(a netip.Addr) netip.Addr {
+	if a.Is6() {
+		if p, err := a.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return a
 }
 
 // leave counts c out.
 func (a *access) leave(c *conn) {
 	a.conns.Add(-1)
-	if !c.has(flagPerIP) {
-		return
+	if c.has(flagPerIP) {
+		a.uncount(c)
 	}
-	ip := remoteIP(c.gc.RemoteAddr())
-	a.mu.Lock()
-	if a.perIP[ip]--; a.perIP[ip] <= 0 {
-		delete(a.perIP, ip)
+	if c.has(flagTrusted) {
+		delete(c.loop.proxied, c)
 	}
-	a.mu.Unlock()
-}
-
-func remoteIP(addr net.Addr) netip.Addr {
-	if t, ok := addr.(*net.TCPAddr); ok {
-		return t.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
 }
 
 // refused answers a connection that must not be served and ends it.
 func (c *conn) refused(r *request) bool {
+	if c.has(flagTrusted) && c.has(flagAdmin) {
+		// Every request can be another client's.
+		set := c.loop.srv.settings.Load()
+		c.refusal = reasonPeer
+		if client, ok := c.client(set, r); !ok || !set.rules.Allowed(client) {
+			c.refusal = reasonAddress
+		}
+	}
 	switch c.refusal {
 	case reasonAddress:
 		c.failWith(head{status: 403}, "this address may not use the admin port (admin.allow, admin.deny)", reasonAddress)
@@ -127,33 +207,4 @@ func (c *conn) refused(r *request) bool {
 		r.conn = connClose
 	}
 	return false
-}
-
-// authorized checks the admin key, in constant time for each one configured.
-func (l *loop) authorized(r *request) bool {
-	keys := l.srv.settings.Load().config.Admin.Keys
-	if len(keys) == 0 {
-		return true
-	}
-	const scheme = "bearer "
-	given := r.Get("authorization")
-	if len(given) < len(scheme) || !equalFoldASCII(given[:len(scheme)], scheme) {
-		return false
-	}
-	given = given[len(scheme):]
-	ok := 0
-	for _, key := range keys {
-		ok |= subtle.ConstantTimeCompare(given, []byte(key))
-	}
-	return ok == 1
-}
-
-// equalFoldASCII compares with a lower-case word.
-func equalFoldASCII(b []byte, lower string) bool {
-	for i := range b {
-		if x := b[i]; x != lower[i] && (x < 'A' || x > 'Z' || x|0x20 != lower[i]) {
-			return false
-		}
-	}
-	return len(b) == len(lower)
 }

@@ -180,6 +180,7 @@ var engineErrors = []struct {
 	text   string
 }{
 	{channel.ErrTooManyChannels, 429, "too many channels (front.max_channels)"},
+	{channel.ErrMemory, 503, "memory is short: no new channels for now (runtime.memory_limit)"},
 	{channel.ErrOverloaded, 503, "overloaded: a delivery queue is full; try again"},
 	{channel.ErrStopped, 503, "the server is shutting down"},
 }

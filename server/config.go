@@ -37,21 +37,31 @@ type LoggerConfig struct {
 // FrontConfig is the port of the subscribers.
 type FrontConfig struct {
 	Listen                   string   `toml:"listen" form:"address" restart:"yes"`
-	Auth                     string   `toml:"auth" oneof:"none|token"`
+	Auth                     string   `toml:"auth" oneof:"none|token|jwt"`
+	JWTKeys                  []string `toml:"jwt_keys" form:"not empty"` // files
+	JWTAudience              string   `toml:"jwt_audience"`
+	CreateOnSubscribe        bool     `toml:"create_on_subscribe"`
 	MaxChannels              int      `toml:"max_channels" range:"1..100000000"`
 	MaxSubscribersPerChannel int      `toml:"max_subscribers_per_channel" range:"1..100000000"`
 	ChannelBufferSize        int      `toml:"channel_buffer_size" range:"1..100000"` // messages
 	ChannelTimeout           int      `toml:"channel_timeout" range:"1..86400"`      // seconds
 	PollingTimeout           int      `toml:"polling_timeout" range:"1..86400"`      // seconds
 	AllowOrigins             []string `toml:"allow_origins" form:"origin"`
+	TrustedProxies           []string `toml:"trusted_proxies" form:"network"`
+	ProxyProtocol            bool     `toml:"proxy_protocol"`
 }
 
 // AdminConfig is the port of the internal services.
 type AdminConfig struct {
-	Listen string   `toml:"listen" form:"address" restart:"yes"`
-	Allow  []string `toml:"allow" form:"network"`
-	Deny   []string `toml:"deny" form:"network"`
-	Keys   []string `toml:"keys" form:"key" secret:"yes"`
+	Listen         string   `toml:"listen" form:"address" restart:"yes"`
+	Allow          []string `toml:"allow" form:"network"`
+	Deny           []string `toml:"deny" form:"network"`
+	Keys           []string `toml:"keys" form:"key" secret:"yes"`
+	KeysFile       string   `toml:"keys_file"`
+	Hosts          []string `toml:"hosts" form:"host"`
+	AllowOrigins   []string `toml:"allow_origins" form:"origin"`
+	TrustedProxies []string `toml:"trusted_proxies" form:"network"`
+	ProxyProtocol  bool     `toml:"proxy_protocol"`
 }
 
 // LimitsConfig bounds what one connection, and all of them, can take.
@@ -89,18 +99,24 @@ func DefaultConfig() Config {
 		Front: FrontConfig{
 			Listen:                   "0.0.0.0:8100",
 			Auth:                     "none",
+			JWTKeys:                  []string{},
+			CreateOnSubscribe:        true,
 			MaxChannels:              1_000_000,
 			MaxSubscribersPerChannel: 1_000_000,
 			ChannelBufferSize:        10,
 			ChannelTimeout:           30,
 			PollingTimeout:           30,
 			AllowOrigins:             []string{"*"},
+			TrustedProxies:           []string{},
 		},
 		Admin: AdminConfig{
-			Listen: "127.0.0.1:8000",
-			Allow:  []string{"127.0.0.0/8", "::1/128"},
-			Deny:   []string{},
-			Keys:   []string{},
+			Listen:         "127.0.0.1:8000",
+			Allow:          []string{"127.0.0.0/8", "::1/128"},
+			Deny:           []string{},
+			Keys:           []string{},
+			Hosts:          []string{},
+			AllowOrigins:   []string{},
+			TrustedProxies: []string{},
 		},
 		Limits: LimitsConfig{
 			RequestLine:    8 << 10,

@@ -20,6 +20,12 @@ func (l *configLoader) set(f *configField, p configPlace, value any, lines []int
 			return f.mistake(p, value, "must be a whole number, without quotes")
 		}
 		f.value.SetInt(n)
+	case bool:
+		b, ok := value.(bool)
+		if !ok {
+			return f.mistake(p, value, "must be true or false, without quotes")
+		}
+		f.value.SetBool(b)
 	case []string:
 		elements, ok := value.([]any)
 		if !ok {
@@ -46,6 +52,11 @@ func (l *configLoader) setText(f *configField, p configPlace, text string) error
 			return f.mistake(p, text, "must be a whole number")
 		}
 		f.value.SetInt(int64(n))
+	case bool:
+		if text != "true" && text != "false" {
+			return f.mistake(p, text, "must be true or false")
+		}
+		f.value.SetBool(text == "true")
 	case []string:
 		elements := []any{}
 		for part := range strings.SplitSeq(text, ",") {
@@ -175,15 +186,25 @@ func (f *configField) bound(text string) (int64, error) {
 
 // checkTogether judges what no key can know alone.
 func (l *configLoader) checkTogether() error {
-	_, port, _ := net.SplitHostPort(l.cfg.Admin.Listen)
-	if l.cfg.Admin.Listen != l.cfg.Front.Listen || port == "0" {
-		return nil
+	cfg := &l.cfg
+	_, port, _ := net.SplitHostPort(cfg.Admin.Listen)
+	if cfg.Admin.Listen == cfg.Front.Listen && port != "0" {
+		p, found := l.places["admin.listen"]
+		if !found { // then it is the other one that has moved onto the default
+			p = l.places["front.listen"]
+		}
+		return p.mistake(cfg.Admin.Listen, "front and admin cannot listen on the same address")
 	}
-	p, found := l.places["admin.listen"]
-	if !found { // then it is the other one that has moved onto the default
-		p = l.places["front.listen"]
+	const lonely = "needs trusted_proxies: the header is believed from nobody else"
+	switch {
+	case cfg.Front.Auth == "jwt" && len(cfg.Front.JWTKeys) == 0:
+		return l.places["front.auth"].mistake("jwt", "needs front.jwt_keys")
+	case cfg.Front.ProxyProtocol && len(cfg.Front.TrustedProxies) == 0:
+		return l.places["front.proxy_protocol"].mistake(true, lonely)
+	case cfg.Admin.ProxyProtocol && len(cfg.Admin.TrustedProxies) == 0:
+		return l.places["admin.proxy_protocol"].mistake(true, lonely)
 	}
-	return p.mistake(l.cfg.Admin.Listen, "front and admin cannot listen on the same address")
+	return nil
 }
 
 // textForms are the values of the tag "form".
@@ -193,6 +214,7 @@ var textForms = map[string]func(string) error{
 	"address":   checkListen,
 	"network":   checkNetwork,
 	"origin":    checkOrigin,
+	"host":      checkHost,
 	"key":       checkKey,
 }
 
@@ -271,6 +293,18 @@ func checkOrigin(text string) error {
 	}
 	if scheme == "https" && port == "443" || scheme == "http" && port == "80" {
 		return errors.New("browsers leave the scheme's own port out, so leave it out here")
+	}
+	return nil
+}
+
+// checkHost wants a name as it stands in Host, without the port, which is not
+// compared.
+func checkHost(text string) error {
+	if text == "*" {
+		return nil
+	}
+	if text == "" || strings.ContainsFunc(text, notHostname) {
+		return errors.New(`must be "*" or the name of a host, without scheme and port, like "push.internal"`)
 	}
 	return nil
 }

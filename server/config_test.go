@@ -177,11 +177,21 @@ front."channel_buffer_size" = 100000
 front.channel_timeout = 1
 front.polling_timeout = 2
 front.allow_origins = ["https://example.com", "http://[::1]:3000", "chrome-extension://abc"]
+front.jwt_keys = ["/etc/icomet/a.pem", "b"]
+front.jwt_audience = "push"
+front.create_on_subscribe = false
+front.trusted_proxies = ["10.0.0.1"]
+front.proxy_protocol = true
 [admin]
 listen = "localhost:0"
 allow = ["all"]
 deny = ["10.0.0.9", "fd00::/8"]
 keys = ["k1", "k,2"]
+keys_file = "/etc/icomet/keys"
+hosts = ["push.internal"]
+allow_origins = ["http://desk.internal:81"]
+trusted_proxies = ["fd00::/8"]
+proxy_protocol = true
 [limits]
 request_line = "64B"
 header = "1MiB"
@@ -208,10 +218,14 @@ func everyKeyConfig() Config {
 			Listen: "[::]:80", Auth: "token", MaxChannels: 1, MaxSubscribersPerChannel: 100_000_000,
 			ChannelBufferSize: 100_000, ChannelTimeout: 1, PollingTimeout: 2,
 			AllowOrigins: []string{"https://example.com", "http://[::1]:3000", "chrome-extension://abc"},
+			JWTKeys:      []string{"/etc/icomet/a.pem", "b"}, JWTAudience: "push",
+			TrustedProxies: []string{"10.0.0.1"}, ProxyProtocol: true,
 		},
 		Admin: AdminConfig{
 			Listen: "localhost:0", Allow: []string{"all"},
 			Deny: []string{"10.0.0.9", "fd00::/8"}, Keys: []string{"k1", "k,2"},
+			KeysFile: "/etc/icomet/keys", Hosts: []string{"push.internal"}, AllowOrigins: []string{"http://desk.internal:81"},
+			TrustedProxies: []string{"fd00::/8"}, ProxyProtocol: true,
 		},
 		Limits: LimitsConfig{
 			RequestLine: 64, Header: 1 << 20, HeaderFields: 10_000, Body: 1 << 30,

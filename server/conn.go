@@ -21,17 +21,20 @@ const (
 type connFlags uint16
 
 const (
-	flagAdmin      connFlags = 1 << iota // came in on the admin port
-	flagHTTP10                           // the open request is HTTP/1.0
-	flagClose                            // the connection ends with the open answer
-	flagBare                             // a poll without callback
-	flagQueued                           // gnet holds output (checked before each write)
-	flagMidRequest                       // a part of a request is here
-	flagFlushed                          // draining: our half is closed
-	flagDoomed                           // is closed at the end of the run
-	flagReady                            // in loop.ready
-	flagPerIP                            // counted by address
-	flagNone       connFlags = 0
+	flagAdmin       connFlags = 1 << iota // came in on the admin port
+	flagHTTP10                            // the open request is HTTP/1.0
+	flagClose                             // the connection ends with the open answer
+	flagBare                              // a poll without callback
+	flagQueued                            // gnet holds output (checked before each write)
+	flagMidRequest                        // a part of a request is here
+	flagFlushed                           // draining: our half is closed
+	flagDoomed                            // is closed at the end of the run
+	flagReady                             // in loop.ready
+	flagPerIP                             // counted by address
+	flagTrusted                           // made by a trusted proxy, which may speak for others
+	flagProxyHeader                       // its PROXY header has not come yet
+	flagServed                            // has been a subscriber
+	flagNone        connFlags = 0
 )
 
 // conn is our record of a connection. There are as many as clients, so it is kept
@@ -98,9 +101,9 @@ func (c *conn) send(p []byte) bool {
 			return false
 		}
 	} else {
-		n, err := unix.SendmsgN(int(c.fd), p, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-		switch err {
-		case nil:
+		n, errno := sendNow(int(c.fd), p)
+		switch errno {
+		case 0:
 			sent = n
 		case unix.EAGAIN, unix.EINTR, unix.ENOBUFS:
 		default:

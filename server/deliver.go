@@ -213,8 +213,8 @@ func (l *loop) answerPoll(b *batch, c *conn, first int) bool {
 	}
 	if e.buf == nil {
 		style := c.pollStyle()
-		e.buf = getBuffer()
 		l.body = style.appendMessages(l.body[:0], b.cname, b.msgs, false)
+		e.buf = getBuffer()
 		e.buf.B = style.appendAnswer(e.buf.B, l.body)
 	}
 	return c.send(e.buf.B)

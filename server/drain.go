@@ -4,8 +4,9 @@ import "time"
 
 // drainState is a loop's part of a shutdown.
 type drainState struct {
-	end  uint32 // the tick at which everybody has gone; 0: no drain yet
-	slot uint32 // where the walk over the wheel goes on
+	begin, end uint32 // the ticks between which everybody goes; end 0: no drain yet
+	total      int64  // subscribers at the begin
+	slot       uint32 // where the walk over the wheel goes on
 }
 
 // Shutdown starts the drain: new front connections are refused, subscribers are
@@ -43,21 +44,21 @@ func (l *loop) drainSome() {
 	if !l.srv.draining.Load() {
 		return
 	}
-	if l.drain.end == 0 {
-		l.drain.end = l.now + toTicks(l.srv.drainTimeout())
+	d := &l.drain
+	if d.end == 0 {
+		d.begin, d.end, d.total = l.now, l.now+toTicks(l.srv.drainTimeout()), l.stats.frontSubscribers()
 		l.closeIdle()
 		return // a publish that was let in just before reaches the inbox meanwhile
 	}
-	left := int64(0)
-	for t := transportPoll; t < transportPresence; t++ {
-		left += l.stats.subscribers[t].Load()
-	}
-	ticks := max(1, int64(l.drain.end)-int64(l.now))
-	forced := l.now >= l.drain.end
+	forced := l.now >= d.end
 	if l.queued.Load() > 0 && !forced {
 		return // what was acknowledged is delivered first
 	}
-	l.endSubscribers((left+ticks-1)/ticks, forced)
+	stay := int64(0) // rounded down: a single subscriber does not hold up the exit
+	if !forced {
+		stay = d.total * int64(d.end-l.now) / int64(d.end-d.begin)
+	}
+	l.endSubscribers(l.stats.frontSubscribers()-stay, forced)
 }
 
 // closeIdle closes the kept-alive front connections that are in no request, once
@@ -85,7 +86,7 @@ func (l *loop) endSubscribers(quota int64, forced bool) {
 		for c := l.wheel.slots[l.drain.slot%wheelSlots]; c != nil; {
 			next := c.timeNext // before c is moved or unlinked
 			if c.state == stateSubscribed && !c.has(flagDoomed) && (forced || c.outbound() == 0) {
-				if quota == 0 {
+				if quota <= 0 {
 					return
 				}
 				quota--

@@ -317,10 +317,12 @@ func TestDrainFlushesWhatIsQueued(t *testing.T) {
 	started := time.Now()
 	s.Shutdown()
 	checkFor(t, patience, func() error {
-		if s.loops[0].drainBegan() && s.loops[1].drainBegan() {
-			return nil
+		for _, l := range s.loops {
+			if n := l.drainingFor(toTicks(drain)); n < 4 {
+				return fmt.Errorf("a loop is in its tick %d of the drain", n)
+			}
 		}
-		return errors.New("the drain has not begun")
+		return nil
 	})
 	if got := stream.chunk(); len(got) < len(text) {
 		t.Errorf("the stream gets %d bytes", len(got))
@@ -334,9 +336,42 @@ func TestDrainFlushesWhatIsQueued(t *testing.T) {
 	s.ends(started, drain)
 }
 
-func (l *loop) drainBegan() bool {
-	began := make(chan bool)
-	l.post(func() { began <- l.drain.end > 0 })
-	return <-began
+// drainingFor is how many ticks of the drain have passed on a loop.
+func (l *loop) drainingFor(timeout uint32) uint32 {
+	passed := make(chan uint32)
+	l.post(func() {
+		if l.drain.end == 0 {
+			passed <- 0
+		} else {
+			passed <- l.now + timeout - l.drain.end
+		}
+	})
+	return <-passed
 }
 
+// TestDrainDeliversFirst: while something is queued for a loop, none of its
+// subscribers is ended.
+func TestDrainDeliversFirst(t *testing.T) {
+	s := startServer(t, func(c *Config) {
+		c.Runtime.EventLoops = 1
+		c.Limits.DrainTimeout = Duration(3 * time.Second)
+	})
+	c := s.subscribe("/stream?cname=a&seq=1")
+	s.waitSubscribers("a", 1)
+	s.onAllLoops(func(l *loop) {
+		s.Shutdown()
+		l.queued.Add(1)
+		for range 3 {
+			l.drainSome()
+		}
+		if len(l.doomed) > 0 {
+			t.Error("it is ended before the message is delivered")
+		}
+		l.queued.Add(-1)
+		l.now++ // in the tick of the first signal nobody is to go yet
+		if l.drainSome(); len(l.doomed) != 1 {
+			t.Error("it is not ended afterwards")
+		}
+	})
+	c.expectEnd()
+}

@@ -196,24 +196,54 @@ func (l *loop) join(c *conn, r *request, t transport) (joined channel.Joined, cn
 		}
 	}
 	l.cname = appendJSONBody(l.cname[:0], name)
-	if c.refusal == reasonPerIP {
-		return joined, l.cname, channel.ErrTooManySubscribers
+	set := l.srv.settings.Load()
+	if err := l.admitSubscriber(c, r, set, name); err != nil {
+		return joined, l.cname, err
 	}
 	joined, err = l.srv.hub.Join(&channel.Join{
 		Name: name, Since: seq, Sink: l.sink,
-		Auth: l.srv.settings.Load().auth, Token: r.params.get(paramToken),
+		Auth: set.auth, Token: r.params.get(paramToken),
+		Known:   !set.config.Front.CreateOnSubscribe,
 		OneShot: t == transportPoll,
 	}, l.replay[:0])
+	if !joined.Subscribed {
+		l.srv.access.leaveOpen(c)
+	}
 	if err != nil {
 		return joined, l.cname, err
 	}
 	if joined.Subscribed {
+		c.set(flagServed)
 		c.ch, c.next, c.noop, c.transport = joined.Channel, joined.Next, noop, t
 		c.since = l.now
 		l.subscribe(c)
 	}
 	return joined, l.cname, nil
 }
+
+// admitSubscriber judges what does not depend on the channel's state. A nil error
+// may have counted c for its open response.
+func (l *loop) admitSubscriber(c *conn, r *request, set *settings, name []byte) error {
+	switch {
+	case c.refusal == reasonPerIP:
+		return errPerIP
+	case set.jwt != nil && !l.verifyToken(set.jwt, r, name):
+		return channel.ErrToken
+	case l.srv.memory.over.Load() && !c.has(flagServed):
+		// Who has been served on this connection comes back from a poll, and stays.
+		return channel.ErrMemory
+	}
+	limit := set.config.Limits.ConnectionsPerIP
+	if limit > 0 && c.has(flagTrusted) && !c.has(flagPerIP) {
+		if client, _ := c.client(set, r); !l.srv.access.enterOpen(c, client, limit) {
+			return errPerIP
+		}
+	}
+	return nil
+}
+
+// errPerIP refuses a subscriber over limits.connections_per_ip.
+var errPerIP = errors.New("too many connections from this address")
 
 // inBand is the message that tells a subscriber of a refusal: a status other than
 // 200 means to clients that the server is down.
@@ -223,7 +253,7 @@ func inBand(cname []byte, err error) (e event, ok bool) {
 		return event{typ: typeToken, cname: cname, content: "Token error"}, true
 	case channel.ErrTooManyChannels:
 		return event{typ: typeTooMany, cname: cname, content: "Too many channels"}, true
-	case channel.ErrTooManySubscribers:
+	case channel.ErrTooManySubscribers, channel.ErrMemory, errPerIP:
 		return event{typ: typeTooMany, cname: cname, content: "Too many subscribers"}, true
 	}
 	return event{}, false

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 // reply is one answer as a client sees it.
@@ -83,19 +85,43 @@ const fragmentedBacklog = `[{"type":"data","cname":"fa","seq":1,"content":"a b c
 	`{"type":"data","cname":"fa","seq":3,"content":"A\n"},` +
 	`{"type":"data","cname":"fa","seq":4,"content":"0123456789"}]` + "\n"
 
+// deliver sends bytes and returns when the server has read and handled them, so that
+// what is sent next comes in a read of its own, and a waiting poll waits.
+func (s *testServer) deliver(c *client, bytes string) {
+	s.t.Helper()
+	read := func() (n uint64) {
+		for _, l := range s.loops {
+			n += l.stats.bytesIn.Load()
+		}
+		return n
+	}
+	want := read() + uint64(len(bytes))
+	c.sendf("%s", bytes)
+	for end := time.Now().Add(patience); read() < want; runtime.Gosched() {
+		if time.Now().After(end) {
+			s.t.Fatalf("%q is not read", bytes)
+		}
+	}
+	for _, l := range s.loops { // the turn that has read them is over when the next runs
+		done := make(chan struct{})
+		l.post(func() { close(done) })
+		<-done
+	}
+}
+
 // TestByteByByte: a request is the same whole or in single bytes.
 func TestByteByByte(t *testing.T) {
 	s := startServer(t, nil)
 	c := dial(t, s.admin)
 	for _, f := range fragmented {
 		for i := range len(f.request) {
-			c.sendf("%s", f.request[i:i+1])
+			s.deliver(c, f.request[i:i+1])
 		}
 		c.wantReply(200, f.body)
 	}
 	front := dial(t, s.front)
 	for _, b := range []byte("GET /sub?cname=fa&seq=1 HTTP/1.1\r\nHost: test\r\n\r\n") {
-		front.sendf("%c", b)
+		s.deliver(front, string(rune(b)))
 	}
 	front.wantReply(200, fragmentedBacklog)
 }
@@ -109,7 +135,7 @@ func TestCutAnywhere(t *testing.T) {
 	}
 	c, front := dial(t, s.admin), dial(t, s.front)
 	for cut := 1; cut < len(all); cut++ {
-		c.sendf("%s", all[:cut])
+		s.deliver(c, all[:cut])
 		c.sendf("%s", all[cut:])
 		for _, f := range fragmented {
 			c.wantReply(200, f.body)
@@ -151,6 +177,15 @@ func TestErrorBehindBroadcast(t *testing.T) {
 		c.wantReply(200, "ok\n")
 		c.wantReply(200, "ok\n")
 		c.wantError(400, "request line", true)
+
+		c = dial(t, s.admin)
+		c.sendf("%s\r\nPOST /push HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 7\r\n\r\n", broadcast)
+		c.wantReply(200, "ok\n")
+		if got := c.head(); got != "HTTP/1.1 100 Continue\r\n\r\n" {
+			t.Fatalf("got %q", got)
+		}
+		c.sendf("cname=a")
+		c.wantReply(200, "{\"type\":\"ok\"}\n")
 
 		c = dial(t, s.admin)
 		c.sendf("%sConnection: close\r\n\r\nGET /info HTTP/1.1\r\nHost: test\r\n\r\n", broadcast)

@@ -1,6 +1,12 @@
 package server
 
-import "runtime/debug"
+import (
+	"math"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync/atomic"
+	"time"
+)
 
 const (
 	// settleChanges is how many connections have to come or go before it is worth
@@ -13,11 +19,12 @@ const (
 // settling gives memory back after a surge. What thousands of connections have
 // left behind while they came or went would otherwise stay until the next
 // collection, which a server without garbage has only every two minutes. It
-// belongs to the ticking goroutine.
+// belongs to the ticking goroutine, save busy.
 type settling struct {
 	ticks      int
 	settled    uint64 // changes at the last collection
 	lastSecond uint64 // changes at the last look
+	busy       atomic.Bool
 }
 
 // settleMemory looks once a second whether a surge has ended.
@@ -33,10 +40,95 @@ func (s *Server) settleMemory() {
 	}
 	quiet := changes-m.lastSecond < settleQuiet
 	m.lastSecond = changes
-	if quiet && changes-m.settled >= settleChanges {
+	if quiet && changes-m.settled >= settleChanges && m.busy.CompareAndSwap(false, true) {
 		m.settled = changes
-		// On this goroutine: a tick that comes late hurts less than two of these at a
-		// time, and the loops go on meanwhile.
-		debug.FreeOSMemory()
+		// Not on this goroutine: with a million connections it takes a second, and
+		// heartbeats wait for ticks.
+		go func() {
+			debug.FreeOSMemory()
+			m.busy.Store(false)
+		}()
 	}
+}
+
+const (
+	// memoryHigh and memoryLow are where refusing begins and ends, in percent of the
+	// limit. Above 90 % the collector, which keeps below the limit as long as it can,
+	// works nearly all the time.
+	memoryHigh = 90
+	memoryLow  = 80
+	// recheckMemory is how often a collection looks, while newcomers are refused,
+	// whether there is room again: without new garbage there would be none for minutes.
+	recheckMemory = 2 * time.Second
+)
+
+// memoryGuard refuses new channels and new subscribers before memory runs out.
+type memoryGuard struct {
+	over        atomic.Bool
+	used, limit atomic.Uint64 // bytes, at the last look; limit 0: none
+
+	// Of the ticking goroutine.
+	samples   []metrics.Sample
+	collected time.Time
+}
+
+// What is looked at. The limit is what the runtime has, be it from memory_limit or
+// GOMEMLIMIT.
+var memoryMetrics = []string{
+	"/gc/gomemlimit:bytes",
+	"/memory/classes/total:bytes",
+	"/memory/classes/heap/released:bytes",
+	"/memory/classes/heap/free:bytes",
+	"/memory/classes/heap/objects:bytes",
+	"/gc/heap/live:bytes",
+}
+
+// guardMemory looks at the memory in use, every tick: it costs some microseconds.
+func (s *Server) guardMemory() {
+	g := &s.memory
+	limit, used := g.measure()
+	g.limit.Store(limit)
+	g.used.Store(used)
+	was := g.over.Load()
+	over := limit > 0 && (used*100 >= limit*memoryHigh || was && used*100 >= limit*memoryLow)
+	if over != was {
+		g.over.Store(over)
+		s.hub.StopGrowth(over)
+		g.collected = time.Now()
+		if over {
+			s.log.Warn("memory is short: new channels and subscribers are refused", "used", used, "limit", limit)
+		} else {
+			s.log.Info("memory is there again", "used", used, "limit", limit)
+		}
+	}
+	if over && time.Since(g.collected) >= recheckMemory {
+		debug.FreeOSMemory()
+		g.collected = time.Now()
+	}
+}
+
+// measure gives the limit, 0 for none, and what is in use: objects that the last
+// collection found alive, not the garbage since then, which the next one frees; and
+// all the runtime has besides objects and free pages.
+func (g *memoryGuard) measure() (limit, used uint64) {
+	if g.samples == nil {
+		g.samples = make([]metrics.Sample, len(memoryMetrics))
+		for i, name := range memoryMetrics {
+			g.samples[i].Name = name
+		}
+	}
+	metrics.Read(g.samples)
+	var v [6]uint64
+	for i := range v {
+		v[i] = g.samples[i].Value.Uint64()
+	}
+	if limit = v[0]; limit == math.MaxInt64 {
+		limit = 0
+	}
+	total, released, free, objects, live := v[1], v[2], v[3], v[4], v[5]
+	return limit, total - released - free - objects + min(live, objects)
+}
+
+func (g *memoryGuard) report(out *runtimeReport) {
+	out.Used, out.Limit, out.Refusing = g.used.Load(), g.limit.Load(), g.over.Load()
 }

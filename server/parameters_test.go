@@ -7,70 +7,74 @@ import (
 	"testing"
 )
 
+// parameters are requests for /push, CH standing for a channel of the case's own.
+var parameters = []struct {
+	how, query, body string // how: GET, or the Content-Type of a POST
+	want             string // the content stored there, encoded; or a status and a word
+}{
+	{"GET", "cname=CH&content=a+b%2Bc%26", "", "a b+c&"},
+	{"GET", "cname=CH&content=a&content=b&cname=x", "", "a"},
+	{"GET", "cname=CH&content=&content=b", "", ""},
+	{"GET", "&&cname=CH&&content=a&", "", "a"},
+	{"GET", "cname=CH&content", "", ""},
+	{"GET", "cname=CH&content=a=b", "", "a=b"},
+	{"GET", "c%6eame=CH&%63ontent=a", "", "a"},
+	{"GET", "cname=CH&content=a&unknown=1&x%00", "", "400 NUL"},
+	{"GET", "cname=CH&content=a&unknown=%", "", "400 %"},
+	{"GET", "cname=CH&content=%1", "", "400 %"},
+	{"GET", "cname=CH&content=%g0", "", "400 %"},
+	{"GET", "cname=CH&content=%0g", "", "400 %"},
+	{"GET", "cname=CH&content=a%00b", "", "400 NUL"},
+	{"GET", "cname=CH&content=a&Content=b&CNAME=x&foo=bar", "", "a"},
+	{"GET", "cname=CH&content=%e4%bd%a0%F0%9F%98%80", "", "你😀"},
+	{formBody, "", "cname=CH&content=a+b%2B", "a b+"},
+	{formBody, "cname=x&content=q", "cname=CH&content=b", "b"},
+	{formBody, "cname=CH&content=q", "content=", ""},
+	{formBody, "cname=CH&content=q", "", "q"},
+	{formBody, "cname=CH", "content=a&content=b", "a"},
+	{formBody, "cname=CH", "content=a\r\nb", `a\r\nb`},
+	{formBody, "cname=CH", "content=a\x00b", "400 NUL"},
+	{formBody, "cname=CH", "content=%", "400 %"},
+	{"text/plain", "cname=CH", "content=a%41", "aA"},
+	{"multipart/form-data; boundary=x", "cname=CH", "content=a", "a"},
+	{"", "cname=CH", "content=a", "a"},
+	{"application/jsonp", "cname=CH", "content=a", "a"},
+	{js, "", `{"cname":"CH","content":"a"}`, "a"},
+	{"application/JSON ; charset=utf-8", "", ` { "cname" : "CH" , "content" : "a+%41" } `, "a+%41"},
+	{js, "cname=x&content=q", `{"cname":"CH","content":"a"}`, "a"},
+	{js, "cname=CH&content=q", `{}`, "q"},
+	{js, "cname=CH&content=q", `{"content":""}`, ""},
+	{js, "cname=CH", `{"content":-1.50e+3}`, "-1.50e+3"},
+	{js, "cname=CH", `{"content":"a","content":"b"}`, "a"},
+	{js, "cname=CH", `{"c\u006fntent":"\"\\\/\b\n\u00e4\ud83d\ude00"}`, `\"\\/\u0008\nä😀`},
+	{js, "cname=CH", `{"content":"a","unknown":12,"other":"x"}`, "a"},
+	{js, "cname=CH", `{"content":"a","unknown":true}`, "400 JSON"},
+	{js, "cname=CH", `{"content":null}`, "400 JSON"},
+	{js, "cname=CH", `{"content":false}`, "400 JSON"},
+	{js, "cname=CH", `{"content":["a"]}`, "400 JSON"},
+	{js, "cname=CH", `{"content":{"a":"b"}}`, "400 JSON"},
+	{js, "cname=CH", `["a"]`, "400 JSON"},
+	{js, "cname=CH", `"a"`, "400 JSON"},
+	{js, "cname=CH", `content=a`, "400 JSON"},
+	{js, "cname=CH", `{"content":"a"} x`, "400 JSON"},
+	{js, "cname=CH", `{"content":"a",}`, "400 JSON"},
+	{js, "cname=CH", `{"content":"a`, "400 JSON"},
+	{js, "cname=CH", `{"content":"\u0000"}`, "400 NUL"},
+	{js, "cname=CH", `{"content":01}`, "400 JSON"},
+}
+
+const js = "application/json"
+
 // TestParameters: where the parameters of a call come from, and which one counts.
 func TestParameters(t *testing.T) {
-	const get, js = "GET", "application/json"
 	s := startServer(t, nil)
 	c := dial(t, s.admin)
 	front := dial(t, s.front)
-	for i, tc := range []struct {
-		how, query, body string // CH stands for a channel of the case's own
-		want             string // the content stored there, encoded
-	}{
-		{get, "cname=CH&content=a+b%2Bc%26", "", "a b+c&"},
-		{get, "cname=CH&content=a&content=b&cname=x", "", "a"},
-		{get, "cname=CH&content=&content=b", "", ""},
-		{get, "&&cname=CH&&content=a&", "", "a"},
-		{get, "cname=CH&content", "", ""},
-		{get, "cname=CH&content=a=b", "", "a=b"},
-		{get, "c%6eame=CH&%63ontent=a", "", "a"},
-		{get, "cname=CH&content=a&unknown=1&x%00", "", "400 NUL"},
-		{get, "cname=CH&content=a&unknown=%", "", "400 %"},
-		{get, "cname=CH&content=%1", "", "400 %"},
-		{get, "cname=CH&content=%g0", "", "400 %"},
-		{get, "cname=CH&content=%0g", "", "400 %"},
-		{get, "cname=CH&content=a%00b", "", "400 NUL"},
-		{get, "cname=CH&content=a&Content=b&CNAME=x&foo=bar", "", "a"},
-		{get, "cname=CH&content=%e4%bd%a0%F0%9F%98%80", "", "你😀"},
-		{formBody, "", "cname=CH&content=a+b%2B", "a b+"},
-		{formBody, "cname=x&content=q", "cname=CH&content=b", "b"},
-		{formBody, "cname=CH&content=q", "content=", ""},
-		{formBody, "cname=CH&content=q", "", "q"},
-		{formBody, "cname=CH", "content=a&content=b", "a"},
-		{formBody, "cname=CH", "content=a\r\nb", `a\r\nb`},
-		{formBody, "cname=CH", "content=a\x00b", "400 NUL"},
-		{formBody, "cname=CH", "content=%", "400 %"},
-		{"text/plain", "cname=CH", "content=a%41", "aA"},
-		{"multipart/form-data; boundary=x", "cname=CH", "content=a", "a"},
-		{"", "cname=CH", "content=a", "a"},
-		{"application/jsonp", "cname=CH", "content=a", "a"},
-		{js, "", `{"cname":"CH","content":"a"}`, "a"},
-		{"application/JSON ; charset=utf-8", "", ` { "cname" : "CH" , "content" : "a+%41" } `, "a+%41"},
-		{js, "cname=x&content=q", `{"cname":"CH","content":"a"}`, "a"},
-		{js, "cname=CH&content=q", `{}`, "q"},
-		{js, "cname=CH&content=q", `{"content":""}`, ""},
-		{js, "cname=CH", `{"content":-1.50e+3}`, "-1.50e+3"},
-		{js, "cname=CH", `{"content":"a","content":"b"}`, "a"},
-		{js, "cname=CH", `{"c\u006fntent":"\"\\\/\b\n\u00e4\ud83d\ude00"}`, `\"\\/\u0008\nä😀`},
-		{js, "cname=CH", `{"content":"a","unknown":12,"other":"x"}`, "a"},
-		{js, "cname=CH", `{"content":"a","unknown":true}`, "400 JSON"},
-		{js, "cname=CH", `{"content":null}`, "400 JSON"},
-		{js, "cname=CH", `{"content":false}`, "400 JSON"},
-		{js, "cname=CH", `{"content":["a"]}`, "400 JSON"},
-		{js, "cname=CH", `{"content":{"a":"b"}}`, "400 JSON"},
-		{js, "cname=CH", `["a"]`, "400 JSON"},
-		{js, "cname=CH", `"a"`, "400 JSON"},
-		{js, "cname=CH", `content=a`, "400 JSON"},
-		{js, "cname=CH", `{"content":"a"} x`, "400 JSON"},
-		{js, "cname=CH", `{"content":"a",}`, "400 JSON"},
-		{js, "cname=CH", `{"content":"a`, "400 JSON"},
-		{js, "cname=CH", `{"content":"\u0000"}`, "400 NUL"},
-		{js, "cname=CH", `{"content":01}`, "400 JSON"},
-	} {
+	for i, tc := range parameters {
 		name := "p" + strconv.Itoa(i)
 		query, body := strings.ReplaceAll(tc.query, "CH", name), strings.ReplaceAll(tc.body, "CH", name)
 		about := fmt.Sprintf("%q ?%s %q", tc.how, query, body)
-		if tc.how == get {
+		if tc.how == "GET" {
 			c.get("/push?" + query)
 		} else {
 			c.sendf("%s", post("/push?"+query, tc.how, body))
@@ -173,7 +177,7 @@ func TestChannelNames(t *testing.T) {
 		}
 		if n.bad != "" {
 			for _, open := range []string{"/stream", "/sse", "/iframe"} {
-				front.get(open + "?cname=" + n.query).wantError(400, n.bad, false)
+				front.get(open+"?cname="+n.query).wantError(400, n.bad, false)
 			}
 		}
 	}

@@ -68,6 +68,8 @@ func (c *conn) read() {
 	case c.has(flagDoomed) || c.state == stateDraining:
 	case c.state == stateSubscribed:
 		c.keep(b)
+	case c.has(flagProxyHeader):
+		c.takeProxyHeader(b)
 	default:
 		c.ingest(b)
 	}
@@ -259,10 +261,11 @@ func (c *conn) dispatch(req *request) (more bool) {
 }
 
 // mustWait reports that req cannot be taken while earlier answers of the
-// connection are not there: an open response could not be put in order.
+// connection are not there: an open response, or a 100 Continue, could not be put in
+// order.
 func (c *conn) mustWait(req *request) bool {
 	if c.ex == nil || len(c.ex.pending) == 0 {
 		return false
 	}
-	return len(c.ex.pending) >= maxPending || string(req.Path) == pathPresence
+	return len(c.ex.pending) >= maxPending || req.ExpectContinue || string(req.Path) == pathPresence
 }

@@ -11,10 +11,17 @@ const lastChunk = "0\r\n\r\n"
 // continueLine asks for the body of a request with Expect: 100-continue.
 const continueLine = "HTTP/1.1 100 Continue\r\n\r\n"
 
-// commonFields are on every answer of both ports. nosniff: user content in a JSON
-// or text answer must not be taken for a page.
-var commonFields = "Server: icomet/" + Version + "\r\n" +
-	"Cache-Control: no-cache\r\nExpires: 0\r\nX-Content-Type-Options: nosniff\r\n"
+// nosniff: user content in a JSON or text answer must not be taken for a page.
+const (
+	serverField  = "Server: icomet/" + Version + "\r\n"
+	nosniffField = "X-Content-Type-Options: nosniff\r\n"
+)
+
+// commonFields are on every answer of both ports but files, which may be cached.
+const (
+	commonFields = serverField + "Cache-Control: no-cache\r\nExpires: 0\r\n" + nosniffField
+	fileFields   = serverField + "Cache-Control: public, max-age=3600\r\n" + nosniffField
+)
 
 // head is what the first lines of an answer say.
 type head struct {
@@ -26,6 +33,7 @@ type head struct {
 	conn    connField
 	allow   string // the methods a 405 names
 	retryIn int    // seconds of Retry-After; 0 for none
+	file    bool   // may be cached
 	fields  string // further complete lines
 }
 
@@ -52,7 +60,11 @@ func (h *head) append(dst []byte) []byte {
 	dst = append(dst, ' ')
 	dst = append(dst, http.StatusText(h.status)...)
 	dst = append(dst, "\r\n"...)
-	dst = append(dst, commonFields...)
+	if h.file {
+		dst = append(dst, fileFields...)
+	} else {
+		dst = append(dst, commonFields...)
+	}
 	dst = appendField(dst, "Content-Type: ", h.ctype)
 	dst = appendField(dst, "Access-Control-Allow-Origin: ", h.origin)
 	if h.vary {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"icomet/httpparse"
+	"icomet/web"
 )
 
 const pathPresence = "/psub"
@@ -29,6 +30,9 @@ var frontEndpoints = map[string]*endpoint{
 	"/sse":    subscribeEndpoint(transportSSE, (*loop).handleSSE),
 	"/iframe": subscribeEndpoint(transportIframe, (*loop).handleIframe),
 	"/ping":   {allow: "GET, HEAD, OPTIONS", head: true, handle: (*loop).handlePing},
+
+	"/icomet.js":  fileEndpoint(newFile("text/javascript; charset=utf-8", web.Script)),
+	"/icomet.mjs": fileEndpoint(newFile("text/javascript; charset=utf-8", web.Module)),
 }
 
 func writeEndpoint(handle func(*loop, *conn, *request)) *endpoint {
@@ -56,7 +60,12 @@ var adminEndpoints = map[string]*endpoint{
 func (l *loop) route(c *conn, r *request) {
 	endpoints := frontEndpoints
 	if c.has(flagAdmin) {
-		if !l.authorized(r) {
+		set := l.srv.settings.Load()
+		if why := set.origins.refusal(r); why != "" {
+			l.refuse(c, r, 403, why)
+			return
+		}
+		if !l.authorized(set, r) {
 			l.refuse(c, r, 401, "the key in Authorization: Bearer KEY is missing or wrong")
 			return
 		}

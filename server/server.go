@@ -26,6 +26,9 @@ type Options struct {
 	// CrashOnPanic lets a panic end the process instead of one connection: tests
 	// are to see it.
 	CrashOnPanic bool
+	// LogFailures is how many log lines could not be written, for /stats. It may be
+	// nil, and is concurrency-safe.
+	LogFailures func() uint64
 }
 
 // Server is one running server. Its methods are concurrency-safe.
@@ -48,6 +51,9 @@ type Server struct {
 	failed   error // of the ticking goroutine, read after Run's engine has ended
 	stopping bool  // of the ticking goroutine
 	settling settling
+	memory   memoryGuard
+
+	logFailures func() uint64
 
 	draining  atomic.Bool
 	drainFrom atomic.Int64 // ns since started
@@ -71,11 +77,12 @@ func New(o Options) (*Server, error) {
 		log: o.Logger, crashOnPanic: o.CrashOnPanic, listen: addrs, started: time.Now(),
 		hub: channel.NewHub(set.hubLimits()), keepalive: o.Config.Limits.Keepalive,
 		ready: make(chan struct{}), byLoop: make(map[gnet.EventLoop]*loop),
+		logFailures: o.LogFailures,
 	}
 	s.settings.Store(set)
 	// Measured again when all of the server's own descriptors are open; until then
 	// clients are let in by this one.
-	s.access.measure()
+	s.access.measure(len(s.loops))
 	s.access.setLimit(o.Config.Limits.Connections)
 	s.engine = channel.NewMemory(s.hub)
 	n := o.Config.Runtime.EventLoops
@@ -141,7 +148,7 @@ func (s *Server) Reload(next Config) error {
 func (s *Server) booted(eng gnet.Engine) {
 	s.gnet = eng
 	// For those who come before the server is ready, when it is measured again.
-	s.access.measure()
+	s.access.measure(len(s.loops))
 	s.access.setLimit(s.settings.Load().config.Limits.Connections)
 }
 
@@ -164,6 +171,7 @@ func (s *Server) tick() gnet.Action {
 		l.postTick()
 	}
 	s.settleMemory()
+	s.guardMemory()
 	if s.drained() {
 		s.engine.Stop() // what it has begun is answered
 		return s.stop()
@@ -187,12 +195,8 @@ func (s *Server) isReady() bool {
 
 func (s *Server) becomeReady() {
 	set := s.settings.Load()
-	s.access.measure()
+	s.access.measure(len(s.loops))
 	s.access.setLimit(set.config.Limits.Connections)
-	if want, fits := int64(set.config.Limits.Connections), s.access.fits.Load(); want > fits {
-		s.log.Warn("the descriptor limit is too low for limits.connections",
-			"connections", want, "fits", fits)
-	}
 	s.log.Info("listening", "role", "front", "address", s.listen.front.String())
 	s.log.Info("listening", "role", "admin", "address", s.listen.admin.String())
 	close(s.ready)

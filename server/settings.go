@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"time"
 
 	"icomet/channel"
@@ -12,6 +13,10 @@ import (
 type settings struct {
 	config         Config
 	rules          *AddressRules
+	front, admin   portTrust
+	keys           adminKeys
+	origins        adminOrigins
+	jwt            *tokenVerifier // nil unless front.auth is jwt
 	parse          httpparse.Limits
 	outboundBuffer int64
 	auth           bool
@@ -24,8 +29,16 @@ func newSettings(cfg Config) (*settings, error) {
 	if err != nil {
 		return nil, err
 	}
+	keys, err := loadAdminKeys(&cfg.Admin)
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := newTokenVerifier(&cfg.Front)
+	if err != nil {
+		return nil, err
+	}
 	s := &settings{
-		config: cfg, rules: rules,
+		config: cfg, rules: rules, keys: keys, jwt: verifier,
 		parse: httpparse.Limits{
 			RequestLine: int(cfg.Limits.RequestLine), Header: int(cfg.Limits.Header),
 			Fields: cfg.Limits.HeaderFields, Body: int64(cfg.Limits.Body),
@@ -33,6 +46,13 @@ func newSettings(cfg Config) (*settings, error) {
 		outboundBuffer: int64(cfg.Limits.OutboundBuffer),
 		auth:           cfg.Front.Auth == "token",
 	}
+	if s.front, err = newPortTrust(cfg.Front.TrustedProxies, cfg.Front.ProxyProtocol); err != nil {
+		return nil, fmt.Errorf("front.trusted_proxies: %w", err)
+	}
+	if s.admin, err = newPortTrust(cfg.Admin.TrustedProxies, cfg.Admin.ProxyProtocol); err != nil {
+		return nil, fmt.Errorf("admin.trusted_proxies: %w", err)
+	}
+	s.origins = newAdminOrigins(&cfg.Admin)
 	for _, o := range cfg.Front.AllowOrigins {
 		s.anyOrigin = s.anyOrigin || o == "*"
 	}
@@ -40,6 +60,13 @@ func newSettings(cfg Config) (*settings, error) {
 	s.ticks.request = toTicks(time.Duration(cfg.Limits.RequestTimeout))
 	s.ticks.idle = toTicks(time.Duration(cfg.Limits.IdleTimeout))
 	return s, nil
+}
+
+// CheckConfig says what New or Reload would refuse: what LoadConfig cannot see, such
+// as files of keys that are missing or open to others.
+func CheckConfig(cfg Config) error {
+	_, err := newSettings(cfg)
+	return err
 }
 
 func (s *settings) hubLimits() channel.Limits {

@@ -219,7 +219,7 @@ func TestPublisherThatDoesNotRead(t *testing.T) {
 
 // TestPresenceWatcherThatDoesNotRead is cut; one that reads gets every line.
 func TestPresenceWatcherThatDoesNotRead(t *testing.T) {
-	s := narrowServer(t, nil)
+	s := narrowServer(t, func(c *Config) { c.Front.ChannelTimeout = 86400 }) // no repeats
 	dialNarrow(t, s.admin).get("/psub")
 	good := dial(t, s.admin).get("/psub")
 	good.head()

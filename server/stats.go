@@ -24,6 +24,7 @@ type loopStats struct {
 	closedBy                          [reasonCount]atomic.Uint64
 	refusedStatus                     [600]atomic.Uint32
 	tokenErrors, tooManyCh, tooManySu atomic.Uint64
+	perIP, noMemory                   atomic.Uint64
 	lagLast, lagMax                   atomic.Int64 // ns from a tick's post to its run
 }
 
@@ -33,6 +34,14 @@ func (s *loopStats) lag(d time.Duration) {
 }
 
 func (s *loopStats) subscribed(t transport, n int64) { s.subscribers[t].Add(n) }
+
+// frontSubscribers counts those of every transport of the front port.
+func (s *loopStats) frontSubscribers() (n int64) {
+	for t := transportPoll; t < transportPresence; t++ {
+		n += s.subscribers[t].Load()
+	}
+	return n
+}
 
 // refused counts an error answer by its status.
 func (s *loopStats) refused(status int) { s.refusedStatus[status].Add(1) }
@@ -44,6 +53,10 @@ func (s *loopStats) refusedInBand(err error) {
 		s.tokenErrors.Add(1)
 	case channel.ErrTooManyChannels:
 		s.tooManyCh.Add(1)
+	case channel.ErrMemory:
+		s.noMemory.Add(1)
+	case errPerIP:
+		s.perIP.Add(1)
 	default:
 		s.tooManySu.Add(1)
 	}
@@ -89,6 +102,7 @@ type statsReport struct {
 	BytesIn         uint64            `json:"bytes_in_total"`
 	BytesOut        uint64            `json:"bytes_out_total"`
 	PresenceDropped uint64            `json:"presence_dropped_total"`
+	LogFailures     uint64            `json:"log_failures_total"`
 	Panics          uint64            `json:"panics_total"`
 	Closed          map[string]uint64 `json:"closed_total_by_reason"`
 	Refused         map[string]uint64 `json:"refused_total_by_reason"`
@@ -107,6 +121,9 @@ type runtimeReport struct {
 	RSS        int64  `json:"rss_bytes"`
 	Heap       uint64 `json:"heap_bytes"`
 	Sys        uint64 `json:"go_sys_bytes"`
+	Used       uint64 `json:"memory_used_bytes"`  // what memory_limit is compared with
+	Limit      uint64 `json:"memory_limit_bytes"` // 0: none
+	Refusing   bool   `json:"refusing_for_memory"`
 	Goroutines int    `json:"goroutines"`
 	GCCycles   int64  `json:"gc_cycles"`
 	GCPauses   int64  `json:"gc_pause_ns_total"`
@@ -132,6 +149,10 @@ func (s *Server) report() *statsReport {
 		Closed: make(map[string]uint64), Refused: make(map[string]uint64),
 		Runtime: readRuntime(),
 	}
+	if s.logFailures != nil {
+		out.LogFailures = s.logFailures()
+	}
+	s.memory.report(&out.Runtime)
 	out.Connections.Limit = s.access.capacity.Load()
 	out.Connections.ByKind = make(map[string]int64)
 	for _, l := range s.loops {
@@ -168,6 +189,8 @@ func (out *statsReport) addLoop(l *loop) {
 	out.Refused["token"] += s.tokenErrors.Load()
 	out.Refused["too_many_channels"] += s.tooManyCh.Load()
 	out.Refused["too_many_subscribers"] += s.tooManySu.Load()
+	out.Refused["per_ip"] += s.perIP.Load()
+	out.Refused["memory"] += s.noMemory.Load()
 	out.Loops = append(out.Loops, loopReport{
 		Queued: l.queued.Load(), Deliveries: s.deliveries.Load(),
 		LagMillis: float64(s.lagLast.Load()) / 1e6, LagMax: float64(s.lagMax.Load()) / 1e6,

@@ -108,6 +108,7 @@ func (l *loop) unsubscribe(c *conn) {
 	if b := l.working[c.ch]; b != nil && b.cursor == c {
 		b.cursor = c.subNext
 	}
+	l.srv.access.leaveOpen(c)
 	last := l.subs.remove(c)
 	if c.transport != transportPresence {
 		l.srv.hub.Leave(c.ch, l.sink, last)

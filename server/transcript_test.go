@@ -78,14 +78,13 @@ func withSettings(t testing.TB, pairs ...string) func(*Config) {
 		key, value, _ := strings.Cut(pair, "=")
 		environ = append(environ, environmentPrefix+strings.ToUpper(strings.ReplaceAll(key, ".", "_"))+"="+value)
 	}
-	loaded, warnings, err := LoadConfig("", environ)
-	if err != nil || len(warnings) > 0 {
-		t.Fatalf("%v: %v %v", pairs, err, warnings)
-	}
 	return func(cfg *Config) {
-		loaded.Front.Listen, loaded.Admin.Listen = cfg.Front.Listen, cfg.Admin.Listen
-		loaded.Runtime.EventLoops, loaded.Limits.DrainTimeout = cfg.Runtime.EventLoops, cfg.Limits.DrainTimeout
-		*cfg = loaded
+		l := configLoader{cfg: *cfg, places: map[string]configPlace{}}
+		l.fields = fieldsOf(&l.cfg)
+		if warnings, err := l.readEnvironment(environ); err != nil || len(warnings) > 0 {
+			t.Fatalf("%v: %v %v", pairs, err, warnings)
+		}
+		*cfg = l.cfg
 	}
 }
 
@@ -237,9 +236,11 @@ func (p *player) block(b *transcriptBlock) {
 			}
 		}
 	default:
-		if b.send != "" {
-			p.cur.sendf("%s", p.fill(b.send))
+		if b.want == "" { // a poll that is to wait before the next block
+			p.s.deliver(p.cur, p.fill(b.send))
+			return
 		}
+		p.cur.sendf("%s", p.fill(b.send))
 		p.expect(at, b.want)
 	}
 }
@@ -285,8 +286,7 @@ func showBytes(s string) string {
 	return strings.ReplaceAll(s, `\n`, "\\n\n")
 }
 
-// TestTranscriptFormat: the runner itself sees a byte that is missing, too many or
-// another, and a connection that ought to have ended.
+// TestTranscriptFormat: a file is read as the format says, and a mistake in it is one.
 func TestTranscriptFormat(t *testing.T) {
 	tr, err := parseTranscript("x", "# about\nset a=b c=d\n\ncall /x\nconnect front n\nA\\r\\n\n\\x00\\\\\n----------\nB\n\nend\n")
 	if err != nil {

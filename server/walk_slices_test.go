@@ -217,8 +217,12 @@ func TestListChangesDuringAWalk(t *testing.T) {
 		}
 		close(reached)
 		<-gate
-		// Those around the cursor leave on the server's side too.
-		for c := b.cursor; c != nil && len(ended) < 5; c = c.subNext {
+		// Those around the place where this slice will end leave on the server's side.
+		c := b.cursor
+		for range sliceWrites - 2 {
+			c = c.subNext
+		}
+		for ; len(ended) < 5; c = c.subNext {
 			ended = append(ended, c)
 			l.doom(c, reasonInternal)
 		}
@@ -232,21 +236,7 @@ func TestListChangesDuringAWalk(t *testing.T) {
 		gone[i] = true
 		_ = feeds[i].nc.Close()
 	}
-	var late sync.WaitGroup
-	for range 60 { // more than in the backlog of one round
-		late.Go(func() {
-			f, err := openFeed(s.front, "stream", "huge", 1)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer f.nc.Close()
-			// It finds the channel as it is after the close.
-			if err := f.follow("new", func(m wireMessage) error { return nil }); err != nil {
-				t.Error(err)
-			}
-		})
-	}
+	late := s.comeLate(t, 60) // more than in the backlog of one round
 	publish("m3")
 	publish("m4")
 	if _, err := s.hub.Close([]byte("huge")); err != nil {
@@ -272,6 +262,25 @@ func TestListChangesDuringAWalk(t *testing.T) {
 	publish("new")
 	late.Wait()
 	checkFor(t, patience, s.checkIdle)
+}
+
+// comeLate lets n subscribers come to the channel as it is after its close.
+func (s *testServer) comeLate(t *testing.T, n int) *sync.WaitGroup {
+	late := new(sync.WaitGroup)
+	for range n {
+		late.Go(func() {
+			f, err := openFeed(s.front, "stream", "huge", 1)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer f.nc.Close()
+			if err := f.follow("new", func(wireMessage) error { return nil }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	return late
 }
 
 // seesTheClose reads m1 to m4 and the close, each kind in its way, up to the clean

@@ -98,13 +98,53 @@ func (n *node) broadcast(t *testing.T, content string) channel.Result {
 	return call(t, func(d channel.Done) { n.engine.Broadcast(content, d) })
 }
 
+func (n *node) info(t *testing.T, name string) channel.Result {
+	t.Helper()
+	r := call(t, func(d channel.Done) { n.engine.Info([]byte(name), d) })
+	if r.Err != nil {
+		t.Fatalf("Info(%s): %v", name, r.Err)
+	}
+	return r
+}
+
+// tryJoin joins as the server does: what the hub cannot tell, the engine fetches.
+func (n *node) tryJoin(t *testing.T, j channel.Join) (channel.Joined, error) {
+	t.Helper()
+	for {
+		got, err := n.hub.Join(&j, nil)
+		if j.Fetched {
+			n.engine.Release(j.Name)
+		}
+		if !errors.Is(err, channel.ErrFetch) {
+			return got, err
+		}
+		if r := call(t, func(d channel.Done) { n.engine.Fetch(&j, d) }); r.Err != nil {
+			return got, r.Err
+		}
+		j.Fetched = true
+	}
+}
+
 func (n *node) join(t *testing.T, j channel.Join) channel.Joined {
 	t.Helper()
-	got, err := n.hub.Join(&j, nil)
+	got, err := n.tryJoin(t, j)
 	if err != nil {
 		t.Fatalf("Join(%s): %v", j.Name, err)
 	}
 	return got
+}
+
+// wantDelivered waits for these messages, since an engine of several nodes may answer
+// a call before this node's subscribers have them, and wants no others.
+func (n *node) wantDelivered(t *testing.T, want ...channel.Message) {
+	t.Helper()
+	var got []channel.Message
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(giveUp); len(got) < len(want) && time.Now().Before(end); <-tick.C {
+		got = append(got, n.sink.take()...)
+	}
+	wantMessages(t, append(got, n.sink.take()...), want...)
 }
 
 // sink keeps what it is given.

@@ -20,11 +20,11 @@ func testPublish(t *testing.T, n *node) {
 	for i := range want {
 		want[i] = message(int64(i+1), fmt.Sprint("m", i), channel.Data)
 		wantOK(t, "Publish", n.publish(t, "a", want[i].Content), want[i].Seq)
-		wantMessages(t, n.sink.take(), want[i])
+		n.wantDelivered(t, want[i])
 	}
 	wantMessages(t, n.join(t, channel.Join{Name: a, Since: 1}).Replay, want[2:]...)
 	wantOK(t, "Publish to another channel", n.publish(t, "b", "x"), 1)
-	wantMessages(t, n.sink.take())
+	n.wantDelivered(t)
 }
 
 // testPublishFromMany: every call has one answer, every seq one owner, and the
@@ -73,7 +73,7 @@ func testBroadcast(t *testing.T, n *node) {
 	if r := n.broadcast(t, "all"); r.Err != nil {
 		t.Fatal(r.Err)
 	}
-	wantMessages(t, n.sink.take(), message(3, "all", channel.Broadcast))
+	n.wantDelivered(t, message(3, "all", channel.Broadcast))
 	b := n.join(t, channel.Join{Name: []byte("b"), Since: 1})
 	wantMessages(t, b.Replay, message(1, "all", channel.Broadcast))
 	wantOK(t, "the Publish after it", n.publish(t, "a", "4"), 4)
@@ -95,7 +95,7 @@ func testSign(t *testing.T, n *node) {
 	}
 	n.join(t, channel.Join{Name: a, Auth: true, Token: []byte(first.Token)})
 	j := channel.Join{Name: []byte("b"), Auth: true, Token: []byte(first.Token)}
-	if _, err := n.hub.Join(&j, nil); !errors.Is(err, channel.ErrToken) {
+	if _, err := n.tryJoin(t, j); !errors.Is(err, channel.ErrToken) {
 		t.Errorf("with another channel's token: %v", err)
 	}
 }
@@ -106,7 +106,7 @@ func testClear(t *testing.T, n *node) {
 	wantOK(t, "Clear", n.clear(t, "a"), 2)
 	wantOK(t, "Publish", n.publish(t, "a", "y"), 2)
 	second := message(2, "y", channel.Data)
-	wantMessages(t, n.sink.take(), message(1, "x", channel.Data), second)
+	n.wantDelivered(t, message(1, "x", channel.Data), second)
 	wantMessages(t, n.join(t, channel.Join{Name: a, Since: 1}).Replay, second)
 }
 
@@ -115,10 +115,10 @@ func testClose(t *testing.T, n *node) {
 	old := n.join(t, channel.Join{Name: a})
 	n.publish(t, "a", "x")
 	wantOK(t, "Close", n.close(t, "a"), 2)
-	wantMessages(t, n.sink.take(), message(1, "x", channel.Data), message(2, "", channel.Closed))
+	n.wantDelivered(t, message(1, "x", channel.Data), message(2, "", channel.Closed))
 	wantErr(t, "Close again", n.close(t, "a"), channel.ErrNotFound)
 	wantOK(t, "Publish to the new channel", n.publish(t, "a", "y"), 1)
-	wantMessages(t, n.sink.take())
+	n.wantDelivered(t)
 	n.hub.Leave(old.Channel, 0, true)
 	wantMessages(t, n.join(t, channel.Join{Name: a, Since: 1}).Replay, message(1, "y", channel.Data))
 	if n.sign(t, "a").Token == token {
@@ -132,7 +132,7 @@ func testUnknownChannel(t *testing.T, n *node) {
 	if r := n.broadcast(t, "nobody"); r.Err != nil {
 		t.Errorf("Broadcast without channels: %v", r.Err)
 	}
-	if n.hub.Channels() != 0 {
+	if n.info(t, "").Channels != 0 {
 		t.Error("a call that needs a channel created it")
 	}
 }
@@ -161,7 +161,7 @@ func testCallerReusesName(t *testing.T, n *node) {
 	wantOK(t, "Publish", reused(func(b []byte, d channel.Done) { n.engine.Publish(b, "x", d) }), 1)
 	wantOK(t, "Sign", reused(func(b []byte, d channel.Done) { n.engine.Sign(b, 0, d) }), 1)
 	wantOK(t, "Clear", reused(func(b []byte, d channel.Done) { n.engine.Clear(b, d) }), 2)
-	if !n.hub.Alive(a) || n.hub.Alive([]byte("z")) {
+	if !n.info(t, "a").Alive || n.info(t, "z").Alive {
 		t.Error("the channel does not have the name that was asked for")
 	}
 	wantOK(t, "Close", reused(func(b []byte, d channel.Done) { n.engine.Close(b, d) }), 2)

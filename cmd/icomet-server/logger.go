@@ -1,10 +1,7 @@
 package main
 
 import (
-	"io"
 	"log/slog"
-	"os"
-	"sync"
 
 	"icomet/server"
 )
@@ -13,31 +10,19 @@ import (
 type logger struct {
 	*slog.Logger
 	level  slog.LevelVar
-	output logOutput
+	output *logOutput
 }
 
 // openLog opens the output that is configured. The level can change later, the
 // output and the format cannot.
 func openLog(cfg server.LoggerConfig) (*logger, error) {
-	l := &logger{}
+	output, err := openLogOutput(cfg)
+	if err != nil {
+		return nil, err
+	}
+	l := &logger{output: output}
 	l.setLevel(cfg.Level)
-	switch cfg.Output {
-	case "stderr":
-		l.output.writer = os.Stderr
-	case "stdout":
-		l.output.writer = os.Stdout
-	default:
-		l.output.path = cfg.Output
-		if err := l.output.reopen(); err != nil {
-			return nil, err
-		}
-	}
-	options := &slog.HandlerOptions{Level: &l.level}
-	var handler slog.Handler = slog.NewTextHandler(&l.output, options)
-	if cfg.Format == "json" {
-		handler = slog.NewJSONHandler(&l.output, options)
-	}
-	l.Logger = slog.New(handler)
+	l.Logger = slog.New(newLogHandler(output, cfg.Format, &l.level))
 	return l, nil
 }
 
@@ -47,39 +32,4 @@ func (l *logger) setLevel(level string) {
 	if err := parsed.UnmarshalText([]byte(level)); err == nil {
 		l.level.Set(parsed)
 	}
-}
-
-// logOutput is a writer whose file can be exchanged while others write.
-type logOutput struct {
-	path string // "" when it is stderr or stdout
-
-	mu     sync.Mutex
-	writer io.Writer
-	file   *os.File // writer, when it is a file of ours
-}
-
-func (o *logOutput) Write(line []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.writer.Write(line)
-}
-
-// reopen opens the path anew, for a file that was moved away. When that fails
-// the old file stays in use.
-func (o *logOutput) reopen() error {
-	if o.path == "" {
-		return nil
-	}
-	f, err := os.OpenFile(o.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
-	if err != nil {
-		return err
-	}
-	o.mu.Lock()
-	old := o.file
-	o.file, o.writer = f, f
-	o.mu.Unlock()
-	if old != nil {
-		old.Close()
-	}
-	return nil
 }

@@ -66,6 +66,9 @@ func runConfigured(o options, environ []string, stdout, stderr io.Writer) error 
 		}
 	}
 	if o.test {
+		if err := server.CheckConfig(cfg); err != nil {
+			return err
+		}
 		fmt.Fprintln(stdout, "configuration ok")
 		return nil
 	}
@@ -104,7 +107,7 @@ func serve(path string, environ []string, cfg server.Config, warnings []string) 
 	memory := newMemoryLimit()
 	memory.set(cfg.Runtime.MemoryLimit)
 
-	srv, err := server.New(server.Options{Config: cfg, Logger: log.Logger})
+	srv, err := server.New(server.Options{Config: cfg, Logger: log.Logger, LogFailures: log.output.failed.Load})
 	if err != nil {
 		return err
 	}
@@ -119,6 +122,5 @@ func serve(path string, environ []string, cfg server.Config, warnings []string) 
 		log.Error("the server has failed", slog.Any("error", err))
 		return err
 	}
-	log.Info("stopped")
 	return nil
 }

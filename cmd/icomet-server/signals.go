@@ -77,10 +77,13 @@ func (h *handler) reload() {
 	if keys := h.started.NeedsRestart(&next); len(keys) > 0 {
 		h.log.Warn("changed keys need a restart", slog.String("keys", strings.Join(keys, ", ")))
 	}
+	if err := h.srv.Reload(next); err != nil { // a file of keys that cannot be read
+		h.log.Error("the configuration is not reloaded, the old one stays", slog.Any("error", err))
+		return
+	}
 	h.log.setLevel(next.Logger.Level)
 	h.memory.set(next.Runtime.MemoryLimit)
 	warnOfDescriptors(h.log.Logger, h.descriptors, next.Limits.Connections)
-	h.srv.Reload(next)
 	h.log.Info("configuration reloaded", slog.String("config", h.path))
 }
 

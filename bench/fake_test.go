@@ -1,0 +1,282 @@
+//go:build linux
+
+package bench
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// fault is what the fake server does wrong, at message faultAt, towards the
+// first subscriber of a channel only.
+type fault int
+
+const (
+	none fault = iota
+	dropMessage
+	dropAtRaw // drops and counts on, as if nothing had been there
+	doubleMessage
+	swapMessages
+	flipByte
+	otherChannel
+	badChunk
+	badTrailer
+	wrongEventID
+	closeStream
+	endStream
+	closeMessage
+	refuseInBand
+	refuseSubscriber
+	refusePublish
+	wrongAnswer
+	dropAnswer
+	stall
+)
+
+const faultAt = 5
+
+// fake is a server of the protocol with a goroutine for each connection: slow,
+// but quick to be made misbehave.
+type fake struct {
+	fault        fault
+	transport    Transport
+	front, admin net.Listener
+	mu           sync.Mutex
+	channels     map[string]*fakeChannel
+	conns        []net.Conn
+	stallFor     time.Duration
+}
+
+type fakeChannel struct {
+	contents []string
+	subs     []*fakeSub
+}
+
+type fakeSub struct {
+	conn  net.Conn
+	first bool
+	held  string // a message kept back
+	off   int    // added to every seq
+	poll  int    // the seq a poll waits for, 0: none waits
+}
+
+func startFake(t *testing.T, f *fake) Target {
+	t.Helper()
+	f.channels = map[string]*fakeChannel{}
+	var wait sync.WaitGroup
+	listen := func(serve func(net.Conn)) net.Listener {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		wait.Go(func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				f.mu.Lock()
+				f.conns = append(f.conns, c)
+				f.mu.Unlock()
+				wait.Go(func() { serve(c) })
+			}
+		})
+		return l
+	}
+	f.front, f.admin = listen(f.serveFront), listen(f.serveAdmin)
+	t.Cleanup(func() {
+		f.front.Close()
+		f.admin.Close()
+		f.mu.Lock()
+		for _, c := range f.conns {
+			c.Close()
+		}
+		f.mu.Unlock()
+		wait.Wait()
+	})
+	return Target{Front: f.front.Addr().String(), Admin: f.admin.Addr().String()}
+}
+
+func (f *fake) channel(name string) *fakeChannel {
+	if f.channels[name] == nil {
+		f.channels[name] = &fakeChannel{}
+	}
+	return f.channels[name]
+}
+
+func (f *fake) serveFront(c net.Conn) {
+	defer c.Close()
+	r := bufio.NewReader(c)
+	var sub *fakeSub
+	for {
+		request, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		q := request.URL.Query()
+		f.mu.Lock()
+		ch := f.channel(q.Get("cname"))
+		if sub == nil {
+			sub = &fakeSub{conn: c, first: len(ch.subs) == 0}
+			ch.subs = append(ch.subs, sub)
+		}
+		switch {
+		case f.fault == refuseSubscriber && sub.first:
+			fmt.Fprint(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+			f.mu.Unlock()
+			return
+		case f.transport == Poll:
+			sub.poll, _ = strconv.Atoi(q.Get("seq"))
+			f.answerPoll(sub, q.Get("cname"), ch)
+		default:
+			fmt.Fprint(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+			if f.fault == refuseInBand && sub.first {
+				writeChunk(c, fmt.Sprintf(`{"type":"429","cname":"%s","seq":0,"content":"Too many subscribers"}`+"\n", q.Get("cname")))
+			}
+		}
+		f.mu.Unlock()
+	}
+}
+
+func (f *fake) serveAdmin(c net.Conn) {
+	defer c.Close()
+	r := bufio.NewReader(c)
+	for {
+		request, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		if request.URL.Path != "/push" {
+			fmt.Fprint(c, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+			continue
+		}
+		f.mu.Lock()
+		q := request.URL.Query()
+		ch := f.channel(q.Get("cname"))
+		ch.contents = append(ch.contents, q.Get("content"))
+		n := len(ch.contents)
+		f.mu.Unlock()
+		if f.fault == stall && n == faultAt {
+			time.Sleep(f.stallFor) // the fault itself, not a wait for anything
+		}
+		f.mu.Lock()
+		for _, s := range ch.subs {
+			f.deliver(s, q.Get("cname"), ch, n)
+		}
+		f.mu.Unlock()
+		answer := "{\"type\":\"ok\"}\n"
+		switch {
+		case f.fault == refusePublish && n == faultAt:
+			fmt.Fprint(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+			continue
+		case f.fault == wrongAnswer && n == faultAt:
+			answer = "{\"type\":\"no\"}\n"
+		case f.fault == dropAnswer && n == faultAt:
+			continue
+		}
+		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(answer), answer)
+	}
+}
+
+func object(name string, seq int, content string) string {
+	return fmt.Sprintf(`{"type":"data","cname":"%s","seq":%d,"content":"%s"}`, name, seq, content)
+}
+
+func (f *fake) framed(seq int, m string) string {
+	switch f.transport {
+	case SSE:
+		if f.fault == wrongEventID && seq == faultAt {
+			seq++
+		}
+		return fmt.Sprintf("id: %d\ndata: %s\n\n", seq, m)
+	case Iframe:
+		return "<script>parent.icomet_cb(" + m + ");</script>\n"
+	}
+	return m + "\n"
+}
+
+func writeChunk(c net.Conn, s string) { fmt.Fprintf(c, "%x\r\n%s\r\n", len(s), s) }
+
+// deliver sends message n of a channel, wrongly if it is its turn.
+func (f *fake) deliver(s *fakeSub, name string, ch *fakeChannel, n int) {
+	if f.transport == Poll {
+		f.answerPoll(s, name, ch)
+		return
+	}
+	content, fault := ch.contents[n-1], none
+	if s.first && n == faultAt {
+		fault = f.fault
+	}
+	m := f.framed(n+s.off, object(name, n+s.off, content))
+	switch fault {
+	case dropMessage:
+		return
+	case dropAtRaw:
+		s.off--
+		return
+	case doubleMessage:
+		writeChunk(s.conn, m)
+	case swapMessages:
+		s.held = m
+		return
+	case flipByte:
+		i := strings.LastIndexByte(m, '.') + 3
+		m = m[:i] + string(m[i]^1) + m[i+1:]
+	case otherChannel:
+		m = strings.Replace(m, name, name+"1", 1)
+	case badChunk:
+		fmt.Fprintf(s.conn, "zz\r\n%s\r\n", m)
+		return
+	case badTrailer:
+		fmt.Fprintf(s.conn, "%x\r\n%sXX", len(m), m)
+		return
+	case closeStream:
+		s.conn.Close()
+		return
+	case endStream:
+		fmt.Fprint(s.conn, "0\r\n\r\n")
+		return
+	case closeMessage:
+		m = fmt.Sprintf(`{"type":"close","cname":"%s","seq":%d,"content":""}`+"\n", name, n)
+	}
+	writeChunk(s.conn, m)
+	if s.held != "" {
+		writeChunk(s.conn, s.held)
+		s.held = ""
+	}
+}
+
+// answerPoll answers a waiting poll when there is something for it.
+func (f *fake) answerPoll(s *fakeSub, name string, ch *fakeChannel) {
+	if s.poll == 0 || s.poll > len(ch.contents) {
+		return
+	}
+	seq := s.poll
+	s.poll = 0
+	if s.first && f.fault == dropMessage && seq == faultAt {
+		if seq == len(ch.contents) {
+			s.poll = seq // waits for the next one, and gets that alone
+			return
+		}
+		seq++
+	}
+	list := []string{object(name, seq, ch.contents[seq-1])}
+	for seq++; seq <= len(ch.contents); seq++ {
+		list = append(list, object(name, seq, ch.contents[seq-1]))
+	}
+	if s.first && f.fault == doubleMessage && len(ch.contents) >= faultAt {
+		list = append(list, list[len(list)-1])
+	}
+	body := "icomet_cb(" + list[0] + ");\n"
+	if len(list) > 1 {
+		body = "icomet_cb([" + strings.Join(list, ",") + "]);\n"
+	}
+	fmt.Fprintf(s.conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+}

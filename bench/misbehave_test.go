@@ -1,0 +1,144 @@
+//go:build linux
+
+package bench
+
+import (
+	"testing"
+	"time"
+)
+
+// only tells which counters of failures are not 0.
+func only(c Counts) map[string]int64 {
+	all := map[string]int64{"lost": c.Lost, "duplicated": c.Duplicated, "reordered": c.Reordered, "corrupt": c.Corrupt,
+		"closed": c.Closed, "connect": c.ConnectFailed, "publish": c.PublishFailed}
+	for k, v := range all {
+		if v == 0 {
+			delete(all, k)
+		}
+	}
+	return all
+}
+
+// TestMisbehavingServer has a server do each thing that the harness is there to
+// find. many marks counters of which only "more than 0" can be said.
+func TestMisbehavingServer(t *testing.T) {
+	const many = -1
+	tests := []struct {
+		name      string
+		fault     fault
+		transport Transport
+		rate      float64 // 0: closed loop
+		want      map[string]int64
+	}{
+		{"well behaved", none, Stream, 0, nil},
+		{"well behaved, open loop", none, Stream, 200, nil},
+		{"well behaved sse", none, SSE, 0, nil},
+		{"well behaved iframe", none, Iframe, 0, nil},
+		{"well behaved poll", none, Poll, 0, nil},
+		{"well behaved poll, open loop", none, Poll, 200, nil},
+		{"drop, seen by the gap", dropMessage, Stream, 200, map[string]int64{"lost": 1}},
+		{"drop, seen at the end", dropMessage, Stream, 0, map[string]int64{"lost": 1}},
+		{"drop sse", dropMessage, SSE, 200, map[string]int64{"lost": 1}},
+		{"drop iframe", dropMessage, Iframe, 200, map[string]int64{"lost": 1}},
+		{"drop poll", dropMessage, Poll, 200, map[string]int64{"lost": 1}},
+		{"drop and count on", dropAtRaw, Stream, 200, map[string]int64{"corrupt": many, "lost": 1}},
+		{"double", doubleMessage, Stream, 0, map[string]int64{"duplicated": 1}},
+		{"double poll", doubleMessage, Poll, 200, map[string]int64{"duplicated": many}},
+		{"swap", swapMessages, Stream, 200, map[string]int64{"reordered": 1}},
+		{"swap sse", swapMessages, SSE, 200, map[string]int64{"reordered": 1}},
+		{"flip a byte", flipByte, Stream, 0, map[string]int64{"corrupt": 1}},
+		{"other channel's message", otherChannel, Stream, 200, map[string]int64{"corrupt": 1}},
+		{"bad chunk size", badChunk, Stream, 200, map[string]int64{"corrupt": 1, "lost": many}},
+		{"bad end of chunk", badTrailer, Stream, 200, map[string]int64{"corrupt": 1, "lost": many}},
+		{"wrong event id", wrongEventID, SSE, 200, map[string]int64{"corrupt": many, "lost": many}},
+		{"connection closed", closeStream, Stream, 200, map[string]int64{"closed": 1, "lost": many}},
+		{"response ended", endStream, Stream, 200, map[string]int64{"closed": 1, "lost": many}},
+		{"channel closed", closeMessage, Stream, 200, map[string]int64{"closed": 1, "lost": many}},
+		{"refused in band", refuseInBand, Stream, 200, map[string]int64{"closed": 1, "lost": many}},
+		{"subscriber refused", refuseSubscriber, Stream, 200, map[string]int64{"connect": 1, "lost": many}},
+		{"publish refused", refusePublish, Stream, 200, map[string]int64{"publish": 1}},
+		{"publish answered wrongly", wrongAnswer, Stream, 200, map[string]int64{"publish": 1}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			f := &fake{fault: test.fault, transport: test.transport}
+			target := startFake(t, f)
+			g := Group{Name: "fanout", Subscribers: 5, Channels: 1, Publishers: 1, Depth: 1, Size: 100, Transport: test.transport, Rate: test.rate}
+			s := Scenario{Name: "fanout", Groups: []Group{g}, Procs: 1, Concurrency: 1, // the first is subscribed first
+				Duration: 300 * time.Millisecond, Drain: 3 * time.Second, Timeout: 5 * time.Second}
+			r := mustRun(t, s, target)
+			checkFaults(t, r, test.want, many)
+		})
+	}
+}
+
+func checkFaults(t *testing.T, r *Result, want map[string]int64, many int64) {
+	t.Helper()
+	got := only(r.Total)
+	for k, n := range want {
+		if got[k] != n && (n != many || got[k] == 0) {
+			t.Errorf("%s is %d, want %d; all: %v", k, got[k], n, got)
+		}
+		delete(got, k)
+	}
+	if len(got) > 0 {
+		t.Errorf("also counted %v, want %v only", got, want)
+	}
+	if (r.Failures > 0) != (len(want) > 0) {
+		t.Errorf("%d failures, want %v", r.Failures, want)
+	}
+	if len(want) > 0 && r.FirstFailure == "" {
+		t.Error("no reason given")
+	}
+	if r.Total.Deliveries < faultAt-1 || r.Total.Sent < faultAt {
+		t.Errorf("only %d sent and %d delivered: the fault was not reached", r.Total.Sent, r.Total.Deliveries)
+	}
+}
+
+// TestOpenLoopChargesStalls: while the server stalls, messages go on to be
+// due; each is charged from when it was meant to be sent.
+func TestOpenLoopChargesStalls(t *testing.T) {
+	const stalled, rate = 400 * time.Millisecond, 100
+	target := startFake(t, &fake{fault: stall, stallFor: stalled})
+	g := Group{Name: "fanout", Subscribers: 1, Channels: 1, Publishers: 1, Depth: 1, Size: 100, Rate: rate}
+	s := Scenario{Name: "fanout", Groups: []Group{g}, Procs: 1, Concurrency: 1,
+		Duration: time.Second, Drain: 2 * time.Second, Timeout: 5 * time.Second}
+	r := mustRun(t, s, target)
+	if r.Failures != 0 {
+		t.Fatal(r.verdict())
+	}
+	h, err := mergeHistograms(r.LatencyHistogram)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 40 messages became due in the stall: the later half of the stall is over
+	// for 20 of them, which so waited more than 200 ms. One alone would be the
+	// answer of a harness that only counts from the real time of sending.
+	late := int64(0)
+	for _, bar := range h.Distribution() {
+		if bar.From > int64(stalled/2) {
+			late += bar.Count
+		}
+	}
+	if late < 15 {
+		t.Errorf("%d messages took more than half of the stall, want about 20", late)
+	}
+}
+
+// TestStalledClosedLoopEnds: a publish that is never answered must not hold
+// the harness for ever.
+func TestStalledClosedLoopEnds(t *testing.T) {
+	target := startFake(t, &fake{fault: dropAnswer})
+	g := Group{Name: "fanout", Subscribers: 2, Channels: 1, Publishers: 1, Depth: 1, Size: 100}
+	s := Scenario{Name: "fanout", Groups: []Group{g}, Procs: 1, Concurrency: 1,
+		Duration: time.Minute, Drain: 300 * time.Millisecond, Timeout: 5 * time.Second}
+	began := time.Now()
+	r := mustRun(t, s, target)
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("took %s", took)
+	}
+	if r.Total.PublishFailed != 1 {
+		t.Errorf("publish failures %d, want 1", r.Total.PublishFailed)
+	}
+}

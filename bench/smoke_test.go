@@ -1,0 +1,145 @@
+//go:build linux
+
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+)
+
+// smoke is a short run of every scenario, and of what the flags can change.
+var smoke = []struct {
+	name     string
+	scenario string
+	options  Options
+}{
+	{"idle", "idle", Options{Subscribers: 200, Hold: 100 * time.Millisecond, Broadcasts: 3}},
+	{"fanout stream", "fanout", Options{Subscribers: 200}},
+	{"fanout sse", "fanout", Options{Subscribers: 200, Transport: SSE}},
+	{"fanout iframe", "fanout", Options{Subscribers: 200, Transport: Iframe}},
+	{"fanout large", "fanout", Options{Subscribers: 20, Size: 100_000}},
+	{"fanout open loop", "fanout", Options{Subscribers: 200, Rate: 50}},
+	{"fanout several processes", "fanout", Options{Subscribers: 200, Channels: 3, Publishers: 2, Procs: 3}},
+	{"fanout with a probe", "fanout", Options{Subscribers: 200, Probe: 50}},
+	{"unicast", "unicast", Options{Subscribers: 100, Publishers: 8}},
+	{"unicast open loop", "unicast", Options{Subscribers: 100, Publishers: 8, Rate: 1000}},
+	{"unicast several processes", "unicast", Options{Subscribers: 100, Publishers: 8, Procs: 2}},
+	{"publish", "publish", Options{Publishers: 8}},
+	{"publish pipelined", "publish", Options{Publishers: 8, Depth: 16}},
+	{"poll", "poll", Options{Subscribers: 200}},
+	{"churn", "churn", Options{Subscribers: 20}},
+	{"churn open loop", "churn", Options{Subscribers: 20, Rate: 200}},
+	{"slow", "slow", Options{Subscribers: 50, Slow: 0.2}},
+	{"mixed", "mixed", Options{Subscribers: 200, Rate: 200}},
+}
+
+func TestSmokeOnCeiling(t *testing.T) { runSmoke(t, Ceiling) }
+
+func TestSmokeOnServer(t *testing.T) {
+	binary, err := realServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	runSmoke(t, binary)
+}
+
+// runSmoke starts one server for all of them.
+func runSmoke(t *testing.T, command string) {
+	s, err := Target{Command: command}.start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	target := Target{Front: s.front, Admin: s.admin, PID: s.process.pid}
+	for _, test := range smoke {
+		t.Run(test.name, func(t *testing.T) {
+			o := test.options
+			o.Warmup, o.Duration, o.Drain, o.Timeout = 100*time.Millisecond, 400*time.Millisecond, 10*time.Second, 10*time.Second
+			if o.Slow == 0 {
+				o.Slow = -1
+			}
+			s, err := Preset(test.scenario, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := mustRun(t, s, target)
+			checkSmoke(t, r, o)
+		})
+	}
+}
+
+func checkSmoke(t *testing.T, r *Result, o Options) {
+	t.Helper()
+	if r.Failures != 0 {
+		t.Errorf("%d failures: %s", r.Failures, r.verdict())
+	}
+	want := int64(0)
+	for _, g := range r.Scenario.Groups {
+		if !g.Churn {
+			want += int64(g.Subscribers)
+		}
+	}
+	if o.Probe > 0 {
+		want++
+		if r.Probe.Count == 0 {
+			t.Error("the probe measured nothing")
+		}
+	}
+	if got := r.Total.Connected - r.Total.Cycles; got != want {
+		t.Errorf("%d connected, want %d", got, want)
+	}
+	if r.Total.Answered == 0 || r.Total.Answered != r.Total.Sent {
+		t.Errorf("%d of %d publishes answered", r.Total.Answered, r.Total.Sent)
+	}
+	if want > 0 && (r.Total.Deliveries == 0 || r.Latency.Count == 0 || r.Latency.Max == 0) {
+		t.Errorf("%d deliveries, latencies %+v", r.Total.Deliveries, r.Latency)
+	}
+	if o.Broadcasts > 0 && r.Total.Deliveries != want*int64(o.Broadcasts) {
+		t.Errorf("%d deliveries, want %d", r.Total.Deliveries, want*int64(o.Broadcasts))
+	}
+	if r.Scenario.Name == "churn" && (r.Total.Cycles == 0 || r.Cycle.Count == 0) {
+		t.Error("no cycle")
+	}
+	if r.RSSFresh == 0 || r.RSSPeak < r.RSSFresh || r.Descriptors == 0 {
+		t.Errorf("figures of the server's process: RSS fresh %d, peak %d, %d descriptors", r.RSSFresh, r.RSSPeak, r.Descriptors)
+	}
+	checkOutputs(t, r)
+}
+
+// checkOutputs looks at the forms in which a result is put out.
+func checkOutputs(t *testing.T, r *Result) {
+	t.Helper()
+	var table, page bytes.Buffer
+	if err := r.WriteTable(&table); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(table.String(), "nothing lost") {
+		t.Errorf("table without its verdict:\n%s", table.String())
+	}
+	if err := r.WriteHTML(&page); err != nil {
+		t.Error(err)
+	}
+	for _, from := range []string{"<script", "<link", "src=", "url("} {
+		if strings.Contains(page.String(), from) {
+			t.Errorf("the page is not self-contained: it has %s", from)
+		}
+	}
+	if !strings.Contains(page.String(), "<svg") {
+		t.Error("the page has no plot")
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back Result
+	if err := json.Unmarshal(b, &back); err != nil || back.Total != r.Total || back.Latency != r.Latency {
+		t.Errorf("JSON does not come back: %v", err)
+	}
+}

@@ -1,0 +1,106 @@
+package redis
+
+import (
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"icomet/channel"
+)
+
+const (
+	// broadcastQueue bounds the broadcasts that wait for the one under way.
+	broadcastQueue = 64
+	// broadcastSlice is the channels that one script call writes to: some 10 µs each,
+	// in which Redis does nothing else.
+	broadcastSlice = 100
+	// broadcastPause lets this node's loops work when one is half full.
+	broadcastPause = time.Millisecond
+)
+
+type broadcast struct {
+	content string
+	done    channel.Done
+}
+
+// Broadcast writes to every channel that Redis has when its part's turn comes.
+func (e *Engine) Broadcast(content string, done channel.Done) {
+	if !e.begin(done) {
+		return
+	}
+	select {
+	case e.broadcasts <- broadcast{content, done}:
+	default:
+		e.finish(done, channel.Result{Err: channel.ErrOverloaded})
+	}
+}
+
+func (e *Engine) broadcastLoop() {
+	for {
+		select {
+		case b := <-e.broadcasts:
+			e.finish(b.done, channel.Result{Err: e.broadcast(b.content)})
+		case <-e.stop:
+			return
+		}
+	}
+}
+
+// broadcast stops at the first part that fails: those before it have the message.
+func (e *Engine) broadcast(content string) error {
+	for _, p := range e.parts {
+		names, err := e.names(p)
+		if err != nil {
+			return e.failed("broadcast", err)
+		}
+		for len(names) > 0 {
+			n := min(len(names), broadcastSlice)
+			if err := e.pause(); err != nil {
+				return err
+			}
+			ctx, cancel := e.deadline()
+			args := append([]string{content, itoa(e.hub.Limits().BufferSize), e.publish}, names[:n]...)
+			err := e.run(ctx, broadcastScript, []string{p.due}, args...).Error()
+			cancel()
+			if err != nil {
+				return e.failed("broadcast", err)
+			}
+			names = names[n:]
+		}
+	}
+	return nil
+}
+
+func (e *Engine) failed(what string, err error) error {
+	e.log.Warn("redis: "+what+" has failed", "error", err)
+	return channel.ErrUnavailable
+}
+
+// pause waits while a loop of this node is half full.
+func (e *Engine) pause() error {
+	for {
+		select {
+		case <-e.quiet:
+			return channel.ErrStopped
+		default:
+		}
+		if !e.hub.Busy() {
+			return nil
+		}
+		select {
+		case <-e.quiet:
+		case <-time.After(broadcastPause):
+		}
+	}
+}
+
+// names lists the channels of a part.
+func (e *Engine) names(p *partition) ([]string, error) {
+	ctx, cancel := e.deadline()
+	defer cancel()
+	names, err := e.client.Do(ctx, e.client.B().Zrange().Key(p.due).Min("0").Max("-1").Build()).AsStrSlice()
+	if rueidis.IsRedisNil(err) {
+		err = nil
+	}
+	return names, err
+}

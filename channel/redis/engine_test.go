@@ -1,0 +1,31 @@
+package redis
+
+import (
+	"log/slog"
+	"testing"
+
+	"icomet/channel"
+	"icomet/channel/enginetest"
+)
+
+// TestSuite: one Redis. Each test has a prefix of its own, so that they do not see
+// each other's channels.
+func TestSuite(t *testing.T) {
+	s := startRedis(t)
+	runSuite(t, s.addr())
+}
+
+func runSuite(t *testing.T, addrs ...string) {
+	enginetest.Run(t, func(t *testing.T, l channel.Limits) (channel.Engine, *channel.Hub) {
+		o := testOptions(addrs...)
+		o.Prefix = t.Name() + ":"
+		log := &quietLog{t: t}
+		t.Cleanup(log.end)
+		o.Hub, o.Logger = channel.NewHub(l), slog.New(slog.NewTextHandler(log, nil))
+		e, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e, o.Hub
+	})
+}

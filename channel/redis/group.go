@@ -1,0 +1,270 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"icomet/channel"
+)
+
+const (
+	// maxFetches bounds the Joins that wait for Redis, per master.
+	maxFetches = 16384
+	// groupBatch bounds the scripts of one round trip on the pub/sub connection.
+	groupBatch = 256
+	// syncBatch is the channels that one sync.lua looks at.
+	syncBatch = 100
+	// reconnectPause is between two tries to connect.
+	reconnectPause = 100 * time.Millisecond
+)
+
+// fetch is a Join that its hub could not do.
+type fetch struct {
+	m     *mirror
+	auth  bool // token is the one it needs
+	known bool // the channel has to be there
+	token string
+	done  channel.Done
+	kept  bool // a place for a new channel is kept
+}
+
+// group serves the partitions of one master: it has the pub/sub connection, on which
+// it also compares copies, and the lanes of calls. Its goroutine makes one round trip
+// after the other; so when it tells Redis a count, no Join is under way.
+type group struct {
+	e     *Engine
+	addr  string
+	lanes []*lane
+	stop  chan struct{}
+	wake  chan struct{} // room for one
+	ended sync.WaitGroup
+	live  atomic.Bool
+
+	mu      sync.Mutex // a leaf
+	closed  bool
+	fetches []*fetch
+	stale   []*mirror      // to be compared with Redis
+	counts  []*mirror      // whose subscribers have come or gone
+	leaving []subscription // to be unsubscribed
+	watches []*watch
+}
+
+type subscription struct {
+	part *partition
+	name string
+}
+
+func (e *Engine) newGroup(addr string) *group {
+	g := &group{e: e, addr: addr, stop: make(chan struct{}), wake: make(chan struct{}, 1)}
+	for range max(1, e.opts.Pool) {
+		g.lanes = append(g.lanes, e.newLane())
+	}
+	for _, l := range g.lanes {
+		g.ended.Go(l.run)
+	}
+	g.ended.Go(g.run)
+	return g
+}
+
+func (g *group) laneOf(p *partition) *lane { return g.lanes[p.index%len(g.lanes)] }
+func (g *group) isLive() bool              { return g.live.Load() }
+
+func (g *group) poke() {
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (g *group) addStale(m *mirror) {
+	g.e.stats.refreshed.Add(1)
+	g.mu.Lock()
+	g.stale = append(g.stale, m)
+	g.mu.Unlock()
+	g.poke()
+}
+
+func (g *group) addCount(m *mirror) {
+	g.mu.Lock()
+	g.counts = append(g.counts, m)
+	g.mu.Unlock()
+}
+
+func (g *group) addUnsubscribe(p *partition, name string) {
+	g.mu.Lock()
+	g.leaving = append(g.leaving, subscription{p, name})
+	g.mu.Unlock()
+}
+
+// addFetch reports false when the group has closed.
+func (g *group) addFetch(f *fetch) (ok bool, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.closed:
+		return false, nil
+	case !g.live.Load():
+		return true, channel.ErrUnavailable
+	case len(g.fetches) >= maxFetches:
+		return true, channel.ErrOverloaded
+	}
+	g.fetches = append(g.fetches, f)
+	g.poke()
+	return true, nil
+}
+
+// run keeps the connection. After each break everything is compared again.
+func (g *group) run() {
+	for {
+		err := g.session()
+		g.live.Store(false)
+		g.failFetches()
+		select {
+		case <-g.stop:
+			return
+		default:
+		}
+		g.e.stats.reconnects.Add(1)
+		g.e.log.Warn("redis: the pub/sub connection has ended", "master", g.addr, "error", err)
+		select {
+		case <-g.stop:
+			return
+		case <-time.After(reconnectPause):
+		}
+	}
+}
+
+var errNoMaster = errors.New("no connection to this master is known")
+
+// session connects and works until the connection ends.
+func (g *group) session() error {
+	client := g.e.masterClient(g.addr)
+	if client == nil {
+		return errNoMaster
+	}
+	conn, release := client.Dedicate()
+	defer release()
+	defer conn.Close()
+	ended := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: g.onMessage, OnSubscription: g.onSubscription})
+	ctx, cancel := g.e.deadline()
+	err := firstError(conn.DoMulti(ctx, loadCommands(conn.B())...))
+	cancel()
+	if err != nil {
+		return err
+	}
+	g.begin()
+	tick := time.NewTicker(checkTick)
+	defer tick.Stop()
+	look := checker{group: g}
+	for {
+		more, err := g.work(conn)
+		if err != nil {
+			return err
+		}
+		if more {
+			continue
+		}
+		select {
+		case <-g.stop:
+			return nil
+		case err := <-ended:
+			return err
+		case <-tick.C:
+			if err := look.some(conn); err != nil {
+				return err
+			}
+		case <-g.wake:
+		}
+	}
+}
+
+// begin has every copy subscribed and compared on the new connection.
+func (g *group) begin() {
+	g.mu.Lock()
+	g.leaving = nil // the old connection took them along
+	g.mu.Unlock()
+	g.live.Store(true) // before: a partition that moves here now is adopted by layOut
+	for _, p := range g.e.parts {
+		if p.group.Load() == g {
+			g.adopt(p)
+		}
+	}
+	if g.e.watching.Load() {
+		g.addWatch(&watch{})
+	}
+}
+
+// adopt has a partition's copies subscribed and compared.
+func (g *group) adopt(p *partition) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.mirrors {
+		m.subscribed = false
+		g.e.refresh(m)
+	}
+}
+
+func (g *group) onMessage(msg rueidis.PubSubMessage) {
+	p, name, ok := g.e.locate(msg.Channel)
+	if !ok {
+		return
+	}
+	if name == "" {
+		g.e.announce(msg.Message)
+		return
+	}
+	if ev, ok := parseEvent(msg.Message); ok {
+		g.e.receive(p, name, ev)
+	}
+}
+
+// onSubscription sees a Cluster end a subscription: the slot has moved.
+func (g *group) onSubscription(s rueidis.PubSubSubscription) {
+	if s.Kind == "sunsubscribe" {
+		g.e.relayout()
+	}
+}
+
+// do makes one round trip. Errors are the connection's; it is then given up.
+func (g *group) do(conn rueidis.DedicatedClient, commands []rueidis.Completed) ([]rueidis.RedisResult, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), g.e.opts.Timeout)
+	defer cancel()
+	results := conn.DoMulti(ctx, commands...)
+	for _, r := range results {
+		if err := r.Error(); err != nil {
+			g.e.relayout() // a Cluster may have moved the slot
+			return nil, err
+		}
+	}
+	return results, nil
+}
+
+// failFetches answers who waits while there is no connection.
+func (g *group) failFetches() {
+	g.mu.Lock()
+	fetches, watches := g.fetches, g.watches
+	g.fetches, g.watches = nil, nil
+	g.mu.Unlock()
+	for _, f := range fetches {
+		g.e.endFetch(f, channel.ErrUnavailable)
+	}
+	for _, w := range watches {
+		w.finish(channel.ErrUnavailable)
+	}
+}
+
+// close ends the group: its partitions have another by then.
+func (g *group) close() {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	close(g.stop)
+	for _, l := range g.lanes {
+		l.close()
+	}
+}

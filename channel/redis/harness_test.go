@@ -1,0 +1,327 @@
+package redis
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"icomet/channel"
+)
+
+// patience is how long a test waits for something that has to happen.
+const patience = 20 * time.Second
+
+// checkFor tries until there is no error, at most for the limit.
+func checkFor(t testing.TB, limit time.Duration, try func() error) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(limit); ; <-tick.C {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("after %v: %v", limit, err)
+		}
+	}
+}
+
+// freePort is one that nobody listened on a moment ago.
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// redisServer is a process of Debian's redis-server in a directory of its own.
+type redisServer struct {
+	t    testing.TB
+	port int
+	dir  string
+	args []string
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it has ended
+}
+
+// startRedis starts one on a free port; args are more of its options.
+func startRedis(t testing.TB, args ...string) *redisServer {
+	t.Helper()
+	s := &redisServer{t: t, port: freePort(t), dir: t.TempDir(), args: args}
+	s.start()
+	t.Cleanup(func() { s.kill(syscall.SIGKILL) })
+	return s
+}
+
+func (s *redisServer) addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
+
+// start starts it, again after a kill with what it had stored.
+func (s *redisServer) start() {
+	s.t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		s.t.Fatal("redis-server is needed: make test-needs installs it")
+	}
+	args := append([]string{
+		"--port", fmt.Sprint(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "",
+		"--logfile", filepath.Join(s.dir, "log"), "--protected-mode", "no",
+	}, s.args...)
+	s.cmd = exec.Command(path, args...)
+	// It ends with the test process, however that ends.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	done := make(chan struct{})
+	s.done = done
+	go func(cmd *exec.Cmd) {
+		_ = cmd.Wait()
+		close(done)
+	}(s.cmd)
+	checkFor(s.t, patience, func() error {
+		select {
+		case <-done:
+			log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+			s.t.Fatalf("redis-server has ended:\n%s", log)
+		default:
+		}
+		nc, err := net.Dial("tcp", s.addr())
+		if err == nil {
+			nc.Close()
+		}
+		return err
+	})
+}
+
+// kill sends the signal and, when that ends it, waits for the end.
+func (s *redisServer) kill(sig syscall.Signal) {
+	_ = s.cmd.Process.Signal(sig)
+	if sig == syscall.SIGKILL || sig == syscall.SIGTERM {
+		<-s.done
+	}
+}
+
+// cli runs one command with redis-cli and returns what it prints.
+func (s *redisServer) cli(args ...string) string {
+	s.t.Helper()
+	out, err := exec.Command("redis-cli", append([]string{"-p", fmt.Sprint(s.port)}, args...)...).CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("redis-cli %v: %v %s", args, err, out)
+	}
+	return string(out)
+}
+
+// testNode is an engine with its hub, its clock and one sink.
+type testNode struct {
+	*Engine
+	t      testing.TB
+	hub    *channel.Hub
+	sink   *sink
+	ticker chan struct{}
+	ticked sync.WaitGroup
+}
+
+var testLimits = channel.Limits{MaxChannels: 100_000, MaxSubscribers: 100_000, BufferSize: 10, Timeout: 30 * time.Second}
+
+func testOptions(addrs ...string) Options {
+	return Options{
+		Addresses: addrs, Prefix: "t:", Pool: 2, DialTimeout: 500 * time.Millisecond,
+		Timeout: 800 * time.Millisecond, NodeTimeout: 2 * time.Second, CheckInterval: time.Second,
+	}
+}
+
+
+// startNode connects a node; it is stopped at the end of the test.
+func startNode(t testing.TB, o Options, limits channel.Limits) *testNode {
+	t.Helper()
+	n := &testNode{t: t, hub: channel.NewHub(limits), sink: new(sink), ticker: make(chan struct{})}
+	n.hub.AddSink(n.sink)
+	n.connect(o)
+	t.Cleanup(n.end)
+	return n
+}
+
+func (n *testNode) connect(o Options) {
+	n.t.Helper()
+	log := new(quietLog)
+	log.t = n.t
+	o.Hub, o.Logger = n.hub, slog.New(slog.NewTextHandler(log, nil))
+	n.t.Cleanup(log.end)
+	var err error
+	if n.Engine, err = New(o); err != nil {
+		n.t.Fatal(err)
+	}
+	n.ticked.Go(func() {
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for start := time.Now(); ; {
+			select {
+			case <-n.ticker:
+				return
+			case <-tick.C:
+				n.hub.Tick(time.Since(start))
+			}
+		}
+	})
+}
+
+func (n *testNode) end() {
+	n.Stop()
+	select {
+	case <-n.ticker:
+	default:
+		close(n.ticker)
+	}
+	n.ticked.Wait()
+}
+
+// quietLog hands log lines to the test until it ends.
+type quietLog struct {
+	mu    sync.Mutex
+	t     testing.TB
+	ended bool
+}
+
+func (l *quietLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.ended {
+		l.t.Logf("%s", p)
+	}
+	return len(p), nil
+}
+
+func (l *quietLog) end() {
+	l.mu.Lock()
+	l.ended = true
+	l.mu.Unlock()
+}
+
+// sink keeps what it is given, by channel.
+type sink struct {
+	mu       sync.Mutex
+	inbox    []delivery
+	presence []channel.Message
+}
+
+type delivery struct {
+	ch *channel.Channel
+	m  channel.Message
+}
+
+func (s *sink) Push(ch *channel.Channel, m channel.Message) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ch == nil {
+		s.presence = append(s.presence, m)
+	} else {
+		s.inbox = append(s.inbox, delivery{ch, m})
+	}
+	return false
+}
+
+func (s *sink) Wake()          {}
+func (s *sink) Full() bool     { return false }
+func (s *sink) HalfFull() bool { return false }
+
+func (s *sink) of(ch *channel.Channel) (out []channel.Message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.inbox {
+		if d.ch == ch {
+			out = append(out, d.m)
+		}
+	}
+	return out
+}
+
+func (s *sink) seen(m channel.Message) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.presence {
+		if p == m {
+			return true
+		}
+	}
+	return false
+}
+
+// result waits for the answer of one call.
+func result(t testing.TB, do func(channel.Done)) channel.Result {
+	t.Helper()
+	got := make(chan channel.Result, 1)
+	do(doneFunc(func(r channel.Result) { got <- r }))
+	select {
+	case r := <-got:
+		return r
+	case <-time.After(patience):
+		t.Fatal("a call is not answered")
+		return channel.Result{}
+	}
+}
+
+type doneFunc func(channel.Result)
+
+func (f doneFunc) Done(r channel.Result) { f(r) }
+
+func (n *testNode) publishTo(name, content string) channel.Result {
+	n.t.Helper()
+	return result(n.t, func(d channel.Done) { n.Publish([]byte(name), content, d) })
+}
+
+func (n *testNode) mustPublish(name, content string) int64 {
+	n.t.Helper()
+	r := n.publishTo(name, content)
+	if r.Err != nil {
+		n.t.Fatalf("publish to %s: %v", name, r.Err)
+	}
+	return r.Seq
+}
+
+func (n *testNode) info(name string) channel.Result {
+	n.t.Helper()
+	r := result(n.t, func(d channel.Done) { n.Info([]byte(name), d) })
+	if r.Err != nil {
+		n.t.Fatalf("info %s: %v", name, r.Err)
+	}
+	return r
+}
+
+// tryJoin subscribes as the server does.
+func (n *testNode) tryJoin(j channel.Join) (channel.Joined, error) {
+	n.t.Helper()
+	for {
+		got, err := n.hub.Join(&j, nil)
+		if j.Fetched {
+			n.Release(j.Name)
+		}
+		if !errors.Is(err, channel.ErrFetch) {
+			return got, err
+		}
+		if r := result(n.t, func(d channel.Done) { n.Fetch(&j, d) }); r.Err != nil {
+			return got, r.Err
+		}
+		j.Fetched = true
+	}
+}
+
+func (n *testNode) join(name string, since int64) channel.Joined {
+	n.t.Helper()
+	got, err := n.tryJoin(channel.Join{Name: []byte(name), Since: since})
+	if err != nil {
+		n.t.Fatalf("join %s: %v", name, err)
+	}
+	return got
+}

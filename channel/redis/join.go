@@ -1,0 +1,255 @@
+package redis
+
+import (
+	"github.com/redis/rueidis"
+
+	"icomet/channel"
+)
+
+// Fetch asks Redis for a place among the subscribers, and brings the copy up to date.
+func (e *Engine) Fetch(j *channel.Join, done channel.Done) {
+	if !e.begin(done) {
+		return
+	}
+	p, name := e.partition(j.Name), string(j.Name)
+	p.mu.Lock()
+	m := p.mirrors[name]
+	if m == nil {
+		m = &mirror{part: p, name: name}
+		p.mirrors[name] = m
+	}
+	m.waiting++
+	p.mu.Unlock()
+	e.queueFetch(&fetch{m: m, auth: j.Auth, known: j.Known, token: string(j.Token), done: done})
+}
+
+func (e *Engine) queueFetch(f *fetch) {
+	for {
+		ok, err := f.m.part.group.Load().addFetch(f)
+		if err != nil {
+			e.endFetch(f, err)
+		}
+		if ok {
+			return
+		}
+	}
+}
+
+// endFetch answers a Fetch that has failed.
+func (e *Engine) endFetch(f *fetch, err error) {
+	f.m.part.mu.Lock()
+	e.endFetchLocked(f)
+	f.m.part.mu.Unlock()
+	e.finish(f.done, channel.Result{Err: err})
+}
+
+func (e *Engine) endFetchLocked(f *fetch) {
+	m := f.m
+	m.waiting--
+	if f.kept {
+		f.kept = false
+		e.room.giveBack()
+	}
+	if m.ch == nil && m.waiting == 0 && m.part.mirrors[m.name] == m {
+		e.dropLocked(m)
+	}
+}
+
+// Release gives up the place that a Fetch has kept: the subscriber counts by now, or
+// has gone.
+func (e *Engine) Release(name []byte) {
+	p := e.partition(name)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := p.mirrors[string(name)]
+	if m == nil || m.granted == 0 {
+		return
+	}
+	if m.granted--; m.ch == nil && m.waiting == 0 {
+		e.dropLocked(m)
+		return
+	}
+	p.group.Load().addCount(m)
+}
+
+// finish takes the answer to a step.
+func (s *step) finish(e *Engine, r rueidis.RedisResult) error {
+	values, err := r.ToArray()
+	if err != nil {
+		return err
+	}
+	if s.syncs != nil {
+		return e.synced(s.syncs, values)
+	}
+	if len(values) == 0 {
+		return errShape
+	}
+	status, err := values[0].ToString()
+	if err != nil {
+		return errShape
+	}
+	s.m.part.mu.Lock()
+	result, again, err := e.joinedLocked(s, status, values)
+	if s.fetch != nil && !again {
+		e.endFetchLocked(s.fetch)
+	}
+	s.m.part.mu.Unlock()
+	switch {
+	case s.fetch == nil:
+	case again:
+		e.queueFetch(s.fetch)
+	case err != nil:
+		e.finish(s.fetch.done, channel.Result{Err: channel.ErrUnavailable})
+	default:
+		e.finish(s.fetch.done, channel.Result{Err: result})
+	}
+	return err
+}
+
+// joinErrors are the refusals of join.lua.
+var joinErrors = map[string]error{
+	"token": channel.ErrToken, "full": channel.ErrTooManySubscribers, "absent": channel.ErrTooManyChannels,
+}
+
+// joinedLocked takes the answer of join.lua. result is the Fetch's; again says that it
+// has to be asked once more; err: the answer makes no sense.
+func (e *Engine) joinedLocked(s *step, status string, values []rueidis.RedisMessage) (result error, again bool, err error) {
+	m := s.m
+	switch status {
+	case "ok":
+		st, err := readState(values)
+		if err != nil {
+			return nil, false, err
+		}
+		e.room.made(st.made)
+		if s.fetch != nil {
+			m.granted++
+		}
+		if m.checkThere(e.hub); m.ch == nil && s.part {
+			// The hub has freed the copy since: the answer is not its whole history. The
+			// Join finds that out and comes again.
+			return nil, false, nil
+		}
+		e.bringLocked(m, st)
+		return nil, false, nil
+	case "closed":
+		next, err := readNext(values)
+		if err != nil {
+			return nil, false, err
+		}
+		e.uncopyLocked(m, next)
+		return nil, s.fetch != nil, nil
+	}
+	if result = joinErrors[status]; result == nil {
+		return nil, false, errShape
+	}
+	if s.fetch == nil {
+		e.uncopyLocked(m, m.next) // Redis has no such channel, and it has no subscribers here
+	} else if status == "absent" && s.fetch.known {
+		result = channel.ErrToken
+	}
+	return result, false, nil
+}
+
+// uncopyLocked ends a copy whose channel has ended.
+func (e *Engine) uncopyLocked(m *mirror, next int64) {
+	if m.ch != nil {
+		e.hub.Uncopy(m.ch, channel.Message{Seq: next, Type: channel.Closed})
+	}
+	m.held = nil
+	e.dropLocked(m)
+}
+
+func readNext(values []rueidis.RedisMessage) (int64, error) {
+	if len(values) < 2 {
+		return 0, errShape
+	}
+	return values[1].AsInt64()
+}
+
+// readState reads {'ok', epoch, next, floor, subscribers, token, made, history...}.
+func readState(values []rueidis.RedisMessage) (*state, error) {
+	const fixed = 7
+	if len(values) < fixed {
+		return nil, errShape
+	}
+	s := new(state)
+	var err error
+	if s.epoch, s.next, err = epochAndSeq(values, 1); err != nil {
+		return nil, err
+	}
+	if s.floor, err = values[3].AsInt64(); err != nil {
+		return nil, errShape
+	}
+	if s.total, err = values[4].AsInt64(); err != nil {
+		return nil, errShape
+	}
+	if s.token, err = values[5].ToString(); err != nil {
+		return nil, errShape
+	}
+	if s.made, err = values[6].AsInt64(); err != nil {
+		return nil, errShape
+	}
+	list := values[fixed:]
+	for i := range list {
+		text, err := list[i].ToString()
+		if err != nil || text == "" {
+			return nil, errShape
+		}
+		s.history = append(s.history, stored(text[0], s.next-int64(len(list)-i), text[1:]))
+	}
+	return s, nil
+}
+
+// synced takes the answer of sync.lua.
+func (e *Engine) synced(ms []*mirror, values []rueidis.RedisMessage) error {
+	if len(values) != len(ms) {
+		return errShape
+	}
+	for i, m := range ms {
+		one, err := values[i].ToArray()
+		if err != nil {
+			return errShape
+		}
+		if err := e.syncedOne(m, one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Engine) syncedOne(m *mirror, values []rueidis.RedisMessage) error {
+	p := m.part
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mirrors[m.name] != m || !m.live {
+		return nil
+	}
+	if len(values) == 0 {
+		if m.wanted(e.hub) > 0 || m.waiting > 0 {
+			e.refresh(m) // makes it again
+		} else {
+			e.uncopyLocked(m, m.next)
+		}
+		return nil
+	}
+	epoch, next, err := epochAndSeq(values, 0)
+	if err != nil {
+		return err
+	}
+	n, err := ints(values[2:], 2)
+	if err != nil {
+		return err
+	}
+	if epoch != m.epoch || next != m.next {
+		e.refresh(m)
+		return nil
+	}
+	s := state{total: n[1]}
+	e.hub.Learn(m.ch, "", s.crowded(e.hub.Limits().MaxSubscribers))
+	if n[0] > m.floor {
+		m.floor = n[0]
+		e.hub.DropBelow(m.ch, m.floor)
+	}
+	return nil
+}

@@ -1,0 +1,243 @@
+package redis
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"icomet/channel"
+)
+
+const (
+	// laneQueue and laneBytes bound the calls that wait for Redis: over it a call is
+	// refused. laneBytes is of all lanes together.
+	laneQueue = 8192
+	laneBytes = 64 << 20
+	// laneBatch and batchBytes bound what one round trip carries.
+	laneBatch  = 256
+	batchBytes = 4 << 20
+	// probeInterval is how often a Redis that is away is tried.
+	probeInterval = 100 * time.Millisecond
+)
+
+// op is one call on its way to Redis.
+type op struct {
+	part   *partition
+	script *script
+	keys   []string
+	args   []string
+	size   int64 // of its content, bytes
+	mayArg int   // the argument that says whether it may create a channel; 0: it never does
+	kept   bool  // it may: a place is kept
+	done   channel.Done
+	at     time.Time
+	// read turns the answer into the result.
+	read func([]rueidis.RedisMessage) (channel.Result, error)
+}
+
+// lane sends the calls of some partitions, one batch after the other: those that come
+// while Redis works make the next batch, in their order.
+type lane struct {
+	e     *Engine
+	queue chan *op
+
+	mu     sync.RWMutex // nothing is queued once closed is set
+	closed bool
+	down   atomic.Bool // Redis does not answer: calls are refused at once
+}
+
+func (e *Engine) newLane() *lane {
+	return &lane{e: e, queue: make(chan *op, laneQueue)}
+}
+
+// submit lets a call in and queues it, or answers it.
+func (e *Engine) submit(o *op) {
+	if !e.begin(o.done) {
+		return
+	}
+	if err := e.enqueue(o); err != nil {
+		e.stats.refused.Add(1)
+		e.finishOp(o, channel.Result{Err: err})
+	}
+}
+
+func (e *Engine) enqueue(o *op) error {
+	if e.queuedBytes.Add(o.size) > laneBytes {
+		return channel.ErrOverloaded
+	}
+	for {
+		l := o.part.group.Load().laneOf(o.part)
+		switch {
+		case l.down.Load():
+			return channel.ErrUnavailable
+		case l.put(o):
+			return nil
+		case !l.isClosed():
+			return channel.ErrOverloaded
+		}
+		// The partition has just moved to another master.
+	}
+}
+
+func (e *Engine) finishOp(o *op, r channel.Result) {
+	e.queuedBytes.Add(-o.size)
+	if o.kept {
+		e.room.giveBack()
+	}
+	e.finish(o.done, r)
+}
+
+func (l *lane) put(o *op) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closed {
+		return false
+	}
+	select {
+	case l.queue <- o:
+		return true
+	default:
+		return false
+	}
+}
+
+func (l *lane) isClosed() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.closed
+}
+
+// close ends the lane when what is queued is answered.
+func (l *lane) close() {
+	l.mu.Lock()
+	if !l.closed {
+		l.closed = true
+		close(l.queue)
+	}
+	l.mu.Unlock()
+}
+
+func (l *lane) run() {
+	batch := make([]*op, 0, laneBatch)
+	for first := range l.queue {
+		batch = append(batch[:0], first)
+		bytes := first.size
+	collect:
+		for len(batch) < laneBatch && bytes < batchBytes {
+			select {
+			case o, ok := <-l.queue:
+				if !ok {
+					break collect
+				}
+				batch = append(batch, o)
+				bytes += o.size
+			default:
+				break collect
+			}
+		}
+		if l.down.Load() {
+			l.fail(batch)
+		} else {
+			l.send(batch)
+		}
+		clear(batch)
+	}
+}
+
+func (l *lane) fail(batch []*op) {
+	for _, o := range batch {
+		l.e.stats.refused.Add(1)
+		l.e.finishOp(o, channel.Result{Err: channel.ErrUnavailable})
+	}
+}
+
+// send makes one round trip. The time of the oldest call counts: each has its answer
+// within the timeout.
+func (l *lane) send(batch []*op) {
+	e := l.e
+	ctx, cancel := context.WithDeadline(context.Background(), batch[0].at.Add(e.opts.Timeout))
+	defer cancel()
+	for _, o := range batch {
+		if o.mayArg > 0 {
+			o.kept = e.keep(ctx)
+			o.args[o.mayArg] = flag(o.kept)
+		}
+	}
+	results := l.exec(ctx, batch)
+	if noScript(results[0].Error()) && e.loadScripts(ctx) == nil {
+		results = l.exec(ctx, batch)
+	}
+	for i, o := range batch {
+		r, err := o.answer(results[i])
+		if err != nil {
+			if lost(err) {
+				l.goDown(err)
+			} else {
+				e.log.Error("redis refuses a call", "error", err)
+			}
+			e.stats.refused.Add(1)
+			r = channel.Result{Err: channel.ErrUnavailable}
+		}
+		e.finishOp(o, r)
+	}
+}
+
+func (l *lane) exec(ctx context.Context, batch []*op) []rueidis.RedisResult {
+	commands := make([]rueidis.Completed, len(batch))
+	for i, o := range batch {
+		commands[i] = o.script.command(l.e.client.B(), o.keys, o.args...)
+	}
+	return l.e.client.DoMulti(ctx, commands...)
+}
+
+// answer reads a result. Errors: Redis's or the connection's.
+func (o *op) answer(r rueidis.RedisResult) (channel.Result, error) {
+	values, err := r.ToArray()
+	if err != nil {
+		return channel.Result{}, err
+	}
+	return o.read(values)
+}
+
+// goDown refuses calls until Redis answers again.
+func (l *lane) goDown(err error) {
+	if l.down.Swap(true) {
+		return
+	}
+	l.e.log.Warn("redis does not answer; calls are refused until it does", "error", err)
+	l.e.workers.Go(l.probe)
+}
+
+func (l *lane) probe() {
+	tick := time.NewTicker(probeInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.e.stop:
+			return
+		case <-tick.C:
+		}
+		if l.isClosed() || l.answers() {
+			l.down.Store(false)
+			l.e.log.Info("redis answers again")
+			return
+		}
+	}
+}
+
+// answers tries a partition of this lane.
+func (l *lane) answers() bool {
+	for _, p := range l.e.parts {
+		if p.group.Load().laneOf(p) != l {
+			continue
+		}
+		ctx, cancel := l.e.deadline()
+		defer cancel()
+		b := l.e.client.B()
+		return l.e.client.Do(ctx, b.Exists().Key(p.due).Build()).Error() == nil
+	}
+	return true
+}

@@ -1,0 +1,20 @@
+-- Stores one message in each of some channels; it does not prolong their lives.
+-- KEYS: due
+-- ARGV: content, buffer size, publish command, names...
+-- Returns for each name {epoch, seq}, or {} when there is no such channel any more.
+local out = {}
+for i = 4, #ARGV do
+  local name = ARGV[i]
+  local v = redis.call('HMGET', state(name), 'e', 'n')
+  if v[1] then
+    redis.call('HSET', state(name), 'n', v[2] + 1)
+    if redis.call('RPUSH', history(name), 'B' .. ARGV[1]) > tonumber(ARGV[2]) then
+      redis.call('LTRIM', history(name), -ARGV[2], -1)
+    end
+    tell(ARGV[3], name, 'B', v[1], v[2], ARGV[1])
+    out[#out + 1] = {v[1], tonumber(v[2])}
+  else
+    out[#out + 1] = {}
+  end
+end
+return out

@@ -1,0 +1,17 @@
+-- Takes the subscribers of a node that has gone off its channels.
+-- KEYS: due
+-- ARGV: node, timeout (ms), how many channels at most
+-- Returns how many channels are left.
+local node, most = ARGV[1], tonumber(ARGV[3])
+local names = redis.call('HRANDFIELD', counts(node), most)
+for _, name in ipairs(names) do
+  if redis.call('EXISTS', state(name)) == 1 then
+    count(name, node, 0)
+    settle(name, tonumber(ARGV[2]))
+  else
+    redis.call('HDEL', counts(node), name) -- never happens: the counts go with the channel
+  end
+end
+local left = redis.call('HLEN', counts(node))
+if left == 0 then redis.call('HDEL', base .. 'ns', node) end
+return left

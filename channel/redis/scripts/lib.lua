@@ -1,0 +1,57 @@
+-- What the scripts share; it is put in front of each but publish.lua. KEYS[1] is
+-- always the partition's due set, whose name without "due" begins all of the
+-- partition's keys: they are in one slot, so Cluster lets a script name them.
+local due = KEYS[1]
+local base = string.sub(due, 1, -4)
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+
+local function state(name) return base .. 'c:' .. name end
+local function history(name) return base .. 'h:' .. name end
+local function closed(name) return base .. 'x:' .. name end
+local function counts(node) return base .. 'n:' .. node end
+
+-- tell sends to the subscribers of a channel: a kind, the epoch, a seq, and what follows.
+local function tell(publish, name, kind, epoch, seq, content)
+  redis.call(publish, state(name), string.format('%s%s%d:', kind, epoch, seq) .. content)
+end
+
+local function make(publish, name, epoch)
+  redis.call('HSET', state(name), 'e', epoch, 'n', 1, 's', 0, 'd', 0)
+  redis.call(publish, base .. 'p', '1' .. name)
+end
+
+-- settle puts a channel's place in the due set right. wait (ms) prolongs its life;
+-- 0 does not.
+local function settle(name, wait)
+  local v = redis.call('HMGET', state(name), 's', 'd')
+  local deadline = tonumber(v[2])
+  if wait > 0 then
+    deadline = math.max(deadline, now + wait)
+    redis.call('HSET', state(name), 'd', deadline)
+  end
+  if tonumber(v[1]) > 0 then
+    redis.call('ZADD', due, '+inf', name)
+  else
+    redis.call('ZADD', due, deadline, name)
+  end
+end
+
+-- count sets how many subscribers of a channel a node has, and returns how many
+-- there are on all nodes.
+local function count(name, node, n)
+  local key = counts(node)
+  local old = tonumber(redis.call('HGET', key, name) or 0)
+  if n > 0 then
+    redis.call('HSET', key, name, n)
+  elseif old > 0 then
+    redis.call('HDEL', key, name)
+  end
+  if n ~= old then redis.call('HINCRBY', base .. 'ns', node, n - old) end
+  return redis.call('HINCRBY', state(name), 's', n - old)
+end
+
+local function free(name)
+  redis.call('DEL', state(name), history(name))
+  redis.call('ZREM', due, name)
+end

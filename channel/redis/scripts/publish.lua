@@ -1,0 +1,26 @@
+-- Stores one message and publishes it. The hot script: everything else goes
+-- through lib.lua, this one stands alone.
+-- KEYS: state, history, due, presence
+-- ARGV: name, content, buffer size, timeout (ms), new epoch, may create (1, 0),
+--       publish command
+-- Returns {0} when there is no channel and none may be made, else
+-- {1, epoch, seq, made (1, 0)}.
+local state, history = KEYS[1], KEYS[2]
+local v = redis.call('HMGET', state, 'e', 'n', 's', 'd')
+local epoch, seq, subs, deadline = v[1], tonumber(v[2]), v[3], tonumber(v[4])
+local made = 0
+if not epoch then
+  if ARGV[6] == '0' then return {0} end
+  made, epoch, seq, subs, deadline = 1, ARGV[5], 1, '0', 0
+  redis.call('HSET', state, 'e', epoch, 's', 0)
+  redis.call(ARGV[7], KEYS[4], '1' .. ARGV[1])
+end
+local t = redis.call('TIME')
+deadline = math.max(deadline, t[1] * 1000 + math.floor(t[2] / 1000) + ARGV[4])
+redis.call('HSET', state, 'n', seq + 1, 'd', deadline)
+if redis.call('RPUSH', history, 'D' .. ARGV[2]) > tonumber(ARGV[3]) then
+  redis.call('LTRIM', history, -ARGV[3], -1)
+end
+if subs == '0' then redis.call('ZADD', KEYS[3], deadline, ARGV[1]) end
+redis.call(ARGV[7], state, string.format('D%s%d:', epoch, seq) .. ARGV[2])
+return {1, epoch, seq, made}

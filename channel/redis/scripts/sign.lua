@@ -1,0 +1,18 @@
+-- KEYS: due
+-- ARGV: name, wait (ms), new token, new epoch, may create (1, 0), publish command
+-- Returns {0} when there is no channel and none may be made, else
+-- {1, oldest stored or next seq, token, made (1, 0)}.
+local name, made = ARGV[1], 0
+local v = redis.call('HMGET', state(name), 'n', 't')
+local seq, token = v[1], v[2]
+if not seq then
+  if ARGV[5] == '0' then return {0} end
+  made, seq = 1, 1
+  make(ARGV[6], name, ARGV[4])
+end
+if not token then
+  token = ARGV[3]
+  redis.call('HSET', state(name), 't', token)
+end
+settle(name, tonumber(ARGV[2]))
+return {1, seq - redis.call('LLEN', history(name)), token, made}

@@ -1,0 +1,56 @@
+package redis
+
+import "sync/atomic"
+
+// stats counts from the start.
+type stats struct {
+	refused        atomic.Uint64 // calls answered with ErrUnavailable or ErrOverloaded
+	refreshed      atomic.Uint64 // comparisons with Redis after a gap or a reconnect
+	fetched        atomic.Uint64 // messages that pub/sub has not brought and history has
+	gaps           atomic.Uint64 // times a channel's history had lost what was missing
+	gapSubscribers atomic.Uint64 // subscribers that were told so
+	reconnects     atomic.Uint64 // pub/sub connections that broke
+}
+
+// status is the engine's part of /stats.
+type status struct {
+	Type           string       `json:"type"`
+	Node           string       `json:"node"`
+	Up             bool         `json:"up"`
+	Copies         int          `json:"copies"`
+	Refused        uint64       `json:"refused_total"`
+	Refreshed      uint64       `json:"refreshed_total"`
+	Fetched        uint64       `json:"fetched_total"`
+	Gaps           uint64       `json:"gaps_total"`
+	GapSubscribers uint64       `json:"gap_subscribers_total"`
+	Reconnects     uint64       `json:"pubsub_reconnects_total"`
+	Nodes          []nodeStatus `json:"nodes"`
+}
+
+// Status is what /stats shows.
+func (e *Engine) Status() any {
+	return &status{
+		Type: "redis", Node: e.node, Up: e.up(), Copies: e.hub.Channels(),
+		Refused: e.stats.refused.Load(), Refreshed: e.stats.refreshed.Load(),
+		Fetched: e.stats.fetched.Load(), Gaps: e.stats.gaps.Load(),
+		GapSubscribers: e.stats.gapSubscribers.Load(), Reconnects: e.stats.reconnects.Load(),
+		Nodes: e.nodes.list(),
+	}
+}
+
+// up reports that every master answers and pub/sub is connected to it.
+func (e *Engine) up() bool {
+	e.groupsMu.Lock()
+	defer e.groupsMu.Unlock()
+	for _, g := range e.groups {
+		if !g.isLive() {
+			return false
+		}
+		for _, l := range g.lanes {
+			if l.down.Load() {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,228 @@
+package redis
+
+import (
+	"github.com/redis/rueidis"
+
+	"icomet/channel"
+)
+
+// step is one script of a batch and what its answer is for.
+type step struct {
+	m     *mirror
+	fetch *fetch    // join.lua for a subscriber
+	part  bool      // join.lua: only what is new to the copy was asked for
+	syncs []*mirror // sync.lua for some of one partition
+}
+
+// batch is one round trip on the pub/sub connection: first what is no longer wanted,
+// then the new subscriptions, then the scripts: what is published after a script has
+// run comes behind its answer.
+type batch struct {
+	g        *group
+	b        rueidis.Builder
+	commands []rueidis.Completed
+	steps    []step // of the last len(steps) commands
+	joins    []rueidis.Completed
+	subs     map[*partition][]string
+}
+
+// work makes one round trip out of what waits, and reports whether more does.
+func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
+	b := &batch{g: g, b: conn.B(), subs: make(map[*partition][]string)}
+	g.mu.Lock()
+	fetches, stale, counts := g.fetches, g.stale, g.counts
+	leaving, watches := g.leaving, g.watches
+	n := min(len(fetches), groupBatch)
+	g.fetches = fetches[n:]
+	k := min(len(stale), groupBatch)
+	g.stale = stale[k:]
+	g.counts, g.leaving, g.watches = nil, nil, nil
+	more = len(g.fetches)+len(g.stale) > 0
+	g.mu.Unlock()
+	fetches, stale = fetches[:n:n], stale[:k:k]
+
+	b.unsubscribe(leaving)
+	b.count(counts)
+	for _, m := range stale {
+		b.compare(m)
+	}
+	mine := fetches[:0]
+	for _, f := range fetches {
+		if f.m.part.group.Load() != g { // it has moved to another master
+			g.e.queueFetch(f)
+			continue
+		}
+		b.fetch(f)
+		mine = append(mine, f)
+	}
+	fetches = mine
+	b.watch(watches)
+	if len(b.commands)+len(b.joins)+len(b.subs) == 0 {
+		return more, nil
+	}
+	results, err := g.do(conn, b.all())
+	if err != nil {
+		g.undo(fetches, counts, watches)
+		return false, err
+	}
+	results = results[len(results)-len(b.steps):]
+	for i, s := range b.steps {
+		if err := s.finish(g.e, results[i]); err != nil {
+			return more, err
+		}
+	}
+	for _, w := range watches {
+		w.finish(nil)
+	}
+	return more, nil
+}
+
+// undo: the connection has ended. The next one compares every copy, so only those
+// who wait for an answer, and counts, are left.
+func (g *group) undo(fetches []*fetch, counts []*mirror, watches []*watch) {
+	for _, f := range fetches {
+		g.e.endFetch(f, channel.ErrUnavailable)
+	}
+	for _, w := range watches {
+		w.finish(channel.ErrUnavailable)
+	}
+	for _, m := range counts {
+		g.addCount(m)
+	}
+}
+
+func (b *batch) all() []rueidis.Completed {
+	for _, names := range b.subs { // a Cluster wants one slot in each
+		if b.g.e.cluster {
+			b.commands = append(b.commands, b.b.Ssubscribe().Channel(names...).Build())
+		} else {
+			b.commands = append(b.commands, b.b.Subscribe().Channel(names...).Build())
+		}
+	}
+	return append(b.commands, b.joins...)
+}
+
+// unsubscribe leaves out who has come back meanwhile.
+func (b *batch) unsubscribe(list []subscription) {
+	parts := make(map[*partition][]string)
+	for _, s := range list {
+		s.part.mu.Lock()
+		if s.part.mirrors[s.name] == nil {
+			parts[s.part] = append(parts[s.part], s.part.state(s.name))
+		}
+		s.part.mu.Unlock()
+	}
+	for _, names := range parts {
+		b.drop(names)
+	}
+}
+
+func (b *batch) drop(names []string) {
+	if b.g.e.cluster {
+		b.commands = append(b.commands, b.b.Sunsubscribe().Channel(names...).Build())
+	} else {
+		b.commands = append(b.commands, b.b.Unsubscribe().Channel(names...).Build())
+	}
+}
+
+// subscribe belongs to the mirror's partition's lock.
+func (b *batch) subscribe(m *mirror) {
+	if !m.subscribed {
+		m.subscribed = true
+		b.subs[m.part] = append(b.subs[m.part], m.part.state(m.name))
+	}
+}
+
+// count tells Redis how many subscribers each has.
+func (b *batch) count(list []*mirror) {
+	parts := make(map[*partition][]*mirror)
+	for _, m := range list {
+		if now := m.part.group.Load(); now != b.g {
+			now.addCount(m)
+			continue
+		}
+		parts[m.part] = append(parts[m.part], m)
+	}
+	for p, ms := range parts {
+		for len(ms) > 0 {
+			n := min(len(ms), syncBatch)
+			b.sync(p, ms[:n:n], true)
+			ms = ms[n:]
+		}
+	}
+}
+
+func (b *batch) sync(p *partition, ms []*mirror, used bool) {
+	e := b.g.e
+	args := []string{e.node, millis(e.hub.Limits().Timeout)}
+	p.mu.Lock()
+	for _, m := range ms {
+		n := 0
+		if p.mirrors[m.name] == m {
+			n = m.wanted(e.hub)
+		}
+		args = append(args, m.name, itoa(n), flag(used))
+	}
+	p.mu.Unlock()
+	b.add(step{syncs: ms}, syncScript, p, args)
+}
+
+func (b *batch) add(s step, script *script, p *partition, args []string) {
+	b.steps = append(b.steps, s)
+	b.joins = append(b.joins, script.command(b.b, []string{p.due}, args...))
+}
+
+// compare asks how a copy stands.
+func (b *batch) compare(m *mirror) {
+	p := m.part
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mirrors[m.name] != m || m.live || p.group.Load() != b.g {
+		return // dropped, compared already, or the new group's
+	}
+	b.join(m, nil)
+}
+
+func (b *batch) fetch(f *fetch) {
+	if !f.auth && !f.known && !f.kept {
+		ctx, cancel := b.g.e.deadline()
+		f.kept = b.g.e.keep(ctx)
+		cancel()
+	}
+	p := f.m.part
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b.join(f.m, f)
+}
+
+// join is join.lua with a subscriber (fetch) or without. The partition's lock is held.
+func (b *batch) join(m *mirror, f *fetch) {
+	e := b.g.e
+	limits := e.hub.Limits()
+	m.checkThere(e.hub)
+	b.subscribe(m)
+	may, add, needs, token := true, "0", false, ""
+	if f != nil {
+		may, add, needs, token = f.kept, "1", f.auth, f.token
+	}
+	b.add(step{m: m, fetch: f, part: m.epoch != ""}, joinScript, m.part, []string{
+		m.name, e.node, e.publish, newEpoch(), millis(limits.Timeout), flag(may),
+		m.epoch, itoa(m.next), add, itoa(limits.MaxSubscribers), flag(needs), token,
+		itoa(m.wanted(e.hub)),
+	})
+}
+
+func (b *batch) watch(list []*watch) {
+	for _, w := range list {
+		for _, p := range b.g.e.parts {
+			if p.group.Load() != b.g {
+				continue
+			}
+			if w.off {
+				b.drop([]string{p.presence})
+			} else {
+				b.subs[p] = append(b.subs[p], p.presence)
+			}
+		}
+	}
+}

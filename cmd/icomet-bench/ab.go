@@ -1,0 +1,84 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"syscall"
+	"time"
+
+	"icomet/bench"
+)
+
+// runAB alternates between servers on one scenario.
+func runAB(ctx context.Context, args []string) error {
+	var servers []string
+	f := flag.NewFlagSet("icomet-bench ab", flag.ContinueOnError)
+	server := func(v string) error {
+		servers = append(servers, v)
+		return nil
+	}
+	f.Func("a", "the `server` that the others are compared with: a command line, \"ceiling\" or \"nchan\"", server)
+	f.Func("b", "a `server` to compare (may be repeated)", server)
+	rounds := f.Int("rounds", 5, "rounds, each with fresh servers")
+	f.Usage = func() {
+		fmt.Fprintf(f.Output(), "usage: icomet-bench ab -a SERVER -b SERVER [-b SERVER…] [-rounds N] SCENARIO [its flags]\n")
+		f.PrintDefaults()
+	}
+	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
+		return errUsage
+	}
+	if len(servers) < 2 || *rounds < 1 || !slices.Contains(bench.Names, f.Arg(0)) {
+		f.Usage()
+		return errUsage
+	}
+	c, err := bench.Compare(ctx, f.Arg(0), servers, *rounds, func(ctx context.Context, server string) (*bench.Result, error) {
+		return runApart(ctx, server, f.Arg(0), f.Args()[1:])
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.WriteTable(os.Stdout); err != nil {
+		return err
+	}
+	return failures(c.Failures())
+}
+
+func failures(n int64) error {
+	if n > 0 {
+		return fmt.Errorf("%d failures", n)
+	}
+	return nil
+}
+
+// runApart runs a scenario in a process of its own: what one run leaves in
+// memory must not be in the next one's figures.
+func runApart(ctx context.Context, server, scenario string, flags []string) (*bench.Result, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	args := append([]string{scenario}, flags...)
+	cmd := exec.CommandContext(ctx, self, append(args, "-server", server, "-json", "-")...)
+	cmd.Stdout, cmd.Stderr = &out, os.Stderr
+	// It stops its server before it ends.
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 30 * time.Second
+	runErr := cmd.Run()
+	var r bench.Result
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+		return nil, errors.Join(runErr, fmt.Errorf("no result: %w", err))
+	}
+	return &r, nil // with failures, if it had any: they are part of the result
+}

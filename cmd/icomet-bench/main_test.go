@@ -1,0 +1,115 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"icomet/bench"
+)
+
+// asMain makes the test binary be the command, which executes itself.
+const asMain = "BENCH_TEST_AS_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asMain) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// command runs the command and returns its exit status.
+func command(t *testing.T, args ...string) (out string, status int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asMain+"=1")
+	b, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return string(b), cmd.ProcessState.ExitCode()
+}
+
+func TestExitStatus(t *testing.T) {
+	tests := []struct {
+		args   string
+		status int
+		out    string
+	}{
+		{"", 2, "usage:"},
+		{"help", 0, "usage:"},
+		{"nonsense", 2, "usage:"},
+		{"fanout", 2, "want -server"},
+		{"fanout -server ceiling more", 2, `unexpected "more"`},
+		{"fanout -server ceiling -n nine", 2, "invalid value"},
+		{"fanout -server ceiling -transport mail", 2, "want stream, sse, iframe or poll"},
+		{"fanout -help", 0, "-transport"},
+		{"fanout -server ceiling -size 1", 1, "size 1"},
+		{"fanout -front 192.0.2.1:80 -admin 127.0.0.1:80", 1, "127.0.0.0/8 only"},
+		{"fanout -server /does/not/exist", 1, "no such file"},
+		{"fanout -server false", 1, "ended before it listened"},
+		{"ceiling", 2, "usage:"},
+		{"ceiling fanout -n 10 -warmup 0s -duration 300ms", 0, "nothing lost"},
+		{"ceiling fanout -n 10 -procs 2 -warmup 0s -duration 300ms", 0, "nothing lost"},
+		{"ab -a ceiling fanout", 2, "usage:"},
+		{"ab -a ceiling -b ceiling -rounds 2 fanout -n 10 -warmup 0s -duration 300ms", 0, "medians of 2 rounds"},
+		{"ab -a ceiling -b /does/not/exist -rounds 1 fanout -n 10 -warmup 0s -duration 300ms", 1, "no such file"},
+		{"suite", 2, "-server"},
+	}
+	for _, test := range tests {
+		t.Run(test.args, func(t *testing.T) {
+			out, status := command(t, strings.Fields(test.args)...)
+			if status != test.status || !strings.Contains(out, test.out) {
+				t.Errorf("status %d, want %d with %q; output:\n%s", status, test.status, test.out, out)
+			}
+		})
+	}
+}
+
+func TestFiles(t *testing.T) {
+	dir := t.TempDir()
+	jsonFile, htmlFile := filepath.Join(dir, "r.json"), filepath.Join(dir, "r.html")
+	if out, status := command(t, "ceiling", "unicast", "-n", "20", "-publishers", "4", "-warmup", "0s", "-duration", "300ms",
+		"-json", jsonFile, "-html", htmlFile, "-quiet"); status != 0 || out != "" {
+		t.Fatalf("status %d:\n%s", status, out)
+	}
+	b, err := os.ReadFile(jsonFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r bench.Result
+	if err := json.Unmarshal(b, &r); err != nil || r.Total.Deliveries == 0 || r.Scenario.Groups[0].Subscribers != 20 {
+		t.Errorf("%v in %s", err, b)
+	}
+	if b, err = os.ReadFile(htmlFile); err != nil || !strings.Contains(string(b), "<svg") {
+		t.Errorf("no plot: %v", err)
+	}
+}
+
+func TestUpdateTable(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "README.md")
+	write := func(s string) {
+		if err := os.WriteFile(name, []byte(s), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("before\n" + tableBegin + "\nold\n" + tableEnd + "\nafter\n")
+	if err := updateTable(name, []byte("new\n")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(name)
+	if want := "before\n" + tableBegin + "\nnew\n" + tableEnd + "\nafter\n"; err != nil || string(got) != want {
+		t.Errorf("%q, %v, want %q", got, err, want)
+	}
+	write("no marks\n")
+	if err := updateTable(name, []byte("new\n")); err == nil {
+		t.Error("a file without marks is changed")
+	}
+}

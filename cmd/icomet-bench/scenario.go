@@ -1,0 +1,175 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"icomet/bench"
+)
+
+// settings are the flags of a scenario.
+type settings struct {
+	options bench.Options
+	target  bench.Target
+	json    string
+	html    string
+	quiet   bool
+}
+
+func parseScenario(name string, args []string) (*settings, error) {
+	s := &settings{}
+	f := flag.NewFlagSet("icomet-bench "+name, flag.ContinueOnError)
+	o, t := &s.options, &s.target
+	f.IntVar(&o.Subscribers, "n", 0, "subscribers (churn: at a time)")
+	f.IntVar(&o.Channels, "channels", 0, "channels; subscriber i listens on channel i modulo this")
+	f.IntVar(&o.Publishers, "publishers", 0, "publishing connections")
+	f.IntVar(&o.Depth, "depth", 0, "requests in flight on each publishing connection; in a closed loop also messages that not all subscribers have yet")
+	f.Float64Var(&o.Rate, "rate", 0, "open loop: messages (churn: connections) a `second` over all publishers, latency from the intended time; 0 is closed loop")
+	f.IntVar(&o.Size, "size", 0, fmt.Sprintf("`bytes` of content, %d to %d (default 100)", bench.MinSize, bench.MaxSize))
+	f.Func("transport", "stream, sse, iframe or poll (default stream; scenario poll: poll)", func(v string) (err error) {
+		o.Transport, err = bench.ParseTransport(v)
+		return err
+	})
+	f.Float64Var(&o.Slow, "slow", -1, "slow and mixed: `share` of the readers that stop reading (default 0.1; mixed 0.5 of its slow group)")
+	f.IntVar(&o.Broadcasts, "broadcasts", 0, "idle: broadcast so often to all channels after holding")
+	f.Float64Var(&o.Probe, "probe", 0, "also send so many messages a `second` on a channel of its own, from a process of its own")
+	f.IntVar(&o.Procs, "procs", 1, "processes to spread the connections over")
+	f.IntVar(&o.Concurrency, "concurrency", 256, "connections being opened at a time; keep it below the server's listen backlog")
+	f.DurationVar(&o.Settle, "settle", settleOf(name), "from the last connect to the idle memory figure")
+	f.DurationVar(&o.Hold, "hold", 0, "then hold the connections for so long and measure the server's CPU")
+	f.DurationVar(&o.Warmup, "warmup", time.Second, "load before the counted time")
+	f.DurationVar(&o.Duration, "duration", 10*time.Second, "the counted time (with -broadcasts: at most)")
+	f.DurationVar(&o.Drain, "drain", 5*time.Second, "what does not come for so long is lost")
+	f.DurationVar(&o.Timeout, "timeout", 30*time.Second, "give up connecting when nothing comes up for so long")
+	f.StringVar(&t.Command, "server", "", "start this server for the run: a `command` line, \"ceiling\" or \"nchan\"")
+	f.Func("env", "`K=V` for the started server (may be repeated), e.g. ICOMET_FRONT_POLLING_TIMEOUT=5", func(v string) error {
+		t.Env = append(t.Env, v)
+		return nil
+	})
+	f.StringVar(&t.Front, "front", "", "front `address` of a server that runs already")
+	f.StringVar(&t.Admin, "admin", "", "its admin `address`")
+	f.IntVar(&t.PID, "pid", 0, "its process `id`, for memory and CPU")
+	f.Func("dialect", "what that server speaks: icomet or nchan (default icomet)", func(v string) error {
+		t.Dialect = bench.Dialect(v)
+		if t.Dialect != bench.DialectIcomet && t.Dialect != bench.DialectNchan {
+			return errors.New("want icomet or nchan")
+		}
+		return nil
+	})
+	f.StringVar(&s.json, "json", "", "write the result as JSON to this `file` (- is standard output)")
+	f.StringVar(&s.html, "html", "", "write a report with plots to this `file`")
+	f.BoolVar(&s.quiet, "quiet", false, "no table")
+	if err := f.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil, err
+		}
+		return nil, errUsage
+	}
+	if f.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "icomet-bench: unexpected %q\n", f.Arg(0))
+		return nil, errUsage
+	}
+	if t.Command == "" && (t.Front == "" || t.Admin == "") {
+		fmt.Fprintln(os.Stderr, "icomet-bench: want -server, or -front and -admin")
+		return nil, errUsage
+	}
+	return s, nil
+}
+
+// settleOf is how long a scenario waits before it looks at idle memory: 10
+// seconds where that is the point.
+func settleOf(name string) time.Duration {
+	if name == "idle" {
+		return 10 * time.Second
+	}
+	return 0
+}
+
+func runScenario(ctx context.Context, name string, args []string) error {
+	if !slices.Contains(bench.Names, name) {
+		fmt.Fprint(os.Stderr, usage)
+		return errUsage
+	}
+	s, err := parseScenario(name, args)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	scenario, err := bench.Preset(name, s.options)
+	if err != nil {
+		return err
+	}
+	watch, clear := progress()
+	result, err := bench.Run(ctx, scenario, s.target, watch)
+	clear()
+	if err != nil {
+		return err
+	}
+	return s.write(result)
+}
+
+// write puts out a result in the forms that were asked for.
+func (s *settings) write(r *bench.Result) error {
+	if s.json != "" {
+		if err := toFile(s.json, func(w io.Writer) error { return json.NewEncoder(w).Encode(r) }); err != nil {
+			return err
+		}
+	}
+	if s.html != "" {
+		if err := toFile(s.html, r.WriteHTML); err != nil {
+			return err
+		}
+	}
+	if !s.quiet && s.json != "-" {
+		if err := r.WriteTable(os.Stdout); err != nil {
+			return err
+		}
+	}
+	if r.Failures > 0 {
+		return fmt.Errorf("%s on %s: %d failures: %s", r.Scenario.Name, r.Server, r.Failures, r.FirstFailure)
+	}
+	return nil
+}
+
+func toFile(name string, write func(io.Writer) error) error {
+	if name == "-" {
+		return write(os.Stdout)
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+// progress shows a bar on a terminal, and nothing anywhere else; clear takes
+// the bar off.
+func progress() (watch func(bench.Progress), clear func()) {
+	if !term.IsTerminal(int(os.Stderr.Fd())) {
+		return nil, func() {}
+	}
+	bar := progressbar.NewOptions(100, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetWidth(20), progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false))
+	watch = func(p bench.Progress) {
+		bar.Describe(fmt.Sprintf("%-10s %d connected, %d delivered, %d published, %d failures",
+			p.Phase, p.Connected, p.Deliveries, p.Answered, p.Failures()))
+		// At 100 the bar would be over, and there is a next phase; a terminal
+		// that has gone is no reason to stop.
+		_ = bar.Set(min(int(p.Done*100), 99))
+	}
+	return watch, func() { _ = bar.Clear() }
+}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// withPidfile writes a configuration with a pidfile beside it.
+func withPidfile(t *testing.T, lines ...string) (config, pidfile string) {
+	t.Helper()
+	pidfile = filepath.Join(t.TempDir(), "icomet.pid")
+	return writeConfig(t, append(lines, fmt.Sprintf("pidfile = %q", pidfile))...), pidfile
+}
+
+func checkPidfile(t *testing.T, pidfile string, pid int) {
+	t.Helper()
+	content, err := os.ReadFile(pidfile)
+	if err != nil || string(content) != strconv.Itoa(pid)+"\n" {
+		t.Fatalf("the pidfile holds %q, %v, want %d", content, err, pid)
+	}
+}
+
+func checkNoPidfile(t *testing.T, pidfile string) {
+	t.Helper()
+	if _, err := os.Stat(pidfile); !os.IsNotExist(err) {
+		t.Fatalf("the pidfile is still there: %v", err)
+	}
+}
+
+func TestPidfileLife(t *testing.T) {
+	config, pidfile := withPidfile(t)
+	d := start(t, nil, config)
+	checkPidfile(t, pidfile, d.Process.Pid)
+	d.send(t, syscall.SIGTERM)
+	d.waitForEnd(t, 0)
+	checkNoPidfile(t, pidfile)
+}
+
+func TestSecondServerIsRefused(t *testing.T) {
+	config, pidfile := withPidfile(t)
+	d := start(t, nil, config)
+	r := runToEnd(t, nil, config)
+	want := fmt.Sprintf("icomet-server: pidfile: %s: a server is running with it, process %d\n", pidfile, d.Process.Pid)
+	if r.status != 1 || r.stderr != want {
+		t.Errorf("got %+v, want %s", r, want)
+	}
+	checkPidfile(t, pidfile, d.Process.Pid)
+	d.checkAnswers(t)
+}
+
+func TestStartAfterKill(t *testing.T) {
+	config, pidfile := withPidfile(t)
+	for range 3 {
+		d := start(t, nil, config)
+		checkPidfile(t, pidfile, d.Process.Pid)
+		d.send(t, syscall.SIGKILL)
+		d.waitForEnd(t, -1)
+		checkPidfile(t, pidfile, d.Process.Pid)
+	}
+}
+
+// TestKillAtAnyMoment kills servers at moments that are spread over their
+// start, and then wants one to start.
+func TestKillAtAnyMoment(t *testing.T) {
+	config, pidfile := withPidfile(t)
+	for moment := range 12 {
+		d := launch(t, command(t, nil, config))
+		// Not a wait for a condition: the moment itself is what is tested.
+		timer := time.NewTimer(time.Duration(moment*moment) * time.Millisecond)
+		<-timer.C
+		d.send(t, syscall.SIGKILL)
+		d.waitForEnd(t, -1)
+	}
+	d := start(t, nil, config)
+	checkPidfile(t, pidfile, d.Process.Pid)
+}
+
+// TestReusedProcessID has a pidfile that names a process which is no server.
+func TestReusedProcessID(t *testing.T) {
+	bystander := exec.Command("sleep", "600")
+	if err := bystander.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		bystander.Wait()
+		close(ended)
+	}()
+	defer func() {
+		bystander.Process.Kill()
+		<-ended
+	}()
+	config, pidfile := withPidfile(t)
+	stale := strconv.Itoa(bystander.Process.Pid) + "\n"
+	if err := os.WriteFile(pidfile, []byte(stale), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, action := range []string{"stop", "restart", "reload", "reopen"} {
+		r := runToEnd(t, nil, "-s", action, config)
+		want := fmt.Sprintf("icomet-server: -s %s: no server is running with pidfile %s (it was left over)\n", action, pidfile)
+		if r.status != 1 || r.stderr != want {
+			t.Errorf("%s: got %+v, want %s", action, r, want)
+		}
+	}
+	d := start(t, nil, config)
+	checkPidfile(t, pidfile, d.Process.Pid)
+	d.send(t, syscall.SIGTERM)
+	d.waitForEnd(t, 0)
+	// A process that was signalled a while ago would have ended.
+	select {
+	case <-ended:
+		t.Errorf("the bystander got a signal: %v", bystander.ProcessState)
+	default:
+	}
+}
+
+func TestEmptyPidfileIsStale(t *testing.T) {
+	config, pidfile := withPidfile(t)
+	if err := os.WriteFile(pidfile, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d := start(t, nil, config)
+	checkPidfile(t, pidfile, d.Process.Pid)
+}
+
+// TestPidfileThatIsSomethingElse must not be overwritten or removed.
+func TestPidfileThatIsSomethingElse(t *testing.T) {
+	for _, content := range []string{"precious\n", strings.Repeat("1", 33)} {
+		config, pidfile := withPidfile(t)
+		if err := os.WriteFile(pidfile, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r := runToEnd(t, nil, config)
+		want := fmt.Sprintf("icomet-server: pidfile: %s: holds something else than a process id, so it is left alone\n", pidfile)
+		if r.status != 1 || r.stderr != want {
+			t.Errorf("got %+v, want %s", r, want)
+		}
+		if got, err := os.ReadFile(pidfile); err != nil || string(got) != content {
+			t.Errorf("now holds %q, %v", got, err)
+		}
+	}
+}
+
+func TestPidfileThatCannotBeMade(t *testing.T) {
+	pidfile := filepath.Join(t.TempDir(), "missing", "pid")
+	r := runToEnd(t, []string{"ICOMET_PIDFILE=" + pidfile}, writeConfig(t))
+	want := "icomet-server: pidfile: open " + pidfile + ": no such file or directory\n"
+	if r.status != 1 || r.stderr != want {
+		t.Errorf("got %+v, want %s", r, want)
+	}
+}
+
+// TestPidfileOfAnother is not removed by a server whose file was replaced.
+func TestPidfileOfAnother(t *testing.T) {
+	config, pidfile := withPidfile(t)
+	first := start(t, nil, config)
+	if err := os.Remove(pidfile); err != nil {
+		t.Fatal(err)
+	}
+	second := start(t, nil, config)
+	first.send(t, syscall.SIGTERM)
+	first.waitForEnd(t, 0)
+	checkPidfile(t, pidfile, second.Process.Pid)
+}
+
+func TestSignalWithoutServer(t *testing.T) {
+	config, pidfile := withPidfile(t)
+	for _, action := range []string{"stop", "restart", "reload", "reopen"} {
+		r := runToEnd(t, nil, "-s", action)
+		want := fmt.Sprintf("icomet-server: -s %s: no pidfile is configured\n", action)
+		if r.status != 1 || r.stderr != want {
+			t.Errorf("got %+v, want %s", r, want)
+		}
+		r = runToEnd(t, nil, "-s", action, config)
+		want = fmt.Sprintf("icomet-server: -s %s: no server is running: there is no pidfile %s\n", action, pidfile)
+		if r.status != 1 || r.stderr != want {
+			t.Errorf("got %+v, want %s", r, want)
+		}
+		checkNoPidfile(t, pidfile)
+	}
+}
+
+// TestStop wants the process gone when the command ends.
+func TestStop(t *testing.T) {
+	config, pidfile := withPidfile(t)
+	d := start(t, nil, config)
+	if r := runToEnd(t, nil, "-s", "stop", config); r != (result{}) {
+		t.Fatalf("got %+v", r)
+	}
+	checkNoPidfile(t, pidfile)
+	d.waitForEnd(t, 0)
+}
+
+// TestStopGivesUp stops a server that is frozen and so cannot end.
+func TestStopGivesUp(t *testing.T) {
+	config, _ := withPidfile(t, `limits.drain_timeout = "100ms"`)
+	d := start(t, nil, config)
+	d.send(t, syscall.SIGSTOP)
+	r := runToEnd(t, nil, "-s", "stop", config)
+	want := fmt.Sprintf("icomet-server: -s stop: process %d: has not ended within 5.1s\n", d.Process.Pid)
+	if r.status != 1 || r.stderr != want {
+		t.Errorf("got %+v, want %s", r, want)
+	}
+	d.send(t, syscall.SIGCONT)
+	d.waitForEnd(t, 0)
+}
+
+// TestRestart keeps the ports: the second server can only bind them when the
+// first has really gone.
+func TestRestart(t *testing.T) {
+	config, pidfile := withPidfile(t)
+	first := start(t, nil, config)
+	ports := []string{
+		"ICOMET_FRONT_LISTEN=" + first.address(t, "front"), "ICOMET_ADMIN_LISTEN=" + first.address(t, "admin"),
+	}
+	for range 5 {
+		second := start(t, ports, "-s", "restart", config)
+		first.waitForEnd(t, 0)
+		checkPidfile(t, pidfile, second.Process.Pid)
+		second.checkAnswers(t)
+		first = second
+	}
+}

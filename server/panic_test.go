@@ -1,0 +1,172 @@
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/panjf2000/gnet/v2"
+)
+
+// startForgiving runs a server that recovers panics, as the product does.
+func startForgiving(t *testing.T, edit func(*Config)) *testServer {
+	t.Helper()
+	return startServerAs(t, func(c *Config) {
+		c.Runtime.EventLoops = 1
+		if edit != nil {
+			edit(c)
+		}
+	}, false, nil)
+}
+
+// brokenConn panics in the middle of a write.
+type brokenConn struct{ gnet.Conn }
+
+func (brokenConn) OutboundBuffered() int       { panic("injected in a write") }
+func (b brokenConn) EventLoop() gnet.EventLoop { return closer{b.Conn.EventLoop(), b.Conn} }
+func (b brokenConn) breaks(c *conn)            { c.gc = b; c.set(flagQueued) }
+
+// closer closes the connection itself, not what is around it.
+type closer struct {
+	gnet.EventLoop
+	inner gnet.Conn
+}
+
+func (c closer) Close(gnet.Conn) error { return c.EventLoop.Close(c.inner) }
+
+// onAllLoops stops all loops, lets f see each, and lets them go on.
+func (s *testServer) onAllLoops(f func(*loop)) {
+	var releases []func()
+	for _, l := range s.loops {
+		releases = append(releases, pause(l))
+	}
+	for _, l := range s.loops {
+		f(l)
+	}
+	for _, release := range releases {
+		release()
+	}
+}
+
+func (s *testServer) waitPanics(n uint64) {
+	s.t.Helper()
+	checkFor(s.t, patience, func() error {
+		if got := s.report().Panics; got != n {
+			return fmt.Errorf("%d panics are counted, want %d", got, n)
+		}
+		if got := s.closedBy(reasonPanic); got != n {
+			return fmt.Errorf("%d connections were closed for a panic, want %d", got, n)
+		}
+		return nil
+	})
+}
+
+// TestPanicInAHandler costs the connection whose request it was, with what it had
+// pipelined, and no other.
+func TestPanicInAHandler(t *testing.T) {
+	frontEndpoints["/panic"] = &endpoint{handle: func(l *loop, _ *conn, _ *request) {
+		l.out.B = append(l.out.B, "half an ans"...)
+		panic("injected in a handler")
+	}}
+	defer delete(frontEndpoints, "/panic")
+	s := startForgiving(t, nil)
+	other := s.subscribe("/stream?cname=a&seq=1")
+	for i := range 3 {
+		c := dial(t, s.front)
+		c.sendf("GET /panic HTTP/1.1\r\nHost: t\r\n\r\nGET /ping HTTP/1.1\r\nHost: t\r\n\r\n")
+		c.expectEnd()
+		s.call("/push?cname=a&content=x")
+		if got := other.chunk(); !strings.Contains(got, fmt.Sprintf(`"seq":%d,"content":"x"`, i+1)) {
+			t.Errorf("another subscriber gets %q", got)
+		}
+	}
+	s.waitPanics(3)
+	if log := s.log.String(); !strings.Contains(log, "injected in a handler") || !strings.Contains(log, "panic_test.go") {
+		t.Errorf("the log lacks the panic or its stack:\n%s", log)
+	}
+	_ = other.Close()
+	checkFor(t, patience, s.checkIdle)
+}
+
+// TestPanicInAWalk breaks the records of two subscribers, so that a delivery to
+// them panics: they are closed, everybody else gets this message and the next.
+func TestPanicInAWalk(t *testing.T) {
+	s := startForgiving(t, nil)
+	var feeds []*feed
+	for range 9 {
+		f, err := openFeed(s.front, "stream", "a", 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.nc.Close()
+		feeds = append(feeds, f)
+	}
+	s.waitSubscribers("a", len(feeds))
+	s.onAllLoops(func(l *loop) {
+		for i, c := range l.conns() {
+			if i == 2 || i == 6 {
+				brokenConn{c.gc}.breaks(c)
+			}
+		}
+	})
+	publish := func(content string) {
+		if _, err := s.hub.Publish([]byte("a"), content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish("m1")
+	s.waitPanics(2)
+	publish("m2")
+	whole := 0
+	for _, f := range feeds {
+		if ms, err := f.read(); err == nil {
+			whole++
+			if ms[0].Content != "m1" {
+				t.Errorf("got %+v", ms)
+			}
+			f.readSeq(t, 2, "m2")
+		}
+	}
+	if whole != len(feeds)-2 {
+		t.Errorf("%d subscribers are whole, want %d", whole, len(feeds)-2)
+	}
+	for _, f := range feeds {
+		_ = f.nc.Close()
+	}
+	checkFor(t, patience, s.checkIdle)
+}
+
+// TestPanicInATick does not make the ticking goroutine run hot, nor end it.
+func TestPanicInATick(t *testing.T) {
+	log := new(logBuffer)
+	h := &callbacks{srv: &Server{log: slog.New(slog.NewTextHandler(log, nil)), ready: make(chan struct{})}}
+	close(h.srv.ready)
+	delay, _ := h.OnTick() // without a hub
+	if delay != tickLength {
+		t.Errorf("the next tick is in %v", delay)
+	}
+	if h.srv.panics.Load() != 1 || !strings.Contains(log.String(), "panic recovered") {
+		t.Errorf("%d panics; %s", h.srv.panics.Load(), log)
+	}
+}
+
+// TestPanicInAHeartbeat breaks one of two subscribers whose heartbeats are due.
+func TestPanicInAHeartbeat(t *testing.T) {
+	s := startForgiving(t, func(c *Config) { c.Front.PollingTimeout = 1 })
+	broken, whole := s.subscribe("/stream?cname=a&seq=1"), s.subscribe("/stream?cname=b&seq=1")
+	s.onAllLoops(func(l *loop) {
+		for _, c := range l.conns() {
+			if c.ch.Name() == "a" {
+				brokenConn{c.gc}.breaks(c)
+			}
+		}
+	})
+	broken.expectEnd()
+	for i := range 2 {
+		if got := whole.chunk(); !strings.Contains(got, fmt.Sprintf(`"type":"noop","cname":"b","seq":%d`, i)) {
+			t.Errorf("the other one gets %q", got)
+		}
+	}
+	s.waitPanics(1)
+}

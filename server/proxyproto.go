@@ -1,0 +1,106 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"net/netip"
+
+	"github.com/pires/go-proxyproto"
+)
+
+const (
+	// maxProxyLine is a version 1 header at its longest, in bytes, with its CRLF.
+	maxProxyLine = 107
+	// A version 2 header begins with proxyFixed bytes, the last two of which are the
+	// length of the rest. maxProxyRest leaves room for extensions as large as a client
+	// certificate.
+	proxyFixed   = 16
+	maxProxyRest = 4096
+)
+
+var (
+	errNoProxyHeader  = errors.New("this connection has to begin with a PROXY protocol header (proxy_protocol)")
+	errBadProxyHeader = errors.New("the PROXY protocol header cannot be read")
+	errProxyTooLong   = errors.New("the PROXY protocol header is too long")
+)
+
+// proxyHeaderLen is how many bytes the PROXY header that b begins with has, 0 while
+// that cannot be told, or an error as soon as b cannot become one.
+func proxyHeaderLen(b []byte) (int, error) {
+	switch {
+	case hasCommonPrefix(b, proxyproto.SIGV1):
+		if end := bytes.Index(b[:min(len(b), maxProxyLine)], []byte("\r\n")); end >= 0 {
+			return end + 2, nil
+		}
+		if len(b) >= maxProxyLine {
+			return 0, errProxyTooLong
+		}
+		return 0, nil
+	case hasCommonPrefix(b, proxyproto.SIGV2):
+		if len(b) < proxyFixed {
+			return 0, nil
+		}
+		rest := int(binary.BigEndian.Uint16(b[proxyFixed-2:]))
+		if rest > maxProxyRest {
+			return 0, errProxyTooLong
+		}
+		return proxyFixed + rest, nil
+	}
+	return 0, errNoProxyHeader
+}
+
+func hasCommonPrefix(a, b []byte) bool {
+	n := min(len(a), len(b))
+	return bytes.Equal(a[:n], b[:n])
+}
+
+// parseProxyHeader reads one whole header. The source is the zero Addr when the
+// header names none: a health check of the proxy's own (LOCAL), or a client that did
+// not come by IP.
+func parseProxyHeader(b []byte) (source netip.Addr, err error) {
+	r := bufio.NewReader(bytes.NewReader(b))
+	h, err := proxyproto.Read(r)
+	if err != nil || r.Buffered() > 0 {
+		return netip.Addr{}, errBadProxyHeader
+	}
+	ip, _, ok := h.IPs()
+	if h.Command.IsLocal() || !ok {
+		return netip.Addr{}, nil
+	}
+	a, ok := netip.AddrFromSlice(ip)
+	if !ok {
+		return netip.Addr{}, errBadProxyHeader
+	}
+	return a.Unmap(), nil
+}
+
+// takeProxyHeader waits for the PROXY header and goes on with what is behind it. It
+// is due limits.request_timeout after the connection was made: flagMidRequest.
+func (c *conn) takeProxyHeader(b []byte) {
+	ex := c.exchange()
+	if ex.in == nil {
+		ex.in = getBuffer()
+	}
+	_, _ = ex.in.Write(b)
+	n, err := proxyHeaderLen(ex.in.B)
+	if err == nil && (n == 0 || n > len(ex.in.B)) {
+		return
+	}
+	var source netip.Addr
+	if err == nil {
+		source, err = parseProxyHeader(ex.in.B[:n])
+	}
+	if err != nil {
+		c.failWith(head{status: 400}, err.Error(), reasonBadRequest)
+		return
+	}
+	c.clear(flagProxyHeader | flagMidRequest)
+	c.since = c.loop.now
+	c.loop.srv.access.sourced(c, c.loop.srv.settings.Load(), source)
+	in := ex.in
+	ex.in = nil
+	c.ingest(in.B[n:])
+	putBuffer(in)
+}

@@ -1,0 +1,196 @@
+// Package browser drives Chromium in tests.
+package browser
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/chromedp"
+)
+
+// limit bounds one step of a page.
+const limit = 30 * time.Second
+
+// Browser is a Chromium of its own, with an empty profile.
+type Browser struct {
+	ctx context.Context
+}
+
+// Start runs Chromium until the end of the test.
+func Start(t testing.TB) *Browser {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Fatalf("%v: make test installs it", err)
+	}
+	options := []chromedp.ExecAllocatorOption{
+		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1000, 800),
+	}
+	for _, f := range []string{
+		"headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "hide-scrollbars",
+		"disable-background-networking", "disable-component-update", "disable-sync",
+	} {
+		options = append(options, chromedp.Flag(f, true))
+	}
+	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, end := chromedp.NewContext(allocator)
+	t.Cleanup(func() {
+		_ = chromedp.Cancel(ctx) // waits for the process: its profile is removed next
+		end()
+		endAllocator()
+	})
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("starting chromium: %v", err)
+	}
+	return &Browser{ctx}
+}
+
+// Page is one tab.
+type Page struct {
+	t    testing.TB
+	ctx  context.Context
+	read sync.WaitGroup // of the console
+
+	mu       sync.Mutex
+	mistakes []string
+}
+
+// Open opens a page in a tab of its own, after first, and waits for its load.
+func (b *Browser) Open(t testing.TB, url string, first ...chromedp.Action[chromedp.Void]) *Page {
+	t.Helper()
+	ctx, end := chromedp.NewContext(b.ctx)
+	p := &Page{t: t, ctx: ctx}
+	if err := chromedp.Do(ctx); err != nil { // the tab lives as long as this context: no deadline
+		t.Fatalf("opening a tab: %v", err)
+	}
+	console := chromedp.Console(ctx)
+	p.read.Go(func() {
+		for m, err := range console {
+			if err != nil {
+				return
+			}
+			if m.Type == "error" || m.Type == "assert" || m.IsException() {
+				p.mu.Lock()
+				p.mistakes = append(p.mistakes, m.String())
+				p.mu.Unlock()
+			}
+		}
+	})
+	t.Cleanup(func() {
+		end()
+		p.read.Wait()
+	})
+	p.Do(append(first, chromedp.Navigate(url))...)
+	return p
+}
+
+// Do carries out actions; what does not end in time fails the test.
+func (p *Page) Do(actions ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, limit)
+	defer cancel()
+	if err := chromedp.Do(ctx, actions...); err != nil {
+		p.t.Fatalf("in the page: %v\nits errors: %q", err, p.Mistakes())
+	}
+}
+
+// Run evaluates JavaScript, and waits when it is a promise.
+func (p *Page) Run(script string) {
+	p.t.Helper()
+	p.Do(chromedp.Evaluate[chromedp.Void](script, chromedp.EvalAwaitPromise))
+}
+
+// Text is the value of an expression that gives a text, or a promise of one.
+func (p *Page) Text(expression string) string {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, limit)
+	defer cancel()
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		p.t.Fatalf("%s: %v\nerrors in the page: %q", expression, err, p.Mistakes())
+	}
+	return text
+}
+
+// Want waits until the expression's value, as JSON, is want.
+func (p *Page) Want(expression, want string) {
+	p.t.Helper()
+	want = canonical(want)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(limit); ; <-tick.C {
+		got := canonical(p.Text("String(JSON.stringify(" + expression + "))"))
+		if got == want {
+			return
+		}
+		if time.Now().After(end) {
+			p.t.Fatalf("%s is %s, want %s\nerrors in the page: %q", expression, got, want, p.Mistakes())
+		}
+	}
+}
+
+// canonical writes JSON in one way of the many.
+func canonical(text string) string {
+	var v any
+	if json.Unmarshal([]byte(text), &v) != nil {
+		return text // undefined
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return text
+	}
+	return string(b)
+}
+
+// Mistakes are the exceptions and the errors in the console so far.
+func (p *Page) Mistakes() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.mistakes...)
+}
+
+// WantNoMistakes fails the test when the console has an error.
+func (p *Page) WantNoMistakes() {
+	p.t.Helper()
+	if m := p.Mistakes(); len(m) > 0 {
+		p.t.Errorf("errors in the page:\n%s", strings.Join(m, "\n"))
+	}
+}
+
+// Close closes the tab.
+func (p *Page) Close() {
+	_ = chromedp.Cancel(p.ctx) // the browser may be ending
+}
+
+// Call runs a command of the DevTools protocol in the page.
+func Call[P, R any](p *Page, cmd cdp.Command[P, R], params P) R {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, limit)
+	defer cancel()
+	r, err := chromedp.Call(ctx, cmd, params)
+	if err != nil {
+		p.t.Fatalf("%v: %v", cmd.Method, err)
+	}
+	return r
+}
+
+// Screenshot writes what the page shows as a PNG.
+func (p *Page) Screenshot(path string) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, limit)
+	defer cancel()
+	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		p.t.Fatalf("screenshot: %v", err)
+	}
+	if err := os.WriteFile(path, png, 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+}

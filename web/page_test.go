@@ -1,0 +1,89 @@
+package web_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"icomet/internal/servertest"
+	"icomet/web/internal/browser"
+)
+
+func TestMain(m *testing.M) { servertest.Main(m) }
+
+// site is the application's web site: a page with the client in it, from another
+// origin than the push server's, as is usual.
+type site struct {
+	*httptest.Server
+	mux *http.ServeMux
+}
+
+// newSite serves a page that has the client from the front address and collects
+// what it receives in got, and its other events in events.
+func newSite(t *testing.T, front string) *site {
+	t.Helper()
+	mux := http.NewServeMux()
+	s := &site{httptest.NewServer(mux), mux}
+	t.Cleanup(s.Close)
+	mux.HandleFunc("/favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })
+	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `<!DOCTYPE html><title>test</title><script src="%s/icomet.js"></script><script>
+const got = [], seqs = [], events = [], states = [], comets = [];
+function connect(options) {
+	const comet = new iComet({ subUrl: %q, callback: c => got.push(c), retryMin: 50, autoStart: false, ...options });
+	comet.on('message', e => seqs.push(e.seq));
+	comet.on('state', e => states.push(e.state + ' ' + e.transport));
+	for (const type of ['gap', 'reset', 'close']) {
+		comet.on(type, ({ type, lost, seq }) => events.push({ type, lost, seq }));
+	}
+	comet.on('error', e => e.code && events.push({ type: 'error', code: e.code }));
+	comets.push(comet);
+	comet.start();
+	return comet;
+}
+</script>`, front, front)
+	})
+	return s
+}
+
+// js is a value as a JavaScript literal.
+func js(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+// connect starts a client in the page, alone unless options say otherwise.
+func connect(p *browser.Page, channel, options string) {
+	p.Run(fmt.Sprintf("connect({channel: %s, share: false, %s}); null", js(channel), options))
+}
+
+// numbered is a list of texts: prefix1, prefix2, …
+func numbered(prefix string, from, to int) []string {
+	list := []string{}
+	for i := from; i <= to; i++ {
+		list = append(list, fmt.Sprint(prefix, i))
+	}
+	return list
+}
+
+func pushAll(s *servertest.Server, channel string, contents []string) {
+	for _, c := range contents {
+		s.Push(channel, c)
+	}
+}
+
+// withoutNetworkErrors leaves out what the browser itself logs when a request fails.
+func withoutNetworkErrors(mistakes []string) (rest []string) {
+	for _, m := range mistakes {
+		if !strings.Contains(m, "Failed to load resource") && !strings.Contains(m, "net::ERR_") {
+			rest = append(rest, m)
+		}
+	}
+	return rest
+}

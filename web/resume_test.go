@@ -1,0 +1,183 @@
+package web_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/network"
+
+	"icomet/internal/servertest"
+	"icomet/web/internal/browser"
+)
+
+// TestResume cuts the connections between the messages: each must arrive once, in
+// order, also what is published while there is no connection, and also when the
+// transport is another one each time.
+func TestResume(t *testing.T) {
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=1000", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
+	proxy := servertest.NewProxy(t, s.Front)
+	b := browser.Start(t)
+	site := newSite(t, s.Front)
+	for _, name := range transports {
+		t.Run(name, func(t *testing.T) {
+			p := b.Open(t, site.URL)
+			defer p.Close()
+			connect(p, name, fmt.Sprintf("subUrl: %q, transports: [%q]", proxy.URL+"/poll", name))
+			s.WaitSubscribers(name, 1)
+			n := 0
+			push := func(count int) {
+				pushAll(s, name, numbered("m", n+1, n+count))
+				n += count
+			}
+			for range 5 {
+				push(3)
+				p.Want("got.length", fmt.Sprint(n))
+				proxy.Cut()
+				push(20)
+				p.Want("got.length", fmt.Sprint(n))
+			}
+			p.Want("got", js(numbered("m", 1, n)))
+			p.Want("events", "[]")
+			if m := withoutNetworkErrors(p.Mistakes()); len(m) > 0 {
+				t.Errorf("errors in the page: %q", m)
+			}
+		})
+	}
+}
+
+func TestResumeOverTransportChanges(t *testing.T) {
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=1000", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
+	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
+	n := 0
+	next := "1"
+	for round := range 12 {
+		connect(p, "a", fmt.Sprintf("seq: %s, transports: [%q]", next, transports[round%len(transports)]))
+		pushAll(s, "a", numbered("m", n+1, n+7))
+		n += 7
+		p.Want("got.length >= 3", "true")
+		next = p.Text("{ const c = comets.pop(); c.stop(); String(c.seq) }")
+	}
+	connect(p, "a", "seq: "+next)
+	p.Want("got", js(numbered("m", 1, n)))
+	p.WantNoMistakes()
+}
+
+// TestRestart: the new server counts from 1 again. The client says so, and has what
+// was published before it was back.
+func TestRestart(t *testing.T) {
+	for _, end := range []string{"kill", "drain"} {
+		t.Run(end, func(t *testing.T) {
+			s := servertest.Start(t)
+			b := browser.Start(t)
+			p := b.Open(t, newSite(t, s.Front).URL)
+			for _, name := range transports {
+				connect(p, name, fmt.Sprintf("transports: [%q], retryMin: 300", name))
+				s.WaitSubscribers(name, 1)
+				pushAll(s, name, numbered(name+" old ", 1, 3))
+			}
+			p.Want("got.length", "12")
+			if end == "kill" {
+				s.Kill()
+			} else {
+				s.Stop()
+			}
+			p.Want("comets.every(c => c.state === 'waiting' || c.state === 'connecting')", "true")
+			s.Restart()
+			for _, name := range transports {
+				pushAll(s, name, numbered(name+" new ", 1, 2))
+			}
+			p.Want("comets.every(c => c.state === 'open')", "true")
+			for _, name := range transports {
+				want := append(numbered(name+" old ", 1, 3), numbered(name+" new ", 1, 2)...)
+				p.Want(fmt.Sprintf("got.filter(c => c.startsWith('%s '))", name), js(want))
+			}
+			p.Want("events", js([]map[string]any{
+				{"type": "reset", "seq": 4}, {"type": "reset", "seq": 4}, {"type": "reset", "seq": 4}, {"type": "reset", "seq": 4},
+			}))
+			if m := withoutNetworkErrors(p.Mistakes()); len(m) > 0 {
+				t.Errorf("errors in the page: %q", m)
+			}
+		})
+	}
+}
+
+// TestGap: what left the buffer is named.
+func TestGap(t *testing.T) {
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=4", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
+	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
+	connect(p, "a", "")
+	s.WaitSubscribers("a", 1)
+	s.Push("a", "m1")
+	p.Want("got", `["m1"]`)
+	p.Run("comets[0].stop()")
+	s.WaitSubscribers("a", 0)
+	pushAll(s, "a", numbered("m", 2, 10))
+	p.Run("comets[0].start()")
+	p.Want("got", js(append([]string{"m1"}, numbered("m", 7, 10)...)))
+	p.Want("events", `[{"type":"gap","lost":{"from":2,"to":6}}]`)
+}
+
+// TestDeadConnection: a connection that is silent for longer than 1.3 heartbeats is
+// given up, though nothing says that it broke.
+func TestDeadConnection(t *testing.T) {
+	s := servertest.Start(t, "ICOMET_FRONT_POLLING_TIMEOUT=2")
+	b := browser.Start(t)
+	site := newSite(t, s.Front)
+	for _, name := range transports {
+		t.Run(name, func(t *testing.T) {
+			proxy := servertest.NewProxy(t, s.Front)
+			p := b.Open(t, site.URL)
+			defer p.Close()
+			connect(p, name, fmt.Sprintf("subUrl: %q, transports: [%q]", proxy.URL, name))
+			p.Want("comets[0].state", `"open"`)
+			s.Push(name, "m1")
+			p.Want("got", `["m1"]`)
+			start := time.Now()
+			proxy.Freeze(true)
+			p.Want("comets[0].state", `"waiting"`)
+			// Half a heartbeat may have been over already. The check is every second.
+			if d := time.Since(start); d < 500*time.Millisecond || d > 6*time.Second {
+				t.Errorf("noticed after %v", d)
+			}
+			s.Push(name, "m2")
+			proxy.Freeze(false)
+			proxy.Cut()
+			p.Want("got", `["m1","m2"]`)
+			p.Run("comets[0].stop()")
+		})
+	}
+}
+
+// TestHeartbeatsKeepIt: a healthy connection outlives many silences.
+func TestHeartbeatsKeepIt(t *testing.T) {
+	s := servertest.Start(t, "ICOMET_FRONT_POLLING_TIMEOUT=1")
+	proxy := servertest.NewProxy(t, s.Front)
+	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
+	connect(p, "a", fmt.Sprintf("subUrl: %q, transports: ['sse']", proxy.URL))
+	p.Want("comets[0].state", `"open"`)
+	p.Run("new Promise(r => setTimeout(r, 5000))") // the time is the subject here
+	p.Want("states", `["connecting sse","open sse"]`)
+	p.WantNoMistakes()
+}
+
+// TestOffline: the browser's own word on the network is taken at once.
+func TestOffline(t *testing.T) {
+	s := servertest.Start(t)
+	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
+	connect(p, "a", "retryMin: 20000, retryMax: 600000")
+	p.Want("comets[0].state", `"open"`)
+	setOffline(p, true)
+	p.Want("comets[0].state", `"offline"`)
+	s.Push("a", "m1")
+	setOffline(p, false)
+	p.Want("comets[0].state", `"open"`)
+	p.Want("got", `["m1"]`)
+}
+
+// setOffline makes the browser say that there is no network, or that there is.
+func setOffline(p *browser.Page, offline bool) {
+	browser.Call(p, network.OverrideNetworkState, network.OverrideNetworkStateParams{
+		Offline: offline, DownloadThroughput: -1, UploadThroughput: -1,
+	})
+}

@@ -1,0 +1,291 @@
+import { getJSON, query } from './request.js';
+import { available, isPoll, openers } from './transports.js';
+
+const TRANSPORTS = ['sse', 'stream', 'poll', 'jsonp'];
+const TRIES = 2; // failures in a row before another transport is considered
+const TRIES_UNREACHED = 6; // the same while the server answers nothing at all
+const TOO_MANY_WAIT = 5000; // ms, the least wait after a 429
+const OPEN_LIMIT = 6000; // ms until a stream's head, or the first message when one is due at once
+const SETTLED = 5000; // ms after which a connection counts as one that worked
+const UPGRADE_AFTER = 600000; // ms of polling until the better transports get another chance
+const ANSWER_LIMIT = 10000; // ms for /ping and signUrl
+
+/**
+ * One channel's connection: it is opened, watched, opened again by this transport
+ * or another, and its messages are delivered in order. iComet adds the page around it.
+ */
+export class Connection {
+  constructor(config) {
+    const c = (this._config = { retryMin: 1000, retryMax: 30000, ...config });
+    // The original also took its options with underscores.
+    const subUrl = c.subUrl || c.sub_url;
+    if (!c.channel || typeof subUrl !== 'string') throw new TypeError('iComet: channel and subUrl are needed');
+    this._signUrl = c.signUrl || c.sign_url;
+    this._callback = c.callback || c.sub_callback;
+    const [path, extra] = subUrl.split('?');
+    this._base = path.replace(/\/(poll|sub|stream|sse|iframe)$/, '').replace(/\/$/, '');
+    this._extra = extra ? '?' + extra : '';
+    this._init = { credentials: c.credentials || 'same-origin' };
+    this._transports = (c.transports || TRANSPORTS).filter(t => available[t] && available[t]());
+    this._at = 0; // index of the transport in use
+    this._listeners = {};
+    this._token = typeof c.token === 'string' ? c.token : '';
+    this._watch = 1.3 * (c.subTimeout || c.sub_timeout || 60000); // ms
+    this._next = c.seq || 0;
+    this._fresh = this._next < 2; // what is missing before the first message is no gap then
+    this._tries = 0;
+    this._run = 0; // of the connection: what belongs to an earlier one is ignored
+    this.cname = c.channel;
+    this.state = 'stopped';
+  }
+
+  /** The number of the next message wanted; 0 before it is known. */
+  get seq() {
+    return this._next;
+  }
+
+  /** Calls fn for each event of a type; returns a function that ends that. */
+  on(type, fn) {
+    (this._listeners[type] = this._listeners[type] || new Set()).add(fn);
+    return () => this._listeners[type].delete(fn);
+  }
+
+  _emit(type, event) {
+    for (const fn of this._listeners[type] || []) guard(fn, { type, ...event });
+  }
+
+  _setState(state, more) {
+    if (state !== this.state || more) {
+      this.state = state;
+      this._emit('state', { state, transport: this.transport, follower: !!this._follows, ...more });
+    }
+    this._tellState();
+  }
+
+  _drop() {
+    this._run++;
+    clearTimeout(this._retry);
+    if (this._close) this._close();
+    this._close = null;
+  }
+
+  async _connect() {
+    if (!this._running || this._follows) return;
+    this._drop();
+    const run = this._run;
+    const again = this.state === 'open'; // a poller that goes on
+    if (!again) this._setState('connecting');
+    try {
+      if (!this._token) await this._sign(run);
+    } catch (error) {
+      if (run === this._run) this._failed({ code: 0, error });
+      return;
+    }
+    if (run !== this._run) return;
+    const name = this._transports[this._at];
+    if (!name) return this._setState('failed', { error: new Error('no transport works here') });
+    this._since = this._heard = Date.now();
+    this._got = 0;
+    this._headSeen = this._advanced = false;
+    const mine = f => arg => run === this._run && f(arg);
+    const on = {
+      open: mine(() => {
+        this._headSeen = true;
+        this._opened();
+      }),
+      messages: mine(list => {
+        this._got += list.length;
+        this._heard = Date.now();
+        for (const msg of list) {
+          this._take(msg);
+          if (run !== this._run) return;
+        }
+        this._tries = this._denied = 0;
+        this._opened();
+      }),
+      end: mine(error => this._ended(error)),
+    };
+    if (!this._timed || (isPoll(name) && !again)) {
+      this._ping().then(mine(() => isPoll(name) && this._opened()), () => {});
+    }
+    try {
+      this._close = openers[name](p => this._url(p), on, this._init);
+    } catch (error) {
+      on.end(error);
+    }
+  }
+
+  _url(path) {
+    return query(this._base + path + this._extra, { cname: this.cname, seq: this._next, token: this._token });
+  }
+
+  _opened() {
+    if (this.state !== 'open') this._setState('open');
+  }
+
+  /** The connection ended by itself: a poll that was answered, or a break. */
+  _ended(error) {
+    const lived = Date.now() - this._since;
+    // A poll that ends at once with nothing new must not become a busy loop.
+    if (!error && (this._advanced || lived > 900)) {
+      if (this._at && Date.now() - this._switched > UPGRADE_AFTER) {
+        this._switched = Date.now();
+        this._at = 0;
+      }
+      return this._connect();
+    }
+    const worked = this._got > 0 || (this._headSeen && lived > SETTLED);
+    this._failed({ code: 0, error: error || new Error('an answer with nothing new') }, { worked });
+  }
+
+  /** Asks how long a connection may be silent, and whether the server is there. */
+  async _ping() {
+    const v = await getJSON(this._base + '/ping' + this._extra, this._init, ANSWER_LIMIT);
+    this._setTimeout(v.sub_timeout);
+  }
+
+  _setTimeout(seconds) {
+    if (!(seconds > 0)) return;
+    this._timed = true;
+    this._watch = 1300 * seconds;
+  }
+
+  /** Gets a token from the application when there is a way to. */
+  async _sign(run) {
+    const { token, channel } = this._config;
+    let v;
+    if (this._signUrl) {
+      v = await getJSON(query(this._signUrl, { cname: channel }), this._init, ANSWER_LIMIT);
+    } else if (typeof token === 'function') {
+      v = { token: await token({ channel, denied: this._denied || 0 }) };
+    }
+    if (!v || run !== this._run) return;
+    if (!v.token) throw new Error('no token: ' + JSON.stringify(v));
+    this._token = v.token;
+    this.cname = v.cname || this.cname;
+    this._setTimeout(v.sub_timeout);
+  }
+
+  /**
+   * The connection is over, or could not be had: waits and comes back. `worked`:
+   * it had been good; `suspect`: the transport is to be doubted at once.
+   */
+  async _failed(error, { worked, suspect, least = 0 } = {}) {
+    this._drop();
+    const run = this._run;
+    this._emit('error', error);
+    if (!this._running || run !== this._run) return;
+    if (worked) this._tries = 0;
+    const tries = ++this._tries;
+    const { retryMin, retryMax } = this._config;
+    const bound = Math.max(least, Math.min(retryMax, retryMin * 2 ** Math.min(tries - 1, 20)));
+    const wait = Math.max(least, bound / 2) + (Math.random() * bound) / 2;
+    this._retry = setTimeout(() => this._connect(), wait);
+    this._setState('waiting', { retryIn: Math.round(wait) });
+    if (error.code || (tries % TRIES && !suspect)) return;
+    // It is the transport's fault when the server answers another question.
+    const reached = await this._ping().then(() => true, () => false);
+    if (run === this._run && (reached || tries % TRIES_UNREACHED === 0)) {
+      this._at = (this._at + 1) % this._transports.length;
+      this._switched = Date.now();
+    }
+  }
+
+  /** Takes one message of the server. It may end the connection. */
+  _take(msg) {
+    switch (msg.type) {
+      case 'data':
+      case 'broadcast':
+        this._accept(msg);
+        this._post({ msg });
+        return;
+      case 'next_seq':
+        return this._nextIs(msg.seq);
+      case 'close':
+        this._emit('close', {});
+        this._post({ closed: 1 });
+        return this._end('closed');
+      case '401':
+        return this._refused();
+      case '429':
+        this._failed({ code: 429, error: new Error(msg.content) }, { least: TOO_MANY_WAIT });
+    }
+  }
+
+  /** The server says where the numbering is. */
+  _nextIs(seq) {
+    if (seq === this._next) return;
+    this._advanced = true;
+    if (seq < this._next) {
+      // The channel has begun anew (a restart). What its new life has had so far
+      // may still be stored, so it is asked for from the start.
+      this._reset();
+      this._post({ reset: 1 });
+      if (seq > 1) return this._connect();
+    } else {
+      if (this._next && !this._fresh) this._gap(seq - 1);
+      this._next = seq;
+      this._fresh = false;
+    }
+    this._tellState();
+  }
+
+  _gap(to) {
+    this._emit('gap', { lost: { from: this._next, to } });
+  }
+
+  _reset() {
+    this._emit('reset', { seq: this._next });
+    this._next = 1;
+    this._fresh = false;
+  }
+
+  /** Delivers a message unless it has been, and says when some are missing. */
+  _accept(msg) {
+    const { seq } = msg;
+    if (seq < this._next) return;
+    if (seq > this._next && this._next && !this._fresh) this._gap(seq - 1);
+    this._next = seq + 1;
+    this._fresh = false;
+    this._advanced = true;
+    if (this._callback) guard(this._callback, msg.content);
+    this._emit('message', { content: msg.content, seq, cname: msg.cname, broadcast: msg.type === 'broadcast' });
+  }
+
+  _refused() {
+    const renewable = this._signUrl || typeof this._config.token === 'function';
+    this._denied = (this._denied || 0) + 1;
+    this._token = '';
+    const error = { code: 401, error: new Error('the token is not valid') };
+    if (renewable && this._denied > 1) return this._failed(error);
+    this._drop();
+    this._setState(renewable ? 'connecting' : 'unauthorized');
+    this._emit('error', error);
+    if (renewable) this._connect();
+  }
+
+  /** Notices a connection that is dead, or never came to life. */
+  _check() {
+    const silent = Date.now() - this._heard;
+    // A stream has its head at once, and next_seq when it asked for "from now".
+    const due = !isPoll(this.transport) && !(this._headSeen && this._next);
+    if (this._close && silent > (due ? Math.min(OPEN_LIMIT, this._watch) : this._watch)) {
+      this._failed({ code: 0, error: new Error('silent for ' + silent + ' ms') }, { suspect: !this._got });
+    }
+  }
+
+  /** For those who share: tells the others a message, or the state. */
+  _post() {}
+  _tellState() {}
+}
+
+/** What the application throws is its own affair. */
+export function guard(fn, arg) {
+  try {
+    fn(arg);
+  } catch (e) {
+    setTimeout(() => {
+      throw e;
+    });
+  }
+}
