@@ -21,20 +21,40 @@ run: build ## build the server and run it with its defaults; Ctrl-C drains
 build: ## build bin/icomet-server
 	CGO_ENABLED=0 go build -o bin/ ./cmd/icomet-server
 
+# Where the demo's page is served; 0.0.0.0:8080 lets telephones in.
+DEMO_LISTEN ?= 127.0.0.1:8080
+
+# The application and the push server run side by side, as in real use.
+.PHONY: demo
+demo: build ## run the chat demo and the server it needs; Ctrl-C ends both
+	@CGO_ENABLED=0 go build -o bin/icomet-demo ./web/demo
+	@export ICOMET_FRONT_AUTH=token ICOMET_FRONT_CHANNEL_BUFFER_SIZE=50 ICOMET_FRONT_CHANNEL_TIMEOUT=600 ICOMET_LOGGER_LEVEL=warn; \
+	bin/icomet-server & server=$$!; \
+	trap 'kill $$server 2>/dev/null; wait $$server' EXIT; \
+	bin/icomet-demo -listen $(DEMO_LISTEN)
+
 # The allocation tests run apart: the race detector allocates.
 .PHONY: test
 test: test-needs ## run all tests, with the race detector and then the allocation tests
 	CGO_ENABLED=1 go test -race -shuffle=on ./...
 	go test -run '^TestAllocs' ./...
 
-# The race detector needs cgo, so a C compiler with its headers.
+# The race detector needs cgo, so a C compiler with its headers. The others are
+# run by tests as they are: proxies in front of the server, a browser as attacker, Redis.
+TEST_TOOLS := curl nginx haproxy chromium redis-server
+
 .PHONY: test-needs
 test-needs:
-	@if ! echo '#include <stdlib.h>' | $$(go env CC) -E -x c - >/dev/null 2>&1; then \
-		echo 'installing gcc, which the race detector needs'; \
+	@needs=; \
+	echo '#include <stdlib.h>' | $$(go env CC) -E -x c - >/dev/null 2>&1 || needs+=' gcc libc6-dev'; \
+	for tool in $(TEST_TOOLS); do \
+		PATH=$$PATH:/usr/sbin command -v $$tool >/dev/null || needs+=" $$tool"; \
+	done; \
+	if [ -n "$$needs" ]; then \
+		echo "installing what the tests need:$$needs"; \
 		as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \
 		$$as_root apt-get update -q; \
-		$$as_root apt-get install -q -y --no-install-recommends gcc libc6-dev; \
+		$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$needs; \
 	fi
 
 .PHONY: lint

@@ -81,6 +81,9 @@ func (h *Hub) StopGrowth(on bool) { h.noGrowth.Store(on) }
 func (h *Hub) Channels() int    { return int(h.channels.Load()) }
 func (h *Hub) Subscribers() int { return int(h.subscribers.Load()) }
 
+// SetTime tells the time between two Ticks, when these come seldom.
+func (h *Hub) SetTime(now time.Duration) { h.now.Store(now.Milliseconds()) }
+
 // Tick tells the time since the start. It frees the channels whose time is over
 // and repeats presence. One goroutine calls it, about every 100 ms.
 func (h *Hub) Tick(now time.Duration) {

@@ -1,10 +1,12 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"sync/atomic"
 
 	"icomet/channel"
+	"icomet/httpparse"
 )
 
 // call is which answer an engine's result becomes.
@@ -16,6 +18,9 @@ const (
 	callSign
 	callClear
 	callClose
+	callInfo
+	callTotals
+	callCheck
 )
 
 // The states of an answer. Whoever comes second, the loop that parks it or the
@@ -35,11 +40,13 @@ type answer struct {
 	conn     *conn
 	call     call
 	connLine connField
+	headOnly bool   // HEAD
 	callback []byte // aliases the request until it is parked
 	cname    []byte // likewise
 	expires  int64  // sign: seconds
 	ready    bool   // res, or text, is there
 	text     []byte // the answer itself, of a call that did not need the engine
+	cancel   func() // ends the work on it; nil: it is not to be ended
 }
 
 // Done takes the engine's result. Concurrency-safe.
@@ -58,6 +65,7 @@ func (l *loop) newAnswer(c *conn, r *request, kind call, callback, cname []byte)
 	} else {
 		a = new(answer)
 	}
+	a.headOnly = r.Method == httpparse.HEAD
 	a.conn, a.call, a.connLine, a.callback, a.cname = c, kind, r.conn, callback, cname
 	return a
 }
@@ -130,6 +138,15 @@ func (c *conn) readOn() {
 
 // appendResult appends the answer to a finished engine call.
 func (l *loop) appendResult(dst []byte, a *answer) []byte {
+	mark := len(dst)
+	dst = l.appendWhole(dst, a)
+	if a.headOnly {
+		dst = dst[:mark+bytes.Index(dst[mark:], []byte("\r\n\r\n"))+4]
+	}
+	return dst
+}
+
+func (l *loop) appendWhole(dst []byte, a *answer) []byte {
 	h := head{status: 200, ctype: typeText, conn: a.connLine}
 	if a.res.Err != nil {
 		return l.appendEngineError(dst, a, &h)
@@ -152,6 +169,8 @@ func (l *loop) appendResult(dst []byte, a *answer) []byte {
 		b = appendInt(b, int64(l.srv.settings.Load().config.Front.PollingTimeout))
 		b = append(b, '}')
 		return l.appendJSONResult(dst, a, &h, b)
+	case callInfo, callTotals, callCheck:
+		return l.appendJSONResult(dst, a, &h, appendInfo(b, a))
 	case callBroadcast:
 		b = append(b, "ok\n"...)
 	default:
@@ -183,6 +202,7 @@ var engineErrors = []struct {
 	{channel.ErrMemory, 503, "memory is short: no new channels for now (runtime.memory_limit)"},
 	{channel.ErrOverloaded, 503, "overloaded: a delivery queue is full; try again"},
 	{channel.ErrStopped, 503, "the server is shutting down"},
+	{channel.ErrUnavailable, 503, "the store of the channels cannot be reached, whether this was done is not known; try again"},
 }
 
 func (l *loop) appendEngineError(dst []byte, a *answer, h *head) []byte {

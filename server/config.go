@@ -25,6 +25,7 @@ type Config struct {
 	Admin   AdminConfig   `toml:"admin"`
 	Limits  LimitsConfig  `toml:"limits"`
 	Runtime RuntimeConfig `toml:"runtime"`
+	Engine  EngineConfig  `toml:"engine"`
 }
 
 // LoggerConfig says what is logged, where to and in which form.
@@ -91,6 +92,29 @@ type RuntimeConfig struct {
 	MemoryLimit Size `toml:"memory_limit" range:"16MiB..16384GiB" unset:"yes"`
 }
 
+// EngineConfig says where the channels are.
+type EngineConfig struct {
+	Type  string      `toml:"type" oneof:"memory|redis" restart:"yes"`
+	Redis RedisConfig `toml:"redis"`
+}
+
+// RedisConfig is for engine.type = "redis".
+type RedisConfig struct {
+	Address      []string `toml:"address" form:"server" restart:"yes"`
+	Sentinel     string   `toml:"sentinel" restart:"yes"` // the master's name
+	Username     string   `toml:"username" restart:"yes"`
+	Password     string   `toml:"password" secret:"yes" restart:"yes"`
+	PasswordFile string   `toml:"password_file" restart:"yes"`
+	TLS          bool     `toml:"tls" restart:"yes"`
+	TLSCA        string   `toml:"tls_ca" restart:"yes"` // file
+	DB           int      `toml:"db" range:"0..1000000" restart:"yes"`
+	Prefix       string   `toml:"prefix" form:"prefix" restart:"yes"`
+	Pool         int      `toml:"pool" range:"1..64" restart:"yes"`
+	DialTimeout  Duration `toml:"dial_timeout" range:"10ms..1m" restart:"yes"`
+	Timeout      Duration `toml:"timeout" range:"10ms..1m" restart:"yes"`
+	NodeTimeout  Duration `toml:"node_timeout" range:"1s..1h" restart:"yes"`
+}
+
 // DefaultConfig is what the server runs with when nothing is configured. The
 // shipped config.toml says the same, and a test compares the two.
 func DefaultConfig() Config {
@@ -128,6 +152,17 @@ func DefaultConfig() Config {
 			OutboundBuffer: 256 << 10,
 			Keepalive:      Duration(60 * time.Second),
 			DrainTimeout:   Duration(10 * time.Second),
+		},
+		Engine: EngineConfig{
+			Type: "memory",
+			Redis: RedisConfig{
+				Address:     []string{"127.0.0.1:6379"},
+				Prefix:      "icomet:",
+				Pool:        2,
+				DialTimeout: Duration(500 * time.Millisecond),
+				Timeout:     Duration(800 * time.Millisecond),
+				NodeTimeout: Duration(5 * time.Second),
+			},
 		},
 	}
 }

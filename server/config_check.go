@@ -215,6 +215,8 @@ var textForms = map[string]func(string) error{
 	"network":   checkNetwork,
 	"origin":    checkOrigin,
 	"host":      checkHost,
+	"server":    checkServer,
+	"prefix":    checkPrefix,
 	"key":       checkKey,
 }
 
@@ -307,6 +309,25 @@ func checkHost(text string) error {
 		return errors.New(`must be "*" or the name of a host, without scheme and port, like "push.internal"`)
 	}
 	return nil
+}
+
+// checkServer wants the address of another server.
+func checkServer(text string) error {
+	if err := checkListen(text); err != nil {
+		return err
+	}
+	if host, port, _ := net.SplitHostPort(text); host == "" || strings.Trim(port, "0") == "" {
+		return errors.New("must name a host and a port")
+	}
+	return nil
+}
+
+// checkPrefix is for keys of Redis, where braces say which part makes the slot.
+func checkPrefix(text string) error {
+	if strings.ContainsAny(text, "{}") {
+		return errors.New("must not contain { or }")
+	}
+	return checkNotEmpty(text)
 }
 
 func notScheme(r rune) bool {

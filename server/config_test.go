@@ -208,6 +208,22 @@ drain_timeout = "1h"
 [runtime]
 event_loops = 64
 memory_limit = "2GiB"
+[engine]
+type = "redis"
+[engine.redis]
+address = ["redis.internal:6379", "[::1]:6380"]
+sentinel = "mymaster"
+username = "push"
+password = "p,w"
+password_file = "/etc/icomet/redis"
+tls = true
+tls_ca = "/etc/icomet/ca.pem"
+db = 1000000
+prefix = "p:"
+pool = 64
+dial_timeout = "10ms"
+timeout = "1m"
+node_timeout = "1h"
 `
 
 func everyKeyConfig() Config {
@@ -234,6 +250,13 @@ func everyKeyConfig() Config {
 			Connections: 5, ConnectionsPerIP: 6, DrainTimeout: Duration(time.Hour),
 		},
 		Runtime: RuntimeConfig{EventLoops: 64, MemoryLimit: 2 << 30},
+		Engine: EngineConfig{Type: "redis", Redis: RedisConfig{
+			Address: []string{"redis.internal:6379", "[::1]:6380"}, Sentinel: "mymaster",
+			Username: "push", Password: "p,w", PasswordFile: "/etc/icomet/redis",
+			TLS: true, TLSCA: "/etc/icomet/ca.pem", DB: 1_000_000, Prefix: "p:", Pool: 64,
+			DialTimeout: Duration(10 * time.Millisecond), Timeout: Duration(time.Minute),
+			NodeTimeout: Duration(time.Hour),
+		}},
 	}
 }
 
@@ -270,6 +293,10 @@ func TestConfigNeedsRestart(t *testing.T) {
 	}
 	want := []string{
 		"pidfile", "logger.output", "logger.format", "front.listen", "admin.listen", "runtime.event_loops",
+		"engine.type", "engine.redis.address", "engine.redis.sentinel", "engine.redis.username",
+		"engine.redis.password", "engine.redis.password_file", "engine.redis.tls", "engine.redis.tls_ca",
+		"engine.redis.db", "engine.redis.prefix", "engine.redis.pool", "engine.redis.dial_timeout",
+		"engine.redis.timeout", "engine.redis.node_timeout",
 	}
 	if keys := old.NeedsRestart(&next); !reflect.DeepEqual(keys, want) {
 		t.Errorf("everything has changed: got %q, want %q", keys, want)

@@ -34,6 +34,8 @@ const (
 	flagTrusted                           // made by a trusted proxy, which may speak for others
 	flagProxyHeader                       // its PROXY header has not come yet
 	flagServed                            // has been a subscriber
+	flagParked                            // its request waits for the engine
+	flagFetched                           // its request is handled again: the engine is done
 	flagNone        connFlags = 0
 )
 
@@ -169,8 +171,11 @@ func (c *conn) appendText(dst []byte, h *head, text string) []byte {
 func (c *conn) closed() {
 	l := c.loop
 	defer func() { c.state = stateClosed }() // after a panic too (gnet fact 6)
-	if c.state == stateSubscribed {
+	switch {
+	case c.state == stateSubscribed:
 		l.unsubscribe(c)
+	case c.state == stateDraining && !c.has(flagFlushed):
+		l.unflushed.Add(-1)
 	}
 	c.state = stateClosed
 	l.wheel.remove(c)

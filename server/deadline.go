@@ -96,7 +96,7 @@ func (l *loop) deadline(c *conn) uint32 {
 	t := &l.srv.settings.Load().ticks
 	switch c.state {
 	case stateSubscribed:
-		if c.transport == transportPresence {
+		if c.transport >= transportPresence {
 			return neverDue // no heartbeat, no idle timeout
 		}
 		return c.since + t.polling
@@ -160,7 +160,7 @@ func (l *loop) timeout(c *conn) {
 			return
 		case c.has(flagMidRequest):
 			c.failWith(head{status: 408}, "the request was not complete in time (limits.request_timeout)", reasonRequestTimeout)
-		case c.ex != nil && len(c.ex.pending) > 0:
+		case c.has(flagParked) || c.ex != nil && len(c.ex.pending) > 0:
 			c.since = l.now // waits for the engine, which has its own deadline
 		default:
 			l.doom(c, reasonIdle)
@@ -191,6 +191,7 @@ func (c *conn) beginDrain(reason closeReason) {
 	c.state, c.reason, c.since = stateDraining, reason, c.loop.now
 	c.clear(flagMidRequest | flagFlushed)
 	c.releaseExchange()
+	c.loop.unflushed.Add(1)
 	c.drainOn()
 	c.loop.arm(c)
 }
@@ -202,6 +203,7 @@ func (c *conn) drainOn() {
 		l.doom(c, c.reason)
 	case c.outbound() == 0:
 		c.set(flagFlushed)
+		l.unflushed.Add(-1)
 		c.since = l.now
 		// An error means that the peer has gone: the linger ends that too.
 		_ = unix.Shutdown(int(c.fd), unix.SHUT_WR)

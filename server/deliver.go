@@ -1,6 +1,8 @@
 package server
 
 import (
+	"time"
+
 	"github.com/valyala/bytebufferpool"
 
 	"icomet/channel"
@@ -12,8 +14,10 @@ import (
 type batch struct {
 	ch      *channel.Channel
 	msgs    []channel.Message
+	queued  []uint32 // when, of each
 	later   []channel.Message
-	cursor  *conn // the next subscriber to serve
+	laterAt []uint32 // likewise
+	cursor  *conn    // the next subscriber to serve
 	started bool
 	next    *batch // batchQueue
 	cname   []byte // encoded
@@ -73,21 +77,25 @@ func (l *loop) fillBatches() {
 		d := &l.todo[l.todoAt]
 		switch b := l.working[d.ch]; {
 		case b != nil && b.started:
-			b.later = append(b.later, d.msg)
+			b.later, b.laterAt = append(b.later, d.msg), append(b.laterAt, d.queued)
 		case b != nil:
-			b.msgs = append(b.msgs, d.msg)
+			b.add(d)
 		case l.subs.first(d.ch) == nil: // the last subscriber left meanwhile
 			l.done(d.msg)
 		case len(l.working) >= maxBatches:
 			return
 		default:
 			b = l.newBatch(d.ch)
-			b.msgs = append(b.msgs, d.msg)
+			b.add(d)
 			l.active.push(b)
 		}
 		*d = delivery{}
 		l.todoAt++
 	}
+}
+
+func (b *batch) add(d *delivery) {
+	b.msgs, b.queued = append(b.msgs, d.msg), append(b.queued, d.queued)
 }
 
 // done takes messages off the account of what is queued.
@@ -122,6 +130,7 @@ func (l *loop) finish(b *batch) {
 	l.done(b.msgs...)
 	clear(b.msgs)
 	b.msgs, b.later = b.later, b.msgs[:0]
+	b.queued, b.laterAt = b.laterAt, b.queued[:0]
 	b.started = false
 	if len(b.msgs) > 0 {
 		l.active.push(b)
@@ -151,14 +160,25 @@ func (l *loop) walk(b *batch, budget int) (used int, done bool) {
 		used++
 	}
 	l.cur = nil
+	if used > 0 && b.ch != nil {
+		l.written(b.queued, used)
+	}
 	return used, b.cursor == nil
+}
+
+// written counts how long messages that were queued then have taken to n subscribers.
+func (l *loop) written(queued []uint32, n int) {
+	now := l.srv.micros()
+	for _, at := range queued {
+		l.stats.toWrite.add(time.Duration(now-at)*time.Microsecond, n)
+	}
 }
 
 // deliver gives c the messages of b that it has not got, in one write.
 func (l *loop) deliver(b *batch, c *conn) {
 	first := 0
 	if c.transport != transportPresence {
-		for first < len(b.msgs) && b.msgs[first].Seq < c.next {
+		for first < len(b.msgs) && b.msgs[first].Seq < c.next && b.msgs[first].Type != channel.Moved {
 			first++
 		}
 		if first == len(b.msgs) {
@@ -183,8 +203,11 @@ func (l *loop) deliver(b *batch, c *conn) {
 	}
 	l.stats.deliveries.Add(uint64(len(b.msgs) - first))
 	c.next, c.since = last.Seq+1, l.now
-	if last.Type == channel.Closed {
+	switch last.Type {
+	case channel.Closed:
 		c.endResponse(reasonChannelClosed)
+	case channel.Moved:
+		c.rejoin(last.Seq)
 	}
 }
 

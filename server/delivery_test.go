@@ -86,11 +86,7 @@ func (f *feed) read() ([]wireMessage, error) {
 		if text, err = f.poll(); err != nil {
 			return nil, err
 		}
-		text = strings.TrimPrefix(strings.TrimSuffix(strings.TrimSuffix(text, "\n"), ");"), "icomet_cb(")
-		if strings.HasPrefix(text, "[") {
-			var ms []wireMessage
-			return ms, json.Unmarshal([]byte(text), &ms)
-		}
+		return parsePoll(text)
 	case "stream10":
 		if text, err = f.r.ReadString('\n'); err != nil {
 			return nil, err
@@ -114,10 +110,24 @@ func (f *feed) read() ([]wireMessage, error) {
 	return ms, nil
 }
 
+// parsePoll reads a poll's answer: one message or a list.
+func parsePoll(text string) (ms []wireMessage, err error) {
+	text = strings.TrimPrefix(strings.TrimSuffix(strings.TrimSuffix(text, "\n"), ");"), "icomet_cb(")
+	if !strings.HasPrefix(text, "[") {
+		text = "[" + text + "]"
+	}
+	return ms, json.Unmarshal([]byte(text), &ms)
+}
+
 func (f *feed) poll() (string, error) {
 	if err := f.request(); err != nil {
 		return "", err
 	}
+	return f.answer()
+}
+
+// answer reads the answer of a poll that is out.
+func (f *feed) answer() (string, error) {
 	resp, err := http.ReadResponse(f.r, nil)
 	if err != nil {
 		return "", err

@@ -58,7 +58,7 @@ func (h *callbacks) OnTick() (delay time.Duration, action gnet.Action) {
 	defer h.srv.guard(nil, nil)
 	delay = tickLength // after a panic too
 	action = h.srv.tick()
-	return delay, action
+	return h.srv.tickDelay(), action
 }
 
 // guard recovers a panic in a callback: it costs the connection that was worked

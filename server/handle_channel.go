@@ -49,38 +49,48 @@ func (l *loop) handleClear(c *conn, r *request) {
 
 // handleInfo counts one channel's subscribers, or all channels and subscribers.
 func (l *loop) handleInfo(c *conn, r *request) {
-	hub := l.srv.hub
-	b := l.body[:0]
-	if len(r.params.get(paramCname)) > 0 {
-		name, ok := l.cnameOf(c, r)
-		if !ok {
-			return
-		}
-		b = append(b, `{"cname": "`...)
-		b = appendJSONBody(b, name)
-		b = append(b, `", "subscribers": `...)
-		b = appendInt(b, int64(hub.ChannelSubscribers(name)))
-	} else {
-		b = append(b, `{"version": "`+Version+`", "channels": `...)
-		b = appendInt(b, int64(hub.Channels()))
-		b = append(b, `, "subscribers": `...)
-		b = appendInt(b, int64(hub.Subscribers()))
+	if len(r.params.get(paramCname)) == 0 {
+		l.look(c, r, callTotals, nil)
+	} else if name, ok := l.cnameOf(c, r); ok {
+		l.look(c, r, callInfo, name)
 	}
-	l.body = append(b, "}\n"...)
-	l.json(c, r, l.body)
 }
 
 func (l *loop) handleCheck(c *conn, r *request) {
-	name, ok := l.cnameOf(c, r)
+	if name, ok := l.cnameOf(c, r); ok {
+		l.look(c, r, callCheck, name)
+	}
+}
+
+func (l *loop) look(c *conn, r *request, kind call, name []byte) {
+	callback, ok := l.callback(c, r)
 	if !ok {
 		return
 	}
-	b := append(l.body[:0], '{')
-	if l.srv.hub.Alive(name) {
-		b = append(b, '"')
-		b = appendJSONBody(b, name)
-		b = append(b, `": 1`...)
+	a := l.newAnswer(c, r, kind, callback, name)
+	l.srv.engine.Info(name, a)
+	l.settle(c, a)
+}
+
+// appendInfo appends the JSON of a look.
+func appendInfo(b []byte, a *answer) []byte {
+	switch a.call {
+	case callInfo:
+		b = append(b, `{"cname": "`...)
+		b = appendJSONBody(b, a.cname)
+		b = append(b, `", "subscribers": `...)
+		b = appendInt(b, int64(a.res.Subscribers))
+	case callTotals:
+		b = append(b, `{"version": "`+Version+`", "channels": `...)
+		b = appendInt(b, int64(a.res.Channels))
+		b = append(b, `, "subscribers": `...)
+		b = appendInt(b, int64(a.res.Subscribers))
+	default:
+		if b = append(b, '{'); a.res.Alive {
+			b = append(b, '"')
+			b = appendJSONBody(b, a.cname)
+			b = append(b, `": 1`...)
+		}
 	}
-	l.body = append(b, "}\n"...)
-	l.json(c, r, l.body)
+	return append(b, '}')
 }

@@ -2,6 +2,17 @@ package server
 
 // handlePresence opens a stream of lines about channels: online, offline.
 func (l *loop) handlePresence(c *conn, r *request) {
+	there, err := c.fetched()
+	if !there {
+		there, err = l.parkWatch(c)
+	}
+	if err != nil {
+		l.refuse(c, r, 503, err.Error()+"; try again")
+		return
+	}
+	if !there {
+		return
+	}
 	l.out.B = l.appendOpenHead(l.out.B, c, r, transportPresence)
 	c.ch, c.transport = nil, transportPresence
 	l.subscribe(c)

@@ -200,16 +200,27 @@ func (l *loop) join(c *conn, r *request, t transport) (joined channel.Joined, cn
 	if err := l.admitSubscriber(c, r, set, name); err != nil {
 		return joined, l.cname, err
 	}
-	joined, err = l.srv.hub.Join(&channel.Join{
+	j := channel.Join{
 		Name: name, Since: seq, Sink: l.sink,
 		Auth: set.auth, Token: r.params.get(paramToken),
 		Known:   !set.config.Front.CreateOnSubscribe,
 		OneShot: t == transportPoll,
-	}, l.replay[:0])
+	}
+	if j.Fetched, err = c.fetched(); err == nil {
+		joined, err = l.srv.hub.Join(&j, l.replay[:0])
+	}
 	if !joined.Subscribed {
 		l.srv.access.leaveOpen(c)
 	}
-	if err != nil {
+	switch err {
+	case nil:
+	case channel.ErrFetch:
+		l.parkJoin(c, &j)
+		return joined, l.cname, errAnswered
+	case channel.ErrUnavailable, channel.ErrOverloaded, channel.ErrStopped:
+		l.refuseUnavailable(c, r, t, err)
+		return joined, l.cname, errAnswered
+	default:
 		return joined, l.cname, err
 	}
 	if joined.Subscribed {

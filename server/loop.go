@@ -21,12 +21,17 @@ const (
 	// delivered; over it a publish is refused.
 	inboxMessages = 65536
 	inboxBytes    = 64 << 20
+	// idleTicks is how often an idle loop is told that time has passed, slowTicks how
+	// often the ticking goroutine itself looks when all are idle.
+	idleTicks = 8
+	slowTicks = 4
 )
 
 // delivery is one message for this loop's subscribers of ch (nil: presence).
 type delivery struct {
-	ch  *channel.Channel
-	msg channel.Message
+	ch     *channel.Channel
+	msg    channel.Message
+	queued uint32 // when, as Server.micros has it
 }
 
 // loop is our side of one gnet event loop. Fields up to mu are set before it runs,
@@ -47,6 +52,10 @@ type loop struct {
 	queued      atomic.Int64 // messages in inbox, todo and batches
 	queuedBytes atomic.Int64
 
+	unflushed atomic.Int32 // draining connections whose last answer is still going out
+	lastPost  uint32       // the ticking goroutine's own: the tick of its last postTick
+	lastWork  uint64       // likewise: the work counted then
+
 	now    uint32 // ticks since the start; a tick is tickLength
 	wheel  wheel
 	subs   subIndex
@@ -60,6 +69,7 @@ type loop struct {
 	proxied   map[*conn]proxied           // of connections that trusted proxies have made
 	doomed    []*conn                     // closed at the end of the run
 	ready     []*conn                     // answered polls with pipelined input
+	arrivals  []*parked                   // what their connections have waited for is there
 	inRun     bool
 	belled    bool
 	cur       *conn // who is worked on, for a panic's sake
@@ -94,8 +104,9 @@ func newLoop(s *Server) *loop {
 func (l *loop) Push(ch *channel.Channel, m channel.Message) (wake bool) {
 	l.queued.Add(1)
 	l.queuedBytes.Add(int64(len(m.Content)))
+	d := delivery{ch, m, l.srv.micros()}
 	l.mu.Lock()
-	l.inbox = append(l.inbox, delivery{ch, m})
+	l.inbox = append(l.inbox, d)
 	wake = !l.armed
 	l.armed = true
 	l.mu.Unlock()
@@ -130,7 +141,7 @@ func (l *loop) postTick() {
 	l.mu.Lock()
 	wake := !l.armed
 	if !l.tick {
-		l.tick, l.tickedAt = true, time.Now()
+		l.tick, l.tickedAt, l.lastPost = true, time.Now(), l.srv.now.Load()
 	}
 	l.armed = true
 	l.mu.Unlock()
@@ -138,6 +149,20 @@ func (l *loop) postTick() {
 		l.Wake()
 	}
 }
+
+// busy says whether the loop has worked since the last call, or has to look at
+// something in every tick. The ticking goroutine calls it.
+func (l *loop) busy() bool {
+	work := l.stats.requests.Load() + l.stats.deliveries.Load()
+	worked := work != l.lastWork
+	l.lastWork = work
+	return worked || l.unflushed.Load() > 0 || l.srv.draining.Load()
+}
+
+// idleTickDue says whether an idle loop is to be told of the time. Each wake-up
+// costs the Go runtime a millisecond of looking around, and a timeout may be late
+// by less than a second. The ticking goroutine calls it.
+func (l *loop) idleTickDue(now uint32) bool { return now-l.lastPost >= idleTicks }
 
 // rearm schedules another run from within the loop, at once.
 func (l *loop) rearm() {
@@ -188,13 +213,13 @@ func (l *loop) Run(context.Context) error {
 func (l *loop) turn(mayClose bool) {
 	defer l.guardRun()
 	l.inRun = true
+	l.now = l.srv.clock()
 	calls, ticked, at := l.take()
 	for _, fn := range calls {
 		fn()
 	}
 	if ticked {
-		l.stats.lag(time.Since(at))
-		l.now = l.srv.ticks()
+		l.stats.ticked(time.Since(l.srv.started), time.Since(at))
 		l.drainSome()
 	}
 	l.deliverSome(sliceWrites)
@@ -263,6 +288,11 @@ func (l *loop) closeDoomed() {
 
 // resume reads what answered polls had pipelined.
 func (l *loop) resume() {
+	for i := 0; i < len(l.arrivals); i++ { // grows while it runs
+		l.arrivals[i].goOn()
+	}
+	clear(l.arrivals)
+	l.arrivals = l.arrivals[:0]
 	for i := 0; i < len(l.ready); i++ { // grows while it runs
 		c := l.ready[i]
 		c.clear(flagReady)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"math"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"sync/atomic"
@@ -60,6 +61,9 @@ const (
 	// recheckMemory is how often a collection looks, while newcomers are refused,
 	// whether there is room again: without new garbage there would be none for minutes.
 	recheckMemory = 2 * time.Second
+	// unknownMemory, in percent of the limit, is how much may have been allocated since
+	// the last collection, near the limit, before another one tells what of it is alive.
+	unknownMemory = 2
 )
 
 // memoryGuard refuses new channels and new subscribers before memory runs out.
@@ -86,7 +90,7 @@ var memoryMetrics = []string{
 // guardMemory looks at the memory in use, every tick: it costs some microseconds.
 func (s *Server) guardMemory() {
 	g := &s.memory
-	limit, used := g.measure()
+	limit, used, fresh := g.measure()
 	g.limit.Store(limit)
 	g.used.Store(used)
 	was := g.over.Load()
@@ -101,16 +105,19 @@ func (s *Server) guardMemory() {
 			s.log.Info("memory is there again", "used", used, "limit", limit)
 		}
 	}
+	if !over && (used+fresh)*100 >= limit*memoryHigh && fresh*100 >= limit*unknownMemory && limit > 0 {
+		runtime.GC() // the next tick knows
+	}
 	if over && time.Since(g.collected) >= recheckMemory {
 		debug.FreeOSMemory()
 		g.collected = time.Now()
 	}
 }
 
-// measure gives the limit, 0 for none, and what is in use: objects that the last
-// collection found alive, not the garbage since then, which the next one frees; and
-// all the runtime has besides objects and free pages.
-func (g *memoryGuard) measure() (limit, used uint64) {
+// measure gives the limit, 0 for none; what is in use: objects that the last
+// collection found alive, and all the runtime has besides objects and free pages; and
+// the objects since then, which may be garbage.
+func (g *memoryGuard) measure() (limit, used, fresh uint64) {
 	if g.samples == nil {
 		g.samples = make([]metrics.Sample, len(memoryMetrics))
 		for i, name := range memoryMetrics {
@@ -126,7 +133,8 @@ func (g *memoryGuard) measure() (limit, used uint64) {
 		limit = 0
 	}
 	total, released, free, objects, live := v[1], v[2], v[3], v[4], v[5]
-	return limit, total - released - free - objects + min(live, objects)
+	live = min(live, objects)
+	return limit, total - released - free - objects + live, objects - live
 }
 
 func (g *memoryGuard) report(out *runtimeReport) {

@@ -19,6 +19,7 @@ const (
 	reasonFlush                             // the client did not take its last answer in time
 	reasonPanic                             // a bug, recovered at gnet's boundary
 	reasonInternal                          // a connection of the server's own
+	reasonUnavailable                       // the store of the channels cannot be reached
 	reasonCount
 )
 
@@ -26,6 +27,7 @@ var reasonNames = [reasonCount]string{
 	"peer", "answered", "bad_request", "request_timeout", "idle_timeout", "slow_consumer",
 	"channel_closed", "drain", "address_refused", "connection_limit", "per_ip_limit",
 	"pipelined_input", "flush_timeout", "panic", "internal",
+	"unavailable",
 }
 
 func (r closeReason) String() string { return reasonNames[r] }

@@ -29,6 +29,7 @@ type exchange struct {
 	chunk     httpparse.ChunkDecoder
 
 	pending  []*answer // in the order of the requests
+	fetchErr error     // what the engine said of the request that is handled again
 	callback []byte    // poll: when it is not the default
 	origin   string    // poll: Access-Control-Allow-Origin, when it is not the default
 }
@@ -52,6 +53,11 @@ func (c *conn) releaseExchange() {
 		putBuffer(ex.in)
 		putBuffer(ex.head)
 		putBuffer(ex.body)
+		for _, a := range ex.pending {
+			if a.cancel != nil {
+				a.cancel()
+			}
+		}
 		c.ex = nil
 	}
 }
@@ -63,10 +69,11 @@ func (c *conn) read() {
 	if err != nil {
 		return
 	}
+	c.loop.now = c.loop.srv.clock()
 	c.loop.stats.bytesIn.Add(uint64(len(b)))
 	switch {
 	case c.has(flagDoomed) || c.state == stateDraining:
-	case c.state == stateSubscribed:
+	case c.state == stateSubscribed || c.has(flagParked):
 		c.keep(b)
 	case c.has(flagProxyHeader):
 		c.takeProxyHeader(b)
@@ -96,7 +103,7 @@ func (c *conn) ingest(b []byte) {
 // parse handles the requests in b and keeps the rest of it.
 func (c *conn) parse(b []byte) {
 	l := c.loop
-	for c.state == stateReading && len(b) > 0 && !c.has(flagDoomed|flagClose) {
+	for c.state == stateReading && (len(b) > 0 || c.bodyWaits()) && !c.has(flagDoomed|flagClose) {
 		n, more := c.step(b)
 		b = b[n:]
 		if !more {
@@ -112,6 +119,12 @@ func (c *conn) parse(b []byte) {
 	}
 }
 
+// bodyWaits reports a parked request whose body came in several packets: it is whole,
+// and comes again.
+func (c *conn) bodyWaits() bool {
+	return c.has(flagFetched) && c.ex != nil && c.ex.head != nil
+}
+
 // keep holds bytes until they can be parsed: a part of a head, a request pipelined
 // behind an open response, or one behind answers that wait for the engine.
 func (c *conn) keep(b []byte) {
@@ -120,6 +133,9 @@ func (c *conn) keep(b []byte) {
 	ex := c.exchange()
 	if len(ex.pending) > 0 {
 		limit += int(set.parse.Body)
+	}
+	if c.has(flagParked) {
+		limit *= 2 // the parked one is kept too
 	}
 	if ex.in == nil {
 		ex.in = getBuffer()
@@ -163,7 +179,10 @@ func (c *conn) step(b []byte) (n int, more bool) {
 	if !req.Chunked && int64(len(b)-req.HeadLen) >= req.ContentLength {
 		n = req.HeadLen + int(req.ContentLength)
 		req.body = b[req.HeadLen:n]
-		return n, c.dispatch(req)
+		if more = c.dispatch(req); c.has(flagParked) {
+			return 0, false // it comes again
+		}
+		return n, more
 	}
 	c.begin()
 	c.beginBody(b[:req.HeadLen], len(b) > req.HeadLen)
@@ -228,7 +247,10 @@ func (c *conn) stepBody(b []byte) (n int, more bool) {
 	ex.head, ex.body = nil, nil
 	req.reset(c)
 	req.body = body.B
-	more = c.dispatch(req)
+	if more = c.dispatch(req); c.has(flagParked) {
+		ex.head, ex.body = head, body // it comes again
+		return n, false
+	}
 	putBuffer(head)
 	putBuffer(body)
 	return n, more
@@ -241,10 +263,16 @@ func (c *conn) dispatch(req *request) (more bool) {
 	c.put(flagHTTP10, req.Minor == 0)
 	c.put(flagClose, req.conn == connClose)
 	c.since = l.now
-	l.stats.requests.Add(1)
+	if !c.has(flagFetched) {
+		l.stats.requests.Add(1)
+	}
 	waiting := c.ex != nil && len(c.ex.pending) > 0
 	mark := len(l.out.B)
 	l.route(c, req)
+	if c.has(flagParked) {
+		c.clear(flagClose)
+		return false
+	}
 	if waiting && len(l.out.B) > mark {
 		// Its turn comes behind the answers that are not there yet.
 		c.ex.pending = append(c.ex.pending, &answer{conn: c, ready: true, text: append([]byte(nil), l.out.B[mark:]...)})
@@ -267,5 +295,6 @@ func (c *conn) mustWait(req *request) bool {
 	if c.ex == nil || len(c.ex.pending) == 0 {
 		return false
 	}
-	return len(c.ex.pending) >= maxPending || req.ExpectContinue || string(req.Path) == pathPresence
+	return len(c.ex.pending) >= maxPending || req.ExpectContinue ||
+		string(req.Path) == pathPresence || string(req.Path) == pathFeed
 }

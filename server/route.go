@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"net/http"
 
 	"icomet/httpparse"
 	"icomet/web"
@@ -17,7 +18,17 @@ type endpoint struct {
 	handle func(*loop, *conn, *request)
 	// transport is set for the subscribe paths: their HEAD is the head alone.
 	transport transport
+	guard     guard
 }
+
+// guard is what the admin port asks for beside an address that is allowed.
+type guard uint8
+
+const (
+	guardFull    guard = iota // a Host and an Origin that are known, and a key
+	guardKeyless              // no key: the dashboard's files, which a browser loads without
+	guardAddress              // nothing: probes know neither
+)
 
 func subscribeEndpoint(t transport, handle func(*loop, *conn, *request)) *endpoint {
 	return &endpoint{allow: "GET, HEAD, OPTIONS", head: true, handle: handle, transport: t}
@@ -43,7 +54,7 @@ func readEndpoint(handle func(*loop, *conn, *request)) *endpoint {
 	return &endpoint{allow: "GET, HEAD, POST", post: true, head: true, handle: handle}
 }
 
-var adminEndpoints = map[string]*endpoint{
+var adminEndpoints = withDashboard(withProfiles(map[string]*endpoint{
 	"/sign":      writeEndpoint((*loop).handleSign),
 	"/pub":       writeEndpoint((*loop).handlePub),
 	"/push":      writeEndpoint((*loop).handlePush),
@@ -54,24 +65,20 @@ var adminEndpoints = map[string]*endpoint{
 	"/check":     readEndpoint((*loop).handleCheck),
 	pathPresence: writeEndpoint((*loop).handlePresence),
 	"/stats":     readEndpoint((*loop).handleStats),
-}
+
+	"/healthz": {allow: "GET, HEAD", head: true, guard: guardAddress, handle: (*loop).handleHealth},
+	"/readyz":  {allow: "GET, HEAD", head: true, guard: guardAddress, handle: (*loop).handleReady},
+	"/metrics": bridgeEndpoint(false, func(s *Server) http.Handler { return s.metrics }),
+}))
 
 // route finds the endpoint of the connection's port and lets it answer.
 func (l *loop) route(c *conn, r *request) {
-	endpoints := frontEndpoints
+	e := frontEndpoints[string(r.Path)]
 	if c.has(flagAdmin) {
-		set := l.srv.settings.Load()
-		if why := set.origins.refusal(r); why != "" {
-			l.refuse(c, r, 403, why)
+		if e = adminEndpoints[string(r.Path)]; !l.guarded(c, r, e) {
 			return
 		}
-		if !l.authorized(set, r) {
-			l.refuse(c, r, 401, "the key in Authorization: Bearer KEY is missing or wrong")
-			return
-		}
-		endpoints = adminEndpoints
 	}
-	e := endpoints[string(r.Path)]
 	switch {
 	case r.Method == httpparse.MethodUnknown:
 		l.refuse(c, r, 501, "the method is not known")
@@ -89,6 +96,28 @@ func (l *loop) route(c *conn, r *request) {
 		l.setOrigin(c, r, &h)
 		l.text(c, r, &h, "the method does not fit the path; it takes "+e.allow)
 	}
+}
+
+// guarded answers an admin request that is not to be served. e is nil for a path that
+// there is not.
+func (l *loop) guarded(c *conn, r *request, e *endpoint) (pass bool) {
+	g := guardFull
+	if e != nil {
+		g = e.guard
+	}
+	if g == guardAddress {
+		return true
+	}
+	set := l.srv.settings.Load()
+	if why := set.origins.refusal(r); why != "" {
+		l.refuse(c, r, 403, why)
+		return false
+	}
+	if g == guardFull && !l.authorized(set, r) {
+		l.refuse(c, r, 401, "the key in Authorization: Bearer KEY is missing or wrong")
+		return false
+	}
+	return true
 }
 
 func (l *loop) answerCall(c *conn, r *request, e *endpoint) {

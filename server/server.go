@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,8 @@ const Version = "0.1.0"
 type Options struct {
 	Config Config
 	Logger *slog.Logger
+	// Engine makes the engine that the hub's channels come from; nil: memory.
+	Engine func(*channel.Hub) (channel.Engine, error)
 	// CrashOnPanic lets a panic end the process instead of one connection: tests
 	// are to see it.
 	CrashOnPanic bool
@@ -54,7 +57,13 @@ type Server struct {
 	memory   memoryGuard
 
 	logFailures func() uint64
+	bridge      *bridge
+	metrics     http.Handler
+	feed        *dashboardFeed
+	lister      *lister
 
+	now       atomic.Uint32 // ticks: what the loops go by, see clock
+	slow      atomic.Bool   // nothing happens: the ticking goroutine takes long sleeps
 	draining  atomic.Bool
 	drainFrom atomic.Int64 // ns since started
 
@@ -77,14 +86,21 @@ func New(o Options) (*Server, error) {
 		log: o.Logger, crashOnPanic: o.CrashOnPanic, listen: addrs, started: time.Now(),
 		hub: channel.NewHub(set.hubLimits()), keepalive: o.Config.Limits.Keepalive,
 		ready: make(chan struct{}), byLoop: make(map[gnet.EventLoop]*loop),
-		logFailures: o.LogFailures,
+		logFailures: o.LogFailures, bridge: newBridge(), feed: newFeed(),
 	}
+	s.metrics, s.lister = newMetrics(s), newLister(s.hub)
+	s.now.Store(1)
 	s.settings.Store(set)
 	// Measured again when all of the server's own descriptors are open; until then
 	// clients are let in by this one.
 	s.access.measure(len(s.loops))
 	s.access.setLimit(o.Config.Limits.Connections)
-	s.engine = channel.NewMemory(s.hub)
+	if o.Engine == nil {
+		s.engine = channel.NewMemory(s.hub)
+	} else if s.engine, err = o.Engine(s.hub); err != nil {
+		addrs.release()
+		return nil, err
+	}
 	n := o.Config.Runtime.EventLoops
 	if n == 0 {
 		n = min(runtime.GOMAXPROCS(0), channel.MaxSinks)
@@ -118,6 +134,7 @@ func (s *Server) Run() error {
 		gnet.WithTCPKeepAlive(time.Duration(s.keepalive)), gnet.WithTicker(true),
 		gnet.WithLogger(gnetLogger{s.log}))
 	s.engine.Stop()
+	s.bridge.close()
 	switch {
 	case err != nil:
 		return fmt.Errorf("listening on %s and %s: %w", s.listen.front, s.listen.admin, err)
@@ -155,7 +172,29 @@ func (s *Server) booted(eng gnet.Engine) {
 // ticks is the time since the start, in ticks; the first is 1.
 func (s *Server) ticks() uint32 { return uint32(time.Since(s.started)/tickLength) + 1 }
 
-// tick runs every 100 ms on gnet's ticking goroutine.
+// micros is the time since the start in µs. It goes round every 71 minutes: only the
+// difference of two near ones means something.
+func (s *Server) micros() uint32 { return uint32(time.Since(s.started) / time.Microsecond) }
+
+// clock is the present tick. While the ticking goroutine is slow, whoever asks
+// looks at the clock for all. Concurrency-safe.
+func (s *Server) clock() uint32 {
+	if s.slow.Load() {
+		s.now.Store(s.ticks())
+		s.hub.SetTime(time.Since(s.started))
+	}
+	return s.now.Load()
+}
+
+// tickDelay is how long the ticking goroutine sleeps.
+func (s *Server) tickDelay() time.Duration {
+	if s.slow.Load() {
+		return slowTicks * tickLength
+	}
+	return tickLength
+}
+
+// tick runs every 100 ms, when idle every 400 ms, on gnet's ticking goroutine.
 func (s *Server) tick() gnet.Action {
 	if s.stopping {
 		return gnet.None
@@ -166,12 +205,20 @@ func (s *Server) tick() gnet.Action {
 		}
 		s.becomeReady()
 	}
+	now := s.ticks()
+	s.now.Store(now)
 	s.hub.Tick(time.Since(s.started))
+	idle := !s.draining.Load() && !s.hub.Watched() && s.feed.watching.Load() == 0
 	for _, l := range s.loops {
-		l.postTick()
+		if busy := l.busy(); busy || l.idleTickDue(now) {
+			l.postTick()
+			idle = idle && !busy
+		}
 	}
+	s.slow.Store(idle)
 	s.settleMemory()
 	s.guardMemory()
+	s.feedTick(now)
 	if s.drained() {
 		s.engine.Stop() // what it has begun is answered
 		return s.stop()
@@ -205,6 +252,7 @@ func (s *Server) becomeReady() {
 // opened makes the record of a new connection.
 func (s *Server) opened(gc gnet.Conn) gnet.Action {
 	l := s.loopOf(gc.EventLoop())
+	l.now = s.clock()
 	set := s.settings.Load()
 	c := &conn{gc: gc, loop: l, fd: int32(gc.Fd()), since: l.now, slot: noSlot}
 	c.put(flagAdmin, s.listen.isAdmin(gc.LocalAddr()))

@@ -26,11 +26,15 @@ type loopStats struct {
 	tokenErrors, tooManyCh, tooManySu atomic.Uint64
 	perIP, noMemory                   atomic.Uint64
 	lagLast, lagMax                   atomic.Int64 // ns from a tick's post to its run
+	worstLag                          lagWatch
+	toWrite                           latency
 }
 
-func (s *loopStats) lag(d time.Duration) {
-	s.lagLast.Store(int64(d))
-	s.lagMax.Store(max(s.lagMax.Load(), int64(d)))
+// ticked notes that the loop runs a tick, at now (since the start), lag after its post.
+func (s *loopStats) ticked(now, lag time.Duration) {
+	s.lagLast.Store(int64(lag))
+	s.lagMax.Store(max(s.lagMax.Load(), int64(lag)))
+	s.worstLag.add(now, lag)
 }
 
 func (s *loopStats) subscribed(t transport, n int64) { s.subscribers[t].Add(n) }
@@ -107,6 +111,7 @@ type statsReport struct {
 	Closed          map[string]uint64 `json:"closed_total_by_reason"`
 	Refused         map[string]uint64 `json:"refused_total_by_reason"`
 	Loops           []loopReport      `json:"loops"`
+	Engine          any               `json:"engine,omitempty"`
 	Runtime         runtimeReport     `json:"runtime"`
 }
 
@@ -147,7 +152,7 @@ func (s *Server) report() *statsReport {
 		Channels: s.hub.Channels(), Subscribers: s.hub.Subscribers(),
 		PresenceDropped: s.hub.PresenceDropped(), Panics: s.panics.Load(),
 		Closed: make(map[string]uint64), Refused: make(map[string]uint64),
-		Runtime: readRuntime(),
+		Runtime: readRuntime(), Engine: s.engine.Status(),
 	}
 	if s.logFailures != nil {
 		out.LogFailures = s.logFailures()

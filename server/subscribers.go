@@ -103,16 +103,24 @@ func (l *loop) subscribe(c *conn) {
 	l.stats.subscribed(c.transport, 1)
 }
 
-// unsubscribe takes c off its list and out of its channel. It alone does that.
+// unsubscribe ends a subscription.
 func (l *loop) unsubscribe(c *conn) {
+	l.srv.access.leaveOpen(c)
+	l.detach(c)
+}
+
+// detach takes c off its list and out of its channel. It alone does that.
+func (l *loop) detach(c *conn) {
 	if b := l.working[c.ch]; b != nil && b.cursor == c {
 		b.cursor = c.subNext
 	}
-	l.srv.access.leaveOpen(c)
 	last := l.subs.remove(c)
-	if c.transport != transportPresence {
+	switch {
+	case c.transport == transportDashboard:
+		l.srv.feed.watching.Add(-1)
+	case c.transport != transportPresence:
 		l.srv.hub.Leave(c.ch, l.sink, last)
-	} else if last {
+	case last:
 		l.srv.hub.WatchPresence(l.sink, false)
 	}
 	l.stats.subscribed(c.transport, -1)

@@ -8,16 +8,17 @@ import (
 type transport uint8
 
 const (
-	transportNone     transport = iota // not a subscriber
-	transportPoll                      // one answer, then the client asks again
-	transportStream                    // endless chunks of JSON lines
-	transportSSE                       // server-sent events
-	transportIframe                    // endless chunks of script elements
-	transportPresence                  // /psub: lines about channels
+	transportNone      transport = iota // not a subscriber
+	transportPoll                       // one answer, then the client asks again
+	transportStream                     // endless chunks of JSON lines
+	transportSSE                        // server-sent events
+	transportIframe                     // endless chunks of script elements
+	transportPresence                   // /psub: lines about channels
+	transportDashboard                  // the dashboard's feed
 	transportCount
 )
 
-var transportNames = [transportCount]string{"none", "poll", "stream", "sse", "iframe", "psub"}
+var transportNames = [transportCount]string{"none", "poll", "stream", "sse", "iframe", "psub", "dashboard"}
 
 func (t transport) String() string { return transportNames[t] }
 
@@ -26,6 +27,8 @@ var transportContentType = [transportCount]string{
 	transportSSE:      "text/event-stream; charset=utf-8",
 	transportIframe:   "text/html; charset=utf-8",
 	transportPresence: typeText,
+
+	transportDashboard: "text/event-stream; charset=utf-8",
 }
 
 // The Content-Types more than one answer has.
@@ -129,6 +132,8 @@ func messageEvent(cname []byte, m *channel.Message) event {
 		e.typ = typeBroadcast
 	case channel.Closed:
 		e.typ = typeClose
+	case channel.Moved:
+		e.typ = typeNextSeq
 	case channel.Online:
 		e.typ = "1"
 	case channel.Offline:

@@ -92,6 +92,29 @@ func TestSharedTokenAndRestart(t *testing.T) {
 	wantAll(pages, "events.filter(e => e.type === 'reset')", `[{"type":"reset","seq":2}]`)
 }
 
+// TestJoinWhileItFlows: a message that comes before a newcomer knows where the leader
+// is must not make it forget the stored ones.
+func TestJoinWhileItFlows(t *testing.T) {
+	s := servertest.Start(t, "ICOMET_FRONT_AUTH=token")
+	b := browser.Start(t)
+	site := newSite(t, s.Front)
+	site.signFor(s, 0)
+	leader, newcomer := b.Open(t, site.URL), b.Open(t, site.URL)
+	share(leader, "signUrl: '/sign', seq: 1")
+	pushAll(s, "a", numbered("m", 1, 4))
+	leader.Want("got", js(numbered("m", 1, 4)))
+	newcomer.Run(fmt.Sprintf(`{
+		const bus = new BroadcastChannel('icomet %s a');
+		connect({channel: 'a', signUrl: '/sign', seq: 1});
+		bus.postMessage({msg: {type: 'data', cname: 'a', seq: 4, content: 'm4'}});
+	} null`, s.Front))
+	newcomer.Want("got", js(numbered("m", 1, 4)))
+	s.Push("a", "m5")
+	newcomer.Want("got", js(numbered("m", 1, 5)))
+	newcomer.Want("events", "[]")
+	newcomer.WantNoMistakes()
+}
+
 // TestFrozenLeader: a page that holds the lock and does nothing loses it to one that
 // is looked at.
 func TestFrozenLeader(t *testing.T) {

@@ -6,18 +6,21 @@ import (
 
 	"icomet/channel"
 	"icomet/channel/enginetest"
+	"icomet/channel/redis/redistest"
 )
 
 // TestSuite: one Redis. Each test has a prefix of its own, so that they do not see
 // each other's channels.
 func TestSuite(t *testing.T) {
-	s := startRedis(t)
-	runSuite(t, s.addr())
+	s := redistest.Start(t)
+	runSuite(t, s.Addr())
 }
 
-func runSuite(t *testing.T, addrs ...string) {
+func runSuite(t *testing.T, addrs ...string) { runSuiteWith(t, testOptions(addrs...)) }
+
+func runSuiteWith(t *testing.T, o Options) {
 	enginetest.Run(t, func(t *testing.T, l channel.Limits) (channel.Engine, *channel.Hub) {
-		o := testOptions(addrs...)
+		o := o
 		o.Prefix = t.Name() + ":"
 		log := &quietLog{t: t}
 		t.Cleanup(log.end)

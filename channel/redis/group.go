@@ -122,15 +122,17 @@ func (g *group) addFetch(f *fetch) (ok bool, err error) {
 func (g *group) run() {
 	for {
 		err := g.session()
-		g.live.Store(false)
+		wasLive := g.live.Swap(false)
 		g.failFetches()
 		select {
 		case <-g.stop:
 			return
 		default:
 		}
-		g.e.stats.reconnects.Add(1)
-		g.e.log.Warn("redis: the pub/sub connection has ended", "master", g.addr, "error", err)
+		if wasLive {
+			g.e.stats.reconnects.Add(1)
+			g.e.log.Warn("redis: the pub/sub connection has ended", "master", g.addr, "error", err)
+		}
 		select {
 		case <-g.stop:
 			return
@@ -158,6 +160,7 @@ func (g *group) session() error {
 		return err
 	}
 	g.begin()
+	g.e.log.Info("redis: pub/sub is connected", "master", g.addr)
 	tick := time.NewTicker(checkTick)
 	defer tick.Stop()
 	look := checker{group: g}

@@ -2,14 +2,8 @@ package redis
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -35,94 +29,6 @@ func checkFor(t testing.TB, limit time.Duration, try func() error) {
 	}
 }
 
-// freePort is one that nobody listened on a moment ago.
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-// redisServer is a process of Debian's redis-server in a directory of its own.
-type redisServer struct {
-	t    testing.TB
-	port int
-	dir  string
-	args []string
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
-}
-
-// startRedis starts one on a free port; args are more of its options.
-func startRedis(t testing.TB, args ...string) *redisServer {
-	t.Helper()
-	s := &redisServer{t: t, port: freePort(t), dir: t.TempDir(), args: args}
-	s.start()
-	t.Cleanup(func() { s.kill(syscall.SIGKILL) })
-	return s
-}
-
-func (s *redisServer) addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
-
-// start starts it, again after a kill with what it had stored.
-func (s *redisServer) start() {
-	s.t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		s.t.Fatal("redis-server is needed: make test-needs installs it")
-	}
-	args := append([]string{
-		"--port", fmt.Sprint(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "",
-		"--logfile", filepath.Join(s.dir, "log"), "--protected-mode", "no",
-	}, s.args...)
-	s.cmd = exec.Command(path, args...)
-	// It ends with the test process, however that ends.
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	done := make(chan struct{})
-	s.done = done
-	go func(cmd *exec.Cmd) {
-		_ = cmd.Wait()
-		close(done)
-	}(s.cmd)
-	checkFor(s.t, patience, func() error {
-		select {
-		case <-done:
-			log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
-			s.t.Fatalf("redis-server has ended:\n%s", log)
-		default:
-		}
-		nc, err := net.Dial("tcp", s.addr())
-		if err == nil {
-			nc.Close()
-		}
-		return err
-	})
-}
-
-// kill sends the signal and, when that ends it, waits for the end.
-func (s *redisServer) kill(sig syscall.Signal) {
-	_ = s.cmd.Process.Signal(sig)
-	if sig == syscall.SIGKILL || sig == syscall.SIGTERM {
-		<-s.done
-	}
-}
-
-// cli runs one command with redis-cli and returns what it prints.
-func (s *redisServer) cli(args ...string) string {
-	s.t.Helper()
-	out, err := exec.Command("redis-cli", append([]string{"-p", fmt.Sprint(s.port)}, args...)...).CombinedOutput()
-	if err != nil {
-		s.t.Fatalf("redis-cli %v: %v %s", args, err, out)
-	}
-	return string(out)
-}
-
 // testNode is an engine with its hub, its clock and one sink.
 type testNode struct {
 	*Engine
@@ -141,7 +47,6 @@ func testOptions(addrs ...string) Options {
 		Timeout: 800 * time.Millisecond, NodeTimeout: 2 * time.Second, CheckInterval: time.Second,
 	}
 }
-
 
 // startNode connects a node; it is stopped at the end of the test.
 func startNode(t testing.TB, o Options, limits channel.Limits) *testNode {
@@ -214,6 +119,8 @@ type sink struct {
 	mu       sync.Mutex
 	inbox    []delivery
 	presence []channel.Message
+	onPush   func() // set while nothing comes
+	full     bool   // over its limit
 }
 
 type delivery struct {
@@ -228,13 +135,28 @@ func (s *sink) Push(ch *channel.Channel, m channel.Message) bool {
 		s.presence = append(s.presence, m)
 	} else {
 		s.inbox = append(s.inbox, delivery{ch, m})
+		if s.onPush != nil {
+			s.onPush()
+		}
 	}
 	return false
 }
 
-func (s *sink) Wake()          {}
-func (s *sink) Full() bool     { return false }
-func (s *sink) HalfFull() bool { return false }
+func (s *sink) Wake() {}
+
+func (s *sink) Full() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.full
+}
+
+func (s *sink) HalfFull() bool { return s.Full() }
+
+func (s *sink) setFull(full bool) {
+	s.mu.Lock()
+	s.full = full
+	s.mu.Unlock()
+}
 
 func (s *sink) of(ch *channel.Channel) (out []channel.Message) {
 	s.mu.Lock()
@@ -245,17 +167,6 @@ func (s *sink) of(ch *channel.Channel) (out []channel.Message) {
 		}
 	}
 	return out
-}
-
-func (s *sink) seen(m channel.Message) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, p := range s.presence {
-		if p == m {
-			return true
-		}
-	}
-	return false
 }
 
 // result waits for the answer of one call.

@@ -160,15 +160,16 @@ func (l *lane) send(batch []*op) {
 	e := l.e
 	ctx, cancel := context.WithDeadline(context.Background(), batch[0].at.Add(e.opts.Timeout))
 	defer cancel()
-	for _, o := range batch {
-		if o.mayArg > 0 {
-			o.kept = e.keep(ctx)
-			o.args[o.mayArg] = flag(o.kept)
-		}
+	near := e.near()
+	if !near {
+		l.keepPlaces(batch)
 	}
 	results := l.exec(ctx, batch)
 	if noScript(results[0].Error()) && e.loadScripts(ctx) == nil {
 		results = l.exec(ctx, batch)
+	}
+	if near {
+		l.makeNear(ctx, batch, results)
 	}
 	for i, o := range batch {
 		r, err := o.answer(results[i])
@@ -182,6 +183,35 @@ func (l *lane) send(batch []*op) {
 			r = channel.Result{Err: channel.ErrUnavailable}
 		}
 		e.finishOp(o, r)
+	}
+}
+
+// keepPlaces lets the calls create channels, as far as there is room.
+func (l *lane) keepPlaces(batch []*op) {
+	for _, o := range batch {
+		if o.mayArg > 0 {
+			o.kept = l.e.keep()
+			o.args[o.mayArg] = flag(o.kept)
+		}
+	}
+}
+
+// makeNear repeats, near the limit, the calls that have found no channel: only now are
+// the channels counted. All calls for such a channel are among them, in their order.
+func (l *lane) makeNear(ctx context.Context, batch []*op, results []rueidis.RedisResult) {
+	var again []*op
+	var places []int
+	for i, o := range batch {
+		if values, err := results[i].ToArray(); o.mayArg > 0 && err == nil && none(values) {
+			again, places = append(again, o), append(places, i)
+		}
+	}
+	if len(again) == 0 || l.e.census(ctx) != nil {
+		return
+	}
+	l.keepPlaces(again)
+	for i, r := range l.exec(ctx, again) {
+		results[places[i]] = r
 	}
 }
 

@@ -62,7 +62,7 @@ func (g *group) addWatch(w *watch) {
 	g.poke()
 }
 
-// Watch is done when all presence is subscribed to. To subscribe again costs nothing.
+// Watch is done when all presence is subscribed to. To subscribe again is harmless.
 func (e *Engine) Watch(done channel.Done) {
 	if !e.begin(done) {
 		return

@@ -3,50 +3,40 @@ package redis
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/redis/rueidis"
 )
 
-const (
-	// censusInterval is how old the number of channels may be when it matters; else
-	// it is counted with each heartbeat.
-	censusInterval = 100 * time.Millisecond
-	// nearMargin is how many channels the other nodes may make unnoticed meanwhile.
-	nearMargin = 10_000
-)
+// nearMargin is how many channels the other nodes may make unnoticed between two
+// heartbeats: nearer to the limit, the channels are counted first.
+const nearMargin = 10_000
 
 // room knows about how many channels there are, for max_channels. No counter in
 // Redis says it, since no script can change it together with a channel: they are in
 // different slots. Nodes that create channels at the same time at the very limit can
-// exceed it by what they create within a census.
+// exceed it by what they have under way.
 type room struct {
 	mu      sync.Mutex
-	counted int64     // by the last census, and what this node has made and freed since
-	kept    int64     // places for creations under way
-	at      time.Time // of the census
+	counted int64 // by the last census, and what this node has made and freed since
+	kept    int64 // places for creations under way
 }
 
-// keep keeps a place for a channel that a call may create. It may ask Redis, so it is
-// not for a loop.
-func (e *Engine) keep(ctx context.Context) bool {
+// near reports that the channels have to be counted before one is made.
+func (e *Engine) near() bool {
+	e.room.mu.Lock()
+	defer e.room.mu.Unlock()
+	return e.room.counted+e.room.kept+nearMargin > int64(e.hub.Limits().MaxChannels)
+}
+
+// keep keeps a place for a channel that a call may create.
+func (e *Engine) keep() bool {
 	most := int64(e.hub.Limits().MaxChannels)
-	r := &e.room
-	r.mu.Lock()
-	due := r.counted+r.kept+nearMargin > most && time.Since(r.at) > censusInterval
-	if due {
-		r.at = time.Now() // whoever comes meanwhile goes by what is known
-	}
-	r.mu.Unlock()
-	if due && e.census(ctx) != nil {
-		return false // the call fails too
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.counted+r.kept >= most {
+	e.room.mu.Lock()
+	defer e.room.mu.Unlock()
+	if e.room.counted+e.room.kept >= most {
 		return false
 	}
-	r.kept++
+	e.room.kept++
 	return true
 }
 
@@ -78,7 +68,7 @@ func (e *Engine) census(ctx context.Context) error {
 		n += part
 	}
 	e.room.mu.Lock()
-	e.room.counted, e.room.at = n, time.Now()
+	e.room.counted = n
 	e.room.mu.Unlock()
 	return nil
 }

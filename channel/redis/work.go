@@ -46,6 +46,11 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 	for _, m := range stale {
 		b.compare(m)
 	}
+	if len(fetches) > 0 && g.e.near() {
+		ctx, cancel := g.e.deadline()
+		_ = g.e.census(ctx) // without it, what is known counts
+		cancel()
+	}
 	mine := fetches[:0]
 	for _, f := range fetches {
 		if f.m.part.group.Load() != g { // it has moved to another master
@@ -185,9 +190,7 @@ func (b *batch) compare(m *mirror) {
 
 func (b *batch) fetch(f *fetch) {
 	if !f.auth && !f.known && !f.kept {
-		ctx, cancel := b.g.e.deadline()
-		f.kept = b.g.e.keep(ctx)
-		cancel()
+		f.kept = b.g.e.keep()
 	}
 	p := f.m.part
 	p.mu.Lock()

@@ -107,7 +107,13 @@ func serve(path string, environ []string, cfg server.Config, warnings []string) 
 	memory := newMemoryLimit()
 	memory.set(cfg.Runtime.MemoryLimit)
 
-	srv, err := server.New(server.Options{Config: cfg, Logger: log.Logger, LogFailures: log.output.failed.Load})
+	engine, err := engineOf(&cfg, log.Logger)
+	if err != nil {
+		return err
+	}
+	srv, err := server.New(server.Options{
+		Config: cfg, Logger: log.Logger, LogFailures: log.output.failed.Load, Engine: engine,
+	})
 	if err != nil {
 		return err
 	}

@@ -39,13 +39,15 @@ var (
 	build       = sync.OnceValues(buildServer)
 )
 
-// buildServer leaves the binary in go's own cache directory of builds, by way of
-// a directory that lives as long as the test process.
+// buildDir is where the server is built, once Start has been called.
+var buildDir string
+
 func buildServer() (string, error) {
 	dir, err := os.MkdirTemp("", "icomet-servertest-")
 	if err != nil {
 		return "", err
 	}
+	buildDir = dir
 	return Build(filepath.Join(dir, "icomet-server"), "icomet/cmd/icomet-server")
 }
 
@@ -77,8 +79,8 @@ func raceEnabled() bool {
 // Main runs the tests of a package and removes the built server.
 func Main(m *testing.M) {
 	status := m.Run()
-	if path, err := build(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
+	if buildDir != "" {
+		os.RemoveAll(buildDir)
 	}
 	os.Exit(status)
 }

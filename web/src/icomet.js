@@ -30,7 +30,7 @@ export class iComet extends Connection {
     super(config);
     const c = this._config;
     this._pubUrl = c.pubUrl || c.pub_url;
-    this._queue = null; // what waits until a follower has caught up
+    this._queue = null; // what waits until a follower has caught up; [] before it knows where the leader is
     this._events = {
       online: () => this._kick(),
       offline: () => this._offline(),
@@ -180,6 +180,7 @@ export class iComet extends Connection {
     this._leave();
     this._drop();
     this._follows = true;
+    this._queue = [];
     this._heard = Date.now();
     if (this.state === 'stopped' || this.state === 'closed') this._setState('connecting');
     const abort = (this._abort = new AbortController());
@@ -222,8 +223,7 @@ export class iComet extends Connection {
     } else if (d.state) {
       this.cname = d.cname;
       this._leaderTransport = d.transport;
-      if (!this._next) this._next = d.next;
-      else if (this._next < d.next) this._catchUp();
+      if (this._queue || this._next < d.next) this._catchUp(d.next);
       if (d.state !== 'stopped' && d.state !== 'closed') this._setState(d.state);
     }
   }
@@ -231,20 +231,28 @@ export class iComet extends Connection {
   _followed(msg) {
     if (this._queue) {
       this._queue.push(msg);
-    } else if (this._next && msg.seq > this._next) {
-      this._catchUp();
-      this._queue.push(msg);
+    } else if (msg.seq > this._next) {
+      this._queue = [msg];
+      this._catchUp(msg.seq);
     } else {
       this._accept(msg);
     }
   }
 
-  /** A follower has missed messages: it fetches them, and the others wait. */
-  async _catchUp() {
-    if (this._queue) return;
-    const queue = (this._queue = []);
-    const got = await getJSON(this._url('/sub'), this._init, CATCH_UP_LIMIT).catch(() => []);
-    if (queue !== this._queue) return; // it leads now, and asks by itself
+  /** Brings a follower to where the leader is: what it has missed it fetches. */
+  async _catchUp(next) {
+    if (this._fetching) return;
+    const queue = (this._queue = this._queue || []);
+    const from = queue.length ? queue[0].seq : next;
+    let got = [];
+    if (!this._next) {
+      this._next = from;
+    } else if (this._next < from) {
+      this._fetching = true;
+      got = await getJSON(this._url('/sub'), this._init, CATCH_UP_LIMIT).catch(() => []);
+      this._fetching = false;
+      if (queue !== this._queue) return; // it leads now, and asks by itself
+    }
     this._queue = null;
     for (const msg of [].concat(got, queue)) {
       if (msg.type === 'data' || msg.type === 'broadcast') this._accept(msg);

@@ -1,0 +1,192 @@
+package channel
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+)
+
+func namesOf(h *Hub) (seen map[string]int) {
+	seen = make(map[string]int)
+	h.Walk(func(some []Brief) bool {
+		for _, b := range some {
+			seen[b.Name]++
+		}
+		return true
+	})
+	return seen
+}
+
+// TestWalk sees each channel once, whatever the size of the tables.
+func TestWalk(t *testing.T) {
+	h := NewHub(Limits{MaxChannels: 1 << 20, MaxSubscribers: 10, BufferSize: 10, Timeout: time.Hour})
+	for n, names := 0, 0; n < 5000; n = 2*n + 1 {
+		for ; names < n; names++ {
+			if _, err := h.Publish(fmt.Append(nil, names), "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		seen := namesOf(h)
+		if len(seen) != n {
+			t.Errorf("%d channels of %d", len(seen), n)
+		}
+		for name, times := range seen {
+			if times != 1 {
+				t.Errorf("%s is seen %d times", name, times)
+			}
+		}
+	}
+}
+
+// TestWalkWhileTablesChange: who is there from beginning to end is seen while the
+// tables grow and shrink under the walk.
+func TestWalkWhileTablesChange(t *testing.T) {
+	h := NewHub(Limits{MaxChannels: 1 << 20, MaxSubscribers: 10, BufferSize: 1, Timeout: time.Hour})
+	name := func(i int) []byte { return fmt.Append(nil, "stays", i) }
+	for i := range 3000 {
+		if _, err := h.Publish(name(i), "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := make(map[string]bool)
+	others, growing := 0, true
+	h.Walk(func(some []Brief) bool {
+		for _, b := range some {
+			seen[b.Name] = true
+		}
+		// Up to 100 channels a shard and down again, several times in a walk.
+		for range 600 {
+			other := fmt.Append(nil, "comes and goes", others)
+			if growing {
+				_, _ = h.Publish(other, "x")
+				others++
+			} else {
+				_, _ = h.Close(other)
+				others--
+			}
+		}
+		if others > 25000 || others <= 0 {
+			growing = others <= 0
+		}
+		return true
+	})
+	for i := range 3000 {
+		if !seen[string(name(i))] {
+			t.Fatalf("%s is not seen", name(i))
+		}
+	}
+}
+
+// TestStepOverChangingTable: the cursor holds over every change of a table's size at
+// every place.
+func TestStepOverChangingTable(t *testing.T) {
+	for _, sizes := range [][2]int{{8, 16}, {16, 8}, {8, 64}, {64, 8}, {32, 32}} {
+		for at := range sizes[0] {
+			tb := &table{buckets: make([]*Channel, sizes[0])}
+			all := make([]Channel, 200)
+			for i := range all {
+				all[i].hash = uint32(i) * shards
+				tb.n++
+				link := tb.at(all[i].hash)
+				all[i].chain, *link = *link, &all[i]
+			}
+			seen := make(map[*Channel]bool)
+			cursor, some := uint32(0), []*Channel(nil)
+			for steps := 0; ; steps++ {
+				if steps == at {
+					tb.resize(sizes[1])
+				}
+				if some, cursor = tb.step(cursor, some); cursor == 0 {
+					break
+				}
+			}
+			for _, c := range some {
+				seen[c] = true
+			}
+			if len(seen) != len(all) {
+				t.Errorf("%v after %d steps: %d of %d", sizes, at, len(seen), len(all))
+			}
+			if sizes[0] <= sizes[1] && len(some) != len(all) {
+				t.Errorf("%v after %d steps: %d channels, some of them twice", sizes, at, len(some))
+			}
+		}
+	}
+}
+
+// TestLook: what it tells, and that it leaves nothing behind.
+func TestLook(t *testing.T) {
+	h := NewHub(Limits{MaxChannels: 10, MaxSubscribers: 10, BufferSize: 5, Timeout: 10 * time.Second})
+	if _, _, there := h.Look([]byte("a"), 0, 10, nil); there || h.Channels() != 0 {
+		t.Error("a channel that is not there")
+	}
+	for i := range 7 {
+		if _, err := h.Publish([]byte("a"), fmt.Sprint(i+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := Brief{Name: "a", Next: 8, Stored: 5, Oldest: 3, TimeLeft: 10*time.Second + staleMS*time.Millisecond}
+	for _, tc := range []struct {
+		since int64
+		limit int
+		from  int64
+	}{{0, 100, 3}, {4, 100, 4}, {4, 2, 6}, {8, 100, 8}, {99, 100, 8}, {0, 0, 8}} {
+		b, ms, there := h.Look([]byte("a"), tc.since, tc.limit, nil)
+		b.Hash = 0
+		if !there || b != want {
+			t.Errorf("%v: %+v, want %+v", tc, b, want)
+		}
+		var seqs, wanted []int64
+		for _, m := range ms {
+			seqs = append(seqs, m.Seq)
+		}
+		for seq := tc.from; seq < 8; seq++ {
+			wanted = append(wanted, seq)
+		}
+		if !reflect.DeepEqual(seqs, wanted) {
+			t.Errorf("%v: messages %v, want %v", tc, seqs, wanted)
+		}
+	}
+	if h.Subscribers() != 0 {
+		t.Error("who looks is counted")
+	}
+	h.Tick(11 * time.Second)
+	if h.Channels() != 0 {
+		t.Error("looking has kept the channel alive")
+	}
+}
+
+// TestWalkHoldsNoLockForLong: however many channels there are, nobody waits 1 ms for a shard.
+// The walk's own critical section is timed; of many the median counts, since anything
+// can come between on a busy machine.
+func TestWalkHoldsNoLockForLong(t *testing.T) {
+	h := NewHub(Limits{MaxChannels: 1 << 20, MaxSubscribers: 10, BufferSize: 1, Timeout: time.Hour})
+	for i := range 200_000 {
+		c, err := h.obtain(fmt.Append(nil, "channel-", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.mu.Unlock()
+	}
+	holds, long, found := 0, 0, []*Channel(nil)
+	for i := range h.shards {
+		for cursor, more := uint32(0), true; more; holds++ {
+			start := time.Now()
+			found, cursor, more = h.walkShard(&h.shards[i], cursor, found[:0])
+			if time.Since(start) > time.Millisecond {
+				long++
+			}
+			if len(found) > 4*walkStep {
+				t.Fatalf("%d channels under one lock", len(found))
+			}
+		}
+	}
+	start := time.Now()
+	if n := len(namesOf(h)); n != 200_000 {
+		t.Errorf("%d channels are seen", n)
+	}
+	t.Logf("%d holds, %d over 1 ms; with a map of all names the walk takes %v", holds, long, time.Since(start))
+	if long > holds/50 {
+		t.Errorf("%d of %d holds are over 1 ms", long, holds)
+	}
+}

@@ -1,0 +1,96 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"icomet/channel"
+	"icomet/channel/redis/redistest"
+)
+
+// benchDepth is the publishes in flight, as so many publishers have them.
+const benchDepth = 256
+
+// BenchmarkPublish publishes 100 bytes to 1,000 channels that nobody subscribes to.
+// Beside it: the same script through the client library alone, in batches of as many.
+func BenchmarkPublish(b *testing.B) {
+	s := redistest.Start(b)
+	n := startNode(b, testOptions(s.Addr()), testLimits)
+	content := strings.Repeat("x", 100)
+	names := make([][]byte, 1000)
+	for i := range names {
+		names[i] = fmt.Appendf(nil, "bench%d", i)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	places := make(chan struct{}, benchDepth)
+	var failed atomic.Int64
+	var answered sync.WaitGroup
+	for i := range b.N {
+		places <- struct{}{}
+		answered.Add(1)
+		n.Publish(names[i%len(names)], content, doneFunc(func(r channel.Result) {
+			if r.Err != nil {
+				failed.Add(1)
+			}
+			<-places
+			answered.Done()
+		}))
+	}
+	answered.Wait()
+	if failed.Load() > 0 {
+		b.Fatalf("%d have failed", failed.Load())
+	}
+}
+
+func BenchmarkClientAlone(b *testing.B) {
+	s := redistest.Start(b)
+	n := startNode(b, testOptions(s.Addr()), testLimits)
+	content := strings.Repeat("x", 100)
+	p := n.parts[0]
+	batch := make([]rueidis.Completed, benchDepth)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := 0; i < b.N; {
+		k := min(benchDepth, b.N-i)
+		for j := range k {
+			name := fmt.Sprint("bench", (i+j)%1000)
+			batch[j] = publishScript.command(n.client.B(), []string{p.state(name), p.base + "h:" + name, p.due, p.presence},
+				name, content, "10", "30000", "0123456789abcdef", "1", "PUBLISH")
+		}
+		for _, r := range n.client.DoMulti(context.Background(), batch[:k]...) {
+			if err := r.Error(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		i += k
+	}
+}
+
+// BenchmarkDeliveryElsewhere is the time from a publish on one node to the sink of
+// another.
+func BenchmarkDeliveryElsewhere(b *testing.B) {
+	s := redistest.Start(b)
+	from, to := startNode(b, testOptions(s.Addr()), testLimits), startNode(b, testOptions(s.Addr()), testLimits)
+	to.join("c", 0)
+	got := make(chan struct{}, 1)
+	to.sink.onPush = func() { got <- struct{}{} }
+	b.ResetTimer()
+	for range b.N {
+		from.Publish([]byte("c"), "x", doneFunc(func(channel.Result) {}))
+		select {
+		case <-got:
+		case <-time.After(patience):
+			b.Fatal("not delivered")
+		}
+	}
+	b.StopTimer()
+	to.sink.onPush = nil
+}

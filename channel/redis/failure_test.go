@@ -1,0 +1,254 @@
+package redis
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"icomet/channel"
+	"icomet/channel/redis/redistest"
+)
+
+// deep is enough history for what is published while a node is cut off.
+func deep() channel.Limits {
+	l := testLimits
+	l.BufferSize = 100_000
+	return l
+}
+
+func channelNames(n int) (names []string) {
+	for i := range n {
+		names = append(names, fmt.Sprint("c", i))
+	}
+	return names
+}
+
+func startReaders(nodes []*testNode, names []string) (readers []*reader) {
+	for _, n := range nodes {
+		for _, name := range names {
+			readers = append(readers, newReader(n, name))
+		}
+	}
+	return readers
+}
+
+func wantNotMoved(t *testing.T, readers []*reader) {
+	t.Helper()
+	for _, r := range readers {
+		if r.moved > 0 {
+			t.Errorf("%s on %s was told %d times that something is missing", r.name, r.n.node, r.moved)
+		}
+	}
+}
+
+// TestPubSubConnectionsCut kills every pub/sub connection again and again under load:
+// nothing is lost, repeated or out of order, and nobody is told of a gap.
+func TestPubSubConnectionsCut(t *testing.T) {
+	s, nodes := startNodes(t, 3, deep())
+	names := channelNames(10)
+	readers := startReaders(nodes, names)
+	l := startLoad(t, nodes, names)
+	for range 10 {
+		l.more(t, 200)
+		s.CLI("client", "kill", "type", "pubsub")
+	}
+	l.more(t, 200)
+	l.end()
+	l.checkAll(t, readers)
+	wantNotMoved(t, readers)
+	if n := nodes[0].stats.reconnects.Load(); n == 0 {
+		t.Error("no connection was cut: the test tests nothing")
+	}
+}
+
+// TestAllConnectionsCut kills all connections: a publish may fail, an acknowledged
+// one is never lost.
+func TestAllConnectionsCut(t *testing.T) {
+	s, nodes := startNodes(t, 3, deep())
+	names := channelNames(10)
+	readers := startReaders(nodes, names)
+	l := startLoad(t, nodes, names)
+	for range 5 {
+		l.more(t, 200)
+		s.CLI("client", "kill", "type", "normal")
+		s.CLI("client", "kill", "type", "pubsub")
+	}
+	l.more(t, 200)
+	l.end()
+	l.checkAll(t, readers)
+	wantNotMoved(t, readers)
+}
+
+// TestDroppedMessages: pub/sub may lose a message without a word. What comes next, or
+// the look at quiet channels, brings it from history.
+func TestDroppedMessages(t *testing.T) {
+	s, nodes := startNodes(t, 1, deep())
+	n := nodes[0]
+	r := newReader(n, "c")
+	p := n.partition([]byte("c"))
+	n.mustPublish("c", "0")
+	// As a script would, but for the publish: nobody is told.
+	lose := func(seq int64, content string) {
+		s.CLI("rpush", p.base+"h:c", "D"+content)
+		s.CLI("hset", p.state("c"), "n", itoa(seq+1))
+	}
+	lose(2, "1")
+	n.mustPublish("c", "2")
+	checkFor(t, patience, func() error { return r.has([]string{"0", "1", "2"}) })
+	lose(4, "3")
+	checkFor(t, patience, func() error { return r.has([]string{"0", "1", "2", "3"}) })
+	if r.moved != 0 || n.stats.fetched.Load() < 2 {
+		t.Errorf("moved %d times, %d fetched from history", r.moved, n.stats.fetched.Load())
+	}
+}
+
+// TestGapIsTold: when history has lost what was missed, the subscriber is told where
+// it goes on, and it is counted.
+func TestGapIsTold(t *testing.T) {
+	s, nodes := startNodes(t, 1, testLimits)
+	n := nodes[0]
+	r := newReader(n, "c")
+	n.mustPublish("c", "0")
+	p := n.partition([]byte("c"))
+	for i := range 5 {
+		s.CLI("rpush", p.base+"h:c", fmt.Sprint("D", i+100))
+	}
+	s.CLI("ltrim", p.base+"h:c", "-2", "-1")
+	s.CLI("hset", p.state("c"), "n", "7")
+	checkFor(t, patience, func() error { return r.has([]string{"103", "104"}) })
+	if n := n.mustPublish("c", "x"); n != 7 {
+		t.Errorf("goes on at %d", n)
+	}
+	checkFor(t, patience, func() error { return r.has([]string{"x"}) })
+	if r.moved != 1 || n.stats.gaps.Load() != 1 || n.stats.gapSubscribers.Load() != 1 {
+		t.Errorf("told %d times, counted %d and %d", r.moved, n.stats.gaps.Load(), n.stats.gapSubscribers.Load())
+	}
+}
+
+// TestKillRedis: kill -9 under load, three times, with append-only persistence at
+// every write. Meanwhile publishes are refused within a second; afterwards everything
+// goes on by itself.
+func TestKillRedis(t *testing.T) {
+	s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	var nodes []*testNode
+	for range 3 {
+		nodes = append(nodes, startNode(t, testOptions(s.Addr()), deep()))
+	}
+	names := channelNames(10)
+	readers := startReaders(nodes, names)
+	l := startLoad(t, nodes, names)
+	for range 3 {
+		l.more(t, 100)
+		s.Kill()
+		_, before := l.count()
+		checkFor(t, patience, func() error {
+			if _, now := l.count(); now < before+20 {
+				return errors.New("publishes are not refused")
+			}
+			return nil
+		})
+		s.Start()
+	}
+	l.more(t, 100)
+	l.end()
+	if l.slowest > time.Second {
+		t.Errorf("an answer took %v", l.slowest)
+	}
+	l.checkAll(t, readers)
+	wantNotMoved(t, readers)
+}
+
+// TestSlowRedis stops Redis for a while: publishes get their answer within a second.
+func TestSlowRedis(t *testing.T) {
+	s, nodes := startNodes(t, 2, deep())
+	names := channelNames(4)
+	readers := startReaders(nodes, names)
+	l := startLoad(t, nodes, names)
+	l.more(t, 100)
+	s.Signal(syscall.SIGSTOP)
+	checkFor(t, patience, func() error {
+		if _, refused := l.count(); refused < 20 {
+			return errors.New("publishes are not refused")
+		}
+		return nil
+	})
+	start := time.Now()
+	if _, err := nodes[0].tryJoin(channel.Join{Name: []byte("new")}); !errors.Is(err, channel.ErrUnavailable) {
+		t.Errorf("a new channel's subscriber: %v", err)
+	}
+	if d := time.Since(start); d > time.Second {
+		t.Errorf("it waited %v", d)
+	}
+	if got := nodes[0].join("c0", 0); !got.Subscribed {
+		t.Error("a subscriber of a channel that is here was not let in")
+	}
+	s.Signal(syscall.SIGCONT)
+	l.more(t, 100)
+	l.end()
+	if l.slowest > time.Second {
+		t.Errorf("an answer took %v", l.slowest)
+	}
+	l.checkAll(t, readers)
+	wantNotMoved(t, readers)
+}
+
+// TestFlushAll: everything stored is gone under load. Each channel begins anew, its
+// subscribers are told, and go on from its first message.
+func TestFlushAll(t *testing.T) {
+	s, nodes := startNodes(t, 2, deep())
+	names := channelNames(4)
+	readers := startReaders(nodes, names)
+	idle := newReader(nodes[0], "idle")
+	l := startLoad(t, nodes, names)
+	l.more(t, 100)
+	l.end()
+	l.checkAll(t, readers)
+	s.CLI("flushall")
+	after := startLoad(t, nodes, append(names, "idle"))
+	after.more(t, 200)
+	after.end()
+	for _, r := range append(readers, idle) {
+		clear(r.got) // the contents are the same as before
+	}
+	checkFor(t, patience, func() error {
+		for _, r := range append(readers, idle) {
+			if r.read(); r.moved != 1 {
+				return fmt.Errorf("%s was told %d times", r.name, r.moved)
+			}
+		}
+		return nil
+	})
+	after.checkAll(t, append(readers, idle))
+	for _, n := range nodes {
+		checkFor(t, patience, func() error { return n.counts("c0", 2, 9) })
+	}
+}
+
+// TestCongestedNode: while a loop of a node is over its limit, publishes to that node
+// are refused, and nothing is lost: it goes on when the loop does.
+func TestCongestedNode(t *testing.T) {
+	_, nodes := startNodes(t, 2, deep())
+	behind := nodes[0]
+	r := newReader(behind, "c")
+	behind.sink.setFull(true)
+	var acked []string
+	for i := range 50 {
+		acked = append(acked, fmt.Sprint(i))
+		nodes[1].mustPublish("c", acked[i])
+	}
+	checkFor(t, patience, func() error {
+		if res := behind.publishTo("other", "x"); !errors.Is(res.Err, channel.ErrOverloaded) {
+			return fmt.Errorf("a publish to the node that is behind: %v", res.Err)
+		}
+		return nil
+	})
+	if r.read(); len(r.got) > 0 {
+		t.Errorf("%d messages for a loop that is full", len(r.got))
+	}
+	behind.sink.setFull(false)
+	checkFor(t, patience, func() error { return r.has(acked) })
+	checkFor(t, patience, func() error { return behind.publishTo("other", "x").Err })
+	wantNotMoved(t, []*reader{r})
+}

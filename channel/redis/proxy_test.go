@@ -1,0 +1,173 @@
+package redis
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// proxy stands between a node and Redis and does what networks do.
+type proxy struct {
+	listener net.Listener
+	to       string
+	delay    atomic.Int64 // ns, of each piece, both ways
+	dead     atomic.Bool  // new connections too: open, and nothing passes
+
+	mu    sync.Mutex
+	conns map[net.Conn]*atomic.Bool // what passes is thrown away when it is set
+	ended sync.WaitGroup
+}
+
+func startProxy(t *testing.T, to string) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{listener: l, to: to, conns: make(map[net.Conn]*atomic.Bool)}
+	p.ended.Go(p.accept)
+	t.Cleanup(func() {
+		l.Close()
+		p.cut()
+		p.ended.Wait()
+	})
+	return p
+}
+
+func (p *proxy) addr() string { return p.listener.Addr().String() }
+
+func (p *proxy) accept() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", p.to)
+		if err != nil {
+			client.Close()
+			continue
+		}
+		lost := new(atomic.Bool)
+		lost.Store(p.dead.Load())
+		p.mu.Lock()
+		p.conns[client], p.conns[server] = lost, lost
+		p.mu.Unlock()
+		p.ended.Go(func() { p.pipe(client, server, lost) })
+		p.ended.Go(func() { p.pipe(server, client, lost) })
+	}
+}
+
+func (p *proxy) pipe(from, to net.Conn, lost *atomic.Bool) {
+	defer from.Close()
+	defer to.Close()
+	b := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(b)
+		if d := time.Duration(p.delay.Load()); d > 0 {
+			time.Sleep(d) // the network's delay, not a wait for something
+		}
+		if !lost.Load() {
+			if _, werr := to.Write(b[:n]); werr != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// cut ends all connections.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		c.Close()
+		delete(p.conns, c)
+	}
+}
+
+// half leaves the connections open, and lets nothing pass any more. New ones are
+// well once it is healed.
+func (p *proxy) half() {
+	p.dead.Store(true)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, lost := range p.conns {
+		lost.Store(true)
+	}
+}
+
+func (p *proxy) heal() { p.dead.Store(false) }
+
+// startProxied connects two nodes, the first through a proxy.
+func startProxied(t *testing.T) (*proxy, []*testNode, []string, []*reader) {
+	t.Helper()
+	s, nodes := startNodes(t, 1, deep())
+	p := startProxy(t, s.Addr())
+	nodes = append([]*testNode{startNode(t, testOptions(p.addr()), deep())}, nodes...)
+	names := channelNames(10)
+	return p, nodes, names, startReaders(nodes, names)
+}
+
+// TestNetworkCuts: a node's connections break again and again.
+func TestNetworkCuts(t *testing.T) {
+	p, nodes, names, readers := startProxied(t)
+	l := startLoad(t, nodes, names)
+	for range 10 {
+		l.more(t, 100)
+		p.cut()
+	}
+	l.more(t, 100)
+	l.end()
+	l.checkAll(t, readers)
+	wantNotMoved(t, readers)
+}
+
+// TestNetworkDelays: 30 ms each way, so that what a node learns is always old.
+func TestNetworkDelays(t *testing.T) {
+	p, nodes, names, readers := startProxied(t)
+	p.delay.Store(int64(30 * time.Millisecond))
+	l := startLoad(t, nodes, names)
+	l.more(t, 500)
+	p.delay.Store(0)
+	l.more(t, 100)
+	l.end()
+	l.checkAll(t, readers)
+	wantNotMoved(t, readers)
+	if l.refused > 0 {
+		t.Errorf("%d publishes were refused", l.refused)
+	}
+}
+
+// TestNetworkHalfOpen: the connections stay open and dead. Publishes to that node are
+// refused within a second; it finds new connections by itself, and its subscribers get
+// what they have missed.
+func TestNetworkHalfOpen(t *testing.T) {
+	p, nodes, names, readers := startProxied(t)
+	l := startLoad(t, nodes, names)
+	l.more(t, 100)
+	p.half()
+	checkFor(t, patience, func() error {
+		if _, refused := l.count(); refused < 20 {
+			return errors.New("publishes are not refused")
+		}
+		return nil
+	})
+	p.heal()
+	checkFor(t, patience, func() error {
+		if r := nodes[0].publishTo("c0", "healed"); r.Err != nil {
+			return r.Err
+		}
+		return nil
+	})
+	l.end()
+	if l.slowest > time.Second {
+		t.Errorf("an answer took %v", l.slowest)
+	}
+	l.checkAll(t, readers)
+	wantNotMoved(t, readers)
+}

@@ -1,0 +1,189 @@
+package redis
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"icomet/channel"
+)
+
+// reader is a subscriber as a loop has it: it skips what it has, wants the rest in
+// order and without a gap, and joins again when its channel has moved.
+type reader struct {
+	n    *testNode
+	name string
+	ch   *channel.Channel
+	next int64
+
+	got    map[string]int // contents: how often
+	moved  int            // times it was told that something is missing
+	closed bool
+	errs   []error
+}
+
+func newReader(n *testNode, name string) *reader {
+	r := &reader{n: n, name: name, got: make(map[string]int)}
+	r.take(n.join(name, 1))
+	return r
+}
+
+func (r *reader) take(j channel.Joined) {
+	r.ch, r.next = j.Channel, j.Next-int64(len(j.Replay))
+	for _, m := range j.Replay {
+		r.message(m)
+	}
+}
+
+func (r *reader) message(m channel.Message) {
+	switch {
+	case m.Type == channel.Closed:
+		r.closed = true
+	case m.Seq < r.next:
+	case m.Seq > r.next:
+		r.errs = append(r.errs, fmt.Errorf("%s: %v came, %d was next", r.name, m, r.next))
+		r.next = m.Seq + 1
+	default:
+		r.next++
+		r.got[m.Content]++
+	}
+}
+
+// read takes what the sink has for it.
+func (r *reader) read() {
+	for _, m := range r.n.sink.takeOf(r.ch) {
+		if m.Type != channel.Moved {
+			r.message(m)
+			continue
+		}
+		r.moved++
+		r.n.hub.Leave(r.ch, 0, true)
+		j := channel.Join{Name: []byte(r.name), Since: m.Seq, Fetched: true}
+		joined, err := r.n.tryJoin(j)
+		for err != nil { // as a client that is cut comes back
+			joined, err = r.n.tryJoin(j)
+		}
+		r.take(joined)
+	}
+}
+
+// has wants every content once.
+func (r *reader) has(contents []string) error {
+	r.read()
+	if len(r.errs) > 0 {
+		return r.errs[0]
+	}
+	for _, c := range contents {
+		if n := r.got[c]; n != 1 {
+			return fmt.Errorf("%s on %s has %q %d times, %d messages in all", r.name, r.n.node, c, n, len(r.got))
+		}
+	}
+	return nil
+}
+
+// takeOf takes a channel's messages.
+func (s *sink) takeOf(ch *channel.Channel) (out []channel.Message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rest := s.inbox[:0]
+	for _, d := range s.inbox {
+		if d.ch == ch {
+			out = append(out, d.m)
+		} else {
+			rest = append(rest, d)
+		}
+	}
+	s.inbox = rest
+	return out
+}
+
+// load publishes to channels on all nodes until it is stopped, and remembers what was
+// acknowledged.
+type load struct {
+	mu      sync.Mutex
+	acked   map[string][]string // by channel
+	refused int
+	slowest time.Duration // of any answer
+	stop    chan struct{}
+	running sync.WaitGroup
+}
+
+func startLoad(t *testing.T, nodes []*testNode, names []string) *load {
+	t.Helper()
+	l := &load{acked: make(map[string][]string), stop: make(chan struct{})}
+	for i, n := range nodes {
+		l.running.Go(func() { l.publish(n, i, names) })
+	}
+	t.Cleanup(l.end)
+	return l
+}
+
+func (l *load) publish(n *testNode, node int, names []string) {
+	for k := 0; ; k++ {
+		select {
+		case <-l.stop:
+			return
+		default:
+		}
+		name := names[k%len(names)]
+		content := fmt.Sprintf("%d.%d", node, k)
+		got := make(chan channel.Result, 1)
+		start := time.Now()
+		n.Publish([]byte(name), content, doneFunc(func(r channel.Result) { got <- r }))
+		r := <-got
+		l.mu.Lock()
+		l.slowest = max(l.slowest, time.Since(start))
+		if r.Err == nil {
+			l.acked[name] = append(l.acked[name], content)
+		} else {
+			l.refused++
+		}
+		l.mu.Unlock()
+		if r.Err != nil {
+			select { // a publisher waits before it tries again
+			case <-l.stop:
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}
+}
+
+func (l *load) end() {
+	select {
+	case <-l.stop:
+	default:
+		close(l.stop)
+	}
+	l.running.Wait()
+}
+
+// count is how many are acknowledged.
+func (l *load) count() (acked, refused int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, list := range l.acked {
+		acked += len(list)
+	}
+	return acked, l.refused
+}
+
+// more waits until n more messages have been acknowledged.
+func (l *load) more(t *testing.T, n int) {
+	t.Helper()
+	from, _ := l.count()
+	checkFor(t, patience, func() error {
+		if now, _ := l.count(); now < from+n {
+			return fmt.Errorf("%d acknowledged, want %d", now-from, n)
+		}
+		return nil
+	})
+}
+
+// checkAll wants every reader to have every acknowledged message of its channel.
+func (l *load) checkAll(t *testing.T, readers []*reader) {
+	t.Helper()
+	for _, r := range readers {
+		checkFor(t, patience, func() error { return r.has(l.acked[r.name]) })
+	}
+}

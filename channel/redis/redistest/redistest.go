@@ -1,0 +1,214 @@
+// Package redistest starts Debian's redis-server for tests: on free ports, each in a
+// directory of its own, and gone with the test.
+package redistest
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long a server may take for anything.
+const patience = 30 * time.Second
+
+// Server is one process.
+type Server struct {
+	t    testing.TB
+	port int
+	dir  string
+	args []string
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it has ended
+}
+
+// Start starts one; args are more of its options.
+func Start(t testing.TB, args ...string) *Server {
+	t.Helper()
+	s := prepare(t, args...)
+	s.Start()
+	return s
+}
+
+func prepare(t testing.TB, args ...string) *Server {
+	t.Helper()
+	s := &Server{t: t, port: freePort(t), dir: t.TempDir(), args: args}
+	t.Cleanup(func() {
+		if s.cmd != nil {
+			s.Signal(syscall.SIGCONT)
+			s.Kill()
+		}
+	})
+	return s
+}
+
+// freePort is one that nobody listened on a moment ago.
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// Addr is its address.
+func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
+
+// Start starts it again after a Kill, with what it has stored.
+func (s *Server) Start() {
+	s.t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		s.t.Fatal("redis-server is needed: make test-needs installs it")
+	}
+	args := []string{
+		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir,
+		"--logfile", filepath.Join(s.dir, "log"), "--protected-mode", "no",
+	}
+	if len(s.args) > 0 && strings.HasSuffix(s.args[0], ".conf") {
+		args = append([]string{s.args[0]}, append(args, s.args[1:]...)...)
+	} else {
+		args = append(append(args, "--save", ""), s.args...)
+	}
+	s.cmd = exec.Command(path, args...)
+	// It ends with the test process, however that ends.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	done := make(chan struct{})
+	s.done = done
+	go func(cmd *exec.Cmd) {
+		_ = cmd.Wait()
+		close(done)
+	}(s.cmd)
+	s.Wait("it listens", func() error {
+		select {
+		case <-done:
+			log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+			s.t.Fatalf("redis-server has ended:\n%s", log)
+		default:
+		}
+		nc, err := net.Dial("tcp", s.Addr())
+		if err == nil {
+			nc.Close()
+		}
+		return err
+	})
+}
+
+// Wait waits until there is no error.
+func (s *Server) Wait(what string, try func() error) {
+	s.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(patience); ; <-tick.C {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			s.t.Fatalf("%s: after %v: %v", what, patience, err)
+		}
+	}
+}
+
+// Signal sends a signal to the process.
+func (s *Server) Signal(sig syscall.Signal) { _ = s.cmd.Process.Signal(sig) }
+
+// Kill ends it with SIGKILL.
+func (s *Server) Kill() {
+	s.Signal(syscall.SIGKILL)
+	<-s.done
+}
+
+// CLI runs one command with redis-cli and returns what it prints.
+func (s *Server) CLI(args ...string) string {
+	s.t.Helper()
+	out, err := s.tryCLI(args...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
+
+func (s *Server) tryCLI(args ...string) (string, error) {
+	out, err := exec.Command("redis-cli", append([]string{"-p", strconv.Itoa(s.port)}, args...)...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("redis-cli %v: %w %s", args, err, out)
+	}
+	return string(out), nil
+}
+
+// expect waits until a command's output contains text.
+func (s *Server) expect(text string, args ...string) {
+	s.t.Helper()
+	s.Wait(text, func() error {
+		out, err := s.tryCLI(args...)
+		if err == nil && !strings.Contains(out, text) {
+			err = fmt.Errorf("%v prints %q, want %q", args, out, text)
+		}
+		return err
+	})
+}
+
+// Addrs are the addresses of several.
+func Addrs(servers []*Server) (addrs []string) {
+	for _, s := range servers {
+		addrs = append(addrs, s.Addr())
+	}
+	return addrs
+}
+
+// StartCluster starts a Cluster of three masters with so many replicas each; the
+// masters come first.
+func StartCluster(t testing.TB, replicas int, args ...string) []*Server {
+	t.Helper()
+	var servers []*Server
+	for range 3 * (1 + replicas) {
+		s := prepare(t)
+		s.args = append([]string{
+			"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(freePort(t)),
+			"--cluster-node-timeout", "1000", "--cluster-replica-validity-factor", "0",
+		}, args...)
+		s.Start()
+		servers = append(servers, s)
+	}
+	create := append([]string{"--cluster", "create"}, Addrs(servers)...)
+	servers[0].CLI(append(create, "--cluster-yes", "--cluster-replicas", strconv.Itoa(replicas))...)
+	for _, s := range servers {
+		s.expect("cluster_state:ok", "cluster", "info")
+	}
+	for _, s := range servers[3:] {
+		s.expect("master_link_status:up", "info", "replication")
+	}
+	return servers
+}
+
+// StartSentinel starts a master with a replica and one Sentinel that watches it as
+// "mymaster".
+func StartSentinel(t testing.TB) (master, replica, sentinel *Server) {
+	t.Helper()
+	master = Start(t)
+	replica = Start(t, "--replicaof", "127.0.0.1", strconv.Itoa(master.port))
+	replica.expect("master_link_status:up", "info", "replication")
+	sentinel = prepare(t)
+	conf := filepath.Join(sentinel.dir, "sentinel.conf")
+	text := fmt.Sprintf("sentinel monitor mymaster 127.0.0.1 %d 1\nsentinel down-after-milliseconds mymaster 500\n"+
+		"sentinel failover-timeout mymaster 2000\n", master.port)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sentinel.args = []string{conf, "--sentinel"}
+	sentinel.Start()
+	sentinel.expect("num-slaves\n1\n", "sentinel", "master", "mymaster")
+	return master, replica, sentinel
+}

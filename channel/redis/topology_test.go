@@ -1,0 +1,124 @@
+package redis
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"icomet/channel/redis/redistest"
+)
+
+// TestSuiteCluster: three masters on this machine.
+func TestSuiteCluster(t *testing.T) {
+	runSuite(t, redistest.Addrs(redistest.StartCluster(t, 0))...)
+}
+
+func sentinelOptions(s *redistest.Server) Options {
+	o := testOptions(s.Addr())
+	o.Sentinel = "mymaster"
+	return o
+}
+
+func TestSuiteSentinel(t *testing.T) {
+	_, _, sentinel := redistest.StartSentinel(t)
+	runSuiteWith(t, sentinelOptions(sentinel))
+}
+
+// TestSentinelFailover kills the master. What was replicated is there, and everything
+// goes on with the new one by itself.
+func TestSentinelFailover(t *testing.T) {
+	master, _, sentinel := redistest.StartSentinel(t)
+	var nodes []*testNode
+	for range 2 {
+		nodes = append(nodes, startNode(t, sentinelOptions(sentinel), deep()))
+	}
+	failOver(t, nodes, func() {
+		if n := master.CLI("wait", "1", "5000"); n != "1\n" {
+			t.Fatalf("wait: %q", n)
+		}
+		master.Kill()
+	})
+}
+
+// TestClusterFailover kills one master of three with a replica each. The channels of
+// the others go on meanwhile.
+func TestClusterFailover(t *testing.T) {
+	servers := redistest.StartCluster(t, 1)
+	var nodes []*testNode
+	for range 2 {
+		nodes = append(nodes, startNode(t, testOptions(redistest.Addrs(servers)...), deep()))
+	}
+	failOver(t, nodes, func() {
+		if n := servers[0].CLI("wait", "1", "5000"); n != "1\n" {
+			t.Fatalf("wait: %q", n)
+		}
+		servers[0].Kill()
+		l := startLoad(t, nodes, channelNames(30))
+		l.more(t, 200) // while a third of the channels is away
+		l.end()
+	})
+}
+
+// failOver has a load before and after, and wants every acknowledged message once.
+func failOver(t *testing.T, nodes []*testNode, kill func()) {
+	t.Helper()
+	names := channelNames(30)
+	readers := startReaders(nodes, names)
+	before := startLoad(t, nodes, names)
+	before.more(t, 300)
+	before.end()
+	before.checkAll(t, readers)
+	kill()
+	for _, r := range readers {
+		r.read()
+		clear(r.got)
+	}
+	checkFor(t, patience, func() error {
+		for _, n := range nodes {
+			for _, name := range names {
+				if r := n.publishTo(name, "probe"); r.Err != nil {
+					return fmt.Errorf("%s: %w", name, r.Err)
+				}
+			}
+		}
+		return nil
+	})
+	after := startLoad(t, nodes, names)
+	after.more(t, 300)
+	after.end()
+	after.checkAll(t, readers)
+	wantNotMoved(t, readers)
+	for _, n := range nodes {
+		checkFor(t, patience, func() error {
+			if !n.up() {
+				return errors.New("it does not say that it is up")
+			}
+			return n.counts(names[0], 2, 2*len(names))
+		})
+	}
+}
+
+// TestClusterSlotsMove moves a partition's slot to another master under load.
+func TestClusterSlotsMove(t *testing.T) {
+	servers := redistest.StartCluster(t, 0)
+	var nodes []*testNode
+	for range 2 {
+		nodes = append(nodes, startNode(t, testOptions(redistest.Addrs(servers)...), deep()))
+	}
+	names := channelNames(30)
+	readers := startReaders(nodes, names)
+	l := startLoad(t, nodes, names)
+	l.more(t, 200)
+	args := []string{"--cluster", "reshard", servers[0].Addr(), "--cluster-slots", "3000", "--cluster-yes"}
+	args = append(args, "--cluster-from", nodeID(servers[0]), "--cluster-to", nodeID(servers[1]))
+	servers[0].CLI(args...)
+	l.more(t, 200)
+	l.end()
+	l.checkAll(t, readers)
+	wantNotMoved(t, readers)
+}
+
+func nodeID(s *redistest.Server) string {
+	id := s.CLI("cluster", "myid")
+	return id[:len(id)-1]
+}

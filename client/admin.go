@@ -1,0 +1,217 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Admin makes calls to the admin port. It is safe for concurrent use. Errors are
+// those of the connection, or a *StatusError.
+type Admin struct {
+	URL string // http://host:port
+	Key string // one of admin.keys; "": the server wants none
+
+	// HTTP, if set, is used instead of http.DefaultClient.
+	HTTP *http.Client
+}
+
+// Signed is what Sign gives. Token and Channel are for the subscriber.
+type Signed struct {
+	Channel string
+	Seq     int64         // the oldest stored, or the next, message
+	Token   string        // the same while the channel lives
+	Expires time.Duration // how long the channel waits for a subscriber
+	Silence time.Duration // the heartbeat period of subscribers
+}
+
+// Totals are the server's counts.
+type Totals struct {
+	Version     string `json:"version"`
+	Channels    int64  `json:"channels"`
+	Subscribers int64  `json:"subscribers"`
+}
+
+// Presence is one event of a channel's life.
+type Presence struct {
+	Channel string
+	Online  bool // created, or (repeated now and then) still there; else freed
+}
+
+// Sign creates the channel if it is not there and gives its token. It waits expires
+// for a subscriber (whole seconds, at most 30 days; 0: the server's channel_timeout).
+func (a *Admin) Sign(ctx context.Context, channel string, expires time.Duration) (Signed, error) {
+	var s struct {
+		Cname, Token string
+		Seq, Expires int64
+		Period       int64 `json:"sub_timeout"`
+	}
+	form := url.Values{"cname": {channel}}
+	if expires > 0 {
+		form.Set("expires", strconv.FormatInt(int64(expires.Round(time.Second)/time.Second), 10))
+	}
+	if err := a.callJSON(ctx, "/sign", form, &s); err != nil {
+		return Signed{}, err
+	}
+	return Signed{
+		Channel: s.Cname, Seq: s.Seq, Token: s.Token,
+		Expires: time.Duration(s.Expires) * time.Second, Silence: time.Duration(s.Period) * time.Second,
+	}, nil
+}
+
+// Push publishes a text. When it returns nil the message is stored and on its way to
+// every subscriber.
+func (a *Admin) Push(ctx context.Context, channel, content string) error {
+	_, err := a.call(ctx, "/push", url.Values{"cname": {channel}, "content": {content}})
+	return err
+}
+
+// Pub publishes a content that is already the body of a JSON string, without quotes.
+func (a *Admin) Pub(ctx context.Context, channel, encoded string) error {
+	_, err := a.call(ctx, "/pub", url.Values{"cname": {channel}, "content": {encoded}})
+	return err
+}
+
+// Broadcast publishes a text to every channel.
+func (a *Admin) Broadcast(ctx context.Context, content string) error {
+	_, err := a.call(ctx, "/broadcast", url.Values{"content": {content}})
+	return err
+}
+
+// Close ends the channel's subscribers and frees it; next is the number its next
+// message would have had. An unknown channel is a *StatusError with 404.
+func (a *Admin) Close(ctx context.Context, channel string) (next int64, err error) {
+	return a.control(ctx, "/close", channel)
+}
+
+// Clear drops the channel's stored messages. Otherwise as Close.
+func (a *Admin) Clear(ctx context.Context, channel string) (next int64, err error) {
+	return a.control(ctx, "/clear", channel)
+}
+
+func (a *Admin) control(ctx context.Context, path, channel string) (next int64, err error) {
+	b, err := a.call(ctx, path, url.Values{"cname": {channel}})
+	if err != nil {
+		return 0, err
+	}
+	number, found := strings.CutPrefix(strings.TrimSpace(string(b)), "ok ")
+	if next, err = strconv.ParseInt(number, 10, 64); err != nil || !found {
+		return 0, fmt.Errorf("%s answered %.80q", path, b)
+	}
+	return next, nil
+}
+
+// Totals counts channels and subscribers.
+func (a *Admin) Totals(ctx context.Context) (t Totals, err error) {
+	err = a.callJSON(ctx, "/info", url.Values{}, &t)
+	return t, err
+}
+
+// Subscribers counts those of one channel; 0 for an unknown one.
+func (a *Admin) Subscribers(ctx context.Context, channel string) (int64, error) {
+	var v struct{ Subscribers int64 }
+	err := a.callJSON(ctx, "/info", url.Values{"cname": {channel}}, &v)
+	return v.Subscribers, err
+}
+
+// Alive says whether the channel has a subscriber or has not expired yet.
+func (a *Admin) Alive(ctx context.Context, channel string) (bool, error) {
+	var v map[string]int
+	err := a.callJSON(ctx, "/check", url.Values{"cname": {channel}}, &v)
+	return len(v) > 0, err
+}
+
+// Stats gives the server's counters as JSON.
+func (a *Admin) Stats(ctx context.Context) (json.RawMessage, error) {
+	return a.call(ctx, "/stats", url.Values{})
+}
+
+// Presence gives the channels that come and go; those that stay are repeated every
+// channel_timeout. It ends with an error: ctx's, or that of the connection.
+func (a *Admin) Presence(ctx context.Context) iter.Seq2[Presence, error] {
+	return func(yield func(Presence, error) bool) {
+		resp, err := request(ctx, a.client(), http.MethodGet, a.address("/psub"), a.Key, nil)
+		if err != nil {
+			yield(Presence{}, err)
+			return
+		}
+		defer resp.Body.Close()
+		lines := bufio.NewScanner(resp.Body)
+		for lines.Scan() {
+			flag, name, found := strings.Cut(lines.Text(), " ")
+			if !found {
+				continue
+			}
+			if !yield(Presence{Channel: unescapeControl(name), Online: flag == "1"}, nil) {
+				return
+			}
+		}
+		err = lines.Err()
+		if err == nil {
+			err = io.ErrUnexpectedEOF
+		}
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		yield(Presence{}, err)
+	}
+}
+
+// unescapeControl undoes what a presence line does to control characters in a name.
+// A percent sign of the name itself is not escaped there, so only those are undone.
+func unescapeControl(name string) string {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(name, "%")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		if len(after) >= 2 {
+			if c, err := strconv.ParseUint(after[:2], 16, 8); err == nil && (c < 0x20 || c == 0x7f) {
+				b.WriteByte(byte(c))
+				name = after[2:]
+				continue
+			}
+		}
+		b.WriteByte('%')
+		name = after
+	}
+}
+
+func (a *Admin) client() *http.Client {
+	if a.HTTP != nil {
+		return a.HTTP
+	}
+	return http.DefaultClient
+}
+
+func (a *Admin) address(path string) string { return strings.TrimSuffix(a.URL, "/") + path }
+
+func (a *Admin) call(ctx context.Context, path string, form url.Values) ([]byte, error) {
+	resp, err := request(ctx, a.client(), http.MethodPost, a.address(path), a.Key, form)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	return io.ReadAll(resp.Body)
+}
+
+func (a *Admin) callJSON(ctx context.Context, path string, form url.Values, v any) error {
+	b, err := a.call(ctx, path, form)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("%s answered %.80q: %w", path, b, err)
+	}
+	return nil
+}

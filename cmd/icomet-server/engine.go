@@ -1,0 +1,64 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"icomet/channel"
+	"icomet/channel/redis"
+	"icomet/server"
+)
+
+// engineOf makes the engine that is configured; nil: the server's own, memory.
+func engineOf(cfg *server.Config, log *slog.Logger) (func(*channel.Hub) (channel.Engine, error), error) {
+	if cfg.Engine.Type != "redis" {
+		return nil, nil
+	}
+	c := &cfg.Engine.Redis
+	o := redis.Options{
+		Addresses: c.Address, Sentinel: c.Sentinel, Username: c.Username, Password: c.Password,
+		DB: c.DB, Prefix: c.Prefix, Pool: c.Pool, DialTimeout: time.Duration(c.DialTimeout),
+		Timeout: time.Duration(c.Timeout), NodeTimeout: time.Duration(c.NodeTimeout), Logger: log,
+		About: map[string]string{
+			"version": server.Version, "front": cfg.Front.Listen, "admin": cfg.Admin.Listen,
+			"started": time.Now().UTC().Format(time.RFC3339),
+		},
+	}
+	if c.PasswordFile != "" {
+		if c.Password != "" {
+			return nil, errors.New("engine.redis.password and password_file are both set")
+		}
+		text, err := os.ReadFile(c.PasswordFile)
+		if err != nil {
+			return nil, fmt.Errorf("engine.redis.password_file: %w", err)
+		}
+		o.Password = strings.TrimRight(string(text), "\r\n")
+	}
+	if c.TLS {
+		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+		if c.TLSCA != "" {
+			pem, err := os.ReadFile(c.TLSCA)
+			if err != nil {
+				return nil, fmt.Errorf("engine.redis.tls_ca: %w", err)
+			}
+			o.TLS.RootCAs = x509.NewCertPool()
+			if !o.TLS.RootCAs.AppendCertsFromPEM(pem) {
+				return nil, fmt.Errorf("engine.redis.tls_ca: %s has no certificate", c.TLSCA)
+			}
+		}
+	}
+	return func(hub *channel.Hub) (channel.Engine, error) {
+		o.Hub = hub
+		e, err := redis.New(o)
+		if err != nil {
+			return nil, fmt.Errorf("engine.redis: %w", err)
+		}
+		return e, nil
+	}, nil
+}

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+// freeAddress is one that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// fetch gets a page on a connection of its own.
+func fetch(t *testing.T, address string) string {
+	t.Helper()
+	client := http.Client{Timeout: startLimit, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+// memoryStats are /stats as far as memory goes.
+type memoryStats struct {
+	Channels int
+	Refused  map[string]uint64 `json:"refused_total_by_reason"`
+	Runtime  struct {
+		RSS      uint64 `json:"rss_bytes"`
+		Used     uint64 `json:"memory_used_bytes"`
+		Limit    uint64 `json:"memory_limit_bytes"`
+		Refusing bool   `json:"refusing_for_memory"`
+	}
+}
+
+func memoryOf(t *testing.T, admin string) (m memoryStats) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(fetch(t, "http://"+admin+"/stats")), &m); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// TestMemoryRunsShort: channels are filled until the server refuses more, long before the
+// memory is used up. Who is connected goes on, newcomers are told so in their own way,
+// and when the channels have gone there is room again, without anybody's doing.
+func TestMemoryRunsShort(t *testing.T) {
+	const limit = 64 << 20
+	d := start(t, nil, writeConfig(t, `runtime.memory_limit = "64MiB"`, "front.channel_timeout = 6", "front.channel_buffer_size = 2", "runtime.event_loops = 2"))
+	front, admin := d.address(t, "front"), d.address(t, "admin")
+	if m := memoryOf(t, admin); m.Runtime.Limit != limit || m.Runtime.Refusing || m.Runtime.Used == 0 {
+		t.Fatalf("at the start: %+v", m)
+	}
+	stream, err := http.Get("http://" + front + "/stream?cname=held&seq=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Body.Close()
+	poll := newRawClient(t, front)
+	poll.ask("/sub?cname=held&seq=1")
+
+	client := http.Client{Timeout: startLimit}
+	defer client.CloseIdleConnections()
+	push := func(name, content string) (int, string) {
+		t.Helper()
+		resp, err := client.PostForm("http://"+admin+"/push", url.Values{"cname": {name}, "content": {content}})
+		if err != nil {
+			t.Fatalf("the server has gone: %v\n%s", err, d.log)
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(body)
+	}
+	content := strings.Repeat("x", 32<<10)
+	refused := 0
+	for i := 0; refused == 0; i++ {
+		if i > 10*limit/len(content) {
+			t.Fatalf("ten times the limit was taken: %+v", memoryOf(t, admin))
+		}
+		status, body := push(fmt.Sprint("fill", i), content)
+		switch {
+		case status == 503 && strings.Contains(body, "memory_limit"):
+			refused = i
+		case status != 200:
+			t.Fatalf("channel %d: %d %q", i, status, body)
+		}
+	}
+	// It looks every 100 ms, in which this client brings some 10 MB.
+	if m := memoryOf(t, admin); !m.Runtime.Refusing || m.Runtime.Used > limit*5/4 || m.Runtime.RSS > 2*limit && !raceEnabled() {
+		t.Errorf("refused after %d channels: %+v", refused, m)
+	}
+	// Newcomers are refused, each in its way.
+	for _, path := range []string{"/sub?cname=new", "/sub?cname=held", "/stream?cname=held"} {
+		if got := fetch(t, "http://"+front+path); !strings.Contains(got, `{"type":"429"`) {
+			t.Errorf("%s: %q", path, got)
+		}
+	}
+	if got := fetch(t, "http://"+admin+"/sign?cname=new"); !strings.Contains(got, "memory_limit") {
+		t.Errorf("/sign: %q", got)
+	}
+	// Those who are in go on, and a poll comes back.
+	if status, body := push("held", "still here"); status != 200 {
+		t.Errorf("to a channel that is there: %d %q", status, body)
+	}
+	line := make([]byte, 60)
+	if _, err := io.ReadFull(stream.Body, line); err != nil || !strings.Contains(string(line), "still here") {
+		t.Errorf("the stream got %q, %v", line, err)
+	}
+	poll.want("still here")
+	poll.ask("/sub?cname=held&seq=2")
+	if status, _ := push("held", "again"); status != 200 {
+		t.Errorf("%d", status)
+	}
+	poll.want("again")
+
+	// The channels expire; nothing else happens.
+	begun := time.Now()
+	checkFor(t, startLimit, func() error {
+		if status, body := push("afterwards", "x"); status != 200 {
+			return fmt.Errorf("after %v: %d %q %+v", time.Since(begun), status, body, memoryOf(t, admin))
+		}
+		return nil
+	})
+	m := memoryOf(t, admin)
+	if m.Runtime.Refusing || m.Refused["memory"] < 3 || m.Refused["http_503"] == 0 {
+		t.Errorf("afterwards: %+v", m)
+	}
+	d.waitForLog(t, "memory is there again", 1)
+}
+
+// rawClient polls on one connection.
+type rawClient struct {
+	t  *testing.T
+	nc net.Conn
+	r  *bufio.Reader
+}
+
+func newRawClient(t *testing.T, addr string) *rawClient {
+	t.Helper()
+	nc, err := net.DialTimeout("tcp", addr, startLimit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	_ = nc.SetDeadline(time.Now().Add(2 * startLimit))
+	return &rawClient{t, nc, bufio.NewReader(nc)}
+}
+
+func (c *rawClient) ask(path string) {
+	fmt.Fprintf(c.nc, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path)
+}
+
+// want reads an answer that has the text.
+func (c *rawClient) want(text string) {
+	c.t.Helper()
+	resp, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.Contains(string(body), text) {
+		c.t.Errorf("got %q, %v, want %q", body, err, text)
+	}
+}

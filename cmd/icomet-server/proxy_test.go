@@ -1,0 +1,355 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// behind is a proxy that runs with one of the example files, and the server behind it.
+type behind struct {
+	t     *testing.T
+	url   string // https://127.0.0.1:port, of the proxy
+	admin string
+	roots *x509.CertPool
+	log   func() string // the proxy's
+
+	versions []bool // whether HTTP/2; both, or only false
+}
+
+// certificate makes one for 127.0.0.1, in the forms that the proxies want.
+func certificate(t *testing.T, dir string) *x509.CertPool {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "icomet test"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	secret := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
+	for name, data := range map[string][]byte{"cert.pem": cert, "key.pem": secret, "both.pem": append(cert, secret...)} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(cert)
+	return roots
+}
+
+// example reads a file of docs/proxy with every text replaced that a test cannot take
+// as it is; each has to be there.
+func example(t *testing.T, name string, pairs ...string) string {
+	t.Helper()
+	data, err := os.ReadFile("../../docs/proxy/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(data)
+	for i := 0; i < len(pairs); i += 2 {
+		if !strings.Contains(text, pairs[i]) {
+			t.Fatalf("docs/proxy/%s has no %q any more", name, pairs[i])
+		}
+		text = strings.ReplaceAll(text, pairs[i], pairs[i+1])
+	}
+	return text
+}
+
+// startBehind runs the server with the lines that the example names, then the proxy.
+// timeout stands for the example's 90 seconds.
+func startBehind(t *testing.T, proxy, timeout string, lines ...string) *behind {
+	t.Helper()
+	if proxy == "haproxy" {
+		lines = append(lines, "front.proxy_protocol = true")
+	}
+	lines = append(lines, `front.trusted_proxies = ["127.0.0.1"]`)
+	d := start(t, nil, writeConfig(t, lines...))
+	front, listen, dir := d.address(t, "front"), freeAddress(t), t.TempDir()
+	b := &behind{t: t, url: "https://" + listen, admin: "http://" + d.address(t, "admin"), roots: certificate(t, dir)}
+	config, output := filepath.Join(dir, "config"), new(safeBuffer)
+	var text string
+	var cmd *exec.Cmd
+	switch proxy {
+	case "nginx":
+		b.versions = []bool{false}
+		text = example(t, "nginx.conf", "127.0.0.1:8100", front, "listen 443 ssl;", "listen "+listen+" ssl;", "/etc/ssl/icomet", dir,
+			"/var/log/nginx", dir, "90s", timeout, "worker_rlimit_nofile 200000;", "", "worker_connections 90000", "worker_connections 200",
+			"\nhttp {", "\nhttp { client_body_temp_path "+dir+"/body; proxy_temp_path "+dir+"/proxy; fastcgi_temp_path "+dir+"/f; uwsgi_temp_path "+dir+"/u; scgi_temp_path "+dir+"/s;\n")
+		cmd = exec.Command("/usr/sbin/nginx", "-p", dir, "-c", config, "-e", dir+"/start.log",
+			"-g", "daemon off; master_process off; pid "+dir+"/pid;")
+		b.log = func() string {
+			access, err := os.ReadFile(dir + "/icomet.log")
+			failures, err2 := os.ReadFile(dir + "/icomet-error.log")
+			if err = errors.Join(err, err2); err != nil {
+				t.Error(err)
+			}
+			return string(access) + string(failures)
+		}
+	case "haproxy":
+		b.versions = []bool{false, true}
+		text = example(t, "haproxy.cfg", "127.0.0.1:8100", front, "bind :443", "bind "+listen, "/etc/ssl/icomet", dir,
+			"90s", timeout, "log /dev/log local0", "log stdout format raw local0", "maxconn 90000", "maxconn 200")
+		cmd = exec.Command("/usr/sbin/haproxy", "-db", "-f", config)
+		b.log = output.String
+	}
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = output, output
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("%v: make test-needs installs it", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		timer := time.AfterFunc(startLimit, func() { cmd.Process.Kill() })
+		<-ended
+		timer.Stop()
+	})
+	checkFor(t, startLimit, func() error {
+		select {
+		case err := <-ended:
+			ended <- err
+			start, _ := os.ReadFile(dir + "/start.log")
+			t.Fatalf("%s ended at once: %v\n%s%s", proxy, err, output, start)
+		default:
+		}
+		_, body, err := b.get("127.0.0.1", "/ping?cb=", nil)
+		if err == nil && !strings.Contains(body, "ping") {
+			err = fmt.Errorf("/ping: %q", body)
+		}
+		return err
+	})
+	return b
+}
+
+// client connects from the given address of the loopback network.
+func (b *behind) client(from string, http2 bool) *http.Client {
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	transport := &http.Transport{
+		DialContext:       func(ctx context.Context, n, a string) (net.Conn, error) { return dialer.DialContext(ctx, n, a) },
+		TLSClientConfig:   &tls.Config{RootCAs: b.roots},
+		ForceAttemptHTTP2: http2,
+	}
+	b.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: 2 * startLimit}
+}
+
+// get reads an answer that ends.
+func (b *behind) get(from, path string, header http.Header) (proto, body string, err error) {
+	req, err := http.NewRequest("GET", b.url+path, nil)
+	if err != nil {
+		return "", "", err
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	client := b.client(from, false)
+	defer client.CloseIdleConnections()
+	resp, err := client.Do(req)
+	if err != nil {
+		return "", "", err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	return resp.Proto, string(data), err
+}
+
+// stream is an open response through the proxy.
+type stream struct {
+	resp  *http.Response
+	lines *bufio.Scanner
+}
+
+func (b *behind) stream(from, path string, http2 bool, header http.Header) *stream {
+	b.t.Helper()
+	req, err := http.NewRequest("GET", b.url+path, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	resp, err := b.client(from, http2).Do(req)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { resp.Body.Close() })
+	if want := map[bool]string{false: "HTTP/1.1", true: "HTTP/2.0"}[http2]; resp.StatusCode != 200 || resp.Proto != want {
+		b.t.Fatalf("%s: %s %s", path, resp.Proto, resp.Status)
+	}
+	return &stream{resp, bufio.NewScanner(resp.Body)}
+}
+
+// next reads the next line that is not empty.
+func (s *stream) next(t *testing.T) string {
+	t.Helper()
+	for s.lines.Scan() {
+		if s.lines.Text() != "" {
+			return s.lines.Text()
+		}
+	}
+	t.Fatalf("the stream has ended: %v", s.lines.Err())
+	return ""
+}
+
+func (b *behind) push(content string) {
+	b.t.Helper()
+	if got := fetch(b.t, b.admin+"/push?cname=a&content="+content); got != "{\"type\":\"ok\"}\n" {
+		b.t.Fatalf("push: %q", got)
+	}
+}
+
+func (b *behind) wantSubscribers(n int) {
+	b.t.Helper()
+	checkFor(b.t, startLimit, func() error {
+		if got := fetch(b.t, b.admin+"/info?cname=a"); !strings.Contains(got, fmt.Sprintf(`"subscribers": %d}`, n)) {
+			return fmt.Errorf("%s, want %d", got, n)
+		}
+		return nil
+	})
+}
+
+// TestProxies runs the example files of docs/proxy with the real proxies.
+func TestProxies(t *testing.T) {
+	for _, proxy := range []string{"nginx", "haproxy"} {
+		t.Run(proxy, func(t *testing.T) {
+			b := startBehind(t, proxy, "90s", "limits.connections_per_ip = 2")
+			t.Run("streams", b.streams)
+			t.Run("addresses", b.addresses)
+			t.Run("log", b.logged)
+			silent := startBehind(t, proxy, "3s", "front.polling_timeout = 1")
+			t.Run("silence", silent.silence)
+		})
+	}
+}
+
+// streams: each message arrives before the next is published, and a client that goes
+// is gone.
+func (b *behind) streams(t *testing.T) {
+	b = b.in(t)
+	seq := 1
+	for _, http2 := range b.versions {
+		for _, transport := range []string{"stream", "sse", "iframe"} {
+			s := b.stream("127.0.0.2", fmt.Sprintf("/%s?cname=a&seq=%d", transport, seq), http2, nil)
+			b.wantSubscribers(1)
+			for range 3 {
+				b.push("immediately")
+				for want := fmt.Sprintf(`"seq":%d,"content":"immediately"`, seq); ; {
+					if line := s.next(t); strings.Contains(line, want) {
+						break // before it: a preamble, an id
+					}
+				}
+				seq++
+			}
+			s.resp.Body.Close()
+			b.wantSubscribers(0)
+		}
+	}
+	polled := make(chan string, 1)
+	go func() {
+		_, body, err := b.get("127.0.0.2", fmt.Sprintf("/sub?cname=a&seq=%d", seq), nil)
+		polled <- fmt.Sprint(body, err)
+	}()
+	b.wantSubscribers(1)
+	b.push("polled")
+	if got := <-polled; !strings.Contains(got, `"content":"polled"`) {
+		t.Errorf("the poll got %s", got)
+	}
+	b.wantSubscribers(0)
+}
+
+// in is the same for a part of the test.
+func (b *behind) in(t *testing.T) *behind {
+	part := *b
+	part.t = t
+	return &part
+}
+
+// addresses: clients are counted one by one, and cannot say that they are others.
+func (b *behind) addresses(t *testing.T) {
+	b = b.in(t)
+	for i, from := range []string{"127.0.0.3", "127.0.0.4", "127.0.0.1"} { // the last is the proxy's own address
+		for n := range 4 {
+			claim := http.Header{"X-Forwarded-For": {fmt.Sprintf("198.51.100.%d", n)}, "Forwarded": {fmt.Sprintf("for=198.51.100.%d", n)}}
+			s := b.stream(from, "/stream?cname=a&seq=99999", false, claim)
+			want := `{"type":"next_seq"`
+			if n >= 2 {
+				want = `{"type":"429"`
+			}
+			if line := s.next(t); !strings.HasPrefix(line, want) {
+				t.Errorf("connection %d from %s: %s", n, from, line)
+			}
+			if n < 2 {
+				b.wantSubscribers(2*i + n + 1)
+			}
+		}
+	}
+}
+
+// logged: the proxy's log says who and what, without the token.
+func (b *behind) logged(t *testing.T) {
+	b = b.in(t)
+	if _, body, err := b.get("127.0.0.5", "/sub?cname=a&token=0123secret4567", nil); err != nil || !strings.Contains(body, "next_seq") {
+		t.Fatalf("%q %v", body, err)
+	}
+	checkFor(t, startLimit, func() error {
+		for line := range strings.Lines(b.log()) {
+			if strings.HasPrefix(line, "127.0.0.5 ") && strings.Contains(line, "GET /sub ") {
+				return nil
+			}
+		}
+		return fmt.Errorf("the request is not logged:\n%s", b.log())
+	})
+	if log := b.log(); strings.Contains(log, "secret") {
+		t.Errorf("the token is in the proxy's log:\n%s", log)
+	}
+}
+
+// silence: with a heartbeat in a third of the proxy's timeout, as in the example, a
+// silent stream outlives it.
+func (b *behind) silence(t *testing.T) {
+	b = b.in(t)
+	s := b.stream("127.0.0.2", "/stream?cname=a&seq=1", false, nil)
+	for n := range 5 {
+		if line := s.next(t); line != fmt.Sprintf(`{"type":"noop","cname":"a","seq":%d,"content":""}`, n) {
+			t.Fatalf("got %s", line)
+		}
+	}
+	b.push("after")
+	if line := s.next(t); !strings.Contains(line, "after") {
+		t.Errorf("got %s", line)
+	}
+}

@@ -1,0 +1,413 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"icomet/channel/redis/redistest"
+)
+
+// cluster is some server processes on one Redis.
+type cluster struct {
+	t     *testing.T
+	redis *redistest.Server
+	nodes []*daemon
+}
+
+func startCluster(t *testing.T, nodes int, lines ...string) *cluster {
+	t.Helper()
+	c := &cluster{t: t, redis: redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")}
+	lines = append([]string{
+		`engine.type = "redis"`, fmt.Sprintf("engine.redis.address = [%q]", c.redis.Addr()),
+		`engine.redis.node_timeout = "2s"`, "front.channel_buffer_size = 100000",
+	}, lines...)
+	for range nodes {
+		c.nodes = append(c.nodes, start(t, nil, writeConfig(t, lines...)))
+	}
+	return c
+}
+
+var redisClient = &http.Client{Timeout: startLimit, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+
+// call makes an admin request.
+func (d *daemon) call(t *testing.T, path string) (status int, body string) {
+	t.Helper()
+	status, body, err := d.tryCall(t, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status, body
+}
+
+func (d *daemon) tryCall(t *testing.T, path string) (status int, body string, err error) {
+	resp, err := redisClient.Get("http://" + d.address(t, "admin") + path)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(b), err
+}
+
+func (d *daemon) want(t *testing.T, path, want string) {
+	t.Helper()
+	if status, body := d.call(t, path); status != 200 || !strings.Contains(body, want) {
+		t.Errorf("%s: %d %q, want %q", path, status, body, want)
+	}
+}
+
+func (d *daemon) becomes(t *testing.T, path, want string) {
+	t.Helper()
+	checkFor(t, startLimit, func() error {
+		if status, body := d.call(t, path); status != 200 || !strings.Contains(body, want) {
+			return fmt.Errorf("%s: %d %q, want %q", path, status, body, want)
+		}
+		return nil
+	})
+}
+
+// event is a message as a client has it.
+type event struct {
+	Type, Content string
+	Seq           int64
+}
+
+// follower is a client with a stream. When it breaks, it goes to the next node with
+// its seq, and keeps what it was sent.
+type follower struct {
+	name string
+	mu   sync.Mutex
+	got  map[string]int
+	told int // next_seq: something is missing
+	err  error
+	next int64
+	seen int // streams
+	body io.Closer
+	over bool
+}
+
+func (f *follower) run(addrs []string) {
+	for i := 0; ; i++ {
+		f.mu.Lock()
+		over, next := f.over, f.next
+		f.mu.Unlock()
+		if over {
+			return
+		}
+		resp, err := http.Get(fmt.Sprintf("http://%s/stream?cname=%s&seq=%d", addrs[i%len(addrs)], f.name, next))
+		if err != nil || resp.StatusCode != 200 {
+			if err == nil {
+				resp.Body.Close()
+			}
+			time.Sleep(20 * time.Millisecond) // as a client does before it tries again
+			continue
+		}
+		f.mu.Lock()
+		f.seen++
+		f.body = resp.Body
+		f.mu.Unlock()
+		lines := bufio.NewScanner(resp.Body)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			f.take(lines.Bytes())
+		}
+		resp.Body.Close()
+	}
+}
+
+func (f *follower) take(line []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var e event
+	if err := json.Unmarshal(line, &e); err != nil {
+		return // the rest of a message that the end has cut
+	}
+	switch e.Type {
+	case "data":
+		if e.Seq != f.next && f.err == nil {
+			f.err = fmt.Errorf("%s: seq %d came, %d was next", f.name, e.Seq, f.next)
+		}
+		f.next = e.Seq + 1
+		f.got[e.Content]++
+	case "next_seq":
+		f.told++
+		f.next = e.Seq
+	}
+}
+
+func (f *follower) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.over = true
+	if f.body != nil {
+		f.body.Close()
+	}
+}
+
+func (f *follower) has(contents []string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return f.err
+	}
+	for _, c := range contents {
+		if f.got[c] != 1 {
+			return fmt.Errorf("%s has %q %d times, %d in all", f.name, c, f.got[c], len(f.got))
+		}
+	}
+	return nil
+}
+
+// follow subscribes to every channel on every node; a broken one goes on elsewhere.
+func (c *cluster) follow(names []string) (all []*follower) {
+	c.t.Helper()
+	var running sync.WaitGroup
+	for i := range c.nodes {
+		var addrs []string
+		for k := range c.nodes {
+			addrs = append(addrs, c.nodes[(i+k)%len(c.nodes)].address(c.t, "front"))
+		}
+		for _, name := range names {
+			f := &follower{name: name, next: 1, got: make(map[string]int)}
+			running.Go(func() { f.run(addrs) })
+			all = append(all, f)
+		}
+	}
+	c.t.Cleanup(func() {
+		for _, f := range all {
+			f.end()
+		}
+		running.Wait()
+	})
+	return all
+}
+
+// publishers publish through every node until stop is closed; what was acknowledged is
+// returned by channel.
+type publishers struct {
+	mu      sync.Mutex
+	acked   map[string][]string
+	n       int
+	refused int
+	slowest time.Duration
+	stop    chan struct{}
+	running sync.WaitGroup
+}
+
+func (c *cluster) publish(names []string) *publishers {
+	p := &publishers{acked: make(map[string][]string), stop: make(chan struct{})}
+	for i, d := range c.nodes {
+		p.running.Go(func() {
+			for k := 0; ; k++ {
+				select {
+				case <-p.stop:
+					return
+				default:
+				}
+				name, content := names[k%len(names)], fmt.Sprintf("%d.%d", i, k)
+				begun := time.Now()
+				status, _, err := d.tryCall(c.t, "/push?cname="+name+"&content="+url.QueryEscape(content))
+				p.note(name, content, err == nil && status == 200, time.Since(begun))
+			}
+		})
+	}
+	return p
+}
+
+func (p *publishers) note(name, content string, ok bool, took time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.slowest = max(p.slowest, took)
+	if ok {
+		p.n++
+		p.acked[name] = append(p.acked[name], content)
+	} else {
+		p.refused++
+	}
+}
+
+func (p *publishers) more(t *testing.T, n int) {
+	t.Helper()
+	p.mu.Lock()
+	want := p.n + n
+	p.mu.Unlock()
+	checkFor(t, startLimit, func() error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.n < want {
+			return fmt.Errorf("%d acknowledged, want %d", p.n, want)
+		}
+		return nil
+	})
+}
+
+func (p *publishers) end() {
+	close(p.stop)
+	p.running.Wait()
+}
+
+func (p *publishers) check(t *testing.T, all []*follower) {
+	t.Helper()
+	for _, f := range all {
+		checkFor(t, startLimit, func() error { return f.has(p.acked[f.name]) })
+		if f.told > 0 {
+			t.Errorf("%s was told %d times that something is missing", f.name, f.told)
+		}
+	}
+}
+
+var sixNames = []string{"c0", "c1", "c2", "c3", "c4", "c5"}
+
+// TestThreeNodes: what one node is told, the others know.
+func TestThreeNodes(t *testing.T) {
+	c := startCluster(t, 3, "front.channel_timeout = 2")
+	all := c.follow(sixNames)
+	for _, d := range c.nodes {
+		d.becomes(t, "/info?cname=c0", `"subscribers": 3`)
+		d.becomes(t, "/info", fmt.Sprintf(`"channels": 6, "subscribers": %d`, len(all)))
+		d.want(t, "/check?cname=c0", `{"c0": 1}`)
+		d.want(t, "/check?cname=none", `{}`)
+		d.want(t, "/stats", `"type":"redis"`)
+	}
+	p := c.publish(sixNames)
+	p.more(t, 300)
+	p.end()
+	p.check(t, all)
+	_, first := c.nodes[0].call(t, "/sign?cname=s")
+	if _, second := c.nodes[1].call(t, "/sign?cname=s"); first != second {
+		t.Errorf("signed as %s and %s", first, second)
+	}
+	c.nodes[2].want(t, "/broadcast?content=all", "ok")
+	c.nodes[0].want(t, "/clear?cname=c1", "ok ")
+	c.nodes[1].want(t, "/close?cname=s", "ok 2")
+	if status, _ := c.nodes[0].call(t, "/close?cname=s"); status != 404 {
+		t.Errorf("closed again: %d", status)
+	}
+	var report struct {
+		Engine struct {
+			Up    bool `json:"up"`
+			Nodes []struct {
+				Subscribers int `json:"subscribers"`
+			} `json:"nodes"`
+		} `json:"engine"`
+	}
+	checkFor(t, startLimit, func() error {
+		_, body := c.nodes[0].call(t, "/stats")
+		if err := json.Unmarshal([]byte(body), &report); err != nil {
+			return err
+		}
+		if !report.Engine.Up || len(report.Engine.Nodes) != 3 || report.Engine.Nodes[0].Subscribers != 6 {
+			return fmt.Errorf("stats: %+v", report.Engine)
+		}
+		return nil
+	})
+}
+
+// TestPresenceOfThreeNodes reads /psub on each.
+func TestPresenceOfThreeNodes(t *testing.T) {
+	c := startCluster(t, 3, "front.channel_timeout = 1")
+	var streams []*bufio.Reader
+	for _, d := range c.nodes {
+		resp, err := http.Get("http://" + d.address(t, "admin") + "/psub")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		streams = append(streams, bufio.NewReader(resp.Body))
+	}
+	c.nodes[1].want(t, "/push?cname=a&content=x", "ok")
+	for i, r := range streams {
+		online, offline := false, false
+		for !offline {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				t.Fatalf("node %d: %v", i, err)
+			}
+			online, offline = online || line == "1 a\n", line == "0 a\n"
+		}
+		if !online {
+			t.Errorf("node %d: offline without online", i)
+		}
+	}
+}
+
+// TestKillNode kills a node under load: its clients go on at the others with their
+// seq, and miss nothing.
+func TestKillNode(t *testing.T) {
+	c := startCluster(t, 3)
+	all := c.follow(sixNames)
+	p := c.publish(sixNames)
+	p.more(t, 300)
+	if err := c.nodes[2].Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	p.more(t, 300)
+	c.nodes[0].becomes(t, "/info?cname=c0", `"subscribers": 3`) // the dead node's are not counted twice
+	p.end()
+	p.check(t, all)
+}
+
+// TestKillRedisProcess kills Redis under load and starts it again.
+func TestKillRedisProcess(t *testing.T) {
+	c := startCluster(t, 3)
+	all := c.follow(sixNames)
+	p := c.publish(sixNames)
+	p.more(t, 200)
+	c.redis.Kill()
+	p.mu.Lock()
+	before := p.refused
+	p.mu.Unlock()
+	checkFor(t, startLimit, func() error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.refused < before+20 {
+			return errors.New("publishes are not refused")
+		}
+		return nil
+	})
+	c.redis.Start()
+	p.more(t, 200)
+	p.end()
+	if p.slowest > 1500*time.Millisecond { // a second, and the machine's noise
+		t.Errorf("an answer took %v", p.slowest)
+	}
+	p.check(t, all)
+	for _, f := range all {
+		if f.seen != 1 {
+			t.Errorf("%s had to connect %d times: subscribers stay connected while Redis is away", f.name, f.seen)
+		}
+	}
+}
+
+// TestFlushAllUnderNodes: the clients are told where their channels go on.
+func TestFlushAllUnderNodes(t *testing.T) {
+	c := startCluster(t, 2)
+	all := c.follow([]string{"c0"})
+	c.nodes[0].becomes(t, "/info?cname=c0", `"subscribers": 2`)
+	for i := range 5 {
+		c.nodes[i%2].want(t, fmt.Sprintf("/push?cname=c0&content=old%d", i), "ok")
+	}
+	for _, f := range all {
+		checkFor(t, startLimit, func() error { return f.has([]string{"old0", "old4"}) })
+	}
+	c.redis.CLI("flushall")
+	for i := range 3 {
+		c.nodes[i%2].want(t, fmt.Sprintf("/push?cname=c0&content=new%d", i), "ok")
+	}
+	for _, f := range all {
+		checkFor(t, startLimit, func() error { return f.has([]string{"new0", "new1", "new2"}) })
+		if f.told != 1 || f.seen != 1 {
+			t.Errorf("told %d times, connected %d times", f.told, f.seen)
+		}
+	}
+}

@@ -1,0 +1,165 @@
+// Command icomet is the command line client of an iComet server: it subscribes,
+// publishes, and shows what the server does.
+//
+//	icomet sub news
+//	icomet pub news 'hello'
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"icomet/client"
+	"icomet/server"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "icomet:", explain(err))
+		stop()
+		os.Exit(1)
+	}
+}
+
+// run carries out one command line. Ctrl-C, so the end of ctx, is no error.
+func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
+	root := newRoot(getenv)
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err != nil && ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// place is where the server is.
+type place struct {
+	front, admin, keyFile string
+	getenv                func(string) string
+}
+
+// The variables are the server's own, so that both agree when they share a shell.
+const (
+	frontVariable = "ICOMET_FRONT_LISTEN"
+	adminVariable = "ICOMET_ADMIN_LISTEN"
+	keysVariable  = "ICOMET_ADMIN_KEYS"
+)
+
+func newRoot(getenv func(string) string) *cobra.Command {
+	p := &place{getenv: getenv}
+	root := &cobra.Command{
+		Use:   "icomet",
+		Short: "Subscribe to and publish through an iComet server",
+		Long: `Subscribe to and publish through an iComet server.
+
+The server is found by --front and --admin, or by the variables that the server
+itself reads, ` + frontVariable + ` and ` + adminVariable + `, or at its
+default addresses. An admin key is read from --key-file or ` + keysVariable + `
+(the first one), never from the command line, which others can see.`,
+		Example: `  icomet sub news                      follow a channel
+  icomet sub news --seq 1 --json       all that is stored, and on
+  icomet pub news 'hello'              publish
+  tail -f log | icomet pub news -      publish each line
+  icomet top                           what the server does
+  source <(icomet completion bash)     completion for this shell`,
+		Version:       server.Version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&p.front, "front", "", "the front port: host:port or URL (default 127.0.0.1:8100)")
+	flags.StringVar(&p.admin, "admin", "", "the admin port: host:port or URL (default 127.0.0.1:8000)")
+	flags.StringVar(&p.keyFile, "key-file", "", "a file with an admin key in its first line")
+	if err := root.MarkPersistentFlagFilename("key-file"); err != nil {
+		panic(err) // the flag is two lines above
+	}
+	root.AddCommand(newSub(p), newPub(p), newBroadcast(p), newSign(p), newInfo(p), newChannels(p), newTop(p))
+	root.AddCommand(newControl(p)...)
+	return root
+}
+
+// frontURL is the front port as an URL.
+func (p *place) frontURL() (string, error) {
+	return address("--front", frontVariable, p.front, p.getenv(frontVariable), "127.0.0.1:8100")
+}
+
+// adminClient is ready for calls.
+func (p *place) adminClient() (*client.Admin, error) {
+	u, err := address("--admin", adminVariable, p.admin, p.getenv(adminVariable), "127.0.0.1:8000")
+	if err != nil {
+		return nil, err
+	}
+	key, _, _ := strings.Cut(p.getenv(keysVariable), ",")
+	if p.keyFile != "" {
+		b, err := os.ReadFile(p.keyFile)
+		if err != nil {
+			return nil, fmt.Errorf("--key-file: %w", err)
+		}
+		key, _, _ = strings.Cut(string(b), "\n")
+		if key = strings.TrimSpace(key); key == "" {
+			return nil, fmt.Errorf("--key-file %s: its first line is empty", p.keyFile)
+		}
+	}
+	return &client.Admin{URL: u, Key: strings.TrimSpace(key)}, nil
+}
+
+// address makes an URL of the first that is given. A server that listens on all
+// addresses is reached on this machine's own.
+func address(flag, variable, byFlag, byVariable, otherwise string) (string, error) {
+	text, source := byFlag, flag
+	if text == "" {
+		text, source = byVariable, variable
+	}
+	if text == "" {
+		text = otherwise
+	}
+	if strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://") {
+		return strings.TrimSuffix(text, "/"), nil
+	}
+	host, port, err := net.SplitHostPort(text)
+	if err != nil || port == "" {
+		return "", fmt.Errorf("%s %q: want host:port or an URL, like 127.0.0.1:8100", source, text)
+	}
+	switch host {
+	case "", "0.0.0.0":
+		host = "127.0.0.1"
+	case "::":
+		host = "::1"
+	}
+	return "http://" + net.JoinHostPort(host, port), nil
+}
+
+// explain adds what helps to a message.
+func explain(err error) string {
+	text := err.Error()
+	status, answered := errors.AsType[*client.StatusError](err)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		text += "\nIs the server running there? See --front, --admin and icomet --help."
+	case errors.Is(err, client.ErrUnauthorized):
+		text += "\nThe server wants a token: icomet sub --sign CHANNEL gets one from the admin port, --token TOKEN takes one."
+	case answered && status.Status == 401:
+		text += "\nGive an admin key by --key-file or " + keysVariable + "."
+	case answered && status.Status == 403:
+		text += "\nThis machine's address has to be in admin.allow of the server's configuration."
+	case answered && status.Status == 404 && strings.Contains(status.Text, "no such path"):
+		text += "\nIs that the other port? --front is for sub, --admin for everything else."
+	}
+	return text
+}

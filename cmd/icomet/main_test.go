@@ -1,0 +1,351 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"icomet/internal/servertest"
+)
+
+func TestMain(m *testing.M) { servertest.Main(m) }
+
+// output is written by a command that runs and read by the test.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// command is a command line that runs.
+type command struct {
+	t              *testing.T
+	stdout, stderr *output
+	stop           context.CancelFunc
+	done           chan error
+}
+
+// start runs a command line against the server (nil: none), found by the variables.
+func start(t *testing.T, s *servertest.Server, stdin string, args ...string) *command {
+	t.Helper()
+	environ := map[string]string{}
+	if s != nil {
+		environ[frontVariable] = strings.TrimPrefix(s.Front, "http://")
+		environ[adminVariable] = strings.TrimPrefix(s.Admin, "http://")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	c := &command{t: t, stdout: new(output), stderr: new(output), stop: cancel, done: make(chan error, 1)}
+	go func() {
+		c.done <- run(ctx, args, func(name string) string { return environ[name] }, strings.NewReader(stdin), c.stdout, c.stderr)
+	}()
+	t.Cleanup(cancel)
+	return c
+}
+
+func (c *command) end() error {
+	c.t.Helper()
+	select {
+	case err := <-c.done:
+		return err
+	case <-time.After(servertest.Patience):
+		c.t.Fatalf("the command does not end: %s%s", c.stdout, c.stderr)
+		return nil
+	}
+}
+
+// wantOutput waits until the command has printed just that.
+func (c *command) wantOutput(want string) {
+	c.t.Helper()
+	servertest.CheckFor(c.t, servertest.Patience, func() error {
+		if got := c.stdout.String(); got != want {
+			return errors.New("printed " + got + c.stderr.String() + "want " + want)
+		}
+		return nil
+	})
+}
+
+// runs carries a command line out to its end, and returns what it printed.
+func runs(t *testing.T, s *servertest.Server, args ...string) string {
+	t.Helper()
+	c := start(t, s, "", args...)
+	if err := c.end(); err != nil {
+		t.Fatalf("icomet %q: %v", args, err)
+	}
+	return c.stdout.String()
+}
+
+// fails wants a message with all the words in it.
+func fails(t *testing.T, s *servertest.Server, args []string, words ...string) {
+	t.Helper()
+	err := start(t, s, "", args...).end()
+	if err == nil {
+		t.Errorf("icomet %q: no error", args)
+		return
+	}
+	text := explain(err)
+	for _, w := range words {
+		if !strings.Contains(text, w) {
+			t.Errorf("icomet %q: %q has no %q", args, text, w)
+		}
+	}
+}
+
+func TestSubAndPub(t *testing.T) {
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
+	for _, transport := range []string{"stream", "sse", "iframe", "poll"} {
+		c := start(t, s, "", "sub", transport, "-t", transport, "--count", "4")
+		s.WaitSubscribers(transport, 1)
+		runs(t, s, "pub", transport, "hello")
+		if err := start(t, s, "one\ntwo\n", "pub", transport, "-").end(); err != nil {
+			t.Fatal(err)
+		}
+		runs(t, s, "pub", transport, "--encoded", `a \"quote\"`)
+		if err := c.end(); err != nil {
+			t.Fatal(err)
+		}
+		c.wantOutput("hello\none\ntwo\na \"quote\"\n")
+		c = start(t, s, "", "sub", transport, "-t", transport, "--seq", "2", "--json", "-n", "1")
+		if err := c.end(); err != nil {
+			t.Fatal(err)
+		}
+		c.wantOutput(`{"type":"data","cname":"` + transport + `","seq":2,"content":"one"}` + "\n")
+	}
+}
+
+func TestSubResumes(t *testing.T) {
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=2", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
+	proxy := servertest.NewProxy(t, s.Front)
+	c := start(t, s, "", "sub", "a", "--front", proxy.URL)
+	s.WaitSubscribers("a", 1)
+	s.Push("a", "m1")
+	c.wantOutput("m1\n")
+	proxy.Freeze(true)
+	proxy.Cut()
+	for _, m := range []string{"m2", "m3", "m4", "m5"} {
+		s.Push("a", m)
+	}
+	proxy.Freeze(false)
+	c.wantOutput("m1\nm4\nm5\n")
+	if got := c.stderr.String(); !strings.Contains(got, "again in ") || !strings.Contains(got, "2 messages before 4 could not be had any more\n") {
+		t.Errorf("told %q", got)
+	}
+	s.Kill()
+	s.Restart()
+	s.Push("a", "new")
+	c.wantOutput("m1\nm4\nm5\nnew\n")
+	if got := c.stderr.String(); !strings.Contains(got, "the channel began anew\n") {
+		t.Errorf("told %q", got)
+	}
+	runs(t, s, "close", "a")
+	if err := c.end(); err != nil || !strings.HasSuffix(c.stderr.String(), "icomet: the channel was closed\n") {
+		t.Errorf("%v, told %q", err, c.stderr)
+	}
+}
+
+// TestInterrupt: Ctrl-C is no error.
+func TestInterrupt(t *testing.T) {
+	s := servertest.Start(t)
+	for _, args := range [][]string{{"sub", "a"}, {"channels", "--watch"}, {"top", "--every", "1h"}} {
+		c := start(t, s, "", args...)
+		if args[0] == "sub" {
+			s.WaitSubscribers("a", 1)
+		}
+		c.stop()
+		if err := c.end(); err != nil {
+			t.Errorf("icomet %q ended with %v", args, err)
+		}
+	}
+}
+
+// TestTerminalIsSafe: what others publish commands no terminal.
+func TestTerminalIsSafe(t *testing.T) {
+	s := servertest.Start(t)
+	s.Push("a", "\x1b[2Jred\u009b31m\r\nnext\ttab")
+	if got, want := runs(t, s, "sub", "a", "--seq", "1", "-n", "1"), "\ufffd[2Jred\ufffd31m\ufffd⏎next\ttab\n"; got != want {
+		t.Errorf("printed %q, want %q", got, want)
+	}
+}
+
+func TestSign(t *testing.T) {
+	s := servertest.Start(t, "ICOMET_FRONT_AUTH=token")
+	token := strings.TrimSpace(runs(t, s, "sign", "a", "--expires", "90s"))
+	if !regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString(token) {
+		t.Fatalf("token %q", token)
+	}
+	var all struct {
+		Token   string
+		Expires int
+	}
+	if err := json.Unmarshal([]byte(runs(t, s, "sign", "a", "--json", "--expires", "2m")), &all); err != nil || all.Token != token || all.Expires != 120 {
+		t.Errorf("%+v %v", all, err)
+	}
+	for _, how := range [][]string{{"--sign"}, {"--token", token}} {
+		c := start(t, s, "", append([]string{"sub", "a", "-n", "1"}, how...)...)
+		s.WaitSubscribers("a", 1)
+		s.Push("a", "m")
+		if err := c.end(); err != nil || c.stdout.String() != "m\n" {
+			t.Errorf("%s: %v %q", how, err, c.stdout)
+		}
+		s.WaitSubscribers("a", 0)
+	}
+	fails(t, s, []string{"sub", "a"}, "the token is not valid", "--sign", "--token")
+	fails(t, s, []string{"sub", "a", "--token", "wrong"}, "the token is not valid", "--sign")
+}
+
+func TestInfoAndChannels(t *testing.T) {
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=2")
+	for range 2 {
+		start(t, s, "", "sub", "busy", "-q")
+	}
+	s.WaitSubscribers("busy", 2)
+	start(t, s, "", "sub", "quiet", "-q")
+	s.WaitSubscribers("quiet", 1)
+	if got := runs(t, s, "info"); !regexp.MustCompile(`^version +\S+\nchannels +2\nsubscribers +3\n$`).MatchString(got) {
+		t.Errorf("info printed %q", got)
+	}
+	if got, want := runs(t, s, "info", "busy", "--json"), `{"alive":true,"channel":"busy","subscribers":2}`+"\n"; got != want {
+		t.Errorf("info printed %q", got)
+	}
+	if got, want := runs(t, s, "info", "none"), "channel      none\nalive        false\nsubscribers  0\n"; got != want {
+		t.Errorf("info printed %q, want %q", got, want)
+	}
+	if got, want := runs(t, s, "channels"), "  SUBSCRIBERS  CHANNEL\n            2  busy\n            1  quiet\n"; got != want {
+		t.Errorf("channels printed %q, want %q", got, want)
+	}
+	c := start(t, s, "", "channels", "--limit", "1", "--json")
+	if err := c.end(); err != nil || strings.Count(c.stdout.String(), "\n") != 1 || !strings.Contains(c.stderr.String(), "1 of 2 channels") {
+		t.Errorf("%v: %q %q", err, c.stdout, c.stderr)
+	}
+	runs(t, s, "clear", "busy")
+	runs(t, s, "broadcast", "to all")
+}
+
+func TestWatch(t *testing.T) {
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
+	c := start(t, s, "", "channels", "--watch")
+	s.CheckFor(servertest.Patience, func() error {
+		if !strings.Contains(s.Call("/stats"), `"psub":1`) {
+			return errors.New("nobody watches")
+		}
+		return nil
+	})
+	runs(t, s, "sign", "a")
+	runs(t, s, "close", "a")
+	c.wantOutput("+ a\n- a\n")
+}
+
+func TestTop(t *testing.T) {
+	s := servertest.Start(t)
+	start(t, s, "", "sub", "a", "-q", "-t", "sse")
+	s.WaitSubscribers("a", 1)
+	c := start(t, s, "", "top", "--every", "100ms", "--rounds", "3")
+	if err := c.end(); err != nil {
+		t.Fatal(err)
+	}
+	pages := strings.Split(strings.TrimSpace(c.stdout.String()), "icomet ")
+	if len(pages) != 4 {
+		t.Fatalf("%d pages:\n%s", len(pages)-1, c.stdout)
+	}
+	for _, want := range []string{`subscribers +1 +1 sse`, `channels +1`, `requests +[0-9.]+ ?k?/s`, `bytes +[0-9.]+ k?B/s in`, `memory +[0-9.]+ MB RSS`, `loop 0 `} {
+		if !regexp.MustCompile(want).MatchString(pages[3]) {
+			t.Errorf("no %q in:\n%s", want, pages[3])
+		}
+	}
+	if strings.Contains(c.stdout.String(), "\x1b") {
+		t.Error("control sequences where there is no terminal")
+	}
+}
+
+func TestKey(t *testing.T) {
+	s := servertest.Start(t, "ICOMET_ADMIN_KEYS=sesame")
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte("sesame\nold\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	runs(t, s, "pub", "a", "m", "--key-file", file)
+	fails(t, s, []string{"pub", "a", "m"}, "HTTP 401", "--key-file", keysVariable)
+	fails(t, s, []string{"pub", "a", "m", "--key-file", file + "x"}, "--key-file", "no such file")
+}
+
+func TestMistakes(t *testing.T) {
+	s := servertest.Start(t)
+	dead := servertest.NewProxy(t, "http://127.0.0.1:1") // accepts and closes
+	for _, c := range []struct {
+		args  string
+		words []string
+	}{
+		{"sub", []string{"which channel", "--help"}},
+		{"sub a b", []string{`"b"`, "quote"}},
+		{"sub a --transport pigeon", []string{"--transport pigeon", "stream, sse, iframe, poll"}},
+		{"sub a --seq -1", []string{"--seq"}},
+		{"sub a --token x --sign", []string{"token", "sign"}},
+		{"sub a --front " + s.Admin, []string{"404", "other port"}},
+		{"pub a", []string{"CHANNEL and TEXT", "quote"}},
+		{"pub a --encoded \"", []string{"HTTP 400", "content"}},
+		{"sign a --expires 1ms", []string{"--expires", "1s"}},
+		{"close nothing", []string{"HTTP 404", "channel[nothing] not connected"}},
+		{"info --admin nonsense", []string{`--admin "nonsense"`, "host:port"}},
+		{"info --admin " + dead.URL, nil},
+		{"top --every 1ms", []string{"--every", "100ms"}},
+		{"subb a", []string{`unknown command "subb"`, "sub"}},
+	} {
+		fails(t, s, strings.Fields(c.args), c.words...)
+	}
+	ended := servertest.Start(t)
+	ended.Kill()
+	fails(t, ended, []string{"info"}, "connection refused", "Is the server running there?")
+}
+
+func TestAddress(t *testing.T) {
+	for _, c := range []struct{ flag, variable, want string }{
+		{"", "", "http://127.0.0.1:8100"},
+		{"", "0.0.0.0:80", "http://127.0.0.1:80"},
+		{"", "[::]:80", "http://[::1]:80"},
+		{"", ":80", "http://127.0.0.1:80"},
+		{"10.0.0.1:81", "10.0.0.2:82", "http://10.0.0.1:81"},
+		{"https://push.example.com/comet/", "", "https://push.example.com/comet"},
+	} {
+		got, err := address("--front", frontVariable, c.flag, c.variable, "127.0.0.1:8100")
+		if err != nil || got != c.want {
+			t.Errorf("%+v: %q %v", c, got, err)
+		}
+	}
+}
+
+// TestHelp: every command has an example, and completion knows the words.
+func TestHelp(t *testing.T) {
+	root := newRoot(func(string) string { return "" })
+	for _, cmd := range root.Commands() {
+		if cmd.Example == "" || cmd.Short == "" {
+			t.Errorf("%s has no example", cmd.Name())
+		}
+	}
+	if got := runs(t, nil, "--help"); !strings.Contains(got, "icomet pub news 'hello'") {
+		t.Errorf("help: %s", got)
+	}
+	if got := runs(t, nil, "__complete", "sub", "a", "--transport", ""); !strings.HasPrefix(got, "stream\nsse\niframe\npoll\n") {
+		t.Errorf("completion of --transport: %q", got)
+	}
+	if got := runs(t, nil, "completion", "bash"); !strings.Contains(got, "__start_icomet") {
+		t.Error("no completion for bash")
+	}
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"icomet/client"
+)
+
+// subFlags are those of icomet sub.
+type subFlags struct {
+	seq       int64
+	count     int
+	transport string
+	token     string
+	sign      bool
+	json      bool
+	quiet     bool
+}
+
+func newSub(p *place) *cobra.Command {
+	var f subFlags
+	cmd := &cobra.Command{
+		Use:     "sub CHANNEL",
+		Aliases: []string{"subscribe", "tail"},
+		Short:   "Follow a channel",
+		Long: `Follow a channel: print each message, one a line.
+
+A broken connection comes back by itself, from the message it stopped at. What
+could not be had any more is told on standard error, and so is a restart of the
+numbering. It ends with Ctrl-C, --count, or when the channel is closed.`,
+		Example: `  icomet sub news
+  icomet sub news --seq 1 --count 10 --json
+  icomet sub news --sign --transport sse`,
+		Args: oneChannel,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := f.subscriber(p, args[0])
+			if err != nil {
+				return err
+			}
+			return f.follow(cmd.Context(), s, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	flags := cmd.Flags()
+	flags.Int64Var(&f.seq, "seq", 0, "the number of the first message wanted; 0: from now, 1: all that are stored")
+	flags.IntVarP(&f.count, "count", "n", 0, "end after this many messages; 0: never")
+	flags.StringVarP(&f.transport, "transport", "t", "stream", "stream, sse, iframe or poll")
+	flags.StringVar(&f.token, "token", "", "the channel's token")
+	flags.BoolVar(&f.sign, "sign", false, "get the token from the admin port")
+	flags.BoolVarP(&f.json, "json", "j", false, "print each message as a JSON object with its number")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "do not tell of broken connections")
+	cmd.MarkFlagsMutuallyExclusive("token", "sign")
+	completeWords(cmd, "transport", words(client.Transports))
+	return cmd
+}
+
+func (f *subFlags) subscriber(p *place, channel string) (*client.Subscriber, error) {
+	front, err := p.frontURL()
+	if err != nil {
+		return nil, err
+	}
+	s := &client.Subscriber{URL: front, Channel: channel, Seq: f.seq, Transport: client.Transport(f.transport)}
+	switch {
+	case !strings.Contains(" "+strings.Join(words(client.Transports), " ")+" ", " "+f.transport+" "):
+		return nil, fmt.Errorf("--transport %s: want %s", f.transport, strings.Join(words(client.Transports), ", "))
+	case f.seq < 0:
+		return nil, errors.New("--seq: want 0 or more")
+	case f.token != "":
+		s.Token = func(_ context.Context, denied int) (string, error) {
+			if denied > 0 {
+				return "", client.ErrUnauthorized // it would not get better
+			}
+			return f.token, nil
+		}
+	case f.sign:
+		admin, err := p.adminClient()
+		if err != nil {
+			return nil, err
+		}
+		s.Token = func(ctx context.Context, _ int) (string, error) {
+			signed, err := admin.Sign(ctx, channel, 0)
+			return signed.Token, err
+		}
+	}
+	return s, nil
+}
+
+// follow prints messages until it is enough.
+func (f *subFlags) follow(ctx context.Context, s *client.Subscriber, stdout, stderr io.Writer) error {
+	if !f.quiet {
+		s.OnError = func(err error, wait time.Duration) {
+			fmt.Fprintf(stderr, "icomet: %v; again in %v\n", err, wait.Round(100*time.Millisecond))
+		}
+	}
+	out := bufio.NewWriter(stdout)
+	n := 0
+	for m, err := range s.Messages(ctx) {
+		if errors.Is(err, client.ErrClosed) {
+			fmt.Fprintln(stderr, "icomet: the channel was closed")
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if m.Restarted {
+			fmt.Fprintln(stderr, "icomet: the channel began anew")
+		}
+		if m.Lost > 0 {
+			fmt.Fprintf(stderr, "icomet: %d messages before %d could not be had any more\n", m.Lost, m.Seq)
+		}
+		if err := f.print(out, m); err != nil {
+			return err
+		}
+		if n++; n == f.count {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (f *subFlags) print(out *bufio.Writer, m client.Message) error {
+	if f.json {
+		enc := json.NewEncoder(out)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(m); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintln(out, printable(m.Content))
+	}
+	return out.Flush()
+}
+
+// printable keeps what others publish from commanding the terminal, and a message on
+// its line.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return r
+		case r == '\n':
+			return '⏎'
+		case r < ' ' || r >= 0x7f && r < 0xa0:
+			return '\ufffd'
+		}
+		return r
+	}, text)
+}
+
+func oneChannel(_ *cobra.Command, args []string) error {
+	switch len(args) {
+	case 0:
+		return errors.New("which channel? It is the argument that is missing; see --help")
+	case 1:
+		return nil
+	}
+	return fmt.Errorf("one channel only; %q is too much (quote a name with spaces)", args[1])
+}
+
+func words(list []client.Transport) (out []string) {
+	for _, t := range list {
+		out = append(out, string(t))
+	}
+	return out
+}
+
+// completeWords lets the shell complete a flag's value.
+func completeWords(cmd *cobra.Command, flag string, list []string) {
+	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(list, cobra.ShellCompDirectiveNoFileComp))
+	if err != nil {
+		panic(err) // the flag does not exist
+	}
+}

@@ -1,0 +1,196 @@
+package examples_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"icomet/internal/servertest"
+)
+
+func TestMain(m *testing.M) { servertest.Main(m) }
+
+// example is one program, as a command line; %s is the channel or the server.
+type example struct {
+	name    string
+	runtime []string // what must be installed; those that make test installs are required
+	needed  bool
+	command func(s *servertest.Server, args ...string) *exec.Cmd
+}
+
+func withAddress(name string, address func(*servertest.Server) string, program ...string) example {
+	return example{name, program[:1], true, func(s *servertest.Server, args ...string) *exec.Cmd {
+		line := append(append(append([]string{}, program[1:]...), args...), address(s))
+		return exec.Command(program[0], line...)
+	}}
+}
+
+func withVariable(name, variable string, address func(*servertest.Server) string, script string) example {
+	return example{name, []string{"sh", "curl", "jq"}, true, func(s *servertest.Server, args ...string) *exec.Cmd {
+		cmd := exec.Command("sh", append([]string{script}, args...)...)
+		cmd.Env = append(os.Environ(), variable+"="+address(s))
+		return cmd
+	}}
+}
+
+func front(s *servertest.Server) string { return s.Front }
+func admin(s *servertest.Server) string { return s.Admin }
+
+// installed leaves out what this machine cannot run, and says so. What make test
+// installs has to be there.
+func installed(t *testing.T, list []example) (out []example) {
+	t.Helper()
+	for _, e := range list {
+		missing := ""
+		for _, name := range e.runtime {
+			if _, err := exec.LookPath(name); err != nil {
+				missing = name
+			}
+		}
+		switch {
+		case missing == "":
+			out = append(out, e)
+		case e.needed:
+			t.Errorf("%s: %s is not installed: make test installs it", e.name, missing)
+		default:
+			t.Logf("%s is not tried: there is no %s here", e.name, missing)
+		}
+	}
+	return out
+}
+
+// output is written by a process and read by the test.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+func wantOutput(t *testing.T, o, diagnostics *output, want string) {
+	t.Helper()
+	servertest.CheckFor(t, servertest.Patience, func() error {
+		if got := o.String(); got != want {
+			return fmt.Errorf("printed %q and %q, want %q", got, diagnostics, want)
+		}
+		return nil
+	})
+}
+
+// TestSubscribers: each gets what is stored and what comes, goes on without loss
+// after a cut and after a restart of the server, and ends with the channel.
+func TestSubscribers(t *testing.T) {
+	goProgram, err := servertest.Build(filepath.Join(t.TempDir(), "go-example"), "icomet/examples/go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	java := withAddress("Java", front, "java", "java/Subscribe.java")
+	java.needed = false // its package is large: it is tried where it is
+	for _, e := range installed(t, []example{
+		withVariable("curl", "FRONT", front, "curl/subscribe.sh"),
+		withAddress("Python", front, "python3", "python/subscribe.py"),
+		withAddress("Go", front, goProgram),
+		java,
+	}) {
+		t.Run(e.name, func(t *testing.T) {
+			s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
+			proxy := servertest.NewProxy(t, s.Front)
+			const channel = "a & ü"
+			s.Push(channel, "stored")
+			cmd := e.command(&servertest.Server{Front: proxy.URL}, channel, "1")
+			ended, stdout, stderr := start(t, cmd)
+			wantOutput(t, stdout, stderr, "stored\n")
+			s.WaitSubscribers(channel, 1)
+			s.Push(channel, `live "ü" \ 😀`)
+			want := "stored\nlive \"ü\" \\ 😀\n"
+			wantOutput(t, stdout, stderr, want)
+			proxy.Cut()
+			s.Push(channel, "while away")
+			s.Call("/broadcast", "content", "to all")
+			want += "while away\nto all\n"
+			wantOutput(t, stdout, stderr, want)
+			s.Kill()
+			s.Restart()
+			s.Push(channel, "new life")
+			s.Push(channel, "goes on")
+			want += "new life\ngoes on\n"
+			wantOutput(t, stdout, stderr, want)
+			s.WaitSubscribers(channel, 1)
+			s.Call("/close", "cname", channel)
+			if err := ended(); err != nil {
+				t.Errorf("ended with %v: %s", err, stderr)
+			}
+			wantOutput(t, stdout, stderr, want)
+		})
+	}
+}
+
+// start runs a command in a process group of its own; ended waits for its end.
+func start(t *testing.T, cmd *exec.Cmd) (ended func() error, stdout, stderr *output) {
+	t.Helper()
+	stdout, stderr = new(output), new(output)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	var status error
+	go func() {
+		status = cmd.Wait()
+		close(done)
+	}()
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // a shell has children; they may have ended
+		<-done
+	})
+	return func() error {
+		<-done
+		return status
+	}, stdout, stderr
+}
+
+// TestPublishers: the content arrives as it is, and a mistake is said.
+func TestPublishers(t *testing.T) {
+	list := installed(t, []example{
+		withVariable("curl", "ADMIN", admin, "curl/publish.sh"),
+		withAddress("Python", admin, "python3", "python/publish.py"),
+		withAddress("PHP", admin, "php", "php/publish.php"),
+	})
+	s := servertest.Start(t)
+	for _, e := range list {
+		t.Run(e.name, func(t *testing.T) {
+			channel := "ü & " + e.name
+			out, err := e.command(s, channel, `a&b=c "ü" \ 😀 + %20`).CombinedOutput()
+			if err != nil || !strings.Contains(string(out), "ok") {
+				t.Errorf("%v: %s", err, out)
+			}
+			got, err := exec.Command("curl", "-sS", "--get", s.Front+"/sub", "--data-urlencode", "cname="+channel, "--data", "seq=1").Output()
+			want := `[{"type":"data","cname":"` + channel + `","seq":1,"content":"a&b=c \"ü\" \\ 😀 + %20"}]` + "\n"
+			if err != nil || string(got) != want {
+				t.Errorf("%v: got %s, want %s", err, got, want)
+			}
+			out, err = e.command(s, "", "x").CombinedOutput()
+			if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || !strings.Contains(string(out), "cname is missing") {
+				t.Errorf("a mistake: %v %s", err, out)
+			}
+		})
+	}
+}

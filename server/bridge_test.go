@@ -1,0 +1,138 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// longProfile takes a minute, unless its context ends.
+const longProfile = "/debug/pprof/heap?seconds=60"
+
+func (s *testServer) waitBridged(n int) {
+	s.t.Helper()
+	checkFor(s.t, patience, func() error {
+		s.bridge.mu.Lock()
+		defer s.bridge.mu.Unlock()
+		if s.bridge.n != n {
+			return fmt.Errorf("%d requests are under way, want %d", s.bridge.n, n)
+		}
+		return nil
+	})
+}
+
+// TestBridgeOrder: the answers of a pipeline come in order, also when a slow handler
+// is in the middle, and the loop serves others meanwhile.
+func TestBridgeOrder(t *testing.T) {
+	s := startServer(t, withSettings(t, "runtime.event_loops=1"))
+	c := dial(t, s.admin)
+	c.get("/check?cname=first").get("/debug/pprof/heap?seconds=1").get("/metrics").get("/check?cname=last")
+	start := time.Now()
+	c.wantReply(200, "{}\n")
+	dial(t, s.admin).get("/check?cname=other").wantReply(200, "{}\n")
+	if d := time.Since(start); d >= time.Second {
+		t.Errorf("another connection has waited %v", d)
+	}
+	for _, want := range []string{"\x1f\x8b", "icomet_channels"} {
+		if r := c.reply(); r.status != 200 || !strings.Contains(r.body, want) {
+			t.Errorf("%d, %q is not in %.100q", r.status, want, r.body)
+		}
+	}
+	c.wantReply(200, "{}\n")
+	// The last request of a connection ends it, behind its answer.
+	c.sendf("GET /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+	if r := c.reply(); r.status != 200 || !r.close {
+		t.Errorf("%d %v", r.status, r.close)
+	}
+	c.expectEnd()
+}
+
+// TestBridgeIsBounded: requests over the bound are refused at once; a client that goes
+// away gives its place back.
+func TestBridgeIsBounded(t *testing.T) {
+	s := startServer(t, nil)
+	var held []*client
+	for range maxBridged {
+		held = append(held, dial(t, s.admin).get(longProfile))
+	}
+	s.waitBridged(maxBridged)
+	dial(t, s.admin).get("/metrics").wantError(503, "busy", false)
+	for _, c := range held[:2] {
+		c.Close()
+	}
+	s.waitBridged(maxBridged - 2)
+	if body := s.call("/metrics"); !strings.Contains(body, "icomet_channels 0\n") {
+		t.Errorf("%.100q", body)
+	}
+	// The others end with the server, which does not wait for them: see stop.
+}
+
+// TestBridgeEndsWithTheServer: a profile under way does not hold up the exit.
+func TestBridgeEndsWithTheServer(t *testing.T) {
+	s := startServer(t, nil)
+	dial(t, s.admin).get(longProfile)
+	s.waitBridged(1)
+	start := time.Now()
+	s.stop()
+	if d := time.Since(start); d > 10*time.Second {
+		t.Errorf("the server has ended after %v", d)
+	}
+	s.waitBridged(0)
+}
+
+// TestProfiles: every page that pprof's index links to is there, and a CPU profile.
+func TestProfiles(t *testing.T) {
+	s := startServer(t, nil)
+	index := s.call("/debug/pprof/")
+	links := 0
+	for part := range strings.SplitSeq(index, "<a href='") {
+		link, _, found := strings.Cut(part, "'")
+		if !found || strings.Contains(link, "\n") || strings.HasPrefix(link, "profile") || strings.HasPrefix(link, "trace") {
+			continue
+		}
+		links++
+		if body := s.call("/debug/pprof/" + link); body == "" {
+			t.Errorf("%s is empty", link)
+		}
+	}
+	if links < 6 {
+		t.Errorf("%d links in %s", links, index)
+	}
+	c := dial(t, s.admin).get("/debug/pprof/profile?seconds=1")
+	if r := c.reply(); r.status != 200 || r.header.Get("Content-Type") != "application/octet-stream" || !strings.HasPrefix(r.body, "\x1f\x8b") {
+		t.Errorf("%d %v", r.status, r.header)
+	}
+	c.sendf("POST /debug/pprof/symbol HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n0x0")
+	if r := c.reply(); r.status != 200 || !strings.HasPrefix(r.body, "num_symbols: 1") {
+		t.Errorf("%d %q", r.status, r.body)
+	}
+}
+
+// TestBridgedHandlerFails: a panic, and an answer without end, cost their request.
+func TestBridgedHandlerFails(t *testing.T) {
+	block := strings.Repeat("x", 1<<20)
+	failing := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "half an answer")
+		if r.URL.RawQuery == "panic" {
+			panic("injected in a bridged handler")
+		}
+		for range maxBridgedBody >> 20 {
+			if _, err := fmt.Fprint(w, block); err != nil {
+				return
+			}
+		}
+		t.Error("no end")
+	})
+	adminEndpoints["/test"] = bridgeEndpoint(false, func(*Server) http.Handler { return failing })
+	defer delete(adminEndpoints, "/test")
+	s := startServerAs(t, nil, false, nil)
+	c := dial(t, s.admin)
+	c.get("/test?panic").wantReply(500, "the handler has failed\n")
+	c.get("/test").wantReply(500, "the answer is over 64MiB\n")
+	c.get("/check?cname=a").wantReply(200, "{}\n")
+	if n := s.report().Panics; n != 1 {
+		t.Errorf("%d panics are counted", n)
+	}
+}

@@ -1,0 +1,196 @@
+package server
+
+import (
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metric is one that has a single value.
+type metric struct {
+	name, help string
+	kind       prometheus.ValueType
+	value      func(*statsReport) float64
+}
+
+const (
+	counter = prometheus.CounterValue
+	gauge   = prometheus.GaugeValue
+)
+
+// simpleMetrics are read from the report of /stats, so that both tell the same.
+var simpleMetrics = []metric{
+	{"icomet_channels", "Channels on this node.", gauge, func(r *statsReport) float64 { return float64(r.Channels) }},
+	{"icomet_subscribers", "Subscribers on this node.", gauge, func(r *statsReport) float64 { return float64(r.Subscribers) }},
+	{"icomet_requests_total", "Requests, of both ports.", counter, func(r *statsReport) float64 { return float64(r.Requests) }},
+	{"icomet_publish_total", "Calls of /push and /pub, refused ones too.", counter, func(r *statsReport) float64 { return float64(r.Publishes) }},
+	{"icomet_broadcast_total", "Calls of /broadcast, refused ones too.", counter, func(r *statsReport) float64 { return float64(r.Broadcasts) }},
+	{"icomet_deliveries_total", "Messages given to subscribers that waited for them.", counter, func(r *statsReport) float64 { return float64(r.Deliveries) }},
+	{"icomet_replayed_total", "Stored messages given to subscribers that came later.", counter, func(r *statsReport) float64 { return float64(r.Replayed) }},
+	{"icomet_heartbeats_total", "Heartbeats sent.", counter, func(r *statsReport) float64 { return float64(r.Heartbeats) }},
+	{"icomet_received_bytes_total", "Bytes received, of both ports.", counter, func(r *statsReport) float64 { return float64(r.BytesIn) }},
+	{"icomet_sent_bytes_total", "Bytes sent, or queued to be sent, of both ports.", counter, func(r *statsReport) float64 { return float64(r.BytesOut) }},
+	{"icomet_accepted_total", "Connections accepted, of both ports.", counter, func(r *statsReport) float64 { return float64(r.Connections.Accepted) }},
+	{"icomet_presence_dropped_total", "Presence lines that a loop with a full queue has not got.", counter, func(r *statsReport) float64 { return float64(r.PresenceDropped) }},
+	{"icomet_log_failures_total", "Log lines that could not be written.", counter, func(r *statsReport) float64 { return float64(r.LogFailures) }},
+	{"icomet_panics_total", "Panics recovered: bugs.", counter, func(r *statsReport) float64 { return float64(r.Panics) }},
+	{"icomet_draining", "1 while the server is shutting down.", gauge, func(r *statsReport) float64 { return oneIf(r.Draining) }},
+	{"icomet_connections_limit", "Connections, of both ports, that are let in (limits.connections, or what the limit of open files allows).", gauge, func(r *statsReport) float64 { return float64(r.Connections.Limit) }},
+	{"icomet_memory_used_bytes", "Memory in use, as it is compared with icomet_memory_limit_bytes.", gauge, func(r *statsReport) float64 { return float64(r.Runtime.Used) }},
+	{"icomet_memory_limit_bytes", "runtime.memory_limit; 0: none.", gauge, func(r *statsReport) float64 { return float64(r.Runtime.Limit) }},
+	{"icomet_memory_refusing", "1 while new channels and subscribers are refused because memory is short.", gauge, func(r *statsReport) float64 { return oneIf(r.Runtime.Refusing) }},
+	{"process_resident_memory_bytes", "Resident memory size in bytes.", gauge, func(r *statsReport) float64 { return float64(r.Runtime.RSS) }},
+	{"process_cpu_seconds_total", "Total user and system CPU time spent in seconds.", counter, func(*statsReport) float64 { return cpuSeconds() }},
+}
+
+// limitMetrics are of the present configuration.
+var limitMetrics = []struct {
+	name, help string
+	value      func(*Config) float64
+}{
+	{"icomet_channels_limit", "Channels that are created (front.max_channels).", func(c *Config) float64 { return float64(c.Front.MaxChannels) }},
+	{"icomet_channel_subscribers_limit", "Subscribers of one channel (front.max_subscribers_per_channel).", func(c *Config) float64 { return float64(c.Front.MaxSubscribersPerChannel) }},
+	{"icomet_outbound_buffer_limit_bytes", "What may wait for one slow connection (limits.outbound_buffer).", func(c *Config) float64 { return float64(c.Limits.OutboundBuffer) }},
+	{"icomet_queue_limit_messages", "What may wait for one loop, in messages.", func(*Config) float64 { return inboxMessages }},
+	{"icomet_queue_limit_bytes", "What may wait for one loop, in bytes of content.", func(*Config) float64 { return inboxBytes }},
+}
+
+func oneIf(on bool) float64 {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+var (
+	descBuildInfo   = desc("icomet_build_info", "Always 1; the labels say what runs.", "version", "goversion", "revision")
+	descStart       = desc("process_start_time_seconds", "Start time of the process since unix epoch in seconds.")
+	descConnections = desc("icomet_connections", "Open connections. The transport is how a subscriber gets messages; none: no open response.", "role", "transport")
+	descClosed      = desc("icomet_closed_total", "Connections closed.", "reason")
+	descRefused     = desc("icomet_refused_total", "Requests and connections refused: http_… by status, the others in-band or before a request.", "reason")
+	descToWrite     = desc("icomet_publish_to_write_seconds", "From queueing a published message to a loop until it was written to a subscriber; counted once for each subscriber.")
+	descLag         = desc("icomet_loop_lag_seconds", "How long a task waits for the event loop: the worst of the last 15 to 30 seconds.", "loop")
+	descQueued      = desc("icomet_queued_messages", "Messages published and not yet written by the loop.", "loop")
+	descQueuedBytes = desc("icomet_queued_bytes", "The same in bytes of content.", "loop")
+	descLoopWrites  = desc("icomet_loop_deliveries_total", "icomet_deliveries_total by event loop.", "loop")
+)
+
+// collector reads at a scrape what the loops have counted.
+type collector struct{ srv *Server }
+
+// newMetrics makes the handler of /metrics.
+func newMetrics(s *Server) http.Handler {
+	r := prometheus.NewRegistry()
+	// Without client_golang's process collector: it lists the open files, of which
+	// there can be a million.
+	r.MustRegister(collectors.NewGoCollector(), collector{s})
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+}
+
+// Describe sends nothing: the descriptions come with the values.
+func (collector) Describe(chan<- *prometheus.Desc) {}
+
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	s := c.srv
+	r := s.report()
+	send := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, kind, v, labels...)
+	}
+	send(descBuildInfo, gauge, 1, Version, runtime.Version(), revision())
+	send(descStart, gauge, float64(s.started.UnixMilli())/1e3)
+	for i := range simpleMetrics {
+		m := &simpleMetrics[i]
+		send(desc(m.name, m.help), m.kind, m.value(r))
+	}
+	cfg := &s.settings.Load().config
+	for _, m := range limitMetrics {
+		send(desc(m.name, m.help), gauge, m.value(cfg))
+	}
+	for reason, n := range r.Closed {
+		send(descClosed, counter, float64(n), reason)
+	}
+	for reason, n := range r.Refused {
+		send(descRefused, counter, float64(n), reason)
+	}
+	for _, n := range s.connections() {
+		send(descConnections, gauge, float64(n.count), n.role, n.transport)
+	}
+	for i, l := range s.loops {
+		loop := strconv.Itoa(i)
+		send(descLag, gauge, l.stats.worstLag.load().Seconds(), loop)
+		send(descQueued, gauge, float64(l.queued.Load()), loop)
+		send(descQueuedBytes, gauge, float64(l.queuedBytes.Load()), loop)
+		send(descLoopWrites, counter, float64(l.stats.deliveries.Load()), loop)
+	}
+	out <- s.toWrite()
+}
+
+// connectionCount is how many connections of a port are in one state.
+type connectionCount struct {
+	role, transport string
+	count           int64
+}
+
+// connections sorts the open connections by port and transport.
+func (s *Server) connections() []connectionCount {
+	out := make([]connectionCount, 0, transportCount+1)
+	front, admin := int64(0), int64(0)
+	for _, l := range s.loops {
+		front += l.stats.front.Load()
+		admin += l.stats.admin.Load()
+	}
+	for t := transportPoll; t < transportCount; t++ {
+		n := connectionCount{role: "front", transport: t.String()}
+		for _, l := range s.loops {
+			n.count += l.stats.subscribers[t].Load()
+		}
+		if t < transportPresence {
+			front -= n.count
+		} else {
+			n.role = "admin"
+			admin -= n.count
+		}
+		out = append(out, n)
+	}
+	// A connection that opens or closes meanwhile can be missing in one of the two.
+	return append(out, connectionCount{"front", "none", max(0, front)}, connectionCount{"admin", "none", max(0, admin)})
+}
+
+// toWrite adds up the loops' histograms.
+func (s *Server) toWrite() prometheus.Metric {
+	buckets := make(map[float64]uint64, len(latencyBounds))
+	count, sum := uint64(0), 0.0
+	for i := range len(latencyBounds) + 1 {
+		for _, l := range s.loops {
+			count += l.stats.toWrite.buckets[i].Load()
+		}
+		if i < len(latencyBounds) {
+			buckets[latencyBounds[i].Seconds()] = count // Prometheus's are cumulative
+		}
+	}
+	for _, l := range s.loops {
+		sum += float64(l.stats.toWrite.sum.Load()) / 1e9
+	}
+	return prometheus.MustNewConstHistogram(descToWrite, count, sum, buckets)
+}
+
+// revision is the commit that the binary was built from, where the build knows it.
+func revision() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				return s.Value
+			}
+		}
+	}
+	return "unknown"
+}

@@ -1,0 +1,154 @@
+package server
+
+import (
+	"sync/atomic"
+
+	"icomet/channel"
+)
+
+// parked waits for what the engine has to fetch before a request can be handled. The
+// request is not taken: its bytes stay where they are, and when the engine is done it
+// is parsed and handled again, with flagFetched. So a handler needs no second half,
+// and the memory engine, which never has to fetch, pays nothing.
+//
+// With a transport it is a subscriber whose channel has moved: its response is open.
+type parked struct {
+	state atomic.Int32 // as an answer's
+	res   channel.Result
+
+	conn *conn
+	name []byte // of the channel whose place is to be released; nil: presence
+
+	transport transport
+	seq, noop int64
+}
+
+// Done takes the engine's result. Concurrency-safe.
+func (p *parked) Done(res channel.Result) {
+	p.res = res
+	if !p.state.CompareAndSwap(answerCalling, answerFinished) {
+		p.conn.loop.post(p.arrived)
+	}
+}
+
+// wait parks the connection until the result is there.
+func (p *parked) wait() {
+	p.conn.set(flagParked)
+	if !p.state.CompareAndSwap(answerCalling, answerParked) {
+		p.conn.loop.post(p.arrived)
+	}
+}
+
+// parkJoin fetches what the hub cannot tell.
+func (l *loop) parkJoin(c *conn, j *channel.Join) {
+	wish := *j // escapes here and not in join, which memory runs too
+	p := &parked{conn: c, name: append([]byte(nil), j.Name...)}
+	l.srv.engine.Fetch(&wish, p)
+	p.wait()
+}
+
+// parkWatch has presence brought to this node. It reports that it is there already.
+func (l *loop) parkWatch(c *conn) (there bool, err error) {
+	p := &parked{conn: c}
+	l.srv.engine.Watch(p)
+	if p.state.Load() == answerFinished {
+		return true, p.res.Err
+	}
+	p.wait()
+	return false, nil
+}
+
+// arrived has the loop go on with the request in this run. It runs on the loop.
+func (p *parked) arrived() { p.conn.loop.arrivals = append(p.conn.loop.arrivals, p) }
+
+// goOn goes on with the request.
+func (p *parked) goOn() {
+	c := p.conn
+	l := c.loop
+	if p.name != nil && p.res.Err == nil {
+		defer func() { l.srv.engine.Release(p.name) }() // the subscriber counts by then
+	}
+	c.clear(flagParked)
+	if c.state != stateReading || c.has(flagDoomed) {
+		return
+	}
+	l.cur = c
+	if p.transport != transportNone {
+		l.moveOn(p)
+	} else {
+		c.set(flagFetched)
+		c.exchange().fetchErr = p.res.Err
+		c.ingest(nil)
+		c.clear(flagFetched)
+		if c.ex != nil {
+			c.ex.fetchErr = nil
+		}
+	}
+	l.cur = nil
+}
+
+// fetched returns what the engine said of the request that is handled again.
+func (c *conn) fetched() (again bool, err error) {
+	if !c.has(flagFetched) {
+		return false, nil
+	}
+	return true, c.ex.fetchErr
+}
+
+// refuseUnavailable answers a subscriber whose channel cannot be fetched. An
+// EventSource never comes back after a status, but does after a broken connection.
+func (l *loop) refuseUnavailable(c *conn, r *request, t transport, err error) {
+	if t == transportSSE {
+		l.doom(c, reasonUnavailable)
+		return
+	}
+	l.refuse(c, r, 503, err.Error()+"; try again")
+}
+
+// rejoin has a subscriber, who was told that its channel goes on at seq, join the
+// channel as it is now.
+func (c *conn) rejoin(seq int64) {
+	l := c.loop
+	p := &parked{conn: c, name: []byte(c.ch.Name()), transport: c.transport, seq: seq, noop: c.noop}
+	l.detach(c)
+	l.moveOn(p)
+}
+
+// moveOn joins, or has the channel fetched first. What the subscriber was let in for
+// (token, limits) is not judged again.
+func (l *loop) moveOn(p *parked) {
+	c := p.conn
+	j := channel.Join{Name: p.name, Since: p.seq, Sink: l.sink, Fetched: true}
+	err := p.res.Err
+	var joined channel.Joined
+	if err == nil {
+		joined, err = l.srv.hub.Join(&j, l.replay[:0])
+	}
+	if err == channel.ErrFetch {
+		next := &parked{conn: c, name: p.name, transport: p.transport, seq: p.seq, noop: p.noop}
+		l.srv.engine.Fetch(&j, next)
+		next.wait()
+		return
+	}
+	if err != nil {
+		l.doom(c, reasonUnavailable) // it comes back with its seq
+		return
+	}
+	c.ch, c.next, c.noop, c.transport = joined.Channel, joined.Next, p.noop, p.transport
+	c.since = l.now
+	l.subscribe(c)
+	l.cname = appendJSONBody(l.cname[:0], p.name)
+	f := openForm(c.transport, c.has(flagHTTP10))
+	b := l.body[:0]
+	if joined.TellNext {
+		e := nextSeqEvent(l.cname, joined.Next)
+		b = f.appendOpen(b, &e, &l.scratch)
+	}
+	for i := range joined.Replay {
+		b = f.appendMessage(b, l.cname, &joined.Replay[i], &l.scratch)
+	}
+	l.body = b
+	l.replayed(joined.Replay)
+	c.send(b)
+	l.arm(c)
+}

@@ -1,0 +1,418 @@
+package dashboard_test
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
+	"icomet/internal/servertest"
+	"icomet/web/internal/browser"
+)
+
+// shots is where TestScreenshots leaves its pictures, which somebody then looks at.
+var shots = flag.String("shots", "", "directory for screenshots")
+
+func TestMain(m *testing.M) { servertest.Main(m) }
+
+const (
+	wide   = 1280
+	narrow = 360
+)
+
+// open opens the dashboard at a view.
+func open(t *testing.T, b *browser.Browser, s *servertest.Server, view string, width int64) *browser.Page {
+	t.Helper()
+	return b.Open(t, s.Admin+"/"+view, chromedp.EmulateViewport(width, 800))
+}
+
+// dark has the page in the dark theme, as the system would.
+func dark(p *browser.Page) {
+	browser.Call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
+	})
+}
+
+// subscribe holds n streams open until the end of the test. What they get is read.
+func subscribe(t *testing.T, s *servertest.Server, transport, cname string, n int) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{}}
+	t.Cleanup(client.CloseIdleConnections)
+	for range n {
+		resp, err := client.Get(s.Front + "/" + transport + "?cname=" + url.QueryEscape(cname))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bufio.NewReader(resp.Body).ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = io.Copy(io.Discard, resp.Body) // until the test or the server ends it
+		}()
+		t.Cleanup(func() {
+			resp.Body.Close()
+			<-done
+		})
+	}
+}
+
+// fits fails the test when the page is wider than the window: on a phone it would have
+// to be pushed around.
+func fits(t *testing.T, p *browser.Page) {
+	t.Helper()
+	p.Want("document.documentElement.scrollWidth <= innerWidth", "true")
+}
+
+const rowNames = `[...document.querySelectorAll('.channels td.name')].map(e => e.textContent)`
+
+// click clicks the first button or link with that text that can be seen.
+func click(p *browser.Page, text string) {
+	find := fmt.Sprintf(`[...document.querySelectorAll('dialog button, button, a, label')].find(e => e.textContent.trim() === %q && !e.disabled && e.offsetParent)`, text)
+	p.Want("!!"+find, "true")
+	p.Run(find + ".click()")
+}
+
+// TestOverview: totals and charts move, wide and narrow, and nothing is in the console.
+func TestOverview(t *testing.T) {
+	s := servertest.Start(t)
+	b := browser.Start(t)
+	subscribe(t, s, "stream", "news", 3)
+	subscribe(t, s, "sse", "news", 2)
+	for _, width := range []int64{wide, narrow} {
+		p := open(t, b, s, "", width)
+		p.Want(`document.getElementById('state')?.textContent`, `"live"`)
+		p.Want(`document.querySelectorAll('.chart canvas').length`, `9`)
+		tile := func(label string) string {
+			return fmt.Sprintf(`[...document.querySelectorAll('.tile')].find(e => e.firstChild.textContent === %q).lastChild.firstChild.textContent`, label)
+		}
+		p.Want(tile("Subscribers"), `"5"`)
+		p.Want(`document.querySelector('.chart .legend').textContent`, `"poll 0stream 3sse 2iframe 0"`)
+		s.Push("news", "hello")
+		p.Want(`/^Deliveries: live [^0–]/.test(document.querySelectorAll('.plot')[2].getAttribute('aria-label'))`, "true")
+		p.Want(`[...document.querySelectorAll('.grid h2')].slice(-3).map(e => e.textContent)`,
+			`["Event loops","Closed, since the start","Refused, since the start"]`)
+		fits(t, p)
+		p.WantNoMistakes()
+		p.Close()
+	}
+	s.CheckFor(servertest.Patience, func() error { // closed tabs leave nothing behind
+		if m := metrics(t, s); !strings.Contains(m, `icomet_connections{role="admin",transport="dashboard"} 0`) {
+			return fmt.Errorf("the feed of a closed page is still there")
+		}
+		return nil
+	})
+}
+
+func metrics(t *testing.T, s *servertest.Server) string {
+	t.Helper()
+	resp, err := http.Get(s.Admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+// TestChannelList: search, sort, pages and the way into a channel.
+func TestChannelList(t *testing.T) {
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=3600")
+	for i := range 120 {
+		s.Push(fmt.Sprintf("room-%03d", i), "x")
+	}
+	subscribe(t, s, "stream", "room-077", 2)
+	subscribe(t, s, "stream", "<b>Lobby & \"co\"</b>", 1)
+	p := open(t, browser.Start(t), s, "#/channels", wide)
+	list := func(names string) { t.Helper(); p.Want(rowNames, names) }
+	p.Want(rowNames+`.slice(0, 3)`, `["room-077", "<b>Lobby & \"co\"</b>", "room-000"]`)
+	p.Want(`document.querySelector('.pager [role=status]').textContent`, `"121 channels"`)
+	p.Want(rowNames+`.length`, `50`)
+	click(p, "Next →")
+	p.Want(rowNames+`[0]`, `"room-048"`)
+	click(p, "Next →")
+	p.Want(`[`+rowNames+`.length, `+rowNames+`.at(-1), document.querySelector('.pager span').textContent]`, `[21, "room-119", "Page 3"]`)
+	p.Want(`[...document.querySelectorAll('.pager button')].map(b => b.disabled)`, `[false, true]`)
+	click(p, "← Previous")
+	p.Want(rowNames+`[0]`, `"room-048"`)
+
+	p.Do(chromedp.Focus("main input[type=search]"), chromedp.KeyEvent("lobby"))
+	list(`["<b>Lobby & \"co\"</b>"]`)
+	p.Want(`location.hash`, `"#/channels?search=lobby&sort=subscribers"`)
+	p.Run(`document.querySelector('input[type=search]').value = 'room-07'; document.querySelector('form').requestSubmit()`)
+	p.Want(rowNames+`.length`, `10`)
+	p.Run(`const s = document.querySelector('select'); s.value = 'name'; s.dispatchEvent(new Event('change'))`)
+	p.Want(rowNames+`[0]`, `"room-070"`)
+	p.Run(`document.querySelector('input[type=search]').value = 'nobody'; document.querySelector('form').requestSubmit()`)
+	list(`[]`)
+	p.Want(`document.querySelector('tbody').textContent`, `"No channel has this in its name."`)
+	click(p, "Open “nobody”")
+	p.Want(`document.querySelector('h1').textContent`, `"nobody"`)
+	p.WantNoMistakes()
+
+	n := open(t, browser.Start(t), s, "#/channels?search=lobby", narrow)
+	n.Want(rowNames, `["<b>Lobby & \"co\"</b>"]`)
+	fits(t, n)
+	n.Run(`document.querySelector('td.name a').click()`)
+	n.Want(`document.querySelector('h1').textContent`, `"<b>Lobby & \"co\"</b>"`)
+	fits(t, n)
+	n.WantNoMistakes()
+}
+
+// TestRates: the most active channel comes first, with its messages a second.
+func TestRates(t *testing.T) {
+	s := servertest.Start(t)
+	s.Push("quiet", "x")
+	p := open(t, browser.Start(t), s, "#/channels?sort=rate", wide)
+	s.CheckFor(servertest.Patience, func() error {
+		s.Push("loud", "x")
+		got := p.Text(`[...document.querySelectorAll('.channels tbody tr')].map(r => r.children[0].textContent + ' ' + (parseFloat(r.children[2].textContent) > 0)).join()`)
+		if got != "loud true,quiet false" {
+			return fmt.Errorf("%s", got)
+		}
+		return nil
+	})
+	p.WantNoMistakes()
+}
+
+const tailTexts = `[...document.querySelectorAll('.tail li')].map(e => e.children[0].textContent + ' ' + e.children[1].textContent)`
+
+// TestChannel: looking neither makes the channel nor counts; each action asks first.
+func TestChannel(t *testing.T) {
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=3", "ICOMET_FRONT_CHANNEL_TIMEOUT=3600")
+	p := open(t, browser.Start(t), s, "#/channel/a%2Fb%20%C3%A4", wide)
+	p.Want(`document.querySelector('h1').textContent`, `"a/b ä"`)
+	fact := func(i int) string {
+		return fmt.Sprintf(`document.querySelectorAll('.facts dd')[%d].textContent`, i)
+	}
+	p.Want(fact(0), `"not there"`)
+	p.Want(`[...document.querySelectorAll('.buttons button')].map(b => b.disabled)`, `[false, true, true]`)
+	if got := s.Call("/info"); !strings.Contains(got, `"channels": 0, "subscribers": 0`) {
+		t.Errorf("looking has made something: %s", got)
+	}
+
+	click(p, "Publish…")
+	p.Do(chromedp.KeyEvent("<i>one</i>\r\"two\""))
+	click(p, "Publish")
+	p.Want(`document.getElementById('toast').textContent`, `"Published."`)
+	p.Want(tailTexts, `["· The channel is there.", "1 <i>one</i>\n\"two\""]`)
+	subscribe(t, s, "stream", "a/b ä", 2)
+	p.Want(fact(1), `"2"`)
+	p.Want(fact(0), `"subscribed"`)
+
+	p.Run(`document.querySelector('.tail').replaceChildren()`)
+	click(p, "Pause")
+	for i := range 9 { // more than the buffer has
+		s.Push("a/b ä", fmt.Sprint("m", i))
+	}
+	s.Call("/broadcast", "content", "to all")
+	p.Want(fact(3), `"12"`)
+	click(p, "Pause")
+	p.Want(tailTexts, `["· 7 left the buffer before they could be shown", "9 m7", "10 m8", "11 to all"]`)
+	p.Want(`document.querySelector('.tail li:last-child small').textContent`, `"broadcast, 6 B"`)
+	s.Push("a/b ä", strings.Repeat("ä", 5000))
+	p.Want(`document.querySelector('.tail li:last-child').textContent.length`, fmt.Sprint(len("12")+2048+1+len("9.8 KiB, its beginning")))
+
+	click(p, "Clear…")
+	click(p, "Cancel")
+	p.Want(`document.querySelector('dialog')`, `null`)
+	p.Want(fact(2), `"3 (from 10)"`)
+	click(p, "Clear…")
+	p.Want(`document.activeElement.textContent`, `"Cancel"`) // Enter does no harm
+	click(p, "Clear")
+	p.Want(fact(2), `"0 (from 13)"`)
+
+	click(p, "Close…")
+	p.Want(`document.querySelector('dialog p').textContent`, `"The channel is freed, and 2 subscribers told that it is closed."`)
+	click(p, "Close the channel")
+	p.Want(fact(0), `"not there"`)
+	p.Want(tailTexts+`.at(-1)`, `"· The channel is gone: closed, or its time was over."`)
+	if got := s.Call("/info"); !strings.Contains(got, `"channels": 0, "subscribers": 0`) {
+		t.Errorf("after the close: %s", got)
+	}
+	s.Push("a/b ä", "anew")
+	p.Want(tailTexts+`.at(-1)`, `"1 anew"`)
+	p.WantNoMistakes()
+}
+
+// TestKey: the page asks for the key until it is right, remembers it for the tab, and
+// forgets it when it is told to.
+func TestKey(t *testing.T) {
+	const key = "0123456789abcdef-secret"
+	s := servertest.Start(t, "ICOMET_ADMIN_KEYS="+key)
+	p := open(t, browser.Start(t), s, "#/config", wide)
+	for _, wrong := range []string{"wrong", key + "x"} {
+		p.Want(`document.activeElement.name`, `"key"`)
+		p.Do(chromedp.KeyEvent(wrong + "\r"))
+		p.Want(`document.querySelector('dialog p')?.textContent.startsWith('This key is not accepted.')`, "true")
+	}
+	p.Do(chromedp.KeyEvent(key + "\r"))
+	p.Want(`document.getElementById('state')?.textContent`, `"live"`)
+	value := func(name string) string {
+		return fmt.Sprintf(`[...document.querySelectorAll('.config tr')].find(r => r.firstChild.textContent === %q)?.lastChild.textContent`, name)
+	}
+	p.Want(value("keys"), `"set, hidden changed"`)
+	p.Want(value("max_channels"), `"1000000 "`)
+	p.Want(value("drain_timeout"), `"100ms changed"`)
+	if text := p.Text(`document.documentElement.outerHTML`); strings.Contains(text, key) {
+		t.Error("the key is in the page")
+	}
+	p.Run(`location.reload()`)
+	p.Want(`document.getElementById('state')?.textContent`, `"live"`)
+	click(p, "Forget key")
+	p.Want(`document.querySelector('dialog h2')?.textContent`, `"Admin key"`)
+	if m := withoutRefusals(p.Mistakes()); len(m) > 0 {
+		t.Errorf("%q", m)
+	}
+}
+
+// withoutRefusals leaves out what the browser itself logs of a status or a connection
+// that fails.
+func withoutRefusals(mistakes []string) (rest []string) {
+	for _, m := range mistakes {
+		if !strings.Contains(m, "Failed to load resource") && !strings.Contains(m, "net::ERR_") {
+			rest = append(rest, m)
+		}
+	}
+	return rest
+}
+
+// TestServerGoesAndComes: the page says so, and goes on by itself.
+func TestServerGoesAndComes(t *testing.T) {
+	s := servertest.Start(t)
+	p := open(t, browser.Start(t), s, "", wide)
+	p.Want(`document.getElementById('state')?.textContent`, `"live"`)
+	s.Kill()
+	p.Want(`document.getElementById('state').textContent`, `"connection lost"`)
+	s.Restart()
+	p.Want(`document.getElementById('state')?.textContent`, `"live"`)
+	if m := withoutRefusals(p.Mistakes()); len(m) > 0 {
+		t.Errorf("%q", m)
+	}
+}
+
+// TestKeyboard: everything can be reached and done without a mouse.
+func TestKeyboard(t *testing.T) {
+	s := servertest.Start(t)
+	s.Push("a", "x")
+	p := open(t, browser.Start(t), s, "", wide)
+	p.Want(`document.getElementById('state')?.textContent`, `"live"`)
+	focused := func(text string) {
+		t.Helper()
+		p.Want(`document.activeElement.textContent.trim()`, `"`+text+`"`)
+	}
+	for _, stop := range []string{"Skip to the content", "iComet", "Overview", "Channels"} {
+		p.Do(chromedp.KeyEvent("\t"))
+		focused(stop)
+	}
+	p.Do(chromedp.KeyEvent("\r"))
+	p.Want(rowNames, `["a"]`)
+	p.Do(chromedp.KeyEvent("/"))
+	p.Want(`document.activeElement.type`, `"search"`)
+	p.Do(chromedp.KeyEvent("\t"), chromedp.KeyEvent("\t"))
+	focused("a")
+	p.Do(chromedp.KeyEvent("\r"))
+	p.Want(`document.querySelector('h1').textContent`, `"a"`)
+	p.Want(`document.querySelectorAll('.buttons button')[2].disabled`, `false`)
+	for _, stop := range []string{"← Channels", "Publish…", "Clear…", "Close…"} {
+		p.Do(chromedp.KeyEvent("\t"))
+		focused(stop)
+	}
+	p.Do(chromedp.KeyEvent("\r"))
+	focused("Cancel")
+	p.Do(chromedp.KeyEvent("\x1b")) // Escape leaves the dialog, and the channel as it was
+	p.Want(`document.querySelector('dialog')`, `null`)
+	focused("Close…")
+	if got := s.Call("/check", "cname", "a"); got != "{\"a\": 1}\n" {
+		t.Errorf("the channel: %s", got)
+	}
+	p.WantNoMistakes()
+}
+
+// TestTheme: as the system has it, or as it is chosen; a reload keeps it.
+func TestTheme(t *testing.T) {
+	s := servertest.Start(t)
+	p := open(t, browser.Start(t), s, "", wide)
+	theme := `document.documentElement?.dataset.theme`
+	p.Want(theme, `"light"`)
+	dark(p)
+	p.Want(theme, `"dark"`)
+	click(p, "◐ Auto")
+	click(p, "● Dark")
+	p.Want(theme, `"light"`)
+	p.Run(`location.reload()`)
+	p.Want(theme, `"light"`)
+	p.Want(`document.querySelector('#theme')?.textContent`, `"○ Light"`)
+	p.WantNoMistakes()
+}
+
+// TestScreenshots leaves pictures of all views in -shots, or only shows them.
+func TestScreenshots(t *testing.T) {
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=3600")
+	for i, n := range []int{14, 9, 6, 3, 2, 2, 1, 1} {
+		name := []string{"match/7421", "match/7422", "news", "auction/vase", "chat/lobby", "chat/team-red", "orders/18", "orders/19"}[i]
+		subscribe(t, s, []string{"sse", "stream", "iframe"}[i%3], name, n)
+	}
+	b := browser.Start(t)
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			for k := range 1 + i/20%7 {
+				s.Push([]string{"match/7421", "match/7422", "news"}[k%3], fmt.Sprintf(`{"minute": %d, "score": "2:1", "event": "corner"}`, i%90))
+			}
+		}
+	}()
+	t.Cleanup(func() { close(stop); <-done })
+	first := open(t, b, s, "", wide)
+	first.Want(`document.getElementById('state')?.textContent`, `"live"`)
+	rows := `Number(document.querySelector('.tile small').textContent.length) > 0 && performance.now() > 25000`
+	if *shots != "" {
+		first.Want(rows, "true") // something to be seen in the charts
+	}
+	for _, v := range []struct {
+		name, hash, ready string
+		width, height     int64
+	}{
+		{"overview", "", `document.querySelectorAll('.tile').length`, wide, 1060},
+		{"channels", "#/channels", rowNames + `.length`, wide, 620},
+		{"channel", "#/channel/match%2F7421", `document.querySelectorAll('.tail li').length`, wide, 720},
+		{"config", "#/config", `document.querySelectorAll('.config').length && document.querySelectorAll('.facts').length`, wide, 1400},
+		{"overview", "", `document.querySelectorAll('.tile').length`, narrow, 1500},
+		{"channels", "#/channels", rowNames + `.length`, narrow, 720},
+		{"channel", "#/channel/match%2F7421", `document.querySelectorAll('.tail li').length`, narrow, 800},
+		{"config", "#/config", `document.querySelectorAll('.config').length && document.querySelectorAll('.facts').length`, narrow, 1400},
+	} {
+		for _, theme := range []string{"light", "dark"} {
+			p := b.Open(t, s.Admin+"/"+v.hash, chromedp.EmulateViewport(v.width, v.height))
+			if theme == "dark" {
+				dark(p)
+			}
+			p.Want(v.ready+" > 0", "true")
+			p.Want(`document.getElementById('state')?.textContent`, `"live"`)
+			fits(t, p)
+			p.WantNoMistakes()
+			if *shots != "" {
+				p.Screenshot(filepath.Join(*shots, fmt.Sprintf("%s-%d-%s.png", v.name, v.width, theme)))
+			}
+			p.Close()
+		}
+	}
+}

@@ -1,0 +1,108 @@
+// What the page asks the admin port for. The key, when one is needed, lives as long as
+// the tab.
+import { ask, el } from './ui.js';
+
+const storedKey = 'icomet-admin-key';
+let asking = null;
+
+export const hasKey = () => sessionStorage.getItem(storedKey) !== null;
+
+export function forgetKey() {
+  sessionStorage.removeItem(storedKey);
+  location.reload();
+}
+
+function headers() {
+  const key = sessionStorage.getItem(storedKey);
+  return key === null ? {} : { Authorization: 'Bearer ' + key };
+}
+
+// askKey asks once, however many requests have been refused.
+function askKey() {
+  asking ??= (async () => {
+    const wrong = hasKey();
+    const values = await ask({
+      title: 'Admin key',
+      text: (wrong ? 'This key is not accepted. ' : '') + 'The admin port of this server asks for a key (admin.keys). It is kept until the tab is closed.',
+      confirm: 'Unlock',
+      fields: [el('label', {}, 'Key', el('input', { name: 'key', type: 'password', required: true, autocomplete: 'off', autofocus: true }))],
+    });
+    asking = null;
+    if (values === null) return false;
+    sessionStorage.setItem(storedKey, values.key);
+    dispatchEvent(new Event('keychange'));
+    return true;
+  })();
+  return asking;
+}
+
+// request asks for a key as often as it is refused. What is not answered 200 throws.
+async function request(path, options = {}) {
+  for (;;) {
+    const r = await fetch(path, { ...options, cache: 'no-store', headers: { ...options.headers, ...headers() } });
+    if (r.status === 401) {
+      if (await askKey()) continue;
+      throw new Error('without a key there is nothing to see');
+    }
+    if (!r.ok) throw new Error((await r.text()).trim() || `status ${r.status}`);
+    return r;
+  }
+}
+
+export async function get(path, params = {}, signal = undefined) {
+  const query = new URLSearchParams(params).toString();
+  return (await request(path + (query && '?' + query), { signal })).json();
+}
+
+// call does something: push, clear, close.
+export async function call(path, params) {
+  return (await request(path, { method: 'POST', body: new URLSearchParams(params) })).text();
+}
+
+const silence = 5000; // ms without a line, of which there is one a second
+
+// feed calls on(event, data) with every event of the server's stream, and state(text)
+// when it comes or goes. It never ends.
+export async function feed(on, state) {
+  for (let wait = 1000; ; wait = Math.min(2 * wait, 10000)) {
+    const abort = new AbortController();
+    let watch;
+    const heard = () => {
+      clearTimeout(watch);
+      watch = setTimeout(() => abort.abort(), silence);
+    };
+    try {
+      const response = await request('/dashboard/feed', { signal: abort.signal });
+      heard();
+      for await (const [event, data] of events(response.body)) {
+        heard();
+        wait = 500;
+        on(event, JSON.parse(data));
+      }
+      state('connection lost');
+    } catch (e) {
+      state(e.name === 'AbortError' || e instanceof TypeError ? 'connection lost' : e.message);
+    }
+    clearTimeout(watch);
+    await new Promise(done => setTimeout(done, wait));
+  }
+}
+
+// events reads server-sent events.
+async function* events(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = '';
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    text += value;
+    for (let end; (end = text.indexOf('\n\n')) >= 0; text = text.slice(end + 2)) {
+      let event = 'line', data = '';
+      for (const line of text.slice(0, end).split('\n')) {
+        if (line.startsWith('event: ')) event = line.slice(7);
+        if (line.startsWith('data: ')) data += line.slice(6);
+      }
+      yield [event, data];
+    }
+  }
+}

@@ -1,0 +1,113 @@
+// One channel: how it stands, what it has, and what can be done with it. The tail looks
+// into the buffer once a second: it neither makes the channel nor subscribes to it.
+import { call, get } from './api.js';
+import { ask, bytes, count, duration, el, toast } from './ui.js';
+
+const period = 1000; // ms between two looks
+const shown = 500; // messages kept in the page
+
+export function channel(main, app, name) {
+  const facts = el('dl', { className: 'facts' });
+  const tail = el('ol', { className: 'tail', tabIndex: 0, 'aria-label': 'Messages, the newest last' });
+  const note = el('p', { className: 'quiet', role: 'status' }, 'Looking…');
+  const paused = el('input', { type: 'checkbox' });
+  let next = 0, there = null, subscribers = 0, timer, ended = false;
+
+  const publish = el('button', { className: 'primary', onclick: askPublish }, 'Publish…');
+  const clear = el('button', { onclick: askClear }, 'Clear…');
+  const close = el('button', { className: 'danger', onclick: askClose }, 'Close…');
+  main.replaceChildren(
+    el('p', {}, el('a', { href: '#/channels' }, '← Channels')),
+    el('div', { className: 'bar head' }, el('h1', { className: 'name' }, name), el('span', { className: 'buttons' }, publish, clear, close)),
+    el('section', { className: 'card' }, facts),
+    el('section', { className: 'card' },
+      el('div', { className: 'bar' }, el('h2', {}, 'Messages, live'), el('label', {}, paused, ' Pause')),
+      tail, note));
+
+  async function look() {
+    clearTimeout(timer);
+    try {
+      const c = await get('/dashboard/channel', { cname: name, seq: next });
+      if (!ended) show(c);
+    } catch (e) {
+      note.textContent = e.message;
+    }
+    if (!ended) timer = setTimeout(look, period);
+  }
+
+  function show(c) {
+    const first = there === null;
+    if (there && !c.there) entry('note', 'The channel is gone: closed, or its time was over.');
+    if (!there && c.there && !first) entry('note', 'The channel is there.');
+    if (!c.there || c.next < next) next = 0;
+    there = c.there;
+    subscribers = c.subscribers;
+    clear.disabled = close.disabled = !there;
+    facts.replaceChildren(...[
+      ['State', !there ? 'not there' : c.subscribers > 0 ? 'subscribed' : `without subscriber, lives ${duration(c.seconds_left)} yet`],
+      ['Subscribers', count(c.subscribers)],
+      ['Stored', there ? `${count(c.stored)} (from ${count(c.oldest)})` : '0'],
+      ['Next seq', there ? count(c.next) : '1'],
+    ].map(([k, v]) => el('div', {}, el('dt', {}, k), el('dd', {}, v))));
+    if (paused.checked) return;
+    for (const m of c.messages) {
+      if (next > 0 && m.seq > next) entry('note', `${count(m.seq - next)} left the buffer before they could be shown`);
+      message(m);
+      next = m.seq + 1;
+    }
+    if (there) next = Math.max(next, c.next);
+    while (tail.childElementCount > shown) tail.firstChild.remove();
+    note.textContent = tail.childElementCount > 0 ? '' : there ? 'Nothing is stored. What is published appears here.' : 'Once the channel is there, its messages appear here.';
+  }
+
+  function message(m) {
+    const cut = m.bytes > new TextEncoder().encode(m.content).length;
+    let size = bytes(m.bytes);
+    if (m.bytes > 4096) size += ', its beginning';
+    entry(m.type, m.content + (cut && m.bytes > 4096 ? '…' : ''), m.seq, size);
+  }
+
+  function entry(type, text, seq, size) {
+    const atEnd = tail.scrollTop + tail.clientHeight >= tail.scrollHeight - 20;
+    tail.append(el('li', { className: type },
+      el('b', {}, seq === undefined ? '·' : String(seq)), el('span', {}, text), el('small', {}, type === 'broadcast' ? `broadcast, ${size}` : size ?? '')));
+    if (atEnd) tail.scrollTop = tail.scrollHeight;
+  }
+
+  async function act(path, params, done) {
+    try {
+      await call(path, { cname: name, ...params });
+      toast(done);
+    } catch (e) {
+      toast(e.message, true);
+    }
+    look();
+  }
+
+  const audience = () => subscribers === 1 ? '1 subscriber' : `${count(subscribers)} subscribers`;
+
+  async function askPublish() {
+    const content = el('textarea', { name: 'content', rows: 4, required: true, autofocus: true });
+    const values = await ask({
+      title: 'Publish to ' + name, confirm: 'Publish',
+      text: there ? `It goes to ${audience()} now.` : 'The channel is not there: publishing makes it.',
+      fields: [el('label', {}, 'Content', content)],
+    });
+    if (values) act('/push', { content: values.content }, 'Published.');
+  }
+
+  async function askClear() {
+    if (await ask({ title: `Clear ${name}?`, confirm: 'Clear', danger: true, text: 'The stored messages are dropped. Subscribers and numbering stay.' })) {
+      act('/clear', {}, 'Cleared.');
+    }
+  }
+
+  async function askClose() {
+    if (await ask({ title: `Close ${name}?`, confirm: 'Close the channel', danger: true, text: `The channel is freed, and ${audience()} told that it is closed.` })) {
+      act('/close', {}, 'Closed.');
+    }
+  }
+
+  look();
+  return { end: () => { ended = true; clearTimeout(timer); } };
+}

@@ -1,0 +1,119 @@
+// The channel list: search, sort, pages. The server keeps no index of its channels: each
+// page is a walk over all of them, so the list is asked for with restraint.
+import { get } from './api.js';
+import { count, el, short } from './ui.js';
+
+const limit = 50;
+const sorts = [['subscribers', 'Subscribers'], ['rate', 'Messages/s'], ['stored', 'Stored'], ['name', 'Name']];
+
+export const channelLink = name => '#/channel/' + encodeURIComponent(name);
+
+// nextLook is when the list is asked for again, in ms: never more than a twentieth of
+// the time is a walk under way.
+const nextLook = took => Math.max(3000, 20 * took);
+
+export function channels(main, app, rest, params) {
+  const wish = { search: params.get('search') ?? '', sort: params.get('sort') ?? 'subscribers' };
+  const pages = [null]; // what each page so far begins behind
+  const known = new Map(); // name to {next, at}, for rates of other sorts
+  let timer, debounce, abort, ended = false;
+
+  const search = el('input', { type: 'search', placeholder: 'Part of a name', value: wish.search, 'aria-label': 'Search channels', oninput: () => {
+    clearTimeout(debounce);
+    debounce = setTimeout(() => begin({ search: search.value.trim() }), 250);
+  } });
+  const sort = el('select', { 'aria-label': 'Sort by', onchange: () => begin({ sort: sort.value }) },
+    ...sorts.map(([value, label]) => el('option', { value, selected: value === wish.sort }, label)));
+  const body = el('tbody');
+  const summary = el('p', { className: 'quiet', role: 'status' }, 'Looking…');
+  const prev = el('button', { disabled: true, onclick: () => { pages.pop(); load(); } }, '← Previous');
+  const next = el('button', { disabled: true, onclick: () => { pages.push(next.after); load(); } }, 'Next →');
+  const page = el('span', { className: 'quiet' }, 'Page 1');
+  const open = el('a', { className: 'plain', hidden: true });
+  main.replaceChildren(
+    el('h1', {}, 'Channels'),
+    el('form', { className: 'bar', role: 'search', onsubmit: e => { e.preventDefault(); begin({ search: search.value.trim() }); } },
+      search, el('label', {}, 'Sort by ', sort), open),
+    el('div', { className: 'card scroll' }, el('table', { className: 'channels' },
+      el('thead', {}, el('tr', {},
+        el('th', { scope: 'col' }, 'Channel'), el('th', { scope: 'col', className: 'number' }, 'Subscribers'),
+        el('th', { scope: 'col', className: 'number' }, 'Messages/s'), el('th', { scope: 'col', className: 'number wide' }, 'Stored'),
+        el('th', { scope: 'col', className: 'number wide' }, 'Next seq'))),
+      body)),
+    el('div', { className: 'bar pager' }, prev, page, next, summary));
+
+  function begin(change) {
+    Object.assign(wish, change);
+    pages.length = 1;
+    history.replaceState(null, '', '#/channels?' + new URLSearchParams(wish));
+    load();
+  }
+
+  function row(c, now) {
+    const before = known.get(c.name);
+    let rate = wish.sort === 'rate' ? c.rate : before && now > before.at ? (c.next - before.next) / ((now - before.at) / 1000) : null;
+    if (rate < 0) rate = null; // closed and made anew
+    return el('tr', {},
+      el('td', { className: 'name' }, el('a', { href: channelLink(c.name) }, c.name)),
+      el('td', { className: 'number' }, count(c.subscribers)),
+      el('td', { className: 'number' }, rate == null ? '–' : short(rate)),
+      el('td', { className: 'number wide' }, count(c.stored)),
+      el('td', { className: 'number wide' }, count(c.next)));
+  }
+
+  async function load() {
+    clearTimeout(timer);
+    abort?.abort();
+    abort = new AbortController();
+    const after = pages.at(-1), signal = abort.signal;
+    const params = { ...wish, limit, ...(after && { after: after.name, value: after.value }) };
+    body.setAttribute('aria-busy', 'true');
+    let took = 0;
+    try {
+      const list = await get('/dashboard/channels', params, signal);
+      if (ended || signal.aborted) return;
+      took = list.took_ms;
+      show(list);
+    } catch (e) {
+      if (ended || signal.aborted) return;
+      summary.textContent = e.message;
+    }
+    body.removeAttribute('aria-busy');
+    timer = setTimeout(() => document.hidden ? load.later() : load(), nextLook(took));
+  }
+  // A page that nobody sees asks for nothing.
+  load.later = () => document.addEventListener('visibilitychange', () => !ended && load(), { once: true });
+
+  function show(list) {
+    const now = Date.now(), focused = document.activeElement?.closest('td')?.textContent;
+    const rows = list.channels.map(c => row(c, now));
+    known.clear();
+    for (const c of list.channels) known.set(c.name, { next: c.next, at: now });
+    body.replaceChildren(...rows);
+    if (focused !== undefined) rows.find(r => r.firstChild.textContent === focused)?.querySelector('a').focus();
+    if (rows.length === 0) {
+      body.append(el('tr', {}, el('td', { colSpan: 5, className: 'quiet' },
+        wish.search ? 'No channel has this in its name.' : pages.length > 1 ? 'There are no more.' : 'There are no channels. One is made by the first subscriber, publish or sign.')));
+    }
+    const last = list.channels.at(-1);
+    next.after = last && { name: last.name, value: last.value };
+    next.disabled = !list.more;
+    prev.disabled = pages.length === 1;
+    page.textContent = `Page ${count(pages.length)}`;
+    summary.textContent = `${count(list.matched)} ${wish.search ? 'match' : list.matched === 1 ? 'channel' : 'channels'}`;
+    open.hidden = !wish.search;
+    open.href = channelLink(wish.search);
+    open.textContent = `Open “${wish.search}”`;
+  }
+
+  load();
+  return {
+    search,
+    end: () => {
+      ended = true;
+      clearTimeout(timer);
+      clearTimeout(debounce);
+      abort?.abort();
+    },
+  };
+}

@@ -1,0 +1,91 @@
+// Line charts on uPlot, which a classic script has put into the window.
+import { el } from './ui.js';
+
+const synced = window.uPlot.sync('dashboard'); // one cursor over all charts
+
+const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+// powers are the steps of an axis of bytes: whole KiB, MiB, GiB.
+const powers = Array.from({ length: 50 }, (_, i) => 2 ** i);
+
+// clock writes an axis time.
+const clock = seconds => new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
+
+// Chart shows lines over time, with a legend that has the newest values, or those under
+// the cursor. format writes a value; binary says that it is one of bytes.
+export class Chart {
+  constructor(title, format, binary) {
+    this.format = format;
+    this.binary = binary;
+    this.names = null;
+    this.plot = null;
+    this.box = el('div', { className: 'plot', role: 'img' });
+    this.legend = el('ul', { className: 'legend' });
+    this.title = title;
+    this.element = el('section', { className: 'card chart' }, el('h2', {}, title), this.box, this.legend);
+    this.sizer = new ResizeObserver(() => this.resize());
+    this.sizer.observe(this.box);
+    this.restyle = () => this.rebuild();
+    addEventListener('themechange', this.restyle);
+  }
+
+  destroy() {
+    this.sizer.disconnect();
+    removeEventListener('themechange', this.restyle);
+    this.plot?.destroy();
+  }
+
+  resize() {
+    if (this.plot && this.box.clientWidth > 0) this.plot.setSize(this.size());
+  }
+
+  size() { return { width: Math.max(200, this.box.clientWidth), height: 170 }; }
+
+  // show draws the lines: an object of arrays by name.
+  show(times, lines) {
+    const names = Object.keys(lines);
+    this.data = [times, ...names.map(n => lines[n])];
+    if (!this.plot || names.join() !== this.names.join()) {
+      this.names = names;
+      this.rebuild();
+    } else {
+      this.plot.setData(this.data);
+    }
+    this.tell();
+    const newest = names.map(n => `${n} ${this.format(lines[n].at(-1))}`).join(', ');
+    this.box.setAttribute('aria-label', `${this.title}: ${newest}`);
+  }
+
+  rebuild() {
+    if (!this.names) return;
+    this.plot?.destroy();
+    const ink = css('--quiet'), grid = { stroke: css('--grid'), width: 1 };
+    const axis = { stroke: ink, grid, ticks: { show: false }, font: '11px system-ui', labelFont: '11px system-ui' };
+    this.plot = new window.uPlot({
+      ...this.size(),
+      padding: [8, 24, 0, 0],
+      legend: { show: false },
+      cursor: { sync: { key: synced.key }, drag: { x: false, y: false }, points: { size: 6 } },
+      hooks: { setCursor: [() => this.tell()] },
+      scales: { x: { time: false }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
+      axes: [
+        { ...axis, size: 26, space: 80, values: (_, ticks) => ticks.map(clock), incrs: [1, 5, 10, 15, 30, 60, 120, 300, 600] },
+        { ...axis, size: 66, space: 34, ...(this.binary && { incrs: powers }), values: (_, ticks) => ticks.map(this.format) },
+      ],
+      series: [{}, ...this.names.map((name, i) => ({
+        label: name, stroke: css(`--line${i % 8 + 1}`), width: 1.6, points: { show: false },
+        fill: this.names.length === 1 ? css('--fill') : undefined,
+      }))],
+    }, this.data, this.box);
+    this.legend.replaceChildren(...this.names.map((name, i) => el('li', {},
+      el('i', { className: `line${i % 8 + 1}` }), name + ' ', el('b', {}))));
+    this.tell();
+  }
+
+  // tell puts values into the legend.
+  tell() {
+    if (!this.plot || !this.data) return;
+    const at = this.plot.cursor.idx ?? this.data[0].length - 1;
+    this.legend.querySelectorAll('b').forEach((b, i) => { b.textContent = this.format(this.data[i + 1]?.[at]); });
+  }
+}

@@ -1,0 +1,105 @@
+// The first view: totals, charts, loops, closings.
+import { Chart } from './charts.js';
+import { bytes, count, el, millis, short } from './ui.js';
+
+const perSecond = v => v == null ? '–' : short(v) + '/s';
+const bytesPerSecond = v => v == null ? '–' : bytes(v) + '/s';
+const share = v => v == null ? '–' : Number((v * 100).toFixed(1)) + ' %';
+const span = { key: 'icomet-span', choices: [[60, '1 min'], [300, '5 min'], [600, '10 min']] };
+
+const gauges = (h, rows, names) => Object.fromEntries(names.map(n => [n, h.gauge(rows, n)]));
+
+// charts are title, format, and the lines of the rows in view.
+const charts = [
+  ['Subscribers by transport', short, (h, r) => gauges(h, r, ['poll', 'stream', 'sse', 'iframe'])],
+  ['Publishes', perSecond, (h, r) => ({ publishes: h.rates(r, 'publishes') })],
+  ['Deliveries', perSecond, (h, r) => ({ live: h.rates(r, 'deliveries'), replayed: h.rates(r, 'replayed') })],
+  ['Traffic', bytesPerSecond, (h, r) => ({ out: h.rates(r, 'bytes_out'), in: h.rates(r, 'bytes_in') })],
+  ['Channels', short, (h, r) => ({ channels: h.gauge(r, 'channels') })],
+  ['Event loop lag', millis, (h, r) => ({ worst: h.gauge(r, 'lag') })],
+  ['Connections closed', perSecond, closings],
+  ['Memory', bytes, (h, r) => ({ resident: h.gauge(r, 'rss'), 'in use': h.gauge(r, 'used'), 'heap objects': h.gauge(r, 'heap') })],
+  ['Garbage collection', share, (h, r) => ({ 'share of one processor': h.rates(r, 'gc_cpu') })],
+];
+
+// closings has slow consumers always, and the other reasons that have occurred, the most
+// frequent first.
+function closings(h, rows) {
+  const grown = n => rows.length ? rows.at(-1)[h.index[n]] - rows[0][h.index[n]] : 0;
+  const others = h.columns.filter(n => n.startsWith('closed_') && n !== 'closed_slow_consumer' && grown(n) > 0)
+    .sort((a, b) => grown(b) - grown(a)).slice(0, 5);
+  return Object.fromEntries(['closed_slow_consumer', ...others]
+    .map(n => [n.slice('closed_'.length).replaceAll('_', ' '), h.rates(rows, n)]));
+}
+
+function tile(label, value, note, level) {
+  return el('div', { className: 'card tile ' + (level ?? '') },
+    el('dt', {}, label), el('dd', {}, value, el('small', {}, note ?? '')));
+}
+
+// level colours what is near its limit.
+const level = (n, limit) => !limit ? '' : n >= limit ? 'bad' : n >= 0.85 * limit ? 'warn' : '';
+
+function tiles(h, stats) {
+  const c = stats.connections, m = stats.runtime, open = c.front + c.admin;
+  const slow = stats.closed_total_by_reason.slow_consumer, lag = h.last('lag');
+  return [
+    tile('Connections', count(open), `of ${count(c.limit)} at most`, level(open, c.limit)),
+    tile('Subscribers', count(stats.subscribers), `on ${count(stats.channels)} channels`),
+    tile('Publishes', perSecond(h.rate('publishes', 3)), `${short(stats.publishes_total)} so far`),
+    tile('Deliveries', perSecond(h.rate('deliveries', 3)), `${short(stats.deliveries_total)} so far`),
+    tile('Sent', bytesPerSecond(h.rate('bytes_out', 3)), `${bytes(stats.bytes_out_total)} so far`),
+    tile('Loop lag', millis(lag), `${short(h.last('queued'))} messages queued`, lag > 1 ? 'bad' : lag > 0.1 ? 'warn' : ''),
+    tile('Memory', bytes(m.rss_bytes), m.memory_limit_bytes ? `${bytes(m.memory_used_bytes)} in use of ${bytes(m.memory_limit_bytes)}` : `${bytes(m.memory_used_bytes)} in use`,
+      m.refusing_for_memory ? 'bad' : level(m.memory_used_bytes, m.memory_limit_bytes)),
+    tile('Slow consumers cut', count(slow), perSecond(h.rate('closed_slow_consumer', 10)), h.rate('closed_slow_consumer', 10) > 0 ? 'warn' : ''),
+  ];
+}
+
+function table(caption, head, rows, empty) {
+  return el('section', { className: 'card' }, el('h2', {}, caption),
+    rows.length === 0 ? el('p', { className: 'quiet' }, empty) : el('div', { className: 'scroll' }, el('table', {},
+      el('thead', {}, el('tr', {}, ...head.map((t, i) => el('th', { scope: 'col', className: i ? 'number' : '' }, t)))),
+      el('tbody', {}, ...rows.map(r => el('tr', {}, ...r.map((t, i) => el('td', { className: i ? 'number' : '' }, t))))))));
+}
+
+function tables(stats) {
+  const told = by => Object.entries(by).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1])
+    .map(([name, n]) => [name.replaceAll('_', ' '), count(n)]);
+  return [
+    table('Event loops', ['loop', 'queued', 'deliveries', 'lag', 'worst'], stats.loops.map((l, i) =>
+      [String(i), count(l.queued_messages), short(l.deliveries_total), millis(l.lag_ms / 1000), millis(l.lag_max_ms / 1000)]), ''),
+    table('Closed, since the start', ['reason', 'connections'], told(stats.closed_total_by_reason), 'No connection has been closed yet.'),
+    table('Refused, since the start', ['reason', 'times'], told(stats.refused_total_by_reason), 'Nothing has been refused yet.'),
+  ];
+}
+
+export function overview(main, app) {
+  const drawn = charts.map(([title, format, lines]) => ({ chart: new Chart(title, format, format === bytes || format === bytesPerSecond), lines }));
+  const top = el('dl', { className: 'tiles', 'aria-label': 'Totals' });
+  const bottom = el('div', { className: 'grid' });
+  let seconds = Number(localStorage.getItem(span.key)) || 300;
+  const choices = span.choices.map(([value, label]) => el('label', {},
+    el('input', { type: 'radio', name: 'span', value, checked: value === seconds, onchange: () => {
+      seconds = value;
+      localStorage.setItem(span.key, value);
+      draw();
+    } }), label));
+  main.replaceChildren(
+    el('h1', { className: 'hidden' }, 'Overview'), top,
+    el('fieldset', { className: 'span' }, el('legend', { className: 'hidden' }, 'Time shown'), ...choices),
+    el('div', { className: 'grid charts' }, ...drawn.map(d => d.chart.element)), bottom);
+
+  function draw() {
+    const h = app.history;
+    if (h.rows.length === 0) return;
+    const rows = h.window(seconds), times = h.times(rows);
+    for (const { chart, lines } of drawn) chart.show(times, lines(h, rows));
+    if (app.stats) {
+      top.replaceChildren(...tiles(h, app.stats));
+      bottom.replaceChildren(...tables(app.stats));
+    }
+  }
+  draw();
+  return { update: draw, end: () => drawn.forEach(d => d.chart.destroy()) };
+}
