@@ -2,6 +2,7 @@ package channel
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -9,8 +10,11 @@ const (
 	// broadcastQueue bounds the broadcasts that wait for the one under way.
 	broadcastQueue = 64
 	// broadcastPause is how long a broadcast lets the sinks work when one is half
-	// full. It is the only place of the package that waits.
+	// full.
 	broadcastPause = time.Millisecond
+	// stopPoll is how often Stop looks whether the last call has ended. It and a
+	// broadcast are the only places of the package that wait.
+	stopPoll = time.Millisecond
 )
 
 // Memory is the Engine of a single process: everything but broadcast happens, and
@@ -20,9 +24,19 @@ type Memory struct {
 	queue chan broadcast
 	stop  chan struct{}
 
-	mu      sync.RWMutex   // a leaf: nothing begins, nothing is queued once stopped is set
-	running sync.WaitGroup // the calls under way and the worker
-	stopped bool
+	mu      sync.Mutex     // a leaf: nothing is queued once stopped is set
+	running sync.WaitGroup // the worker
+	stopped atomic.Bool
+	calls   [callCounters]callCounter
+}
+
+// callCounters is how many counters share the count of the calls under way. With
+// one, every publish of every loop would write to the same cache line.
+const callCounters = 16
+
+type callCounter struct {
+	n atomic.Int64
+	_ [56]byte
 }
 
 type broadcast struct {
@@ -39,26 +53,31 @@ func NewMemory(h *Hub) *Memory {
 	return m
 }
 
-// begin lets a call in, or answers it with ErrStopped. Let in, it owes running.Done.
-// The lock is not held during the call, so that a Done may call the engine again.
-func (m *Memory) begin(done Done) bool {
-	m.mu.RLock()
-	in := !m.stopped
-	if in {
-		m.running.Add(1)
+// begin lets a call in, or answers it with ErrStopped and returns nil. Let in, it
+// owes the counter a decrement. No lock is held during the call, so that a Done may
+// call the engine again.
+func (m *Memory) begin(name []byte, done Done) *callCounter {
+	c := &m.calls[0]
+	if len(name) > 0 {
+		c = &m.calls[name[len(name)-1]%callCounters]
 	}
-	m.mu.RUnlock()
-	if !in {
+	c.n.Add(1)
+	if m.stopped.Load() {
+		c.n.Add(-1)
 		done.Done(Result{Err: ErrStopped})
+		return nil
 	}
-	return in
+	return c
 }
 
+func (c *callCounter) end() { c.n.Add(-1) }
+
 func (m *Memory) Publish(name []byte, content string, done Done) {
-	if !m.begin(done) {
+	call := m.begin(name, done)
+	if call == nil {
 		return
 	}
-	defer m.running.Done()
+	defer call.end()
 	seq, err := m.hub.Publish(name, content)
 	done.Done(Result{Seq: seq, Err: err})
 }
@@ -72,9 +91,9 @@ func (m *Memory) Broadcast(content string, done Done) {
 }
 
 func (m *Memory) enqueue(b broadcast) error {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	if m.stopped {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stopped.Load() {
 		return ErrStopped
 	}
 	select {
@@ -86,28 +105,31 @@ func (m *Memory) enqueue(b broadcast) error {
 }
 
 func (m *Memory) Sign(name []byte, wait time.Duration, done Done) {
-	if !m.begin(done) {
+	call := m.begin(name, done)
+	if call == nil {
 		return
 	}
-	defer m.running.Done()
+	defer call.end()
 	s, err := m.hub.Sign(name, wait)
 	done.Done(Result{Seq: s.Seq, Token: s.Token, Err: err})
 }
 
 func (m *Memory) Clear(name []byte, done Done) {
-	if !m.begin(done) {
+	call := m.begin(name, done)
+	if call == nil {
 		return
 	}
-	defer m.running.Done()
+	defer call.end()
 	next, err := m.hub.Clear(name)
 	done.Done(Result{Seq: next, Err: err})
 }
 
 func (m *Memory) Close(name []byte, done Done) {
-	if !m.begin(done) {
+	call := m.begin(name, done)
+	if call == nil {
 		return
 	}
-	defer m.running.Done()
+	defer call.end()
 	next, err := m.hub.Close(name)
 	done.Done(Result{Seq: next, Err: err})
 }
@@ -128,12 +150,16 @@ func (m *Memory) Status() any              { return nil }
 
 func (m *Memory) Stop() {
 	m.mu.Lock()
-	if !m.stopped {
-		m.stopped = true
+	if m.stopped.CompareAndSwap(false, true) {
 		close(m.stop)
 	}
 	m.mu.Unlock()
 	m.running.Wait()
+	for i := range m.calls {
+		for m.calls[i].n.Load() > 0 { // it has seen that we stop, or is nearly done
+			time.Sleep(stopPoll)
+		}
+	}
 }
 
 func (m *Memory) broadcastLoop() {

@@ -99,6 +99,7 @@ func (c *conn) send(p []byte) bool {
 	sent := 0
 	if queued := c.outbound(); queued > 0 {
 		if int64(queued+len(p)) > l.srv.settings.Load().outboundBuffer {
+			l.stats.held.Add(uint64(queued))
 			l.doom(c, reasonSlowConsumer)
 			return false
 		}
@@ -117,6 +118,7 @@ func (c *conn) send(p []byte) bool {
 	}
 	if sent < len(p) {
 		c.set(flagQueued)
+		l.stats.held.Add(uint64(len(p) - sent))
 		_, _ = c.gc.Write(p[sent:]) // an error has called OnClose
 	}
 	return c.state != stateClosed

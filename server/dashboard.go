@@ -29,7 +29,7 @@ const pageFields = "Content-Security-Policy: default-src 'none'; script-src 'sel
 
 var fileTypes = map[string]string{
 	".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
-	".js": typeScript, ".svg": "image/svg+xml",
+	".js": typeScript, ".svg": "image/svg+xml", ".txt": typeText,
 }
 
 // withDashboard adds the page, its files and what it asks for.

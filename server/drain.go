@@ -14,6 +14,7 @@ type drainState struct {
 func (s *Server) Shutdown() {
 	if s.draining.CompareAndSwap(false, true) {
 		s.drainFrom.Store(int64(time.Since(s.started)))
+		s.slow.Store(false)
 		s.log.Info("draining", "subscribers", s.hub.Subscribers(), "drain_timeout", s.drainTimeout())
 	}
 }

@@ -14,38 +14,51 @@ const (
 	// a collection, settleQuiet below how many a second a surge is over.
 	settleChanges = 5000
 	settleQuiet   = 100
-	ticksASecond  = 10
+	// settleBytes is the same for bytes that had to be queued for slow readers, and
+	// for those given up when they were cut; settleQuietBytes how many a second.
+	settleBytes      = 16 << 20
+	settleQuietBytes = 1 << 20
+	ticksASecond     = 10
 )
 
 // settling gives memory back after a surge. What thousands of connections have
-// left behind while they came or went would otherwise stay until the next
-// collection, which a server without garbage has only every two minutes. It
-// belongs to the ticking goroutine, save busy.
+// left behind while they came or went, or what was queued for slow readers, would
+// otherwise stay until the next collection, which a server without garbage has only
+// every two minutes. It belongs to the ticking goroutine, save busy.
 type settling struct {
-	ticks      int
+	looked     uint32 // the tick of the last look
 	settled    uint64 // changes at the last collection
 	lastSecond uint64 // changes at the last look
 	busy       atomic.Bool
+
+	settledBytes, lastBytes uint64 // the same of queued bytes
 }
 
 // settleMemory looks once a second whether a surge has ended.
 func (s *Server) settleMemory() {
 	m := &s.settling
-	if m.ticks++; m.ticks%ticksASecond != 0 {
+	now := s.ticks()
+	if now-m.looked < ticksASecond {
 		return
 	}
-	changes := uint64(0)
+	m.looked = now
+	changes, bytes := uint64(0), uint64(0)
 	for _, l := range s.loops {
 		accepted := l.stats.accepted.Load()
 		changes += 2*accepted - uint64(l.stats.front.Load()+l.stats.admin.Load())
+		bytes += l.stats.held.Load()
 	}
-	quiet := changes-m.lastSecond < settleQuiet
-	m.lastSecond = changes
-	if quiet && changes-m.settled >= settleChanges && m.busy.CompareAndSwap(false, true) {
-		m.settled = changes
+	quiet := changes-m.lastSecond < settleQuiet && bytes-m.lastBytes < settleQuietBytes
+	m.lastSecond, m.lastBytes = changes, bytes
+	surge, queues := changes-m.settled >= settleChanges, bytes-m.settledBytes >= settleBytes
+	if quiet && (surge || queues) && m.busy.CompareAndSwap(false, true) {
+		m.settled, m.settledBytes = changes, bytes
 		// Not on this goroutine: with a million connections it takes a second, and
 		// heartbeats wait for ticks.
 		go func() {
+			if queues {
+				runtime.GC() // what they were in went to pools, which keep it through one
+			}
 			debug.FreeOSMemory()
 			m.busy.Store(false)
 		}()

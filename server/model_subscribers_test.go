@@ -183,7 +183,7 @@ func (w *modelWorld) settle(t *rapid.T) {
 	for _, sub := range w.all {
 		sub.wake()
 		if err := poll(patience, sub.compare); err != nil {
-			t.Fatalf("%s of %s: %v", sub.kind, sub.f.cname, err)
+			t.Fatalf("%s of %s: %v\nclosed: %v", sub.kind, sub.f.cname, err, w.s.report().Closed)
 		}
 		if sub.gone {
 			sub.hangUp()

@@ -66,6 +66,17 @@ func (e *storeEngine) next(t *testing.T) fetchCall {
 	}
 }
 
+func (e *storeEngine) nextWatch(t *testing.T) channel.Done {
+	t.Helper()
+	select {
+	case done := <-e.watches:
+		return done
+	case <-time.After(patience):
+		t.Fatal("presence is not watched")
+		return nil
+	}
+}
+
 func (e *storeEngine) wantReleased(t *testing.T, want ...string) {
 	t.Helper()
 	checkFor(t, patience, func() error {
@@ -86,6 +97,7 @@ func startStore(t *testing.T) (*testServer, *storeEngine) {
 	}
 	cfg := DefaultConfig()
 	cfg.Front.Listen, cfg.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
+	cfg.Admin.Hosts = []string{"*"}
 	cfg.Runtime.EventLoops = 1
 	cfg.Limits.DrainTimeout = Duration(100 * time.Millisecond)
 	log := new(logBuffer)
@@ -128,7 +140,7 @@ func TestParkedJoin(t *testing.T) {
 			c := dial(t, s.front)
 			for i, part := range strings.Split(tc.request, "|") {
 				if i > 0 {
-					s.waitRead(c, part)
+					s.waitRead()
 				}
 				c.sendf("%s", part)
 			}
@@ -149,9 +161,9 @@ func TestParkedJoin(t *testing.T) {
 }
 
 // waitRead waits until the server has read what came before.
-func (s *testServer) waitRead(c *client, _ string) {
-	c.t.Helper()
-	checkFor(c.t, patience, func() error {
+func (s *testServer) waitRead() {
+	s.t.Helper()
+	checkFor(s.t, patience, func() error {
 		if s.report().BytesIn == 0 {
 			return fmt.Errorf("nothing is read")
 		}
@@ -253,7 +265,7 @@ func TestParkedJoinFetchedAgain(t *testing.T) {
 func TestParkedPresence(t *testing.T) {
 	s, e := startStore(t)
 	c := dial(t, s.admin).get("/psub")
-	done := <-e.watches
+	done := e.nextWatch(t)
 	done.Done(channel.Result{})
 	c.head()
 	s.hub.Announce(channel.Online, "a")
@@ -261,7 +273,7 @@ func TestParkedPresence(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	refused := dial(t, s.admin).get("/psub")
-	done = <-e.watches
+	done = e.nextWatch(t)
 	done.Done(channel.Result{Err: channel.ErrUnavailable})
 	refused.expectAnswers("503 ")
 }
@@ -279,13 +291,14 @@ func TestMoved(t *testing.T) {
 	s.waitSubscribers("a", len(paths))
 	old := e.copies["a"]
 	e.hub.Uncopy(old, channel.Message{Seq: 10, Type: channel.Moved})
+	var fetches []fetchCall
 	for range paths[:3] { // there is no new copy yet: each has it fetched
-		f := e.next(t)
+		fetches = append(fetches, e.next(t))
+	}
+	e.install("a", 10, 12)
+	for _, f := range fetches {
 		if f.name != "a" {
 			t.Fatalf("fetches %q", f.name)
-		}
-		if e.copies["a"] == old {
-			e.install("a", 10, 12)
 		}
 		f.done.Done(channel.Result{})
 	}

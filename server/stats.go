@@ -18,6 +18,7 @@ type loopStats struct {
 	requests, publishes, broadcasts   atomic.Uint64
 	deliveries, replayed, heartbeats  atomic.Uint64
 	bytesIn, bytesOut                 atomic.Uint64
+	held                              atomic.Uint64 // bytes queued for slow readers, and given up with them (settleMemory)
 	accepted, refusedAtOpen           atomic.Uint64
 	front, admin                      atomic.Int64
 	subscribers                       [transportCount]atomic.Int64

@@ -25,7 +25,6 @@ type mirror struct {
 
 	live       bool // what comes can be applied; else it is held until Redis has told the rest
 	subscribed bool // to the channel, on the present connection
-	queued     bool // in group.stale
 	held       []event
 	lost       bool // held was full
 	waiting    int  // Fetches that are not answered

@@ -70,7 +70,7 @@ func (o *Options) check() error {
 	case len(o.Addresses) == 0:
 		return errors.New("no address")
 	case o.DB != 0 && len(o.Addresses) > 1 && o.Sentinel == "":
-		return errors.New("Redis Cluster has no databases but 0")
+		return errors.New("a Cluster has no databases but 0")
 	}
 	return nil
 }

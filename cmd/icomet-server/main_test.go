@@ -67,7 +67,7 @@ func TestCheckConfiguration(t *testing.T) {
 			1, "", "icomet-server: " + missing + ": no such file or directory\n",
 		}},
 		{"bad variable", []string{"ICOMET_FRONT_AUTH=yes"}, []string{"-t", good}, result{
-			1, "", "icomet-server: environment: ICOMET_FRONT_AUTH = \"yes\": must be one of none, token\n",
+			1, "", "icomet-server: environment: ICOMET_FRONT_AUTH = \"yes\": must be one of none, token, jwt\n",
 		}},
 		{"variable over file", []string{"ICOMET_FRONT_CHANNEL_BUFFER_SIZE=5"}, []string{"-t", good}, result{
 			0, "configuration ok\n", "",

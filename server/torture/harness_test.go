@@ -114,7 +114,7 @@ func start(t testing.TB, binary func() (string, error), config string, env ...st
 		d.cmd.Args = append(d.cmd.Args, config)
 	}
 	d.client = &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 4}}
-	d.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "GORACE=halt_on_error=1 atexit_sleep_ms=0",
+	d.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "GODEBUG=" + os.Getenv("GODEBUG"), "GORACE=halt_on_error=1 atexit_sleep_ms=0",
 		"ICOMET_FRONT_LISTEN=127.0.0.1:0", "ICOMET_ADMIN_LISTEN=127.0.0.1:0",
 		"ICOMET_LIMITS_DRAIN_TIMEOUT=200ms", "ICOMET_RUNTIME_EVENT_LOOPS=2"}
 	for _, e := range env {

@@ -64,6 +64,10 @@ func (s *stream) ask(cname string, seq int64) error {
 	if _, err := fmt.Fprintf(s.nc, "GET /%s?cname=%s&seq=%d HTTP/1.1\r\nHost: localhost\r\n\r\n", s.kind, cname, seq); err != nil {
 		return err
 	}
+	return s.readHead()
+}
+
+func (s *stream) readHead() error {
 	resp, err := http.ReadResponse(bufio.NewReader(s.nc), nil)
 	if err != nil {
 		return err

@@ -68,6 +68,7 @@ export function channels(main, app, rest, params) {
     const after = pages.at(-1), signal = abort.signal;
     const params = { ...wish, limit, ...(after && { after: after.name, value: after.value }) };
     body.setAttribute('aria-busy', 'true');
+    const soon = known.size === 0; // rates need a second look
     let took = 0;
     try {
       const list = await get('/dashboard/channels', params, signal);
@@ -79,7 +80,7 @@ export function channels(main, app, rest, params) {
       summary.textContent = e.message;
     }
     body.removeAttribute('aria-busy');
-    timer = setTimeout(() => document.hidden ? load.later() : load(), nextLook(took));
+    timer = setTimeout(() => document.hidden ? load.later() : load(), soon ? Math.max(1200, 20 * took) : nextLook(took));
   }
   // A page that nobody sees asks for nothing.
   load.later = () => document.addEventListener('visibilitychange', () => !ended && load(), { once: true });

@@ -10,10 +10,13 @@ function value(k) {
 
 const mark = (on, text, title) => on ? el('span', { className: 'mark', title }, text) : null;
 
+// breakable lets a long key break behind its underscores.
+const breakable = key => key.split(/(?<=_)/).flatMap(part => [part, el('wbr')]);
+
 function section(name, keys) {
   return el('section', { className: 'card' }, el('h2', {}, name || 'general'), el('table', { className: 'config' },
     el('tbody', {}, ...keys.map(k => el('tr', {},
-      el('th', { scope: 'row' }, k.key.slice(name ? name.length + 1 : 0)),
+      el('th', { scope: 'row' }, ...breakable(k.key.slice(name ? name.length + 1 : 0))),
       el('td', {}, value(k), ' ', mark(k.changed, 'changed', 'not the default'), mark(k.restart, 'restart', 'a change needs a restart')))))));
 }
 
@@ -28,7 +31,7 @@ function node(n) {
 }
 
 export function config(main, app) {
-  const nodeBox = el('div'), box = el('div', { className: 'columns' }, el('p', { className: 'quiet' }, 'Looking…'));
+  const nodeBox = el('div', { className: 'apart' }), box = el('div', { className: 'columns' }, el('p', { className: 'quiet' }, 'Looking…'));
   main.replaceChildren(el('h1', {}, 'Configuration'), nodeBox, box);
   let ended = false;
   get('/dashboard/config').then(({ keys }) => {

@@ -4,7 +4,7 @@ import { bytes, count, el, millis, short } from './ui.js';
 
 const perSecond = v => v == null ? '–' : short(v) + '/s';
 const bytesPerSecond = v => v == null ? '–' : bytes(v) + '/s';
-const share = v => v == null ? '–' : Number((v * 100).toFixed(1)) + ' %';
+const share = v => v == null ? '–' : Number((v * 100).toFixed(v < 0.01 ? 2 : 1)) + ' %';
 const span = { key: 'icomet-span', choices: [[60, '1 min'], [300, '5 min'], [600, '10 min']] };
 
 const gauges = (h, rows, names) => Object.fromEntries(names.map(n => [n, h.gauge(rows, n)]));
@@ -49,10 +49,10 @@ function tiles(h, stats) {
     tile('Publishes', perSecond(h.rate('publishes', 3)), `${short(stats.publishes_total)} so far`),
     tile('Deliveries', perSecond(h.rate('deliveries', 3)), `${short(stats.deliveries_total)} so far`),
     tile('Sent', bytesPerSecond(h.rate('bytes_out', 3)), `${bytes(stats.bytes_out_total)} so far`),
-    tile('Loop lag', millis(lag), `${short(h.last('queued'))} messages queued`, lag > 1 ? 'bad' : lag > 0.1 ? 'warn' : ''),
+    tile('Loop lag', millis(lag), `${short(h.last('queued'))} queued`, lag > 1 ? 'bad' : lag > 0.1 ? 'warn' : ''),
     tile('Memory', bytes(m.rss_bytes), m.memory_limit_bytes ? `${bytes(m.memory_used_bytes)} in use of ${bytes(m.memory_limit_bytes)}` : `${bytes(m.memory_used_bytes)} in use`,
       m.refusing_for_memory ? 'bad' : level(m.memory_used_bytes, m.memory_limit_bytes)),
-    tile('Slow consumers cut', count(slow), perSecond(h.rate('closed_slow_consumer', 10)), h.rate('closed_slow_consumer', 10) > 0 ? 'warn' : ''),
+    tile('Slow clients cut', count(slow), perSecond(h.rate('closed_slow_consumer', 10)), h.rate('closed_slow_consumer', 10) > 0 ? 'warn' : ''),
   ];
 }
 
