@@ -36,12 +36,13 @@ demo: build ## run the chat demo and the server it needs; Ctrl-C ends both
 # The allocation tests run apart: the race detector allocates.
 .PHONY: test
 test: test-needs ## run all tests, with the race detector and then the allocation tests
-	CGO_ENABLED=1 go test -race -shuffle=on ./...
+	CGO_ENABLED=1 go test -race -shuffle=on -p 1 ./...
 	go test -run '^TestAllocs' ./...
 
 # The race detector needs cgo, so a C compiler with its headers. The others are
-# run by tests as they are: proxies in front of the server, a browser as attacker, Redis.
-TEST_TOOLS := curl nginx haproxy chromium redis-server
+# run by tests as they are: proxies in front of the server, a browser, Redis, what
+# the examples are written in (Java only where it is: its package is large).
+TEST_TOOLS := curl nginx haproxy chromium redis-server npm python3 jq
 
 .PHONY: test-needs
 test-needs:
@@ -50,6 +51,8 @@ test-needs:
 	for tool in $(TEST_TOOLS); do \
 		PATH=$$PATH:/usr/sbin command -v $$tool >/dev/null || needs+=" $$tool"; \
 	done; \
+	command -v node >/dev/null || needs+=' nodejs'; \
+	command -v php >/dev/null || needs+=' php-cli'; \
 	if [ -n "$$needs" ]; then \
 		echo "installing what the tests need:$$needs"; \
 		as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \
@@ -77,6 +80,23 @@ fuzz: ## run every fuzz target for FUZZTIME, one after the other
 			fi; \
 		done; \
 	done
+
+# The random histories of the model tests that "make torture" goes through.
+MODEL_CHECKS ?= 200
+
+.PHONY: torture
+torture: build ## hostile clients and faults in full size: half an hour; needs qemu and 20,000 open files
+	ICOMET_TORTURE=full go test -count=1 -v -timeout 60m ./server/torture
+	ICOMET_MODEL_CHECKS=$(MODEL_CHECKS) go test -count=1 -timeout 60m -run '^TestModel$$' ./server
+	ICOMET_MODEL_CHECKS=$$((100 * $(MODEL_CHECKS))) go test -count=1 -timeout 60m ./channel/modeltest
+	bench/million/run-in-vm --mem 1G --timeout 180 -- server/torture/clock-steps bin/icomet-server
+
+# How long "make soak" goes on, in seconds.
+SOAK_SECONDS ?= 600
+
+.PHONY: soak
+soak: ## good and bad clients at once for SOAK_SECONDS: nothing may be lost, and nothing may stay
+	ICOMET_SOAK_SECONDS=$(SOAK_SECONDS) go test -count=1 -v -timeout $$(($(SOAK_SECONDS) + 600))s -run '^TestSoak$$' ./server/torture
 
 .PHONY: bench
 bench: build ## the short load set against the ceiling, under 3 minutes; writes README.md's table

@@ -66,7 +66,7 @@ func TestMisbehavingServer(t *testing.T) {
 			target := startFake(t, f)
 			g := Group{Name: "fanout", Subscribers: 5, Channels: 1, Publishers: 1, Depth: 1, Size: 100, Transport: test.transport, Rate: test.rate}
 			s := Scenario{Name: "fanout", Groups: []Group{g}, Procs: 1, Concurrency: 1, // the first is subscribed first
-				Duration: 300 * time.Millisecond, Drain: 3 * time.Second, Timeout: 5 * time.Second}
+				Duration: time.Second, Drain: 3 * time.Second, Timeout: 20 * time.Second}
 			r := mustRun(t, s, target)
 			checkFaults(t, r, test.want, many)
 		})

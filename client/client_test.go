@@ -241,7 +241,7 @@ func TestSilence(t *testing.T) {
 	b.want("m1")
 	start := time.Now()
 	proxy.Freeze(true)
-	if err := wait(t, b.failures); !strings.Contains(err.Error(), "silent for 2.6s") {
+	if err := wait(t, b.failures); !strings.Contains(err.Error(), "silent for 3.5s") {
 		t.Errorf("failure %v", err)
 	}
 	if d := time.Since(start); d < 2*time.Second || d > 6*time.Second {

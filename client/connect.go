@@ -95,7 +95,8 @@ func (r *run) askSilence() {
 		Period int64 `json:"sub_timeout"` // seconds
 	}
 	if json.Unmarshal(b, &ping) == nil && ping.Period > 0 {
-		r.silence = time.Duration(ping.Period) * time.Second * 13 / 10
+		period := time.Duration(ping.Period) * time.Second
+		r.silence = max(period*13/10, period+late)
 	}
 }
 

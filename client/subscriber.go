@@ -27,7 +27,8 @@ type Subscriber struct {
 	MinBackoff, MaxBackoff time.Duration
 
 	// Silence is how long a connection may be silent before it is given up. 0: 1.3
-	// times the heartbeat period, which the server is asked for.
+	// times the heartbeat period, which the server is asked for, and at least 1.5 s
+	// more than it.
 	Silence time.Duration
 
 	// OnError, if set, hears of each failure that is tried again after wait.
@@ -43,6 +44,7 @@ const (
 	tooManyBackoff    = 5 * time.Second  // the least, after a 429
 	unknownSilence    = 78 * time.Second // until the server has said its period
 	pingLimit         = 10 * time.Second
+	late              = 1500 * time.Millisecond // of a heartbeat: the server keeps its period within a second
 )
 
 // Messages gives the channel's messages in order, each exactly once, over any number

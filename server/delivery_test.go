@@ -42,6 +42,11 @@ func openFeed(addr, kind, cname string, seq int64) (*feed, error) {
 	if err != nil {
 		return nil, err
 	}
+	return openFeedOn(nc, kind, cname, seq)
+}
+
+// openFeedOn subscribes on a connection, which it closes when that fails.
+func openFeedOn(nc net.Conn, kind, cname string, seq int64) (*feed, error) {
 	_ = nc.SetDeadline(time.Now().Add(patience))
 	f := &feed{nc: nc, r: bufio.NewReader(nc), kind: kind, cname: cname, next: seq}
 	f.chunk = client{Conn: nc, r: f.r}
@@ -63,9 +68,12 @@ func openFeed(addr, kind, cname string, seq int64) (*feed, error) {
 		}
 	}
 	if kind == "iframe" {
-		_, err = f.chunk.tryChunk()
+		if _, err := f.chunk.tryChunk(); err != nil {
+			nc.Close()
+			return nil, err
+		}
 	}
-	return f, err
+	return f, nil
 }
 
 func (f *feed) request() error {

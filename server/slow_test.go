@@ -21,6 +21,16 @@ import (
 // kernel between server and client.
 func dialNarrow(t *testing.T, addr string) *client {
 	t.Helper()
+	nc, err := tryDialNarrow(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	_ = nc.SetDeadline(time.Now().Add(patience))
+	return &client{Conn: nc, t: t, r: bufio.NewReader(nc)}
+}
+
+func tryDialNarrow(addr string) (net.Conn, error) {
 	d := net.Dialer{Timeout: patience, Control: func(_, _ string, rc syscall.RawConn) error {
 		var err error
 		_ = rc.Control(func(fd uintptr) {
@@ -28,13 +38,7 @@ func dialNarrow(t *testing.T, addr string) *client {
 		})
 		return err
 	}}
-	nc, err := d.DialContext(context.Background(), "tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { nc.Close() })
-	_ = nc.SetDeadline(time.Now().Add(patience))
-	return &client{Conn: nc, t: t, r: bufio.NewReader(nc)}
+	return d.DialContext(context.Background(), "tcp", addr)
 }
 
 func (s *testServer) closedBy(r closeReason) (n uint64) {

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Follows a channel, and comes back from where it stopped.
+# Follows a channel by long polling, and comes back from where it stopped. (To look
+# at a channel by hand, `curl -N "$FRONT/stream?cname=CHANNEL"` is enough.)
 #
 #     sh subscribe.sh CHANNEL [SEQ]
 #
@@ -8,29 +9,23 @@ set -u
 front=${FRONT:-http://127.0.0.1:8100}
 channel=$1
 seq=${2:-0}
-state=$(mktemp)
-trap 'rm -f "$state"' EXIT
-trap 'exit 0' INT TERM
-echo "$seq" >"$state"
+
+# An answer is one message or a list of them; this makes it a list always.
+list='(if type == "array" then . else [.] end)'
 
 while :; do
-	# --speed-time: nothing for 40 s, not even a heartbeat (every 30 s by default).
-	curl -sSN --get --speed-limit 1 --speed-time 40 "$front/stream" \
-		--data-urlencode "cname=$channel" --data "seq=$(cat "$state")" |
-		while IFS= read -r line; do
-			case $(printf '%s' "$line" | jq -r .type) in
-			data | broadcast)
-				printf '%s' "$line" | jq -r .content
-				printf '%s' "$line" | jq '.seq + 1' >"$state"
-				;;
-			next_seq) # a lower one than asked for: the channel began anew
-				next=$(printf '%s' "$line" | jq .seq)
-				if [ "$next" -lt "$(cat "$state")" ]; then echo 1 >"$state" && break; fi
-				echo "$next" >"$state"
-				;;
-			close) echo close >"$state" ;;
-			esac
-		done
-	[ "$(cat "$state")" = close ] && exit 0
-	sleep 1
+	# 40 s: a heartbeat comes after 30 s by default.
+	answer=$(curl -sS --fail --max-time 40 --get "$front/sub" \
+		--data-urlencode "cname=$channel" --data "seq=$seq") || { sleep 1; continue; }
+	printf '%s' "$answer" | jq -r "$list"'[] | select(.type == "data" or .type == "broadcast").content'
+	case $(printf '%s' "$answer" | jq -r "$list"'[-1].type') in
+	close) exit 0 ;;
+	401 | 429) printf '%s' "$answer" | jq -r .content >&2 && sleep 5 ;;
+	esac
+	# A next_seq lower than what was asked for: the channel began anew.
+	seq=$(printf '%s' "$answer" | jq --argjson seq "$seq" "$list"' | reduce .[] as $m ($seq;
+		if $m.type == "data" or $m.type == "broadcast" then $m.seq + 1
+		elif $m.type != "next_seq" then .
+		elif $m.seq < . then 1
+		else $m.seq end)')
 done

@@ -63,7 +63,7 @@ func dribble(addr string, timeout time.Duration, started func()) error {
 	switch {
 	case !strings.HasPrefix(string(answer), "HTTP/1.1 408 "):
 		return fmt.Errorf("got %.60q, %v", answer, err)
-	case took < timeout-100*time.Millisecond || took > timeout+5*time.Second:
+	case took < timeout-300*time.Millisecond || took > timeout+5*time.Second:
 		return fmt.Errorf("the 408 came after %v, the deadline is %v", took, timeout)
 	}
 	return nil
@@ -125,7 +125,7 @@ func TestNeverRead(t *testing.T) {
 				if sent%50 == 0 {
 					left = d.stats().Subscribers - 1
 				}
-				if sent > 20000 {
+				if sent > 5000 {
 					t.Fatalf("%d are still there after %d messages", left, sent)
 				}
 			}

@@ -2,15 +2,12 @@ package dashboard_test
 
 import (
 	"bufio"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
@@ -18,9 +15,6 @@ import (
 	"icomet/internal/servertest"
 	"icomet/web/internal/browser"
 )
-
-// shots is where TestScreenshots leaves its pictures, which somebody then looks at.
-var shots = flag.String("shots", "", "directory for screenshots")
 
 func TestMain(m *testing.M) { servertest.Main(m) }
 
@@ -94,12 +88,12 @@ func TestOverview(t *testing.T) {
 		p.Want(`document.getElementById('state')?.textContent`, `"live"`)
 		p.Want(`document.querySelectorAll('.chart canvas').length`, `9`)
 		tile := func(label string) string {
-			return fmt.Sprintf(`[...document.querySelectorAll('.tile')].find(e => e.firstChild.textContent === %q).lastChild.firstChild.textContent`, label)
+			return fmt.Sprintf(`[...document.querySelectorAll('.tile')].find(e => e.firstChild.textContent === %q)?.lastChild.firstChild.textContent`, label)
 		}
 		p.Want(tile("Subscribers"), `"5"`)
-		p.Want(`document.querySelector('.chart .legend').textContent`, `"poll 0stream 3sse 2iframe 0"`)
+		p.Want(`document.querySelector('.chart .legend')?.textContent`, `"poll 0stream 3sse 2iframe 0"`)
 		s.Push("news", "hello")
-		p.Want(`/^Deliveries: live [^0–]/.test(document.querySelectorAll('.plot')[2].getAttribute('aria-label'))`, "true")
+		p.Want(`/^Deliveries: live [^0–]/.test(document.querySelectorAll('.plot')[2]?.getAttribute('aria-label'))`, "true")
 		p.Want(`[...document.querySelectorAll('.grid h2')].slice(-3).map(e => e.textContent)`,
 			`["Event loops","Closed, since the start","Refused, since the start"]`)
 		fits(t, p)
@@ -139,12 +133,12 @@ func TestChannelList(t *testing.T) {
 	p := open(t, browser.Start(t), s, "#/channels", wide)
 	list := func(names string) { t.Helper(); p.Want(rowNames, names) }
 	p.Want(rowNames+`.slice(0, 3)`, `["room-077", "<b>Lobby & \"co\"</b>", "room-000"]`)
-	p.Want(`document.querySelector('.pager [role=status]').textContent`, `"121 channels"`)
+	p.Want(`document.querySelector('.pager [role=status]')?.textContent`, `"121 channels"`)
 	p.Want(rowNames+`.length`, `50`)
 	click(p, "Next →")
 	p.Want(rowNames+`[0]`, `"room-048"`)
 	click(p, "Next →")
-	p.Want(`[`+rowNames+`.length, `+rowNames+`.at(-1), document.querySelector('.pager span').textContent]`, `[21, "room-119", "Page 3"]`)
+	p.Want(`[`+rowNames+`.length, `+rowNames+`.at(-1), document.querySelector('.pager span')?.textContent]`, `[21, "room-119", "Page 3"]`)
 	p.Want(`[...document.querySelectorAll('.pager button')].map(b => b.disabled)`, `[false, true]`)
 	click(p, "← Previous")
 	p.Want(rowNames+`[0]`, `"room-048"`)
@@ -158,16 +152,16 @@ func TestChannelList(t *testing.T) {
 	p.Want(rowNames+`[0]`, `"room-070"`)
 	p.Run(`document.querySelector('input[type=search]').value = 'nobody'; document.querySelector('form').requestSubmit()`)
 	list(`[]`)
-	p.Want(`document.querySelector('tbody').textContent`, `"No channel has this in its name."`)
+	p.Want(`document.querySelector('tbody')?.textContent`, `"No channel has this in its name."`)
 	click(p, "Open “nobody”")
-	p.Want(`document.querySelector('h1').textContent`, `"nobody"`)
+	p.Want(`document.querySelector('h1')?.textContent`, `"nobody"`)
 	p.WantNoMistakes()
 
 	n := open(t, browser.Start(t), s, "#/channels?search=lobby", narrow)
 	n.Want(rowNames, `["<b>Lobby & \"co\"</b>"]`)
 	fits(t, n)
 	n.Run(`document.querySelector('td.name a').click()`)
-	n.Want(`document.querySelector('h1').textContent`, `"<b>Lobby & \"co\"</b>"`)
+	n.Want(`document.querySelector('h1')?.textContent`, `"<b>Lobby & \"co\"</b>"`)
 	fits(t, n)
 	n.WantNoMistakes()
 }
@@ -194,9 +188,9 @@ const tailTexts = `[...document.querySelectorAll('.tail li')].map(e => e.childre
 func TestChannel(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=3", "ICOMET_FRONT_CHANNEL_TIMEOUT=3600")
 	p := open(t, browser.Start(t), s, "#/channel/a%2Fb%20%C3%A4", wide)
-	p.Want(`document.querySelector('h1').textContent`, `"a/b ä"`)
+	p.Want(`document.querySelector('h1')?.textContent`, `"a/b ä"`)
 	fact := func(i int) string {
-		return fmt.Sprintf(`document.querySelectorAll('.facts dd')[%d].textContent`, i)
+		return fmt.Sprintf(`document.querySelectorAll('.facts dd')[%d]?.textContent`, i)
 	}
 	p.Want(fact(0), `"not there"`)
 	p.Want(`[...document.querySelectorAll('.buttons button')].map(b => b.disabled)`, `[false, true, true]`)
@@ -207,7 +201,7 @@ func TestChannel(t *testing.T) {
 	click(p, "Publish…")
 	p.Do(chromedp.KeyEvent("<i>one</i>\r\"two\""))
 	click(p, "Publish")
-	p.Want(`document.getElementById('toast').textContent`, `"Published."`)
+	p.Want(`document.getElementById('toast')?.textContent`, `"Published."`)
 	p.Want(tailTexts, `["· The channel is there.", "1 <i>one</i>\n\"two\""]`)
 	subscribe(t, s, "stream", "a/b ä", 2)
 	p.Want(fact(1), `"2"`)
@@ -222,9 +216,9 @@ func TestChannel(t *testing.T) {
 	p.Want(fact(3), `"12"`)
 	click(p, "Pause")
 	p.Want(tailTexts, `["· 7 left the buffer before they could be shown", "9 m7", "10 m8", "11 to all"]`)
-	p.Want(`document.querySelector('.tail li:last-child small').textContent`, `"broadcast, 6 B"`)
+	p.Want(`document.querySelector('.tail li:last-child small')?.textContent`, `"broadcast, 6 B"`)
 	s.Push("a/b ä", strings.Repeat("ä", 5000))
-	p.Want(`document.querySelector('.tail li:last-child').textContent.length`, fmt.Sprint(len("12")+2048+1+len("9.8 KiB, its beginning")))
+	p.Want(`document.querySelector('.tail li:last-child')?.textContent.length`, fmt.Sprint(len("12")+2048+1+len("9.8 KiB, its beginning")))
 
 	click(p, "Clear…")
 	click(p, "Cancel")
@@ -236,7 +230,7 @@ func TestChannel(t *testing.T) {
 	p.Want(fact(2), `"0 (from 13)"`)
 
 	click(p, "Close…")
-	p.Want(`document.querySelector('dialog p').textContent`, `"The channel is freed, and 2 subscribers told that it is closed."`)
+	p.Want(`document.querySelector('dialog p')?.textContent`, `"The channel is freed, and 2 subscribers told that it is closed."`)
 	click(p, "Close the channel")
 	p.Want(fact(0), `"not there"`)
 	p.Want(tailTexts+`.at(-1)`, `"· The channel is gone: closed, or its time was over."`)
@@ -298,7 +292,7 @@ func TestServerGoesAndComes(t *testing.T) {
 	p := open(t, browser.Start(t), s, "", wide)
 	p.Want(`document.getElementById('state')?.textContent`, `"live"`)
 	s.Kill()
-	p.Want(`document.getElementById('state').textContent`, `"connection lost"`)
+	p.Want(`document.getElementById('state')?.textContent`, `"connection lost"`)
 	s.Restart()
 	p.Want(`document.getElementById('state')?.textContent`, `"live"`)
 	if m := withoutRefusals(p.Mistakes()); len(m) > 0 {
@@ -327,8 +321,8 @@ func TestKeyboard(t *testing.T) {
 	p.Do(chromedp.KeyEvent("\t"), chromedp.KeyEvent("\t"))
 	focused("a")
 	p.Do(chromedp.KeyEvent("\r"))
-	p.Want(`document.querySelector('h1').textContent`, `"a"`)
-	p.Want(`document.querySelectorAll('.buttons button')[2].disabled`, `false`)
+	p.Want(`document.querySelector('h1')?.textContent`, `"a"`)
+	p.Want(`document.querySelectorAll('.buttons button')[2]?.disabled`, `false`)
 	for _, stop := range []string{"← Channels", "Publish…", "Clear…", "Close…"} {
 		p.Do(chromedp.KeyEvent("\t"))
 		focused(stop)
@@ -359,84 +353,4 @@ func TestTheme(t *testing.T) {
 	p.Want(theme, `"light"`)
 	p.Want(`document.querySelector('#theme')?.textContent`, `"○ Light"`)
 	p.WantNoMistakes()
-}
-
-// publishSome publishes to the channels until the end of the test, now more and now less,
-// over one connection: the system has not ports enough for one each time.
-func publishSome(t *testing.T, s *servertest.Server, channels ...string) {
-	client := &http.Client{Transport: &http.Transport{}}
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(4 * time.Millisecond)
-		defer tick.Stop()
-		for i := 0; ; i++ {
-			select {
-			case <-stop:
-				return
-			case <-tick.C:
-			}
-			for k := range 1 + i/500%4 {
-				resp, err := client.PostForm(s.Admin+"/push", url.Values{
-					"cname": {channels[k%len(channels)]}, "content": {fmt.Sprintf(`{"minute": %d, "score": "2:1", "event": "corner"}`, i%90)},
-				})
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				_, _ = io.Copy(io.Discard, resp.Body)
-				resp.Body.Close()
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		close(stop)
-		<-done
-		client.CloseIdleConnections()
-	})
-}
-
-// TestScreenshots leaves pictures of all views in -shots, or only shows them.
-func TestScreenshots(t *testing.T) {
-	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=3600")
-	for i, n := range []int{14, 9, 6, 3, 2, 2, 1, 1} {
-		name := []string{"match/7421", "match/7422", "news", "auction/vase", "chat/lobby", "chat/team-red", "orders/18", "orders/19"}[i]
-		subscribe(t, s, []string{"sse", "stream", "iframe"}[i%3], name, n)
-	}
-	b := browser.Start(t)
-	publishSome(t, s, "match/7421", "match/7422", "news")
-	first := open(t, b, s, "", wide)
-	first.Want(`document.getElementById('state')?.textContent`, `"live"`)
-	rows := `Number(document.querySelector('.tile small').textContent.length) > 0 && performance.now() > 25000`
-	if *shots != "" {
-		first.Want(rows, "true") // something to be seen in the charts
-	}
-	for _, v := range []struct {
-		name, hash, ready string
-		width, height     int64
-	}{
-		{"overview", "", `document.querySelectorAll('.tile').length`, wide, 1060},
-		{"channels", "#/channels", rowNames + `.length`, wide, 620},
-		{"channel", "#/channel/match%2F7421", `document.querySelectorAll('.tail li').length`, wide, 720},
-		{"config", "#/config", `document.querySelectorAll('.config').length && document.querySelectorAll('.facts').length`, wide, 1400},
-		{"overview", "", `document.querySelectorAll('.tile').length`, narrow, 1500},
-		{"channels", "#/channels", rowNames + `.length`, narrow, 720},
-		{"channel", "#/channel/match%2F7421", `document.querySelectorAll('.tail li').length`, narrow, 800},
-		{"config", "#/config", `document.querySelectorAll('.config').length && document.querySelectorAll('.facts').length`, narrow, 1400},
-	} {
-		for _, theme := range []string{"light", "dark"} {
-			p := b.Open(t, s.Admin+"/"+v.hash, chromedp.EmulateViewport(v.width, v.height))
-			if theme == "dark" {
-				dark(p)
-			}
-			p.Want(v.ready+" > 0", "true")
-			p.Want(`document.getElementById('state')?.textContent`, `"live"`)
-			fits(t, p)
-			p.WantNoMistakes()
-			if *shots != "" {
-				p.Screenshot(filepath.Join(*shots, fmt.Sprintf("%s-%d-%s.png", v.name, v.width, theme)))
-			}
-			p.Close()
-		}
-	}
 }

@@ -8,6 +8,7 @@ const TOO_MANY_WAIT = 5000; // ms, the least wait after a 429
 const OPEN_LIMIT = 6000; // ms until a stream's head, or the first message when one is due at once
 const SETTLED = 5000; // ms after which a connection counts as one that worked
 const UPGRADE_AFTER = 600000; // ms of polling until the better transports get another chance
+const LATE = 1500; // ms that a heartbeat may be late: the server keeps its period within a second
 const ANSWER_LIMIT = 10000; // ms for /ping and signUrl
 
 /**
@@ -147,7 +148,7 @@ export class Connection {
   _setTimeout(seconds) {
     if (!(seconds > 0)) return;
     this._timed = true;
-    this._watch = 1300 * seconds;
+    this._watch = Math.max(1300 * seconds, 1000 * seconds + LATE);
   }
 
   /** Gets a token from the application when there is a way to. */
