@@ -172,7 +172,7 @@ func (s *Server) serveList(w http.ResponseWriter, r *http.Request) {
 	}
 	page, err := s.lister.list(r.Context(), &q)
 	if err != nil {
-		http.Error(w, "given up: "+err.Error(), 503)
+		http.Error(w, "given up: "+err.Error(), http.StatusServiceUnavailable)
 		return
 	}
 	w.Header().Set("Content-Type", typeJSON)
