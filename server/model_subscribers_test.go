@@ -95,6 +95,13 @@ func (w *modelWorld) join(t *rapid.T, c *modelChannel, kind string, seq int64) *
 		return sub
 	}
 	sub.begin(c, seq)
+	replay := 0
+	// What it begins with is always taken, but may leave no room for the next message.
+	for _, m := range sub.want {
+		if replay += len(m.Content); replay > int(w.cfg.Limits.OutboundBuffer)/2 {
+			sub.cut = true
+		}
+	}
 	sub.done.Go(sub.readOn)
 	return sub
 }

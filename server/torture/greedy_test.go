@@ -153,17 +153,19 @@ func (d *daemon) askNames(n int) (map[string]int, error) {
 		return nil, err
 	}
 	defer nc.Close()
-	go func() {
-		w := bufio.NewWriter(nc)
-		for i := range n {
-			fmt.Fprintf(w, "GET /sub?cname=n%d HTTP/1.1\r\nHost: localhost\r\n\r\n", i)
-		}
-		_ = w.Flush() // an error shows in the answers
-	}()
 	types := make(map[string]int)
 	s := &stream{nc: nc, kind: "sub"}
 	r := bufio.NewReader(nc)
-	for range n {
+	for i := range n {
+		if i%500 == 0 { // more at once, and it would have to read meanwhile
+			var batch strings.Builder
+			for j := i; j < min(i+500, n); j++ {
+				fmt.Fprintf(&batch, "GET /sub?cname=n%d HTTP/1.1\r\nHost: localhost\r\n\r\n", j)
+			}
+			if _, err := io.WriteString(nc, batch.String()); err != nil {
+				return types, err
+			}
+		}
 		resp, err := http.ReadResponse(r, nil)
 		if err != nil {
 			return types, err

@@ -35,6 +35,9 @@ func sized[T any](short, long T) T {
 var binaries string // a directory
 
 func TestMain(m *testing.M) {
+	if args := os.Getenv(helperVariable); args != "" {
+		os.Exit(helper(strings.Fields(args)))
+	}
 	dir, err := os.MkdirTemp("", "icomet-torture-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -263,15 +266,22 @@ func (d *daemon) descriptors() int {
 
 // rss is the resident set in bytes, from outside.
 func (d *daemon) rss() int64 {
-	var pages, resident int64
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", d.cmd.Process.Pid))
-	if err == nil {
-		_, err = fmt.Sscan(string(b), &pages, &resident)
-	}
+	d.t.Helper()
+	n, err := d.resident()
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	return resident * int64(os.Getpagesize())
+	return n
+}
+
+func (d *daemon) resident() (bytes int64, err error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", d.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	var size, pages int64
+	_, err = fmt.Sscan(string(b), &size, &pages)
+	return pages * int64(os.Getpagesize()), err
 }
 
 // checkFor tries until there is no error, at most for the limit.

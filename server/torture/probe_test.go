@@ -116,7 +116,8 @@ func (d *daemon) watchRSS() (stop func() int64) {
 			case <-done:
 				return
 			case <-tick.C:
-				most.Store(max(most.Load(), d.rss()))
+				resident, _ := d.resident() // none when it has ended
+				most.Store(max(most.Load(), resident))
 			}
 		}
 	}()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,10 +21,7 @@ func TestDribble(t *testing.T) {
 	p := d.newProbe()
 	base, stop := d.rss(), d.watchRSS()
 	p.compareRounds(t, func(on chan<- struct{}) error {
-		var started sync.WaitGroup
-		started.Add(n)
-		go func() { started.Wait(); close(on) }()
-		return errorsOf(n, func(int) error { return dribble(d.front, timeout, started.Done) })
+		return help(on, "dribble", d.front, strconv.Itoa(n), timeout.String())
 	})
 	if most := stop(); most-base > int64(n)*16<<10+24*mib {
 		t.Errorf("%d MiB for %d connections", (most-base)/mib, n)
@@ -31,6 +29,22 @@ func TestDribble(t *testing.T) {
 	if s := d.stats(); s.Closed["request_timeout"] != 5*n || s.Connections.Front != 1 {
 		t.Errorf("%d were closed by the deadline, want %d; %d are connected", s.Closed["request_timeout"], 5*n, s.Connections.Front)
 	}
+}
+
+// dribbleMany is the helper process of TestDribble.
+func dribbleMany(args []string, on func()) error {
+	n, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	timeout, err := time.ParseDuration(args[2])
+	if err != nil {
+		return err
+	}
+	var started sync.WaitGroup
+	started.Add(n)
+	go func() { started.Wait(); on() }()
+	return errorsOf(n, func(int) error { return dribble(args[0], timeout, started.Done) })
 }
 
 // dribble sends a byte now and then until it is told that it took too long.
@@ -223,28 +237,11 @@ func (d *daemon) pipeline(t *testing.T, p *probe) {
 	var all sync.WaitGroup
 	request := "GET /push?cname=other&content=x HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	for range 4 {
-		nc, err := dial(d.admin, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = nc.SetDeadline(time.Now().Add(3 * patience))
 		all.Go(func() {
 			for batch := strings.Repeat(request, 500); !stop.Load(); {
-				if _, err := io.WriteString(nc, batch); err != nil {
+				if err := pipelineOn(d.admin, batch, &answered, &stop); err != nil {
 					t.Error(err)
-					break
-				}
-			}
-			nc.Close()
-		})
-		all.Go(func() {
-			for r := bufio.NewReader(nc); ; {
-				line, err := r.ReadString('\n')
-				if err != nil {
 					return
-				}
-				if strings.HasPrefix(line, "HTTP/1.1 200") {
-					answered.Add(1)
 				}
 			}
 		})
@@ -263,4 +260,32 @@ func (d *daemon) pipeline(t *testing.T, p *probe) {
 	if answered.Load() < 1000 {
 		t.Errorf("only %d pipelined publishes: the test shows nothing", answered.Load())
 	}
+}
+
+// pipelineOn publishes on one connection, until it is stopped or cut: who writes
+// faster than it reads is.
+func pipelineOn(addr, batch string, answered *atomic.Int64, stop *atomic.Bool) error {
+	nc, err := dial(addr, 0)
+	if err != nil {
+		return err
+	}
+	_ = nc.SetDeadline(time.Now().Add(3 * patience))
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for r := bufio.NewReader(nc); ; {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				return
+			}
+			if strings.HasPrefix(line, "HTTP/1.1 200") {
+				answered.Add(1)
+			}
+		}
+	})
+	for err == nil && !stop.Load() {
+		_, err = io.WriteString(nc, batch)
+	}
+	_ = nc.Close()
+	reading.Wait()
+	return nil
 }
