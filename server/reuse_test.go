@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -55,11 +56,33 @@ func TestNothingStaysOfTheRequestBefore(t *testing.T) {
 	}
 }
 
+// waitNext waits for a subscriber that waits for that seq: the one before may still
+// be counted when its answer is already here.
+func (s *testServer) waitNext(cname string, next int64) {
+	s.t.Helper()
+	checkFor(s.t, patience, func() error {
+		var found atomic.Bool
+		s.onAllLoops(func(l *loop) {
+			for _, c := range l.wheel.slots {
+				for ; c != nil; c = c.timeNext {
+					if c.state == stateSubscribed && c.ch != nil && c.ch.Name() == cname && c.next == next {
+						found.Store(true)
+					}
+				}
+			}
+		})
+		if !found.Load() {
+			return fmt.Errorf("nobody waits for %s %d", cname, next)
+		}
+		return nil
+	})
+}
+
 // checkKind publishes a message and reads the answer of the poll that waits.
 func (s *testServer) checkKind(c *client, cname string, i int) {
 	s.t.Helper()
 	k := &pollKinds[i]
-	s.waitSubscribers(cname, 1)
+	s.waitNext(cname, int64(i+1))
 	s.call("/push?content=m&cname=" + cname)
 	resp, err := http.ReadResponse(c.r, nil)
 	if err != nil {
