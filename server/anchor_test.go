@@ -120,3 +120,13 @@ func joinAndLeave(t *testing.T, l *loop) *channel.Channel {
 	l.srv.hub.Leave(j.Channel, l.sink, true)
 	return j.Channel
 }
+
+func TestLoopCount(t *testing.T) {
+	for _, c := range []struct{ configured, cpus, want int }{
+		{0, 1, 1}, {0, 2, 1}, {0, 16, 15}, {0, 128, 64}, {2, 2, 2}, {5, 1, 5},
+	} {
+		if got := loopCount(c.configured, c.cpus); got != c.want {
+			t.Errorf("event_loops = %d on %d CPUs: %d loops, want %d", c.configured, c.cpus, got, c.want)
+		}
+	}
+}

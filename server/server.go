@@ -101,14 +101,20 @@ func New(o Options) (*Server, error) {
 		addrs.release()
 		return nil, err
 	}
-	n := o.Config.Runtime.EventLoops
-	if n == 0 {
-		n = min(runtime.GOMAXPROCS(0), channel.MaxSinks)
-	}
-	for range n {
+	for range loopCount(o.Config.Runtime.EventLoops, runtime.GOMAXPROCS(0)) {
 		s.loops = append(s.loops, newLoop(s))
 	}
 	return s, nil
+}
+
+// loopCount is how many event loops runtime.event_loops asks for. Left to us, one
+// CPU stays free for the kernel's network work, the collector and the rest of the
+// machine: DESIGN.md has what it costs without.
+func loopCount(configured, cpus int) int {
+	if configured > 0 {
+		return configured
+	}
+	return min(max(cpus-1, 1), channel.MaxSinks)
 }
 
 // Ready is closed when the server answers.
