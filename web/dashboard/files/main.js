@@ -1,5 +1,5 @@
 // The page: which view is shown, and the feed that all of them share.
-import { feed, forgetKey, hasKey } from './api.js';
+import { feed, forgetKey, hasKey, isLocked } from './api.js';
 import { channel } from './channel.js';
 import { channels } from './channels.js';
 import { config } from './config.js';
@@ -64,8 +64,11 @@ addEventListener('themechange', showTheme);
 showTheme();
 
 const forget = document.getElementById('forget');
-const showForget = () => { forget.hidden = !hasKey(); };
-forget.addEventListener('click', forgetKey);
+const showForget = () => {
+  forget.hidden = !hasKey() && !isLocked();
+  forget.textContent = isLocked() ? 'Enter key' : 'Forget key';
+};
+forget.addEventListener('click', () => isLocked() ? location.reload() : forgetKey());
 addEventListener('keychange', showForget);
 showForget();
 
