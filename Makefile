@@ -56,6 +56,7 @@ test-needs:
 	done; \
 	command -v node >/dev/null || needs+=' nodejs'; \
 	command -v php >/dev/null || needs+=' php-cli'; \
+	command -v tsc >/dev/null || needs+=' node-typescript'; \
 	if [ -n "$$needs" ]; then \
 		echo "installing what the tests need:$$needs"; \
 		as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \
