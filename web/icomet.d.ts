@@ -53,10 +53,14 @@ declare namespace iComet {
     signUrl?: string;
     /**
      * An URL of the application that publishes, for pub(). It gets `cname` and
-     * `content`. With `=?` in it (`/push?cb=?`) it is called by JSONP.
+     * `content`. See pubMethod.
      */
     pubUrl?: string;
-    /** How pubUrl is called. Default `GET`, as the original does; `POST` for long contents. */
+    /**
+     * How pubUrl is called. Default `GET`, as the original does; on another origin, or
+     * with `=?` in it (`/push?cb=?`), by JSONP, whose callback it gets as `cb`. `POST`, for
+     * long contents: a form by fetch, which another origin has to allow (CORS).
+     */
     pubMethod?: 'GET' | 'POST';
     /** A token, or a function that gets one (again after a 401; `denied` counts those in a row). */
     token?: string | ((why: { channel: string; denied: number }) => string | Promise<string>);
