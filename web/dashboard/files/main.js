@@ -58,6 +58,7 @@ const themeButton = document.getElementById('theme');
 function showTheme() {
   const wish = document.documentElement.dataset.wish;
   themeButton.textContent = { auto: '◐ Auto', dark: '● Dark', light: '○ Light' }[wish];
+  themeButton.setAttribute('aria-label', 'Theme: ' + wish);
 }
 themeButton.addEventListener('click', () => window.nextTheme());
 addEventListener('themechange', showTheme);
