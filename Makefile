@@ -24,17 +24,18 @@ build: ## build bin/icomet-server
 # Where the demo's page is served; 0.0.0.0:8080 lets telephones in.
 DEMO_LISTEN ?= 127.0.0.1:8080
 
-# The application and the push server run side by side, as in real use. The server
-# has a session of its own, so that Ctrl-C ends the application and then, once, it.
+# The application and the push server run side by side, as in real use; when one ends,
+# so does the other. The server has a session of its own, so that Ctrl-C ends it once.
 .PHONY: demo
 demo: build ## run the chat demo and the server it needs; Ctrl-C ends both
 	@CGO_ENABLED=0 go build -o bin/icomet-demo ./web/demo
 	@export ICOMET_FRONT_AUTH=token ICOMET_FRONT_CHANNEL_BUFFER_SIZE=50 ICOMET_FRONT_CHANNEL_TIMEOUT=600; \
 	export ICOMET_LOGGER_LEVEL=warn ICOMET_LIMITS_DRAIN_TIMEOUT=1s; \
-	trap : INT; \
 	setsid bin/icomet-server & server=$$!; \
-	trap 'kill $$server 2>/dev/null && wait $$server' EXIT; \
-	bin/icomet-demo -listen $(DEMO_LISTEN)
+	bin/icomet-demo -listen $(DEMO_LISTEN) & \
+	trap 'trap : INT; kill $$(jobs -p) 2>/dev/null; wait' EXIT; \
+	trap 'exit 0' INT; \
+	wait -n
 
 # The allocation tests run apart: the race detector allocates.
 .PHONY: test
@@ -56,6 +57,7 @@ test-needs:
 	done; \
 	command -v node >/dev/null || needs+=' nodejs'; \
 	command -v php >/dev/null || needs+=' php-cli'; \
+	command -v tsc >/dev/null || needs+=' node-typescript'; \
 	if [ -n "$$needs" ]; then \
 		echo "installing what the tests need:$$needs"; \
 		as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \

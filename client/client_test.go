@@ -114,6 +114,7 @@ func TestTransports(t *testing.T) {
 			if last.Type != "broadcast" || last.Channel != channel || last.Seq != 25 || last.Lost != 0 || last.Restarted {
 				t.Errorf("got %+v", last)
 			}
+			s.WaitSubscribers(channel, 1) // a poller is back
 			s.Call("/close", "cname", channel)
 			if err := wait(t, b.end); err != client.ErrClosed {
 				t.Errorf("ended with %v, want ErrClosed", err)

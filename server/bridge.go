@@ -70,12 +70,10 @@ func (b *bridge) close() {
 	b.running.Wait()
 }
 
-// bridgeEndpoint is a path of the admin port that a handler of net/http answers.
-func bridgeEndpoint(post bool, handler func(*Server) http.Handler) *endpoint {
-	e := &endpoint{allow: "GET", post: post}
-	if post {
-		e.allow = "GET, POST"
-	}
+// bridgeEndpoint is a path of the admin port that a handler of net/http answers. allow
+// lists its methods; the handler sees HEAD as GET.
+func bridgeEndpoint(allow string, handler func(*Server) http.Handler) *endpoint {
+	e := &endpoint{allow: allow, post: strings.Contains(allow, "POST"), head: strings.Contains(allow, "HEAD")}
 	e.handle = func(l *loop, c *conn, r *request) { l.bridge(c, r, handler(l.srv)) }
 	return e
 }
@@ -91,13 +89,13 @@ func (l *loop) bridge(c *conn, r *request, h http.Handler) {
 	a := &answer{conn: c, connLine: r.conn, cancel: cancel}
 	ex := c.exchange()
 	ex.pending = append(ex.pending, a)
-	req := httpRequest(ctx, r)
+	req, headOnly := httpRequest(ctx, r), r.Method == httpparse.HEAD
 	go func() {
 		defer b.leave()
 		defer cancel()
 		w := &bridgeWriter{header: make(http.Header), status: 200}
 		l.srv.serveBridged(w, req, h)
-		text := w.answer(a.connLine)
+		text := w.answer(a.connLine, headOnly)
 		l.post(func() {
 			if w.status >= 400 {
 				l.stats.refused(w.status)
@@ -165,7 +163,7 @@ func (w *bridgeWriter) fail(status int, text string) {
 }
 
 // answer is the whole answer, as it goes out.
-func (w *bridgeWriter) answer(conn connField) []byte {
+func (w *bridgeWriter) answer(conn connField, headOnly bool) []byte {
 	if w.full {
 		w.fail(500, "the answer is over "+Size(maxBridgedBody).String())
 	}
@@ -180,6 +178,9 @@ func (w *bridgeWriter) answer(conn connField) []byte {
 		if value := w.header.Get(name); value != "" {
 			h.fields += name + ": " + value + "\r\n"
 		}
+	}
+	if headOnly {
+		return h.append(nil)
 	}
 	return append(h.append(make([]byte, 0, 1024+w.body.Len())), w.body.Bytes()...)
 }

@@ -125,7 +125,7 @@ func TestBridgedHandlerFails(t *testing.T) {
 		}
 		t.Error("no end")
 	})
-	adminEndpoints["/test"] = bridgeEndpoint(false, func(*Server) http.Handler { return failing })
+	adminEndpoints["/test"] = bridgeEndpoint("GET", func(*Server) http.Handler { return failing })
 	defer delete(adminEndpoints, "/test")
 	s := startServerAs(t, nil, false, nil)
 	c := dial(t, s.admin)

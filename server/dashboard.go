@@ -49,7 +49,7 @@ func withDashboard(endpoints map[string]*endpoint) map[string]*endpoint {
 	}
 	endpoints["/dashboard/channel"] = read((*loop).handleLook)
 	endpoints["/dashboard/config"] = read((*loop).handleConfig)
-	endpoints["/dashboard/channels"] = bridgeEndpoint(false, func(s *Server) http.Handler { return http.HandlerFunc(s.serveList) })
+	endpoints["/dashboard/channels"] = bridgeEndpoint("GET, HEAD", func(s *Server) http.Handler { return http.HandlerFunc(s.serveList) })
 	endpoints[pathFeed] = &endpoint{allow: "GET", handle: (*loop).handleFeed}
 	return endpoints
 }

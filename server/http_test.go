@@ -268,6 +268,8 @@ func TestHeadIsGetsHead(t *testing.T) {
 	s.call("/push?cname=a&content=x")
 	for _, target := range []string{
 		s.front + "/ping", s.front + "/ping?cb=", s.front + "/ping?cb=1", s.front + "/nothing",
+		s.admin + "/healthz", s.admin + "/readyz", s.admin + "/", s.admin + "/dashboard/main.js", s.admin + "/dashboard/config", s.admin + "/dashboard/channels?sort=x",
+		s.front + "/icomet.js", s.front + "/icomet.mjs",
 		s.admin + "/info", s.admin + "/info?cname=a", s.admin + "/check?cname=a", s.admin + "/check", s.admin + "/check?cname=a&cb=f",
 	} {
 		addr, path, _ := strings.Cut(target, "/")
@@ -282,12 +284,19 @@ func TestHeadIsGetsHead(t *testing.T) {
 			}
 		}
 	}
-	c := dial(t, s.admin)
-	c.sendf("HEAD /stats HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
-	if head := c.head(); !strings.HasPrefix(head, "HTTP/1.1 200 ") || !strings.Contains(head, "\r\nContent-Length: ") {
-		t.Errorf("HEAD /stats: %q", head)
+	// Answers whose length changes.
+	for path, ctype := range map[string]string{"/stats": typeJSON, "/dashboard/channels": typeJSON, "/metrics": "text/plain; version=0.0.4"} {
+		c := dial(t, s.admin)
+		for _, connection := range []string{"keep-alive", "close"} {
+			c.sendf("HEAD %s HTTP/1.1\r\nHost: test\r\nConnection: %s\r\n\r\n", path, connection)
+			head := c.head()
+			_, length, _ := strings.Cut(head, "\r\nContent-Length: ")
+			if !strings.HasPrefix(head, "HTTP/1.1 200 ") || !strings.Contains(head, "\r\nContent-Type: "+ctype) || length < "1" {
+				t.Errorf("HEAD %s: %q", path, head)
+			}
+		}
+		c.expectEnd()
 	}
-	c.expectEnd()
 }
 
 // TestHeadOfSubscribeSubscribesNobody: it creates no channel and no subscriber.

@@ -9,18 +9,18 @@ import (
 // profilePath is where pprof's pages link to each other.
 const profilePath = "/debug/pprof/"
 
-// withProfiles adds pprof's paths.
+// withProfiles adds pprof's paths. They take no HEAD, whose cost would be the profile's.
 func withProfiles(endpoints map[string]*endpoint) map[string]*endpoint {
-	add := func(name string, post bool, h http.HandlerFunc) {
-		endpoints[profilePath+name] = bridgeEndpoint(post, func(*Server) http.Handler { return h })
+	add := func(name string, allow string, h http.HandlerFunc) {
+		endpoints[profilePath+name] = bridgeEndpoint(allow, func(*Server) http.Handler { return h })
 	}
-	add("", false, pprof.Index)
-	add("cmdline", false, pprof.Cmdline)
-	add("profile", false, pprof.Profile)
-	add("symbol", true, pprof.Symbol) // POST is how go tool pprof asks for many
-	add("trace", false, pprof.Trace)
+	add("", "GET", pprof.Index)
+	add("cmdline", "GET", pprof.Cmdline)
+	add("profile", "GET", pprof.Profile)
+	add("symbol", "GET, POST", pprof.Symbol) // POST is how go tool pprof asks for many
+	add("trace", "GET", pprof.Trace)
 	for _, p := range rpprof.Profiles() {
-		add(p.Name(), false, pprof.Handler(p.Name()).ServeHTTP)
+		add(p.Name(), "GET", pprof.Handler(p.Name()).ServeHTTP)
 	}
 	return endpoints
 }

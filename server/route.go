@@ -68,7 +68,7 @@ var adminEndpoints = withDashboard(withProfiles(map[string]*endpoint{
 
 	"/healthz": {allow: "GET, HEAD", head: true, guard: guardAddress, handle: (*loop).handleHealth},
 	"/readyz":  {allow: "GET, HEAD", head: true, guard: guardAddress, handle: (*loop).handleReady},
-	"/metrics": bridgeEndpoint(false, func(s *Server) http.Handler { return s.metrics }),
+	"/metrics": bridgeEndpoint("GET, HEAD", func(s *Server) http.Handler { return s.metrics }),
 }))
 
 // route finds the endpoint of the connection's port and lets it answer.

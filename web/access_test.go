@@ -149,8 +149,8 @@ func TestPub(t *testing.T) {
 	for _, c := range []struct{ options, method string }{
 		{"pubUrl: '/pub'", "GET"}, {"pubUrl: '/pub', pubMethod: 'POST'", "POST"}, {"pubUrl: '/pub?cb=?'", "GET"},
 	} {
-		connect(p, "pub", "seq: 1, "+c.options)
 		p.Run("got.length = 0; window.answer = 0")
+		connect(p, "pub", "seq: 1, "+c.options)
 		p.Run("comets[comets.length - 1].pub('a&b=c ü', a => answer = a.type); null")
 		p.Want("answer", `"ok"`)
 		want = append(want, c.method+" a&b=c ü")
@@ -189,4 +189,27 @@ func TestOriginalOptions(t *testing.T) {
 	p.Run("comet.pub('hello'); null")
 	p.Want("got", `["hello"]`)
 	p.WantNoMistakes()
+}
+
+// TestOriginalSetUp: all three URLs are the server's own, as on the developer's machine
+// that the original's documents begin with; the page is of another port. A second client
+// of the page gets the same.
+func TestOriginalSetUp(t *testing.T) {
+	s := servertest.Start(t, "ICOMET_FRONT_AUTH=token")
+	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
+	p.Run(fmt.Sprintf(`for (let i = 0; i < 2; i++) comets.push(new iComet({
+		channel: 'abc', signUrl: '%[1]s/sign', subUrl: '%[2]s/sub', pubUrl: '%[1]s/pub', callback: content => got.push(i + content),
+	})); window.answers = []; null`, s.Admin, s.Front))
+	p.Want("comets.map(c => c.state)", `["open","open"]`)
+	p.Run("comets[0].pub('a&b', answer => answers.push(answer.type)).then(answer => answers.push(answer.type)); null")
+	p.Want("got.sort()", `["0a&b","1a&b"]`)
+	p.Want("answers", `["ok","ok"]`)
+	p.Run(`comets[0].pub('"').catch(e => window.failure = e.message)`) // no body of a JSON string
+	p.Want("failure.startsWith('no answer from http')", "true")
+	p.Run("comets[0].stop(); comets[1].stop()")
+	s.WaitSubscribers("abc", 0)
+	p.Run("comets[1].start()")
+	s.WaitSubscribers("abc", 1)
+	s.Push("abc", "again")
+	p.Want("got.sort()", `["0a&b","1a&b","1again"]`)
 }

@@ -36,9 +36,9 @@ func TestSize(t *testing.T) {
 	}
 }
 
-// TestPackage packs the npm package, installs nothing, and loads it both ways.
-func TestPackage(t *testing.T) {
-	dir := t.TempDir()
+// installPackage packs the npm package and puts it where a program in dir finds it.
+func installPackage(t *testing.T, dir string) (version string, files []string) {
+	t.Helper()
 	out, err := exec.Command("npm", "pack", "--json", "--offline", "--pack-destination", dir).Output()
 	if err != nil {
 		t.Fatalf("npm pack: %v", err)
@@ -50,27 +50,33 @@ func TestPackage(t *testing.T) {
 	if err := json.Unmarshal(out, &packed); err != nil || len(packed) != 1 {
 		t.Fatalf("%v: %s", err, out)
 	}
-	files := []string{}
 	for _, f := range packed[0].Files {
 		files = append(files, f.Path)
 	}
 	slices.Sort(files)
-	want := []string{
-		"README.md", "icomet.d.ts", "icomet.js", "icomet.mjs", "package.json",
-		"src/connection.js", "src/icomet.js", "src/request.js", "src/transports.js",
-	}
-	if !slices.Equal(files, want) {
-		t.Errorf("the package has %q, want %q", files, want)
-	}
-	if packed[0].Version != server.Version {
-		t.Errorf("the package is %s, the server %s", packed[0].Version, server.Version)
-	}
 	modules := dir + "/node_modules/icomet"
 	if err := os.MkdirAll(modules, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command("tar", "-xf", dir+"/"+packed[0].Filename, "-C", modules, "--strip-components=1").CombinedOutput(); err != nil {
 		t.Fatalf("tar: %v %s", err, out)
+	}
+	return packed[0].Version, files
+}
+
+// TestPackage packs the npm package, installs nothing, and loads it both ways.
+func TestPackage(t *testing.T) {
+	dir := t.TempDir()
+	version, files := installPackage(t, dir)
+	want := []string{
+		"README.md", "icomet.d.mts", "icomet.d.ts", "icomet.js", "icomet.mjs", "package.json",
+		"src/connection.js", "src/icomet.js", "src/request.js", "src/transports.js",
+	}
+	if !slices.Equal(files, want) {
+		t.Errorf("the package has %q, want %q", files, want)
+	}
+	if version != server.Version {
+		t.Errorf("the package is %s, the server %s", version, server.Version)
 	}
 	for name, script := range map[string]string{
 		"a.cjs": "const iComet = require('icomet'); console.log(typeof iComet, iComet.name.length > 0)",
@@ -82,6 +88,52 @@ func TestPackage(t *testing.T) {
 		out, err := exec.Command("node", dir+"/"+name).CombinedOutput()
 		if err != nil || string(out) != "function true\n" {
 			t.Errorf("%s: %v %s", name, err, out)
+		}
+	}
+}
+
+// programs use the types in every way that the package is had: as an ES module, by
+// require, and as the global of a classic script.
+var programs = map[string]string{
+	"use.mts": `import iComet, { iComet as Named, type EventMap, type Options } from 'icomet';
+const options: Options = { channel: 'a', subUrl: 'http://h', callback: c => console.log(c.length), transports: ['sse', 'jsonp'] };
+const comet: Named = new iComet(options);
+const off: () => void = comet.on('gap', e => console.log(e.lost.from + e.lost.to));
+comet.on('state', (e: EventMap['state']) => console.log(e.state, e.retryIn));
+const sent = comet.pub('x');
+if (sent) sent.then(off);
+// @ts-expect-error
+comet.on('nonsense', () => {});
+// @ts-expect-error
+new iComet({ channel: 5, subUrl: 'http://h' });
+`,
+	"use.cts": `import iComet = require('icomet');
+new iComet({ channel: 'a', subUrl: 'http://h', token: async why => why.channel }).setToken('x');
+// @ts-expect-error
+new iComet({ channel: 'a' });
+`,
+	"classic.ts": `/// <reference path="node_modules/icomet/icomet.d.ts" />
+const comet = new iComet({ channel: 'a', signUrl: '/sign', subUrl: '/sub', pubUrl: '/pub', callback: c => console.log(c.length) });
+const state: iComet.State = comet.state;
+`,
+}
+
+func TestTypes(t *testing.T) {
+	dir := t.TempDir()
+	installPackage(t, dir)
+	for name, text := range programs {
+		if err := os.WriteFile(dir+"/"+name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range [][]string{
+		{"--module", "nodenext", "--moduleResolution", "nodenext", "use.mts", "use.cts"},
+		{"--module", "es2022", "--moduleResolution", "node", "classic.ts"},
+	} {
+		tsc := exec.Command("tsc", append([]string{"--noEmit", "--strict", "--lib", "es2022,dom"}, args...)...)
+		tsc.Dir = dir
+		if out, err := tsc.CombinedOutput(); err != nil {
+			t.Errorf("tsc %q: %v\n%s", args, err, out)
 		}
 	}
 }

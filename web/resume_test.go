@@ -175,6 +175,54 @@ func TestOffline(t *testing.T) {
 	p.Want("got", `["m1"]`)
 }
 
+// TestBackOff: while there is no server each wait is up to twice as long as the one
+// before, and random by half, so that clients do not come back together.
+func TestBackOff(t *testing.T) {
+	s := servertest.Start(t)
+	dead := servertest.NewProxy(t, "http://127.0.0.1:1") // accepts and closes
+	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
+	p.Run("window.waits = [[], []]; null")
+	for i := range 2 {
+		connect(p, "a", fmt.Sprintf("subUrl: %q, retryMin: 40, retryMax: 640", dead.URL))
+		p.Run(fmt.Sprintf("comets[%[1]d].on('state', e => e.state === 'waiting' && waits[%[1]d].push(e.retryIn)); null", i))
+	}
+	p.Want("waits.every(w => w.length >= 7)", "true")
+	// What was waited before somebody listened is not there.
+	p.Want(`waits.every(w => w.every((wait, i) => {
+		const fits = n => wait >= Math.floor(20 * 2 ** n) && wait <= Math.min(640, 40 * 2 ** n);
+		return fits(Math.min(i, 4)) || fits(Math.min(i + 1, 4));
+	}))`, "true")
+	p.Want("waits[0].slice(-3).join() !== waits[1].slice(-3).join()", "true")
+	p.Want("waits.every(w => w.at(-1) >= 320)", "true")
+}
+
+// TestSeenAgain: a page that is looked at again does not wait for its time.
+func TestSeenAgain(t *testing.T) {
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
+	b := browser.Start(t)
+	for _, event := range []string{
+		"document.dispatchEvent(new Event('visibilitychange'))",
+		"dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))", // from the back/forward cache
+		"dispatchEvent(new Event('online'))",
+	} {
+		proxy := servertest.NewProxy(t, s.Front)
+		p := b.Open(t, newSite(t, s.Front).URL)
+		connect(p, "a", fmt.Sprintf("seq: 1, subUrl: %q, retryMin: 1200000, retryMax: 1200000", proxy.URL))
+		p.Want("comets[0].state", `"open"`)
+		proxy.Cut()
+		p.Want("comets[0].state", `"waiting"`)
+		s.Push("a", "m1")
+		p.Run("Object.defineProperty(document, 'hidden', { value: true, configurable: true }); document.dispatchEvent(new Event('visibilitychange'))")
+		p.Want("comets[0].state", `"waiting"`) // nobody looks
+		p.Run("Object.defineProperty(document, 'hidden', { value: false }); " + event)
+		p.Want("got", `["m1"]`)
+		p.Want("comets[0].state", `"open"`)
+		p.Run("comets[0].stop()")
+		s.Call("/close", "cname", "a")
+		p.Close()
+	}
+}
+
 // setOffline makes the browser say that there is no network, or that there is.
 func setOffline(p *browser.Page, offline bool) {
 	browser.Call(p, network.OverrideNetworkState, network.OverrideNetworkStateParams{

@@ -69,7 +69,9 @@ func newRoot(getenv func(string) string) *cobra.Command {
 The server is found by --front and --admin, or by the variables that the server
 itself reads, ` + frontVariable + ` and ` + adminVariable + `, or at its
 default addresses. An admin key is read from --key-file or ` + keysVariable + `
-(the first one), never from the command line, which others can see.`,
+(the first one), never from the command line, which others can see.
+
+The exit status is 0, also after Ctrl-C, or 1 after an error.`,
 		Example: `  icomet sub news                      follow a channel
   icomet sub news --seq 1 --json       all that is stored, and on
   icomet pub news 'hello'              publish
@@ -79,7 +81,7 @@ default addresses. An admin key is read from --key-file or ` + keysVariable + `
 		Version:       server.Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          noArgument,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	flags := root.PersistentFlags()
@@ -92,6 +94,19 @@ default addresses. An admin key is read from --key-file or ` + keysVariable + `
 	root.AddCommand(newSub(p), newPub(p), newBroadcast(p), newSign(p), newInfo(p), newChannels(p), newTop(p))
 	root.AddCommand(newControl(p)...)
 	return root
+}
+
+// noArgument refuses a command that there is none of.
+func noArgument(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("unknown command %q", args[0])
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		text += ", did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return errors.New(text + " See icomet --help")
 }
 
 // frontURL is the front port as an URL.

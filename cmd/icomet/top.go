@@ -149,13 +149,13 @@ func page(now, last *stats, elapsed time.Duration) []byte {
 	c := &now.Connections
 	fmt.Fprintf(t, "connections\t%d front\t%d admin\t%d at most\t%s new\n", c.Front, c.Admin, c.Limit, rate(last.Connections.Accepted, c.Accepted))
 	fmt.Fprintf(t, "channels\t%d\t\t\t\n", now.Channels)
-	fmt.Fprintf(t, "subscribers\t%d", now.Subscribers)
+	by := []string{}
 	for _, name := range slices.Sorted(maps.Keys(c.ByTransport)) {
 		if n := c.ByTransport[name]; n > 0 {
-			fmt.Fprintf(t, "\t%d %s", n, name)
+			by = append(by, fmt.Sprintf("%d %s", n, name))
 		}
 	}
-	fmt.Fprintln(t)
+	fmt.Fprintf(t, "subscribers\t%d\t%s\n", now.Subscribers, strings.Join(by, ", ")) // no tab behind: it needs no column
 	fmt.Fprintf(t, "requests\t%s\t%s publishes\t%s broadcasts\t\n", rate(last.Requests, now.Requests),
 		rate(last.Publishes, now.Publishes), rate(last.Broadcasts, now.Broadcasts))
 	fmt.Fprintf(t, "deliveries\t%s\t%s heartbeats\t\t\n", rate(last.Deliveries, now.Deliveries), rate(last.Heartbeats, now.Heartbeats))

@@ -270,6 +270,14 @@ func TestKey(t *testing.T) {
 	p.Want(`document.getElementById('state')?.textContent`, `"live"`)
 	click(p, "Forget key")
 	p.Want(`document.querySelector('dialog h2')?.textContent`, `"Admin key"`)
+	// Who leaves the question is not asked again before wishing to be.
+	click(p, "Cancel")
+	p.Want(`document.getElementById('state')?.textContent`, `"locked"`)
+	p.Want(`document.querySelector('dialog')`, `null`)
+	click(p, "Enter key")
+	p.Want(`document.activeElement.name`, `"key"`)
+	p.Do(chromedp.KeyEvent(key + "\r"))
+	p.Want(`document.getElementById('state')?.textContent`, `"live"`)
 	if m := withoutRefusals(p.Mistakes()); len(m) > 0 {
 		t.Errorf("%q", m)
 	}

@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -47,9 +48,10 @@ func run(args []string) error {
 	}
 	ln, err := net.Listen("tcp", *listen)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; for another place: make demo DEMO_LISTEN=127.0.0.1:8081", err)
 	}
-	app := newApp(frontURL, &client.Admin{URL: *admin, Key: os.Getenv("ICOMET_ADMIN_KEYS")})
+	server := &client.Admin{URL: *admin, Key: os.Getenv("ICOMET_ADMIN_KEYS")}
+	app := newApp(frontURL, server)
 	srv := &http.Server{Handler: app.handler(), ReadHeaderTimeout: 10 * time.Second}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -57,9 +59,54 @@ func run(args []string) error {
 		<-ctx.Done()
 		srv.Close()
 	}()
-	fmt.Printf("\n  The chat is at http://%s\n  Open it in two windows. Ctrl-C ends it.\n\n", ln.Addr())
+	if err := waitForServer(ctx, server); err != nil {
+		return err
+	}
+	fmt.Printf("\n  The chat is at %s\n  Open it in two windows. What the server does is at %s\n  Ctrl-C ends both.\n\n",
+		strings.Join(addresses(ln.Addr()), " and "), *admin)
 	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
+}
+
+// startTime is what the push server may take to be there: both are started together.
+const startTime = 10 * time.Second
+
+// waitForServer waits until the push server answers.
+func waitForServer(ctx context.Context, server *client.Admin) error {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	for {
+		_, err := server.Totals(ctx)
+		if err == nil {
+			return nil
+		}
+		_, answered := errors.AsType[*client.StatusError](err)
+		select {
+		case <-time.After(50 * time.Millisecond):
+			if !answered {
+				continue
+			}
+		case <-ctx.Done():
+		}
+		return fmt.Errorf("the push server at %s: %w", server.URL, err)
+	}
+}
+
+// addresses are where a listener is reached from: of one on all of the machine's
+// addresses those that other machines, a telephone for instance, can reach.
+func addresses(at net.Addr) []string {
+	tcp, ok := at.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return []string{"http://" + at.String()}
+	}
+	urls := []string{fmt.Sprintf("http://localhost:%d", tcp.Port)}
+	all, _ := net.InterfaceAddrs() // without them the first is left
+	for _, a := range all {
+		if ip, ok := a.(*net.IPNet); ok && ip.IP.To4() != nil && ip.IP.IsGlobalUnicast() {
+			urls = append(urls, fmt.Sprintf("http://%s:%d", ip.IP, tcp.Port))
+		}
+	}
+	return urls
 }

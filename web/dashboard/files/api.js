@@ -4,8 +4,10 @@ import { ask, el } from './ui.js';
 
 const storedKey = 'icomet-admin-key';
 let asking = null;
+let locked = false; // the question for the key was left without an answer
 
 export const hasKey = () => sessionStorage.getItem(storedKey) !== null;
+export const isLocked = () => locked;
 
 export function forgetKey() {
   sessionStorage.removeItem(storedKey);
@@ -28,25 +30,27 @@ function askKey() {
       fields: [el('label', {}, 'Key', el('input', { name: 'key', type: 'password', required: true, autocomplete: 'off', autofocus: true }))],
     });
     asking = null;
-    if (values === null) return false;
-    sessionStorage.setItem(storedKey, values.key);
+    locked = values === null;
+    if (locked) sessionStorage.removeItem(storedKey);
+    else sessionStorage.setItem(storedKey, values.key);
     dispatchEvent(new Event('keychange'));
-    return true;
   })();
   return asking;
 }
 
-// request asks for a key as often as it is refused. What is not answered 200 throws.
+// request asks for a key as often as it is refused, until the question is left; then it
+// throws, as it does for what is not answered 200.
 async function request(path, options = {}) {
-  for (;;) {
+  while (!locked) {
     const r = await fetch(path, { ...options, cache: 'no-store', headers: { ...options.headers, ...headers() } });
     if (r.status === 401) {
-      if (await askKey()) continue;
-      throw new Error('without a key there is nothing to see');
+      await askKey();
+      continue;
     }
     if (!r.ok) throw new Error((await r.text()).trim() || `status ${r.status}`);
     return r;
   }
+  throw new Error('locked');
 }
 
 export async function get(path, params = {}, signal = undefined) {
@@ -62,7 +66,7 @@ export async function call(path, params) {
 const silence = 5000; // ms without a line, of which there is one a second
 
 // feed calls on(event, data) with every event of the server's stream, and state(text)
-// when it comes or goes. It never ends.
+// when it comes or goes. It ends when there is no key to be had.
 export async function feed(on, state) {
   for (let wait = 1000; ; wait = Math.min(2 * wait, 10000)) {
     const abort = new AbortController();
@@ -84,6 +88,7 @@ export async function feed(on, state) {
       state(e.name === 'AbortError' || e instanceof TypeError ? 'connection lost' : e.message);
     }
     clearTimeout(watch);
+    if (locked) return;
     await new Promise(done => setTimeout(done, wait));
   }
 }

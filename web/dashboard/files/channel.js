@@ -44,7 +44,7 @@ export function channel(main, app, name) {
     subscribers = c.subscribers;
     clear.disabled = close.disabled = !there;
     facts.replaceChildren(...[
-      ['State', !there ? 'not there' : c.subscribers > 0 ? 'subscribed' : `without subscriber, lives ${duration(c.seconds_left)} yet`],
+      ['State', !there ? 'not there' : c.subscribers > 0 ? 'subscribed' : `no subscriber, expires in ${duration(c.seconds_left)}`],
       ['Subscribers', count(c.subscribers)],
       ['Stored', there ? `${count(c.stored)} (from ${count(c.oldest)})` : '0'],
       ['Next seq', there ? count(c.next) : '1'],
@@ -90,7 +90,8 @@ export function channel(main, app, name) {
     const content = el('textarea', { name: 'content', rows: 4, required: true, autofocus: true });
     const values = await ask({
       title: 'Publish to ' + name, confirm: 'Publish',
-      text: there ? `It goes to ${audience()} now.` : 'The channel is not there: publishing makes it.',
+      text: !there ? 'The channel is not there: publishing makes it.'
+        : subscribers > 0 ? `It goes to ${audience()} now.` : 'Nobody is subscribed: it is stored for those who come.',
       fields: [el('label', {}, 'Content', content)],
     });
     if (values) act('/push', { content: values.content }, 'Published.');

@@ -5,18 +5,22 @@ const synced = window.uPlot.sync('dashboard'); // one cursor over all charts
 
 const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// powers are the steps of an axis of bytes: whole KiB, MiB, GiB.
+// Steps of an axis: of bytes whole KiB, MiB, GiB; of what is counted whole numbers.
 const powers = Array.from({ length: 50 }, (_, i) => 2 ** i);
+const wholes = Array.from({ length: 12 }, (_, i) => [1, 2, 5].map(n => n * 10 ** i)).flat();
+export const steps = { bytes: powers, count: wholes };
+
+const labelRoom = 28; // px: a time nearer to the left edge would meet the 0 there
 
 // clock writes an axis time.
 const clock = seconds => new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
 
 // Chart shows lines over time, with a legend that has the newest values, or those under
-// the cursor. format writes a value; binary says that it is one of bytes.
+// the cursor. format writes a value; incrs, if given, are the steps of its axis.
 export class Chart {
-  constructor(title, format, binary) {
+  constructor(title, format, incrs) {
     this.format = format;
-    this.binary = binary;
+    this.incrs = incrs;
     this.names = null;
     this.plot = null;
     this.box = el('div', { className: 'plot', role: 'img' });
@@ -69,8 +73,9 @@ export class Chart {
       hooks: { setCursor: [() => this.tell()] },
       scales: { x: { time: false }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
       axes: [
-        { ...axis, size: 26, space: 80, values: (_, ticks) => ticks.map(clock), incrs: [1, 5, 10, 15, 30, 60, 120, 300, 600] },
-        { ...axis, size: 66, space: 34, ...(this.binary && { incrs: powers }), values: (_, ticks) => ticks.map(this.format) },
+        { ...axis, size: 26, space: 80, incrs: [1, 5, 10, 15, 30, 60, 120, 300, 600],
+          values: (plot, ticks) => ticks.map(t => plot.valToPos(t, 'x') < labelRoom ? '' : clock(t)) },
+        { ...axis, size: 66, space: 34, ...(this.incrs && { incrs: this.incrs }), values: (_, ticks) => ticks.map(this.format) },
       ],
       series: [{}, ...this.names.map((name, i) => ({
         label: name, stroke: css(`--line${i % 8 + 1}`), width: 1.6, points: { show: false },

@@ -22,7 +22,7 @@ function section(name, keys) {
 
 function node(n) {
   const facts = [
-    ['Version', n.version], ['Revision', n.revision.slice(0, 12)], ['Go', n.go], ['Host', n.host], ['Process', String(n.pid)],
+    ['Version', n.version], ...(n.revision === 'unknown' ? [] : [['Revision', n.revision.slice(0, 12)]]), ['Go', n.go], ['Host', n.host], ['Process', String(n.pid)],
     ['Up for', duration(Date.now() / 1000 - n.started)], ['Front port', n.front], ['Admin port', n.admin],
     ['Event loops', String(n.loops)], ['Engine', n.engine],
   ];

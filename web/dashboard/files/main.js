@@ -1,5 +1,5 @@
 // The page: which view is shown, and the feed that all of them share.
-import { feed, forgetKey, hasKey } from './api.js';
+import { feed, forgetKey, hasKey, isLocked } from './api.js';
 import { channel } from './channel.js';
 import { channels } from './channels.js';
 import { config } from './config.js';
@@ -58,14 +58,18 @@ const themeButton = document.getElementById('theme');
 function showTheme() {
   const wish = document.documentElement.dataset.wish;
   themeButton.textContent = { auto: '◐ Auto', dark: '● Dark', light: '○ Light' }[wish];
+  themeButton.setAttribute('aria-label', 'Theme: ' + wish);
 }
 themeButton.addEventListener('click', () => window.nextTheme());
 addEventListener('themechange', showTheme);
 showTheme();
 
 const forget = document.getElementById('forget');
-const showForget = () => { forget.hidden = !hasKey(); };
-forget.addEventListener('click', forgetKey);
+const showForget = () => {
+  forget.hidden = !hasKey() && !isLocked();
+  forget.textContent = isLocked() ? 'Enter key' : 'Forget key';
+};
+forget.addEventListener('click', () => isLocked() ? location.reload() : forgetKey());
 addEventListener('keychange', showForget);
 showForget();
 

@@ -1,13 +1,15 @@
 // The first view: totals, charts, loops, closings.
-import { Chart } from './charts.js';
+import { Chart, steps } from './charts.js';
 import { bytes, count, el, millis, short } from './ui.js';
 
 const perSecond = v => v == null ? '–' : short(v) + '/s';
 const bytesPerSecond = v => v == null ? '–' : bytes(v) + '/s';
-const share = v => v == null ? '–' : Number((v * 100).toFixed(v < 0.01 ? 2 : 1)) + ' %';
+const share = v => v == null ? '–' : Number((v * 100).toPrecision(3)) + ' %';
 const span = { key: 'icomet-span', choices: [[60, '1 min'], [300, '5 min'], [600, '10 min']] };
 
 const gauges = (h, rows, names) => Object.fromEntries(names.map(n => [n, h.gauge(rows, n)]));
+
+const axisSteps = new Map([[short, steps.count], [bytes, steps.bytes], [bytesPerSecond, steps.bytes]]);
 
 // charts are title, format, and the lines of the rows in view.
 const charts = [
@@ -18,8 +20,8 @@ const charts = [
   ['Channels', short, (h, r) => ({ channels: h.gauge(r, 'channels') })],
   ['Event loop lag', millis, (h, r) => ({ worst: h.gauge(r, 'lag') })],
   ['Connections closed', perSecond, closings],
-  ['Memory', bytes, (h, r) => ({ resident: h.gauge(r, 'rss'), 'in use': h.gauge(r, 'used'), 'heap objects': h.gauge(r, 'heap') })],
-  ['Garbage collection', share, (h, r) => ({ 'share of one processor': h.rates(r, 'gc_cpu') })],
+  ['Memory', bytes, (h, r) => ({ resident: h.gauge(r, 'rss'), 'in use': h.gauge(r, 'used'), heap: h.gauge(r, 'heap') })],
+  ['Garbage collection', share, (h, r) => ({ 'of one processor': h.rates(r, 'gc_cpu') })],
 ];
 
 // closings has slow consumers always, and the other reasons that have occurred, the most
@@ -75,7 +77,7 @@ function tables(stats) {
 }
 
 export function overview(main, app) {
-  const drawn = charts.map(([title, format, lines]) => ({ chart: new Chart(title, format, format === bytes || format === bytesPerSecond), lines }));
+  const drawn = charts.map(([title, format, lines]) => ({ chart: new Chart(title, format, axisSteps.get(format)), lines }));
   const top = el('dl', { className: 'tiles', 'aria-label': 'Totals' });
   const bottom = el('div', { className: 'grid' });
   let seconds = Number(localStorage.getItem(span.key)) || 300;

@@ -39,7 +39,7 @@ export function bytes(n) {
 export function millis(seconds) {
   if (seconds == null || !isFinite(seconds)) return '–';
   const ms = seconds * 1000;
-  return ms >= 1000 ? Number((ms / 1000).toFixed(2)) + ' s' : Number(ms.toFixed(ms < 10 ? 2 : 0)) + ' ms';
+  return ms >= 1000 ? Number((ms / 1000).toFixed(2)) + ' s' : Number(ms.toFixed(ms < 1 ? 3 : ms < 10 ? 2 : 0)) + ' ms';
 }
 
 export function duration(seconds) {

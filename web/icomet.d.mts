@@ -1,0 +1,9 @@
+/** Types of icomet.mjs; they are described in icomet.d.ts. */
+
+import iComet from './icomet.js';
+
+export type Transport = iComet.Transport;
+export type State = iComet.State;
+export type Options = iComet.Options;
+export type EventMap = iComet.EventMap;
+export { iComet, iComet as default };
