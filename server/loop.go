@@ -24,7 +24,7 @@ const (
 	// idleTicks is how often an idle loop is told that time has passed, slowTicks how
 	// often the ticking goroutine itself looks when all are idle.
 	idleTicks = 8
-	slowTicks = 2
+	slowTicks = 4
 )
 
 // delivery is one message for this loop's subscribers of ch (nil: presence).

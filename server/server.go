@@ -201,7 +201,7 @@ func (s *Server) tickDelay() time.Duration {
 	return tickLength
 }
 
-// tick runs every 100 ms, when idle every 200 ms, on gnet's ticking goroutine.
+// tick runs every 100 ms, when idle every 400 ms, on gnet's ticking goroutine.
 func (s *Server) tick() gnet.Action {
 	if s.stopping {
 		return gnet.None
