@@ -15,6 +15,9 @@ func (s *Server) Shutdown() {
 	if s.draining.CompareAndSwap(false, true) {
 		s.drainFrom.Store(int64(time.Since(s.started)))
 		s.slow.Store(false)
+		for _, l := range s.loops { // the ticking goroutine of an idle server looks later
+			l.post(l.drainSome)
+		}
 		s.log.Info("draining", "subscribers", s.hub.Subscribers(), "drain_timeout", s.drainTimeout())
 	}
 }
