@@ -26,6 +26,7 @@ type Engine struct {
 	client  rueidis.Client
 	cluster bool
 	node    string // this process, among all
+	started time.Time
 	publish string // the publish command: sharded in a Cluster
 	parts   [partitions]*partition
 
@@ -34,7 +35,7 @@ type Engine struct {
 	queuedBytes atomic.Int64 // content of calls not answered
 	congested   atomic.Bool  // a loop of this node is behind: publishes are refused
 	watching    atomic.Bool  // presence is subscribed to
-	watchedAt   atomic.Int64 // of the last Watch, Unix ns
+	watchedAt   atomic.Int64 // of the last Watch, ns since started
 	broadcasts  chan broadcast
 	stats       stats
 
@@ -67,7 +68,7 @@ func New(o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		opts: o, hub: o.Hub, log: o.Logger, client: client, publish: "PUBLISH",
-		node: nodeName(), broadcasts: make(chan broadcast, broadcastQueue),
+		node: nodeName(), started: time.Now(), broadcasts: make(chan broadcast, broadcastQueue),
 		groups: make(map[string]*group), moved: make(chan struct{}, 1), stop: make(chan struct{}), quiet: make(chan struct{}),
 	}
 	for i := range e.parts {
