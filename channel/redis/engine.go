@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,7 +63,7 @@ func New(o Options) (*Engine, error) {
 	}
 	client, err := rueidis.NewClient(o.clientOption())
 	if err != nil {
-		return nil, fmt.Errorf("redis %s: %w", strings.Join(o.Addresses, ","), err)
+		return nil, o.explain(err)
 	}
 	e := &Engine{
 		opts: o, hub: o.Hub, log: o.Logger, client: client, publish: "PUBLISH",
@@ -85,7 +84,7 @@ func New(o Options) (*Engine, error) {
 		close(e.stop)
 		e.stopGroups()
 		client.Close()
-		return nil, fmt.Errorf("redis %s: %w", strings.Join(o.Addresses, ","), err)
+		return nil, o.explain(err)
 	}
 	return e, nil
 }

@@ -8,9 +8,12 @@ import (
 	"icomet/channel/redis/redistest"
 )
 
-// TestSuiteCluster: three masters on this machine.
+// TestSuiteCluster: three masters on this machine, as a user with few rights.
 func TestSuiteCluster(t *testing.T) {
-	runSuite(t, redistest.Addrs(redistest.StartCluster(t, 0))...)
+	servers := redistest.StartCluster(t, 0, redistest.User(t.Name())...)
+	o := testOptions(redistest.Addrs(servers)...)
+	o.Username, o.Password = "push", "of-push"
+	runSuiteWith(t, o)
 }
 
 func sentinelOptions(s *redistest.Server) Options {

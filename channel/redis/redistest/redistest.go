@@ -24,6 +24,7 @@ type Server struct {
 	port int
 	dir  string
 	args []string
+	cli  []string // what redis-cli needs to be let in
 	cmd  *exec.Cmd
 	done chan struct{} // closed when it has ended
 }
@@ -70,7 +71,7 @@ func (s *Server) Start() {
 		s.t.Fatal("redis-server is needed: make test-needs installs it")
 	}
 	args := []string{
-		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir,
+		s.portOption(), strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir,
 		"--logfile", filepath.Join(s.dir, "log"), "--protected-mode", "no",
 	}
 	if len(s.args) > 0 && strings.HasSuffix(s.args[0], ".conf") {
@@ -141,7 +142,8 @@ func (s *Server) CLI(args ...string) string {
 }
 
 func (s *Server) tryCLI(args ...string) (string, error) {
-	out, err := exec.Command("redis-cli", append([]string{"-p", strconv.Itoa(s.port)}, args...)...).CombinedOutput()
+	at := append([]string{"-p", strconv.Itoa(s.port)}, s.cli...)
+	out, err := exec.Command("redis-cli", append(at, args...)...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("redis-cli %v: %w %s", args, err, out)
 	}
