@@ -31,10 +31,11 @@ type Engine struct {
 
 	room        room
 	nodes       nodes
-	queuedBytes atomic.Int64 // content of calls not answered
-	congested   atomic.Bool  // a loop of this node is behind: publishes are refused
-	watching    atomic.Bool  // presence is subscribed to
-	watchedAt   atomic.Int64 // of the last Watch, ns since started
+	queuedBytes atomic.Int64          // content of calls not answered
+	congested   atomic.Bool           // a loop of this node is behind: publishes are refused
+	watching    atomic.Bool           // presence is subscribed to
+	watchedAt   atomic.Int64          // of the last Watch, ns since started
+	away        atomic.Pointer[error] // what Ready says
 	broadcasts  chan broadcast
 	stats       stats
 
@@ -105,7 +106,7 @@ func (e *Engine) start() error {
 		return err
 	}
 	for _, work := range []func(){
-		e.broadcastLoop, e.changesLoop, e.nodeLoop, e.sweepLoop, e.repeatLoop, e.layoutLoop,
+		e.broadcastLoop, e.changesLoop, e.nodeLoop, e.sweepLoop, e.repeatLoop, e.layoutLoop, e.readyLoop,
 	} {
 		e.workers.Go(work)
 	}
