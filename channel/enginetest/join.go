@@ -107,7 +107,12 @@ func testFetch(t *testing.T, n *node) {
 	n.becomes(t, "", channel.Result{Channels: 1, Subscribers: 1})
 	wantOK(t, "Publish", n.publish(t, "a", "y"), 2)
 	n.wantDelivered(t, message(2, "y", channel.Data))
-	n.hub.Leave(joined.Channel, 0, true)
+	for range limits.MaxSubscribers - 1 { // no place is kept any more
+		n.join(t, channel.Join{Name: a})
+	}
+	for i := range limits.MaxSubscribers {
+		n.hub.Leave(joined.Channel, 0, i == limits.MaxSubscribers-1)
+	}
 	n.becomes(t, "a", channel.Result{Alive: true})
 }
 
