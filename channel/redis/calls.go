@@ -74,7 +74,9 @@ func (e *Engine) Publish(name []byte, content string, done channel.Done) {
 	e.submit(&op{
 		part: p, script: publishScript, done: done, at: time.Now(), size: int64(len(content)), mayArg: 5,
 		keys: []string{p.state(cname), p.base + "h:" + cname, p.due, p.presence},
-		args: []string{cname, content, itoa(limits.BufferSize), millis(limits.Timeout), newEpoch(), "0", e.publish},
+		args: []string{
+			cname, content, itoa(limits.BufferSize), millis(limits.Timeout), newEpoch(), "0", e.publish, e.keepFor,
+		},
 		read: func(values []rueidis.RedisMessage) (channel.Result, error) {
 			if none(values) {
 				return channel.Result{Err: channel.ErrTooManyChannels}, nil
@@ -94,7 +96,7 @@ func (e *Engine) Sign(name []byte, wait time.Duration, done channel.Done) {
 	p := e.partition(name)
 	e.submit(&op{
 		part: p, script: signScript, done: done, at: time.Now(), mayArg: 4, keys: []string{p.due},
-		args: []string{string(name), millis(wait), channel.NewToken(), newEpoch(), "0", e.publish},
+		args: []string{string(name), millis(wait), channel.NewToken(), newEpoch(), "0", e.publish, e.keepFor},
 		read: func(values []rueidis.RedisMessage) (channel.Result, error) {
 			if none(values) {
 				return channel.Result{Err: channel.ErrTooManyChannels}, nil

@@ -27,6 +27,7 @@ type Engine struct {
 	node    string // this process, among all
 	started time.Time
 	publish string // the publish command: sharded in a Cluster
+	keepFor string // Options.KeepTime as the scripts want it
 	parts   [partitions]*partition
 
 	room        room
@@ -62,12 +63,15 @@ func New(o Options) (*Engine, error) {
 	if o.CheckInterval == 0 {
 		o.CheckInterval = defaultCheck
 	}
+	if o.KeepTime == 0 {
+		o.KeepTime = defaultKeep
+	}
 	client, err := rueidis.NewClient(o.clientOption())
 	if err != nil {
 		return nil, o.explain(err)
 	}
 	e := &Engine{
-		opts: o, hub: o.Hub, log: o.Logger, client: client, publish: "PUBLISH",
+		opts: o, hub: o.Hub, log: o.Logger, client: client, publish: "PUBLISH", keepFor: millis(o.KeepTime),
 		node: nodeName(), started: time.Now(), broadcasts: make(chan broadcast, broadcastQueue),
 		groups: make(map[string]*group), moved: make(chan struct{}, 1), stop: make(chan struct{}), quiet: make(chan struct{}),
 	}

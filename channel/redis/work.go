@@ -211,7 +211,7 @@ func (b *batch) join(m *mirror, f *fetch) {
 	b.add(step{m: m, fetch: f, part: m.epoch != ""}, joinScript, m.part, []string{
 		m.name, e.node, e.publish, newEpoch(), millis(limits.Timeout), flag(may),
 		m.epoch, itoa(m.next), add, itoa(limits.MaxSubscribers), flag(needs), token,
-		itoa(m.wanted(e.hub)),
+		itoa(m.wanted(e.hub)), e.keepFor,
 	})
 }
 

@@ -8,9 +8,9 @@ for i = 4, #ARGV do
   local v = redis.call('HMGET', state(name), 'e', 'n')
   if v[1] then
     redis.call('HSET', state(name), 'n', v[2] + 1)
-    if redis.call('RPUSH', history(name), 'B' .. ARGV[1]) > tonumber(ARGV[2]) then
-      redis.call('LTRIM', history(name), -ARGV[2], -1)
-    end
+    local stored = redis.call('RPUSH', history(name), 'B' .. ARGV[1])
+    if stored == 1 then last(history(name)) end
+    if stored > tonumber(ARGV[2]) then redis.call('LTRIM', history(name), -ARGV[2], -1) end
     tell(ARGV[3], name, 'B', v[1], v[2], ARGV[1])
     out[#out + 1] = {v[1], tonumber(v[2])}
   else

@@ -5,7 +5,7 @@
 --       the node's epoch ('' for none), first seq wanted from history,
 --       subscribers to add (1, 0), most subscribers,
 --       whether a token is needed (1, 0), the token,
---       the node's count without the added one
+--       the node's count without the added one, how long keys are kept (ms)
 -- Returns {status} or {'ok', epoch, next, floor, subscribers, token, made, history...};
 -- history ends with the message before next. status: absent, token, full, or
 -- {'closed', next} when the node's epoch has been closed.
@@ -25,7 +25,7 @@ if needs and (not token or token ~= ARGV[12]) then return {'token'} end
 if not epoch then
   if n + add == 0 or ARGV[6] == '0' then return {'absent'} end
   epoch, seq, made = ARGV[4], '1', 1
-  make(publish, name, epoch)
+  make(publish, name, epoch, ARGV[14])
 end
 local mine = tonumber(redis.call('HGET', counts(node), name) or 0)
 local others = tonumber(redis.call('HGET', state(name), 's')) - mine

@@ -2,7 +2,7 @@
 -- through lib.lua, this one stands alone.
 -- KEYS: state, history, due, presence
 -- ARGV: name, content, buffer size, timeout (ms), new epoch, may create (1, 0),
---       publish command
+--       publish command, how long keys are kept (ms)
 -- Returns {0} when there is no channel and none may be made, else
 -- {1, epoch, seq, made (1, 0)}.
 local state, history = KEYS[1], KEYS[2]
@@ -18,9 +18,17 @@ end
 local t = redis.call('TIME')
 deadline = math.max(deadline, t[1] * 1000 + math.floor(t[2] / 1000) + ARGV[4])
 redis.call('HSET', state, 'n', seq + 1, 'd', deadline)
-if redis.call('RPUSH', history, 'D' .. ARGV[2]) > tonumber(ARGV[3]) then
-  redis.call('LTRIM', history, -ARGV[3], -1)
-end
+local stored = redis.call('RPUSH', history, 'D' .. ARGV[2])
+if stored > tonumber(ARGV[3]) then redis.call('LTRIM', history, -ARGV[3], -1) end
 if subs == '0' then redis.call('ZADD', KEYS[3], deadline, ARGV[1]) end
+if stored == 1 then -- keys are new: as last of lib.lua
+  local left = redis.call('PTTL', KEYS[3])
+  if left < 1 then
+    left = ARGV[8]
+    redis.call('PEXPIRE', KEYS[3], left)
+  end
+  redis.call('PEXPIRE', state, left)
+  redis.call('PEXPIRE', history, left)
+end
 redis.call(ARGV[7], state, string.format('D%s%d:', epoch, seq) .. ARGV[2])
 return {1, epoch, seq, made}
