@@ -150,6 +150,24 @@ func (s *Server) tryCLI(args ...string) (string, error) {
 	return string(out), nil
 }
 
+// Replicated waits until a replica has everything that the server has written so far.
+// WAIT is about the writes of its own connection, so there is one; the key is the
+// first of a row that is in this server's slots.
+func (s *Server) Replicated() {
+	s.t.Helper()
+	for i := 0; ; i++ {
+		cmd := exec.Command("redis-cli", append([]string{"-p", strconv.Itoa(s.port)}, s.cli...)...)
+		cmd.Stdin = strings.NewReader(fmt.Sprintf("set replicated%d x px 1000\nwait 1 %d\n", i, patience.Milliseconds()))
+		out, err := cmd.CombinedOutput()
+		switch {
+		case err == nil && string(out) == "OK\n1\n":
+			return
+		case err != nil || !strings.HasPrefix(string(out), "MOVED"):
+			s.t.Fatalf("nothing is replicated: %v %s", err, out)
+		}
+	}
+}
+
 // expect waits until a command's output contains text.
 func (s *Server) expect(text string, args ...string) {
 	s.t.Helper()
