@@ -95,6 +95,12 @@ func TestThreeNodes(t *testing.T) {
 	if _, second := c.nodes[1].call(t, "/sign?cname=s"); first != second {
 		t.Errorf("signed as %s and %s", first, second)
 	}
+	// The dashboard's list is of the node that was asked, and says so.
+	c.nodes[0].want(t, "/push?cname=elsewhere&content=x", "ok")
+	c.nodes[0].want(t, "/dashboard/channels", `"scope":"node"`)
+	c.nodes[0].want(t, "/dashboard/channels", `"matched":6`)
+	c.nodes[0].want(t, "/dashboard/channel?cname=elsewhere", `"scope":"node","there":false`)
+	c.nodes[0].want(t, "/dashboard/channel?cname=c0", `"scope":"node","there":true`)
 	c.nodes[2].want(t, "/broadcast?content=all", "ok")
 	c.nodes[0].want(t, "/clear?cname=c1", "ok ")
 	c.nodes[1].want(t, "/close?cname=s", "ok 2")
