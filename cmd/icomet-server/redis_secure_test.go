@@ -88,6 +88,11 @@ func TestRedisRefusesTheStart(t *testing.T) {
 			t.Errorf("%q: status %d\n%s\nwant %s", c.lines, r.status, r.stderr, want)
 		}
 	}
+	r := runToEnd(t, []string{"ICOMET_ENGINE_REDIS_ADDRESS=" + strings.Replace(s.Addr(), "127.0.0.1", "localhost", 1)},
+		writeConfig(t, `engine.type = "redis"`, tls, trusted))
+	if want := "its certificate is for another name than the address says: "; r.status != 1 || !strings.Contains(r.stderr, want) {
+		t.Errorf("another name: %+v, want %s", r, want)
+	}
 	for line, want := range map[string]string{
 		fmt.Sprintf("engine.redis.tls_ca = %q", missing): "engine.redis.tls_ca: open " + missing + ": no such file or directory\n",
 		secret(t, ""): "",
