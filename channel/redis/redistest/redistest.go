@@ -4,6 +4,7 @@ package redistest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -49,15 +50,21 @@ func prepare(t testing.TB, args ...string) *Server {
 	return s
 }
 
-// freePort is one that nobody listened on a moment ago.
+// freePort is one that nobody listened on a moment ago, and below those that the
+// system gives to outgoing connections: a server that is killed and started again has
+// to get it again.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const from, to = 10_000, 32_768
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", from+rand.IntN(to-from)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().(*net.TCPAddr).Port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 // Addr is its address.
