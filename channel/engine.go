@@ -32,6 +32,9 @@ type Engine interface {
 	Watch(done Done)
 	// Status is what the operator is shown, ready for encoding/json; nil: nothing.
 	Status() any
+	// Ready is nil, or says why newcomers should not be sent to this node: it has not
+	// reached its store for a while.
+	Ready() error
 	// Stop refuses new work with ErrStopped and returns when all calls before it are
 	// answered. A second Stop waits too; no Done may call it.
 	Stop()

@@ -30,6 +30,10 @@ type Change struct {
 // Follow makes the hub a follower. Before the first Join only.
 func (h *Hub) Follow() { h.follow = new(followed) }
 
+// Following reports that the hub has only some of the channels: copies of those that
+// have, or just had, subscribers on this node.
+func (h *Hub) Following() bool { return h.follow != nil }
+
 // noteLocked enters a copy in the list of the changed. Channel.mu is held.
 func (h *Hub) noteLocked(c *Channel) {
 	if h.follow == nil || c.changed {

@@ -147,6 +147,7 @@ func (m *Memory) Fetch(_ *Join, done Done) { done.Done(Result{}) }
 func (m *Memory) Release([]byte)           {}
 func (m *Memory) Watch(done Done)          { done.Done(Result{}) }
 func (m *Memory) Status() any              { return nil }
+func (m *Memory) Ready() error             { return nil }
 
 func (m *Memory) Stop() {
 	m.mu.Lock()

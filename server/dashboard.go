@@ -81,6 +81,7 @@ func (l *loop) handleLook(c *conn, r *request) {
 	brief, ms, there := l.srv.hub.Look(name, since, shownMessages, l.replay[:0])
 	b := append(l.body[:0], `{"cname":"`...)
 	b = appendJSONBody(b, name)
+	b = append(append(b, `","scope":"`...), scopeOf(l.srv.hub)...)
 	b = append(b, `","there":`...)
 	b = strconv.AppendBool(b, there)
 	for _, n := range []struct {
@@ -142,7 +143,7 @@ func cutString(body string, limit int) int {
 	}
 }
 
-// serveList answers with a page of the channels of this node.
+// serveList answers with a page of the channels that this node's hub has (scopeOf).
 func (s *Server) serveList(w http.ResponseWriter, r *http.Request) {
 	form := r.URL.Query()
 	q := listQuery{search: strings.ToLower(form.Get("search")), sort: form.Get("sort"), limit: 50}

@@ -78,6 +78,9 @@ func (s *Server) unready() (why []string) {
 	if n, limit := s.hub.Channels(), s.settings.Load().config.Front.MaxChannels; n >= limit {
 		why = append(why, fmt.Sprintf("%d channels of %d (front.max_channels)", n, limit))
 	}
+	if err := s.engine.Ready(); err != nil {
+		why = append(why, err.Error())
+	}
 	for i, l := range s.loops {
 		if l.Full() {
 			why = append(why, fmt.Sprintf("the delivery queue of event loop %d is full", i))

@@ -47,7 +47,17 @@ func (e *listEntry) before(other *listEntry) bool {
 	return e.Name < other.Name
 }
 
+// scopeOf says which channels a hub can tell of: "all", or those that this "node" has
+// copies of.
+func scopeOf(h *channel.Hub) string {
+	if h.Following() {
+		return "node"
+	}
+	return "all"
+}
+
 type listPage struct {
+	Scope    string      `json:"scope"` // scopeOf
 	Channels []listEntry `json:"channels"`
 	Matched  int         `json:"matched"` // on all pages
 	More     bool        `json:"more"`
@@ -84,7 +94,7 @@ func (l *lister) list(ctx context.Context, q *listQuery) (*listPage, error) {
 		}
 	}
 	start := time.Now()
-	page := &listPage{Channels: make([]listEntry, 0, q.limit+1)}
+	page := &listPage{Scope: scopeOf(l.hub), Channels: make([]listEntry, 0, q.limit+1)}
 	var next *rates
 	if q.sort == "rate" {
 		next = newRates()

@@ -43,7 +43,7 @@ func TestListPages(t *testing.T) {
 		var all []string
 		for query := "limit=10&sort=" + sort; ; {
 			page, names := s.list(query)
-			if page.Matched != n || len(names) > 10 {
+			if page.Matched != n || len(names) > 10 || page.Scope != "all" {
 				t.Fatalf("%s: %d matched, %d on the page", sort, page.Matched, len(names))
 			}
 			all = append(all, names...)

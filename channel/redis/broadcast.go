@@ -59,7 +59,7 @@ func (e *Engine) broadcast(content string) error {
 				return err
 			}
 			ctx, cancel := e.deadline()
-			args := append([]string{content, itoa(e.hub.Limits().BufferSize), e.publish}, names[:n]...)
+			args := append([]string{content, itoa(e.hub.Limits().BufferSize), e.publish, newEpoch()[:markLen]}, names[:n]...)
 			err := e.run(ctx, broadcastScript, []string{p.due}, args...).Error()
 			cancel()
 			if err != nil {

@@ -70,21 +70,30 @@ func (e *Engine) Publish(name []byte, content string, done channel.Done) {
 		done.Done(channel.Result{Err: channel.ErrOverloaded})
 		return
 	}
-	p, cname, limits := e.partition(name), string(name), e.hub.Limits()
+	p, cname, limits, epoch := e.partition(name), string(name), e.hub.Limits(), newEpoch()
+	mark := epoch[:markLen]
 	e.submit(&op{
 		part: p, script: publishScript, done: done, at: time.Now(), size: int64(len(content)), mayArg: 5,
 		keys: []string{p.state(cname), p.base + "h:" + cname, p.due, p.presence},
-		args: []string{cname, content, itoa(limits.BufferSize), millis(limits.Timeout), newEpoch(), "0", e.publish},
+		args: []string{
+			cname, content, itoa(limits.BufferSize), millis(limits.Timeout), epoch, "0", e.publish, e.keepFor,
+		},
 		read: func(values []rueidis.RedisMessage) (channel.Result, error) {
 			if none(values) {
 				return channel.Result{Err: channel.ErrTooManyChannels}, nil
 			}
 			epoch, seq, err := epochAndSeq(values, 1)
-			if err != nil || len(values) < 4 {
+			if err != nil || len(values) < 5 {
+				return channel.Result{}, errShape
+			}
+			before, err := values[4].ToString()
+			if err != nil {
 				return channel.Result{}, errShape
 			}
 			e.countMade(values[3])
-			e.applyOwn(p, cname, event{kindData, epoch, seq, content})
+			e.applyOwn(p, cname, event{
+				kind: kindData, epoch: epoch, seq: seq, before: before, mark: mark, content: content,
+			})
 			return channel.Result{Seq: seq}, nil
 		},
 	})
@@ -94,7 +103,7 @@ func (e *Engine) Sign(name []byte, wait time.Duration, done channel.Done) {
 	p := e.partition(name)
 	e.submit(&op{
 		part: p, script: signScript, done: done, at: time.Now(), mayArg: 4, keys: []string{p.due},
-		args: []string{string(name), millis(wait), channel.NewToken(), newEpoch(), "0", e.publish},
+		args: []string{string(name), millis(wait), channel.NewToken(), newEpoch(), "0", e.publish, e.keepFor},
 		read: func(values []rueidis.RedisMessage) (channel.Result, error) {
 			if none(values) {
 				return channel.Result{Err: channel.ErrTooManyChannels}, nil
@@ -141,7 +150,7 @@ func (e *Engine) change(name []byte, s *script, kind byte, done channel.Done, ar
 			if kind == kindClosed {
 				e.room.made(-1)
 			}
-			e.applyOwn(p, cname, event{kind, epoch, next, ""})
+			e.applyOwn(p, cname, event{kind: kind, epoch: epoch, seq: next})
 			return channel.Result{Seq: next}, nil
 		},
 	})

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,15 +25,18 @@ type Engine struct {
 	client  rueidis.Client
 	cluster bool
 	node    string // this process, among all
+	started time.Time
 	publish string // the publish command: sharded in a Cluster
+	keepFor string // Options.KeepTime as the scripts want it
 	parts   [partitions]*partition
 
 	room        room
 	nodes       nodes
-	queuedBytes atomic.Int64 // content of calls not answered
-	congested   atomic.Bool  // a loop of this node is behind: publishes are refused
-	watching    atomic.Bool  // presence is subscribed to
-	watchedAt   atomic.Int64 // of the last Watch, Unix ns
+	queuedBytes atomic.Int64          // content of calls not answered
+	congested   atomic.Bool           // a loop of this node is behind: publishes are refused
+	watching    atomic.Bool           // presence is subscribed to
+	watchedAt   atomic.Int64          // of the last Watch, ns since started
+	away        atomic.Pointer[error] // what Ready says
 	broadcasts  chan broadcast
 	stats       stats
 
@@ -61,13 +63,16 @@ func New(o Options) (*Engine, error) {
 	if o.CheckInterval == 0 {
 		o.CheckInterval = defaultCheck
 	}
+	if o.KeepTime == 0 {
+		o.KeepTime = defaultKeep
+	}
 	client, err := rueidis.NewClient(o.clientOption())
 	if err != nil {
-		return nil, fmt.Errorf("redis %s: %w", strings.Join(o.Addresses, ","), err)
+		return nil, o.explain(err)
 	}
 	e := &Engine{
-		opts: o, hub: o.Hub, log: o.Logger, client: client, publish: "PUBLISH",
-		node: nodeName(), broadcasts: make(chan broadcast, broadcastQueue),
+		opts: o, hub: o.Hub, log: o.Logger, client: client, publish: "PUBLISH", keepFor: millis(o.KeepTime),
+		node: nodeName(), started: time.Now(), broadcasts: make(chan broadcast, broadcastQueue),
 		groups: make(map[string]*group), moved: make(chan struct{}, 1), stop: make(chan struct{}), quiet: make(chan struct{}),
 	}
 	for i := range e.parts {
@@ -84,7 +89,7 @@ func New(o Options) (*Engine, error) {
 		close(e.stop)
 		e.stopGroups()
 		client.Close()
-		return nil, fmt.Errorf("redis %s: %w", strings.Join(o.Addresses, ","), err)
+		return nil, o.explain(err)
 	}
 	return e, nil
 }
@@ -105,7 +110,7 @@ func (e *Engine) start() error {
 		return err
 	}
 	for _, work := range []func(){
-		e.broadcastLoop, e.changesLoop, e.nodeLoop, e.sweepLoop, e.repeatLoop, e.layoutLoop,
+		e.broadcastLoop, e.changesLoop, e.nodeLoop, e.sweepLoop, e.repeatLoop, e.layoutLoop, e.readyLoop,
 	} {
 		e.workers.Go(work)
 	}

@@ -1,7 +1,10 @@
 package redis
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
+	"os"
 	"testing"
 
 	"icomet/channel"
@@ -14,6 +17,20 @@ import (
 func TestSuite(t *testing.T) {
 	s := redistest.Start(t)
 	runSuite(t, s.Addr())
+}
+
+// TestSuiteSecure: over TLS, as a user with few rights, in a database of its own.
+func TestSuiteSecure(t *testing.T) {
+	s, ca := redistest.StartTLS(t, "of-default", redistest.User(t.Name())...)
+	pem, err := os.ReadFile(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := testOptions(s.Addr())
+	o.Username, o.Password, o.DB = "push", "of-push", 3
+	o.TLS = &tls.Config{RootCAs: x509.NewCertPool()}
+	o.TLS.RootCAs.AppendCertsFromPEM(pem)
+	runSuiteWith(t, o)
 }
 
 func runSuite(t *testing.T, addrs ...string) { runSuiteWith(t, testOptions(addrs...)) }

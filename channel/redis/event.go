@@ -18,15 +18,28 @@ const (
 	kindFreed     = 'F'
 )
 
+// markLen is the length of a mark, which tells one message from another that has got
+// the same seq: after a fail-over, what was not replicated is given out again.
+const markLen = 8
+
+// noMark is before the first message.
+const noMark = "00000000"
+
 // event is what a script tells the followers of a channel.
 type event struct {
 	kind    byte
 	epoch   string
-	seq     int64 // Closed, Cleared, Freed: the channel's next
+	seq     int64  // Closed, Cleared, Freed: the channel's next
+	before  string // Data, Broadcast: the mark of the message before
+	mark    string // and its own
 	content string
 }
 
-// parseEvent takes KIND EPOCH SEQ ":" CONTENT apart.
+// stored reports that the event is a message.
+func (ev *event) stored() bool { return ev.kind == kindData || ev.kind == kindBroadcast }
+
+// parseEvent takes KIND EPOCH SEQ ":" CONTENT apart; before a message's content are
+// the two marks.
 func parseEvent(s string) (ev event, ok bool) {
 	if len(s) < 1+epochLen+2 {
 		return ev, false
@@ -41,16 +54,23 @@ func parseEvent(s string) (ev event, ok bool) {
 	if ev.seq, err = strconv.ParseInt(s[:i], 10, 64); err != nil || i == len(s) {
 		return ev, false
 	}
-	ev.content = s[i+1:]
+	s = s[i+1:]
+	if ev.stored() {
+		if len(s) < 2*markLen {
+			return ev, false
+		}
+		ev.before, ev.mark, s = s[:markLen], s[markLen:2*markLen], s[2*markLen:]
+	}
+	ev.content = s
 	return ev, true
 }
 
 // message of an event that is stored.
 func (ev *event) message() channel.Message {
-	return stored(ev.kind, ev.seq, ev.content)
+	return storedMessage(ev.kind, ev.seq, ev.content)
 }
 
-func stored(kind byte, seq int64, content string) channel.Message {
+func storedMessage(kind byte, seq int64, content string) channel.Message {
 	m := channel.Message{Seq: seq, Content: content}
 	if kind == kindBroadcast {
 		m.Type = channel.Broadcast

@@ -99,8 +99,9 @@ func TestDroppedMessages(t *testing.T) {
 	n.mustPublish("c", "0")
 	// As a script would, but for the publish: nobody is told.
 	lose := func(seq int64, content string) {
-		s.CLI("rpush", p.base+"h:c", "D"+content)
-		s.CLI("hset", p.state("c"), "n", itoa(seq+1))
+		mark := fmt.Sprintf("%08d", seq)
+		s.CLI("rpush", p.base+"h:c", "D"+mark+content)
+		s.CLI("hset", p.state("c"), "n", itoa(seq+1), "m", mark)
 	}
 	lose(2, "1")
 	n.mustPublish("c", "2")
@@ -125,10 +126,10 @@ func TestGapIsTold(t *testing.T) {
 	n.mustPublish("c", "0")
 	p := n.partition([]byte("c"))
 	for i := range 5 {
-		s.CLI("rpush", p.base+"h:c", fmt.Sprint("D", i+100))
+		s.CLI("rpush", p.base+"h:c", fmt.Sprintf("Dnewmark%d%d", i, i+100))
 	}
 	s.CLI("ltrim", p.base+"h:c", "-2", "-1")
-	s.CLI("hset", p.state("c"), "n", "7")
+	s.CLI("hset", p.state("c"), "n", "7", "m", "newmark4")
 	checkFor(t, patience, func() error { return r.has([]string{"103", "104"}) })
 	if n := n.mustPublish("c", "x"); n != 7 {
 		t.Errorf("goes on at %d", n)

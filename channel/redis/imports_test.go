@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -29,3 +30,24 @@ func TestOnlyImporter(t *testing.T) {
 		t.Errorf("%d importers are found, %v", importers, err)
 	}
 }
+
+// TestNoWallClock: a step of the machine's clock changes nothing. Durations come from
+// the monotonic part of a time.Time, which every conversion to a number loses, and
+// what nodes share comes from Redis's own clock.
+func TestNoWallClock(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if call := wallClock.FindString(string(text)); call != "" && !strings.HasSuffix(file, "_test.go") {
+			t.Errorf("%s has %s", file, call)
+		}
+	}
+}
+
+var wallClock = regexp.MustCompile(`\.Unix(Nano|Milli|Micro)?\(|time\.(Unix(Milli|Micro)?|Date)\(|\.Round\(0\)`)

@@ -121,6 +121,7 @@ func (e *Engine) joinedLocked(s *step, status string, values []rueidis.RedisMess
 		if err != nil {
 			return nil, false, err
 		}
+		st.part = s.part
 		e.room.made(st.made)
 		if s.fetch != nil {
 			m.granted++
@@ -167,9 +168,10 @@ func readNext(values []rueidis.RedisMessage) (int64, error) {
 	return values[1].AsInt64()
 }
 
-// readState reads {'ok', epoch, next, floor, subscribers, token, made, history...}.
+// readState reads
+// {'ok', epoch, next, floor, subscribers, token, made, mark, history...}.
 func readState(values []rueidis.RedisMessage) (*state, error) {
-	const fixed = 7
+	const fixed = 8
 	if len(values) < fixed {
 		return nil, errShape
 	}
@@ -190,13 +192,17 @@ func readState(values []rueidis.RedisMessage) (*state, error) {
 	if s.made, err = values[6].AsInt64(); err != nil {
 		return nil, errShape
 	}
+	if s.mark, err = values[7].ToString(); err != nil {
+		return nil, errShape
+	}
 	list := values[fixed:]
 	for i := range list {
 		text, err := list[i].ToString()
-		if err != nil || text == "" {
+		if err != nil || len(text) < 1+markLen {
 			return nil, errShape
 		}
-		s.history = append(s.history, stored(text[0], s.next-int64(len(list)-i), text[1:]))
+		s.marks = append(s.marks, text[1:1+markLen])
+		s.history = append(s.history, storedMessage(text[0], s.next-int64(len(list)-i), text[1+markLen:]))
 	}
 	return s, nil
 }
@@ -237,11 +243,18 @@ func (e *Engine) syncedOne(m *mirror, values []rueidis.RedisMessage) error {
 	if err != nil {
 		return err
 	}
-	n, err := ints(values[2:], 2)
+	if len(values) < 5 {
+		return errShape
+	}
+	n, err := ints(values[2:4], 2)
 	if err != nil {
 		return err
 	}
-	if epoch != m.epoch || next != m.next {
+	mark, err := values[4].ToString()
+	if err != nil {
+		return errShape
+	}
+	if epoch != m.epoch || next != m.next || mark != m.mark {
 		e.refresh(m)
 		return nil
 	}

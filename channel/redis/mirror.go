@@ -20,9 +20,11 @@ type mirror struct {
 	ch   *channel.Channel // nil until it has been loaded
 
 	epoch string
-	next  int64 // seq of the next message to come
-	floor int64 // messages below it have been cleared
+	next  int64  // seq of the next message to come
+	mark  string // of the message before next
+	floor int64  // messages below it have been cleared
 
+	parted     bool // it has messages that Redis has lost: the whole history is wanted
 	live       bool // what comes can be applied; else it is held until Redis has told the rest
 	subscribed bool // to the channel, on the present connection
 	held       []event
@@ -74,7 +76,7 @@ func (e *Engine) applyOwn(p *partition, name string, ev event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m := p.mirrors[name]
-	if m != nil && m.live && m.epoch == ev.epoch && m.next == ev.seq {
+	if m != nil && m.live && m.epoch == ev.epoch && m.next == ev.seq && (!ev.stored() || m.mark == ev.before) {
 		e.applyLocked(m, ev)
 	}
 }
@@ -84,7 +86,7 @@ func (e *Engine) applyLocked(m *mirror, ev event) {
 	case !m.live:
 		m.hold(ev)
 	case ev.epoch != m.epoch:
-		if ev.kind == kindData || ev.kind == kindBroadcast || ev.kind == kindCleared {
+		if ev.stored() || ev.kind == kindCleared {
 			m.hold(ev)
 			e.refresh(m)
 		}
@@ -103,14 +105,14 @@ func (e *Engine) applyLocked(m *mirror, ev event) {
 		}
 		e.hub.Uncopy(m.ch, channel.Message{Seq: ev.seq, Type: channel.Closed})
 		e.dropLocked(m)
-	case ev.seq > m.next:
+	case ev.seq > m.next, ev.stored() && ev.before != m.mark:
 		m.hold(ev)
 		e.refresh(m)
 	case ev.kind == kindCleared:
 		m.floor = ev.seq
 		e.hub.DropBelow(m.ch, ev.seq)
 	default:
-		m.next++
+		m.next, m.mark = m.next+1, ev.mark
 		if !e.hub.Feed(m.ch, ev.message()) {
 			e.dropLocked(m) // the hub has freed it
 		}
@@ -133,7 +135,7 @@ func (e *Engine) refresh(m *mirror) {
 // dropLocked ends a mirror whose copy has been taken out of the hub, or one that never
 // had one. Who still waits for it has it loaded again.
 func (e *Engine) dropLocked(m *mirror) {
-	m.ch, m.epoch, m.next, m.floor = nil, "", 0, 0
+	m.forget()
 	if m.waiting > 0 || m.granted > 0 {
 		e.refresh(m)
 		return
@@ -144,6 +146,11 @@ func (e *Engine) dropLocked(m *mirror) {
 	}
 }
 
+// forget that there is a copy.
+func (m *mirror) forget() {
+	m.ch, m.epoch, m.next, m.mark, m.floor, m.parted = nil, "", 0, "", 0, false
+}
+
 // state is what join.lua tells of a channel.
 type state struct {
 	epoch   string
@@ -152,7 +159,10 @@ type state struct {
 	total   int64 // subscribers on all nodes
 	made    int64 // 1: the call has made it
 	token   string
+	mark    string // of the last message
 	history []channel.Message
+	marks   []string // of history
+	part    bool     // history begins where the copy has wanted it
 }
 
 func (s *state) crowded(limit int) bool { return s.total*2 > int64(limit) }
@@ -171,7 +181,8 @@ func (m *mirror) checkThere(h *channel.Hub) {
 		return
 	}
 	if _, there := h.CountOf(m.ch); !there {
-		m.ch, m.epoch, m.next, m.floor, m.live = nil, "", 0, 0, false
+		m.forget()
+		m.live = false
 	}
 }
 
@@ -180,13 +191,17 @@ func (m *mirror) checkThere(h *channel.Hub) {
 func (e *Engine) bringLocked(m *mirror, s *state) {
 	crowded := s.crowded(e.hub.Limits().MaxSubscribers)
 	switch {
-	case m.live && s.epoch == m.epoch && s.next <= m.next:
+	case m.live && s.epoch == m.epoch && (s.next < m.next || s.next == m.next && s.mark == m.mark):
 		// A publish of this node may have come in ahead of this answer.
 		e.hub.Learn(m.ch, s.token, crowded)
 		return
 	case m.ch == nil:
 		e.installLocked(m, s, crowded)
-	case s.epoch == m.epoch && s.next >= m.next && s.first() <= m.next:
+	case m.partedFrom(s) && s.part:
+		m.parted = true
+		e.refresh(m)
+		return
+	case s.epoch == m.epoch && s.next >= m.next && s.first() <= m.next && !m.parted && !m.partedFrom(s):
 		e.hub.Learn(m.ch, s.token, crowded)
 		for _, msg := range s.history {
 			if msg.Seq == m.next {
@@ -195,6 +210,7 @@ func (e *Engine) bringLocked(m *mirror, s *state) {
 				e.stats.fetched.Add(1)
 			}
 		}
+		m.mark = s.mark
 		if m.floor = s.floor; s.floor > 0 {
 			e.hub.DropBelow(m.ch, s.floor)
 		}
@@ -202,7 +218,7 @@ func (e *Engine) bringLocked(m *mirror, s *state) {
 		e.moveLocked(m, s, crowded)
 	}
 	held := m.held
-	m.held, m.live = nil, true
+	m.held, m.live, m.parted = nil, true, false
 	if m.lost {
 		m.lost = false
 		e.refresh(m)
@@ -215,16 +231,16 @@ func (e *Engine) bringLocked(m *mirror, s *state) {
 
 func (e *Engine) installLocked(m *mirror, s *state, crowded bool) {
 	m.ch = e.hub.Install(m.name, channel.Copy{Next: s.next, Token: s.token, Messages: s.history, Crowded: crowded})
-	m.epoch, m.next, m.floor = s.epoch, s.next, s.floor
+	m.epoch, m.next, m.mark, m.floor = s.epoch, s.next, s.mark, s.floor
 }
 
-// moveLocked: messages that this node has not got are gone from the history, or the
-// channel is another one (FLUSHALL, a fail-over that has lost what was not yet
-// replicated). Its subscribers are told where it goes on, and join again.
+// moveLocked: messages that this node has not got are gone from the history, or Redis
+// has others under their seqs (FLUSHALL, a fail-over that has lost what was not yet
+// replicated). The subscribers are told where it goes on, and join again.
 func (e *Engine) moveLocked(m *mirror, s *state, crowded bool) {
 	seq := s.first()
 	if s.epoch == m.epoch && seq <= m.next {
-		seq = s.next // it has gone back: what is stored has been delivered
+		seq = e.firstNew(m, s)
 	}
 	told := e.hub.Uncopy(m.ch, channel.Message{Seq: seq, Type: channel.Moved})
 	e.stats.gaps.Add(1)

@@ -71,7 +71,8 @@ func (e *Engine) beat() error {
 	if err != nil {
 		return err
 	}
-	values, err := e.run(ctx, heartbeatScript, e.nodeKeys(), e.node, string(text), millis(e.opts.NodeTimeout)).ToArray()
+	values, err := e.run(ctx, heartbeatScript, e.nodeKeys(), e.node, string(text),
+		millis(e.opts.NodeTimeout), e.keepFor).ToArray()
 	if err != nil {
 		return fmt.Errorf("heartbeat: %w", err)
 	}
@@ -234,7 +235,7 @@ func (e *Engine) sweep() {
 func (e *Engine) sweepOnce(ctx context.Context, parts []*partition) []rueidis.RedisResult {
 	commands := make([]rueidis.Completed, len(parts))
 	for i, p := range parts {
-		commands[i] = sweepScript.command(e.client.B(), []string{p.due}, e.publish, itoa(sweepSlice))
+		commands[i] = sweepScript.command(e.client.B(), []string{p.due}, e.publish, itoa(sweepSlice), e.keepFor)
 	}
 	return e.client.DoMulti(ctx, commands...)
 }

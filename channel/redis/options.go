@@ -30,6 +30,9 @@ type Options struct {
 	NodeTimeout time.Duration
 	// CheckInterval is how often a quiet channel is compared with Redis; 0: 10 s.
 	CheckInterval time.Duration
+	// KeepTime is how long Redis keeps what is stored when no node is there any more;
+	// 0: a day. The same on all nodes, and far longer than NodeTimeout.
+	KeepTime time.Duration
 
 	Hub    *channel.Hub
 	Logger *slog.Logger
@@ -39,6 +42,7 @@ type Options struct {
 
 const (
 	defaultCheck = 10 * time.Second
+	defaultKeep  = 24 * time.Hour
 	// pingInterval and pingTimeout find a connection that is open but dead.
 	pingInterval = time.Second
 	pingTimeout  = 2 * time.Second

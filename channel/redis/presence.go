@@ -67,7 +67,7 @@ func (e *Engine) Watch(done channel.Done) {
 	if !e.begin(done) {
 		return
 	}
-	e.watchedAt.Store(time.Now().UnixNano())
+	e.watchedAt.Store(int64(time.Since(e.started)))
 	e.watching.Store(true)
 	e.watchAll(&watching{e: e, done: done}, false)
 }
@@ -112,7 +112,7 @@ func (e *Engine) repeatLoop() {
 		case <-tick.C:
 		}
 		period := e.hub.Limits().Timeout.Milliseconds()
-		target := int(time.Now().UnixMilli() % period * partitions / period)
+		target := int(time.Since(e.started).Milliseconds() % period * partitions / period)
 		watched := e.hub.Watched()
 		if !watched {
 			e.endWatch()
@@ -136,7 +136,7 @@ func (e *Engine) stopping() bool {
 
 // endWatch ends the subscription that nobody needs any more.
 func (e *Engine) endWatch() {
-	if e.watching.Load() && time.Since(time.Unix(0, e.watchedAt.Load())) > watchGrace {
+	if e.watching.Load() && time.Since(e.started)-time.Duration(e.watchedAt.Load()) > watchGrace {
 		e.watching.Store(false)
 		e.watchAll(nil, true)
 	}

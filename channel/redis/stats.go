@@ -37,20 +37,3 @@ func (e *Engine) Status() any {
 		Nodes: e.nodes.list(),
 	}
 }
-
-// up reports that every master answers and pub/sub is connected to it.
-func (e *Engine) up() bool {
-	e.groupsMu.Lock()
-	defer e.groupsMu.Unlock()
-	for _, g := range e.groups {
-		if !g.isLive() {
-			return false
-		}
-		for _, l := range g.lanes {
-			if l.down.Load() {
-				return false
-			}
-		}
-	}
-	return true
-}

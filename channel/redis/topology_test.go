@@ -8,9 +8,12 @@ import (
 	"icomet/channel/redis/redistest"
 )
 
-// TestSuiteCluster: three masters on this machine.
+// TestSuiteCluster: three masters on this machine, as a user with few rights.
 func TestSuiteCluster(t *testing.T) {
-	runSuite(t, redistest.Addrs(redistest.StartCluster(t, 0))...)
+	servers := redistest.StartCluster(t, 0, redistest.User(t.Name())...)
+	o := testOptions(redistest.Addrs(servers)...)
+	o.Username, o.Password = "push", "of-push"
+	runSuiteWith(t, o)
 }
 
 func sentinelOptions(s *redistest.Server) Options {
@@ -33,9 +36,7 @@ func TestSentinelFailover(t *testing.T) {
 		nodes = append(nodes, startNode(t, sentinelOptions(sentinel), deep()))
 	}
 	failOver(t, nodes, func() {
-		if n := master.CLI("wait", "1", "5000"); n != "1\n" {
-			t.Fatalf("wait: %q", n)
-		}
+		master.Replicated()
 		master.Kill()
 	})
 }
@@ -49,9 +50,7 @@ func TestClusterFailover(t *testing.T) {
 		nodes = append(nodes, startNode(t, testOptions(redistest.Addrs(servers)...), deep()))
 	}
 	failOver(t, nodes, func() {
-		if n := servers[0].CLI("wait", "1", "5000"); n != "1\n" {
-			t.Fatalf("wait: %q", n)
-		}
+		servers[0].Replicated()
 		servers[0].Kill()
 		l := startLoad(t, nodes, channelNames(30))
 		l.more(t, 200) // while a third of the channels is away

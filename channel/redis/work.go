@@ -208,10 +208,10 @@ func (b *batch) join(m *mirror, f *fetch) {
 	if f != nil {
 		may, add, needs, token = f.kept, "1", f.auth, f.token
 	}
-	b.add(step{m: m, fetch: f, part: m.epoch != ""}, joinScript, m.part, []string{
+	b.add(step{m: m, fetch: f, part: m.epoch != "" && !m.parted}, joinScript, m.part, []string{
 		m.name, e.node, e.publish, newEpoch(), millis(limits.Timeout), flag(may),
-		m.epoch, itoa(m.next), add, itoa(limits.MaxSubscribers), flag(needs), token,
-		itoa(m.wanted(e.hub)),
+		m.epoch, itoa(m.firstWanted()), add, itoa(limits.MaxSubscribers), flag(needs), token,
+		itoa(m.wanted(e.hub)), e.keepFor,
 	})
 }
 

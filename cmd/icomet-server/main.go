@@ -69,6 +69,9 @@ func runConfigured(o options, environ []string, stdout, stderr io.Writer) error 
 		if err := server.CheckConfig(cfg); err != nil {
 			return err
 		}
+		if _, err := engineOf(&cfg, nil); err != nil { // its files
+			return err
+		}
 		fmt.Fprintln(stdout, "configuration ok")
 		return nil
 	}

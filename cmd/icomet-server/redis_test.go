@@ -95,6 +95,12 @@ func TestThreeNodes(t *testing.T) {
 	if _, second := c.nodes[1].call(t, "/sign?cname=s"); first != second {
 		t.Errorf("signed as %s and %s", first, second)
 	}
+	// The dashboard's list is of the node that was asked, and says so.
+	c.nodes[0].want(t, "/push?cname=elsewhere&content=x", "ok")
+	c.nodes[0].want(t, "/dashboard/channels", `"scope":"node"`)
+	c.nodes[0].want(t, "/dashboard/channels", `"matched":6`)
+	c.nodes[0].want(t, "/dashboard/channel?cname=elsewhere", `"scope":"node","there":false`)
+	c.nodes[0].want(t, "/dashboard/channel?cname=c0", `"scope":"node","there":true`)
 	c.nodes[2].want(t, "/broadcast?content=all", "ok")
 	c.nodes[0].want(t, "/clear?cname=c1", "ok ")
 	c.nodes[1].want(t, "/close?cname=s", "ok 2")
@@ -218,4 +224,63 @@ func TestFlushAllUnderNodes(t *testing.T) {
 			t.Errorf("told %d times, connected %d times", f.told, f.seen)
 		}
 	}
+}
+
+// TestReadyWithRedis: a load balancer's probe is refused while Redis is away, not for
+// a connection that breaks, and served again when Redis has been back for a while. The
+// process stays healthy all the time.
+func TestReadyWithRedis(t *testing.T) {
+	c := startCluster(t, 1)
+	d := c.nodes[0]
+	c.follow([]string{"c0"})
+	d.want(t, "/readyz", "ok")
+	status := func() int {
+		t.Helper()
+		d.want(t, "/healthz", "ok")
+		code, body := d.call(t, "/readyz")
+		if want := "redis " + c.redis.Addr() + " does not answer\n"; code != 200 && (code != 503 || body != want) {
+			t.Fatalf("%d %q, want %q", code, body, want)
+		}
+		return code
+	}
+	becomes := func(want int) time.Duration {
+		t.Helper()
+		start := time.Now()
+		checkFor(t, startLimit, func() error {
+			if code := status(); code != want {
+				return fmt.Errorf("readyz says %d, want %d", code, want)
+			}
+			return nil
+		})
+		return time.Since(start)
+	}
+	// stays looks for as long as it would take to change.
+	stays := func(want int, d time.Duration) {
+		t.Helper()
+		for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			if code := status(); code != want {
+				t.Fatalf("readyz says %d, want %d all the time", code, want)
+			}
+		}
+	}
+	c.redis.CLI("client", "kill", "type", "pubsub")
+	stays(200, 1500*time.Millisecond)
+	c.redis.Kill()
+	if d := becomes(503); d < 900*time.Millisecond || d > 3*time.Second {
+		t.Errorf("not ready after %v", d)
+	}
+	stays(503, 300*time.Millisecond)
+	c.redis.Start()
+	if d := becomes(200); d < 1500*time.Millisecond {
+		t.Errorf("ready again %v after Redis is back", d)
+	}
+	d.want(t, "/push?cname=c0&content=x", "ok")
+	stays(200, 300*time.Millisecond)
+	// A Redis that hangs, and nobody publishes: it is noticed all the same.
+	c.redis.Signal(syscall.SIGSTOP)
+	if d := becomes(503); d > 8*time.Second {
+		t.Errorf("not ready after %v of silence", d)
+	}
+	c.redis.Signal(syscall.SIGCONT)
+	becomes(200)
 }

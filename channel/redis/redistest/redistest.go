@@ -4,6 +4,7 @@ package redistest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -24,6 +25,7 @@ type Server struct {
 	port int
 	dir  string
 	args []string
+	cli  []string // what redis-cli needs to be let in
 	cmd  *exec.Cmd
 	done chan struct{} // closed when it has ended
 }
@@ -48,15 +50,21 @@ func prepare(t testing.TB, args ...string) *Server {
 	return s
 }
 
-// freePort is one that nobody listened on a moment ago.
+// freePort is one that nobody listened on a moment ago, and below those that the
+// system gives to outgoing connections: a server that is killed and started again has
+// to get it again.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const from, to = 10_000, 32_768
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", from+rand.IntN(to-from)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().(*net.TCPAddr).Port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 // Addr is its address.
@@ -70,7 +78,7 @@ func (s *Server) Start() {
 		s.t.Fatal("redis-server is needed: make test-needs installs it")
 	}
 	args := []string{
-		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir,
+		s.portOption(), strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir,
 		"--logfile", filepath.Join(s.dir, "log"), "--protected-mode", "no",
 	}
 	if len(s.args) > 0 && strings.HasSuffix(s.args[0], ".conf") {
@@ -141,11 +149,30 @@ func (s *Server) CLI(args ...string) string {
 }
 
 func (s *Server) tryCLI(args ...string) (string, error) {
-	out, err := exec.Command("redis-cli", append([]string{"-p", strconv.Itoa(s.port)}, args...)...).CombinedOutput()
+	at := append([]string{"-p", strconv.Itoa(s.port)}, s.cli...)
+	out, err := exec.Command("redis-cli", append(at, args...)...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("redis-cli %v: %w %s", args, err, out)
 	}
 	return string(out), nil
+}
+
+// Replicated waits until a replica has everything that the server has written so far.
+// WAIT is about the writes of its own connection, so there is one; the key is the
+// first of a row that is in this server's slots.
+func (s *Server) Replicated() {
+	s.t.Helper()
+	for i := 0; ; i++ {
+		cmd := exec.Command("redis-cli", append([]string{"-p", strconv.Itoa(s.port)}, s.cli...)...)
+		cmd.Stdin = strings.NewReader(fmt.Sprintf("set replicated%d x px 1000\nwait 1 %d\n", i, patience.Milliseconds()))
+		out, err := cmd.CombinedOutput()
+		switch {
+		case err == nil && string(out) == "OK\n1\n":
+			return
+		case err != nil || !strings.HasPrefix(string(out), "MOVED"):
+			s.t.Fatalf("nothing is replicated: %v %s", err, out)
+		}
+	}
 }
 
 // expect waits until a command's output contains text.

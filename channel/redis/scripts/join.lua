@@ -5,13 +5,14 @@
 --       the node's epoch ('' for none), first seq wanted from history,
 --       subscribers to add (1, 0), most subscribers,
 --       whether a token is needed (1, 0), the token,
---       the node's count without the added one
--- Returns {status} or {'ok', epoch, next, floor, subscribers, token, made, history...};
+--       the node's count without the added one, how long keys are kept (ms)
+-- Returns {status} or
+-- {'ok', epoch, next, floor, subscribers, token, made, the last mark, history...};
 -- history ends with the message before next. status: absent, token, full, or
 -- {'closed', next} when the node's epoch has been closed.
 local name, node, publish = ARGV[1], ARGV[2], ARGV[3]
-local v = redis.call('HMGET', state(name), 'e', 'n', 'f', 't')
-local epoch, seq, floor, token = v[1], v[2], v[3], v[4]
+local v = redis.call('HMGET', state(name), 'e', 'n', 'f', 't', 'm')
+local epoch, seq, floor, token, mark = v[1], v[2], v[3], v[4], v[5]
 local add, needs = tonumber(ARGV[9]), ARGV[11] == '1'
 local n = tonumber(ARGV[13])
 local made = 0
@@ -25,7 +26,7 @@ if needs and (not token or token ~= ARGV[12]) then return {'token'} end
 if not epoch then
   if n + add == 0 or ARGV[6] == '0' then return {'absent'} end
   epoch, seq, made = ARGV[4], '1', 1
-  make(publish, name, epoch)
+  make(publish, name, epoch, ARGV[14])
 end
 local mine = tonumber(redis.call('HGET', counts(node), name) or 0)
 local others = tonumber(redis.call('HGET', state(name), 's')) - mine
@@ -36,11 +37,11 @@ end
 local total = count(name, node, n + add)
 -- Only a look, without a subscriber before or after, does not prolong its life.
 settle(name, (mine > 0 or n + add > 0) and tonumber(ARGV[5]) or 0)
-local out = {'ok', epoch, tonumber(seq), tonumber(floor or 0), total, token or '', made}
+local out = {'ok', epoch, tonumber(seq), tonumber(floor or 0), total, token or '', made, mark or '00000000'}
 local from = 1
 if epoch == ARGV[7] and tonumber(ARGV[8]) <= tonumber(seq) then from = tonumber(ARGV[8]) end
 if from < tonumber(seq) then
   local list = redis.call('LRANGE', history(name), from - tonumber(seq), -1)
-  for i = 1, #list do out[7 + i] = list[i] end
+  for i = 1, #list do out[8 + i] = list[i] end
 end
 return out

@@ -16,8 +16,19 @@ local function tell(publish, name, kind, epoch, seq, content)
   redis.call(publish, state(name), string.format('%s%s%d:', kind, epoch, seq) .. content)
 end
 
-local function make(publish, name, epoch)
+-- All keys of a partition end together, when no node has swept it for keep (ms): due
+-- has the end, sweep.lua puts it off, and last gives it to a key that may be new.
+local function last(key)
+  local left = redis.call('PTTL', due)
+  if left >= 0 then redis.call('PEXPIREAT', key, now + left) end
+end
+
+-- make is followed by settle.
+local function make(publish, name, epoch, keep)
   redis.call('HSET', state(name), 'e', epoch, 'n', 1, 's', 0, 'd', 0)
+  redis.call('ZADD', due, 0, name)
+  if redis.call('PTTL', due) < 0 then redis.call('PEXPIRE', due, keep) end
+  last(state(name))
   redis.call(publish, base .. 'p', '1' .. name)
 end
 
@@ -47,7 +58,14 @@ local function count(name, node, n)
   elseif old > 0 then
     redis.call('HDEL', key, name)
   end
-  if n ~= old then redis.call('HINCRBY', base .. 'ns', node, n - old) end
+  if n ~= old then
+    if redis.call('HINCRBY', base .. 'ns', node, n - old) <= 0 then
+      redis.call('HDEL', base .. 'ns', node)
+    elseif old == 0 then
+      last(key)
+      last(base .. 'ns')
+    end
+  end
   return redis.call('HINCRBY', state(name), 's', n - old)
 end
 

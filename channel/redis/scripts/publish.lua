@@ -1,13 +1,15 @@
 -- Stores one message and publishes it. The hot script: everything else goes
 -- through lib.lua, this one stands alone.
 -- KEYS: state, history, due, presence
--- ARGV: name, content, buffer size, timeout (ms), new epoch, may create (1, 0),
---       publish command
+-- ARGV: name, content, buffer size, timeout (ms), new epoch (its first half is the
+--       message's mark), may create (1, 0),
+--       publish command, how long keys are kept (ms)
 -- Returns {0} when there is no channel and none may be made, else
--- {1, epoch, seq, made (1, 0)}.
+-- {1, epoch, seq, made (1, 0), the mark before}.
 local state, history = KEYS[1], KEYS[2]
-local v = redis.call('HMGET', state, 'e', 'n', 's', 'd')
+local v = redis.call('HMGET', state, 'e', 'n', 's', 'd', 'm')
 local epoch, seq, subs, deadline = v[1], tonumber(v[2]), v[3], tonumber(v[4])
+local before, mark = v[5] or '00000000', string.sub(ARGV[5], 1, 8)
 local made = 0
 if not epoch then
   if ARGV[6] == '0' then return {0} end
@@ -17,10 +19,18 @@ if not epoch then
 end
 local t = redis.call('TIME')
 deadline = math.max(deadline, t[1] * 1000 + math.floor(t[2] / 1000) + ARGV[4])
-redis.call('HSET', state, 'n', seq + 1, 'd', deadline)
-if redis.call('RPUSH', history, 'D' .. ARGV[2]) > tonumber(ARGV[3]) then
-  redis.call('LTRIM', history, -ARGV[3], -1)
-end
+redis.call('HSET', state, 'n', seq + 1, 'd', deadline, 'm', mark)
+local stored = redis.call('RPUSH', history, 'D' .. mark .. ARGV[2])
+if stored > tonumber(ARGV[3]) then redis.call('LTRIM', history, -ARGV[3], -1) end
 if subs == '0' then redis.call('ZADD', KEYS[3], deadline, ARGV[1]) end
-redis.call(ARGV[7], state, string.format('D%s%d:', epoch, seq) .. ARGV[2])
-return {1, epoch, seq, made}
+if stored == 1 then -- keys are new: as last of lib.lua
+  local left = redis.call('PTTL', KEYS[3])
+  if left < 1 then
+    left = ARGV[8]
+    redis.call('PEXPIRE', KEYS[3], left)
+  end
+  redis.call('PEXPIRE', state, left)
+  redis.call('PEXPIRE', history, left)
+end
+redis.call(ARGV[7], state, string.format('D%s%d:', epoch, seq) .. before .. mark .. ARGV[2])
+return {1, epoch, seq, made, before}

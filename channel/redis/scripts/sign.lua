@@ -1,5 +1,6 @@
 -- KEYS: due
--- ARGV: name, wait (ms), new token, new epoch, may create (1, 0), publish command
+-- ARGV: name, wait (ms), new token, new epoch, may create (1, 0), publish command,
+--       how long keys are kept (ms)
 -- Returns {0} when there is no channel and none may be made, else
 -- {1, oldest stored or next seq, token, made (1, 0)}.
 local name, made = ARGV[1], 0
@@ -8,7 +9,7 @@ local seq, token = v[1], v[2]
 if not seq then
   if ARGV[5] == '0' then return {0} end
   made, seq = 1, 1
-  make(ARGV[6], name, ARGV[4])
+  make(ARGV[6], name, ARGV[4], ARGV[7])
 end
 if not token then
   token = ARGV[3]

@@ -36,16 +36,16 @@ export function channel(main, app, name) {
   }
 
   function show(c) {
-    const first = there === null;
-    if (there && !c.there) entry('note', 'The channel is gone: closed, or its time was over.');
+    const first = there === null, node = c.scope === 'node';
+    if (there && !c.there) entry('note', node ? 'This node follows the channel no more: closed, or without subscribers here.' : 'The channel is gone: closed, or its time was over.');
     if (!there && c.there && !first) entry('note', 'The channel is there.');
     if (!c.there || c.next < next) next = 0;
     there = c.there;
     subscribers = c.subscribers;
-    clear.disabled = close.disabled = !there;
+    clear.disabled = close.disabled = !there && !node;
     facts.replaceChildren(...[
-      ['State', !there ? 'not there' : c.subscribers > 0 ? 'subscribed' : `no subscriber, expires in ${duration(c.seconds_left)}`],
-      ['Subscribers', count(c.subscribers)],
+      ['State', !there ? node ? 'without subscribers on this node, which has no copy of it' : 'not there' : c.subscribers > 0 ? 'subscribed' : `no subscriber, expires in ${duration(c.seconds_left)}`],
+      [node ? 'Subscribers on this node' : 'Subscribers', count(c.subscribers)],
       ['Stored', there ? `${count(c.stored)} (from ${count(c.oldest)})` : '0'],
       ['Next seq', there ? count(c.next) : '1'],
     ].map(([k, v]) => el('div', {}, el('dt', {}, k), el('dd', {}, v))));

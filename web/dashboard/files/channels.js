@@ -30,8 +30,10 @@ export function channels(main, app, rest, params) {
   const next = el('button', { disabled: true, onclick: () => { pages.push(next.after); load(); } }, 'Next →');
   const page = el('span', { className: 'quiet' }, 'Page 1');
   const open = el('a', { className: 'plain', hidden: true });
+  const scope = el('p', { className: 'quiet', hidden: true },
+    'Several nodes share the channels. Here are those that have, or just had, subscribers on this node, and only these subscribers are counted.');
   main.replaceChildren(
-    el('h1', {}, 'Channels'),
+    el('h1', {}, 'Channels'), scope,
     el('form', { className: 'bar', role: 'search', onsubmit: e => { e.preventDefault(); begin({ search: search.value.trim() }); } },
       search, el('label', {}, 'Sort by ', sort), open),
     el('div', { className: 'card scroll' }, el('table', { className: 'channels' },
@@ -94,8 +96,9 @@ export function channels(main, app, rest, params) {
     if (focused !== undefined) rows.find(r => r.firstChild.textContent === focused)?.querySelector('a').focus();
     if (rows.length === 0) {
       body.append(el('tr', {}, el('td', { colSpan: 5, className: 'quiet' },
-        wish.search ? 'No channel has this in its name.' : pages.length > 1 ? 'There are no more.' : 'There are no channels. One is made by the first subscriber, publish or sign.')));
+        wish.search ? 'No channel has this in its name.' : pages.length > 1 ? 'There are no more.' : list.scope === 'node' ? 'No channel has subscribers on this node.' : 'There are no channels. One is made by the first subscriber, publish or sign.')));
     }
+    scope.hidden = list.scope !== 'node';
     const last = list.channels.at(-1);
     next.after = last && { name: last.name, value: last.value };
     next.disabled = !list.more;

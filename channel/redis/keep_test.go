@@ -1,0 +1,129 @@
+package redis
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"icomet/channel"
+	"icomet/channel/redis/redistest"
+)
+
+// keyEnds is what is left of each key, ms.
+func keyEnds(s *redistest.Server) map[string]int64 {
+	script := `local out = {}
+for _, key in ipairs(redis.call('KEYS', 't:*')) do out[#out + 1] = redis.call('PTTL', key) .. ' ' .. key end
+return out`
+	ends := make(map[string]int64)
+	for line := range strings.Lines(s.CLI("eval", script, "0")) {
+		if left, key, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
+			ends[key], _ = strconv.ParseInt(left, 10, 64)
+		}
+	}
+	return ends
+}
+
+// busy does everything that makes a key.
+func (n *testNode) busy(name string) {
+	n.t.Helper()
+	n.mustPublish(name+"published", "x")
+	n.mustPublish(name+"cleared", "x")
+	result(n.t, func(d channel.Done) { n.Clear([]byte(name+"cleared"), d) })
+	n.mustPublish(name+"cleared", "x")
+	for _, signed := range []string{"signed", "closed"} {
+		result(n.t, func(d channel.Done) { n.Sign([]byte(name+signed), time.Hour, d) })
+	}
+	result(n.t, func(d channel.Done) { n.Close([]byte(name+"closed"), d) })
+	n.join(name+"joined", 0)
+	if r := result(n.t, func(d channel.Done) { n.Broadcast("x", d) }); r.Err != nil {
+		n.t.Fatal(r.Err)
+	}
+}
+
+// TestEveryKeyEnds: whatever nodes do, no key is left for ever when all of them are
+// killed at once.
+func TestEveryKeyEnds(t *testing.T) {
+	s := redistest.Start(t)
+	o := testOptions(s.Addr())
+	o.KeepTime = time.Hour
+	nodes := []*testNode{startNode(t, o, testLimits), startNode(t, o, testLimits)}
+	nodes[0].busy("0")
+	nodes[1].busy("0")
+	nodes[1].busy("1")
+	ends := keyEnds(s)
+	if len(ends) < 20 {
+		t.Fatalf("%d keys: %v", len(ends), ends)
+	}
+	for key, left := range ends {
+		most := o.KeepTime
+		if strings.HasPrefix(key, "t:{nodes}") {
+			most *= 2
+		}
+		if left <= 0 || left > most.Milliseconds() {
+			t.Errorf("%s ends in %d ms", key, left)
+		}
+	}
+}
+
+// TestKeysOfBefore: keys that have no end, as an older version has left them, get one.
+func TestKeysOfBefore(t *testing.T) {
+	s, nodes := startNodes(t, 1, testLimits)
+	n := nodes[0]
+	n.mustPublish("c", "x")
+	n.join("c", 0)
+	p := n.partition([]byte("c"))
+	keys := []string{p.state("c"), p.base + "h:c", p.base + "n:" + n.node, p.base + "ns", p.due}
+	for _, key := range keys {
+		if out := s.CLI("persist", key); out != "1\n" {
+			t.Fatalf("persist %s: %s", key, out)
+		}
+	}
+	checkFor(t, patience, func() error {
+		ends := keyEnds(s)
+		for _, key := range keys {
+			if ends[key] <= 0 {
+				return fmt.Errorf("%s ends in %d ms", key, ends[key])
+			}
+		}
+		return nil
+	})
+}
+
+// TestQuietChannelsOutliveKeepTime: as long as a node is there, nothing ends: a quiet
+// channel with a subscriber, and one that was signed for a long time. With the node
+// everything does.
+func TestQuietChannelsOutliveKeepTime(t *testing.T) {
+	s := redistest.Start(t)
+	o := testOptions(s.Addr())
+	o.KeepTime = 2 * time.Second
+	n := startNode(t, o, testLimits)
+	n.mustPublish("quiet", "x")
+	j := n.join("quiet", 2)
+	token := result(t, func(d channel.Done) { n.Sign([]byte("signed"), time.Hour, d) }).Token
+	for start := time.Now(); time.Since(start) < 3*o.KeepTime; time.Sleep(50 * time.Millisecond) {
+		if r := n.info("quiet"); !r.Alive || r.Channels != 0 {
+			t.Fatalf("%v after the last activity: %+v", time.Since(start), r)
+		}
+	}
+	other := startNode(t, o, testLimits)
+	if got := other.join("quiet", 1); len(got.Replay) != 1 || got.Next != 2 {
+		t.Errorf("its history on another node: %+v", got)
+	}
+	if r := result(t, func(d channel.Done) { other.Sign([]byte("signed"), time.Hour, d) }); r.Token != token {
+		t.Errorf("signed as %q and %q", token, r.Token)
+	}
+	if seq := other.mustPublish("quiet", "y"); seq != 2 {
+		t.Errorf("it goes on at %d", seq)
+	}
+	n.wait(j.Channel, data(2, "y"))
+	n.die()
+	other.die()
+	checkFor(t, patience, func() error {
+		if ends := keyEnds(s); len(ends) > 0 {
+			return fmt.Errorf("left: %v", ends)
+		}
+		return nil
+	})
+}

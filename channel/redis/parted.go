@@ -1,0 +1,44 @@
+package redis
+
+// A master that dies takes along what no replica had. The seqs of that are given out
+// again, for other messages, and copies on all nodes have the old ones: they have
+// parted from Redis. The marks show it.
+
+// firstWanted is what a copy asks of the history: with the message before the next,
+// whose mark is compared.
+func (m *mirror) firstWanted() int64 {
+	if m.parted {
+		return 1
+	}
+	return max(1, m.next-1)
+}
+
+// partedFrom reports that the copy has messages that Redis has not got. When the
+// message before the copy's next is trimmed or cleared, nobody can tell.
+func (m *mirror) partedFrom(s *state) bool {
+	if m.ch == nil || s.epoch != m.epoch {
+		return false
+	}
+	if s.next <= m.next {
+		return s.next < m.next || s.mark != m.mark
+	}
+	if i := m.next - 1 - s.first(); i >= 0 {
+		return s.marks[i] != m.mark
+	}
+	return m.next == 1 && m.mark != noMark
+}
+
+// firstNew is the seq of the first stored message that the copy has not got, or has
+// got another one for. What is older than what the copy stores it has had.
+func (e *Engine) firstNew(m *mirror, s *state) int64 {
+	_, had, _ := e.hub.Look([]byte(m.name), 1, e.hub.Limits().BufferSize, nil)
+	for _, msg := range s.history {
+		for len(had) > 0 && had[0].Seq < msg.Seq {
+			had = had[1:]
+		}
+		if msg.Seq >= m.next || len(had) > 0 && had[0].Seq == msg.Seq && had[0] != msg {
+			return msg.Seq
+		}
+	}
+	return s.next
+}
