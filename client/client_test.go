@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"icomet/client"
-	"icomet/internal/servertest"
+	"icomet/server/servertest"
 )
 
 func TestMain(m *testing.M) { servertest.Main(m) }
@@ -114,7 +114,7 @@ func TestTransports(t *testing.T) {
 			if last.Type != "broadcast" || last.Channel != channel || last.Seq != 25 || last.Lost != 0 || last.Restarted {
 				t.Errorf("got %+v", last)
 			}
-			s.WaitSubscribers(channel, 1) // a poller is back
+			s.WaitSubscribers(channel, 1) // between two polls nobody is told of a close
 			s.Call("/close", "cname", channel)
 			if err := wait(t, b.end); err != client.ErrClosed {
 				t.Errorf("ended with %v, want ErrClosed", err)

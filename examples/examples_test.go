@@ -1,18 +1,16 @@
 package examples_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
-	"icomet/internal/servertest"
+	"icomet/server/servertest"
 )
 
 func TestMain(m *testing.M) { servertest.Main(m) }
@@ -66,25 +64,7 @@ func installed(t *testing.T, list []example) (out []example) {
 	return out
 }
 
-// output is written by a process and read by the test.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
-}
-
-func wantOutput(t *testing.T, o, diagnostics *output, want string) {
+func wantOutput(t *testing.T, o, diagnostics *servertest.Output, want string) {
 	t.Helper()
 	servertest.CheckFor(t, servertest.Patience, func() error {
 		if got := o.String(); got != want {
@@ -143,9 +123,9 @@ func TestSubscribers(t *testing.T) {
 }
 
 // start runs a command in a process group of its own; ended waits for its end.
-func start(t *testing.T, cmd *exec.Cmd) (ended func() error, stdout, stderr *output) {
+func start(t *testing.T, cmd *exec.Cmd) (ended func() error, stdout, stderr *servertest.Output) {
 	t.Helper()
-	stdout, stderr = new(output), new(output)
+	stdout, stderr = new(servertest.Output), new(servertest.Output)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {

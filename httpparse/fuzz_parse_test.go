@@ -143,7 +143,7 @@ func stricter(err error, b []byte, std *http.Request) bool {
 	case ErrNoHost:
 		return std.Host == "" || std.URL.IsAbs() || std.Method == "CONNECT"
 	case ErrBadHost:
-		return strings.ContainsAny(lower, " \t,/@")
+		return strings.ContainsFunc(lower, func(c rune) bool { return c >= 0x80 || strings.ContainsRune(" \t,/@\"#<>?\\^`{|}", c) })
 	case ErrTwoFramings:
 		return strings.Contains(lower, "transfer-encoding") && strings.Contains(lower, "content-length")
 	case ErrTransferEncoding10, ErrTransferEncoding, ErrTransferCoding:

@@ -116,6 +116,9 @@ func dump(r *Request, err error) string {
 	if r.Query != nil {
 		fmt.Fprintf(&s, " ? %q", r.Query)
 	}
+	if r.Authority != nil {
+		fmt.Fprintf(&s, " at %q", r.Authority)
+	}
 	fmt.Fprintf(&s, " HTTP/1.%d head=%d", r.Minor, r.HeadLen)
 	if r.Chunked {
 		s.WriteString(" chunked")

@@ -174,8 +174,8 @@ func (f *framing) noteHost(value []byte) error {
 	return nil
 }
 
-// validHost refuses only the characters that let two readers see two hosts; the
-// host itself is never used.
+// validHost knows the characters of RFC 3986 section 3.2.2, less the comma, which lets
+// two readers see two hosts.
 func validHost(h []byte) bool {
 	for _, c := range h {
 		if class[c]&hostChar == 0 {

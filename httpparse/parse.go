@@ -205,7 +205,7 @@ var slash = []byte("/")
 
 // splitTarget sets Path and Query. t is not empty and passed checkTargetStart.
 func splitTarget(r *Request, t []byte) error {
-	r.Query = nil
+	r.Query, r.Authority = nil, nil
 	if t[0] != '/' {
 		if r.Method == CONNECT || t[0] == '*' {
 			r.Path = t
@@ -221,6 +221,7 @@ func splitTarget(r *Request, t []byte) error {
 		if n == 0 || !validHost(t[:n]) {
 			return ErrBadTarget
 		}
+		r.Authority = t[:n:n]
 		if t = t[n:]; len(t) == 0 || t[0] == '?' {
 			r.Path = slash
 			if len(t) > 0 {

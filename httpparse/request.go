@@ -43,6 +43,7 @@ type Request struct {
 	Method         Method
 	Minor          uint8  // of HTTP/1.Minor: 0 or 1
 	Path, Query    []byte // as sent, still escaped; Query without '?', nil when there is none
+	Authority      []byte // of an absolute target: it counts instead of Host; nil when there is none
 	HeadLen        int    // bytes, with the final CRLFCRLF
 	ContentLength  int64  // bytes; 0 when there is none, meaningless when Chunked
 	Chunked        bool

@@ -9,12 +9,11 @@ const (
 )
 
 var class = func() (t [256]uint8) {
-	for c := range 256 {
-		if c > 0x20 && c != 0x7f && c != ',' && c != '/' && c != '@' {
-			t[c] |= hostChar
-		}
+	const alphanumeric = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	for _, c := range []byte("!$%&'()*+-.:;=[]_~" + alphanumeric) {
+		t[c] |= hostChar
 	}
-	for _, c := range []byte("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") {
+	for _, c := range []byte("!#$%&'*+-.^_`|~" + alphanumeric) {
 		t[c] |= tokenChar
 	}
 	return t

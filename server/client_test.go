@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bufio"
 	"fmt"
 	"net"
 	"net/netip"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"icomet/httpparse"
+	"icomet/server/servertest"
 )
 
 // dialFrom connects from another address of the loopback network.
@@ -20,9 +20,7 @@ func dialFrom(t testing.TB, from, addr string) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { nc.Close() })
-	_ = nc.SetDeadline(time.Now().Add(patience))
-	return &client{Conn: nc, t: t, r: bufio.NewReader(nc)}
+	return newClient(t, servertest.NewConn(nc), nil)
 }
 
 // counts is who the limit per address counts, as "address=n".

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os/exec"
@@ -72,7 +71,7 @@ func TestLineReader(t *testing.T) {
 	for _, version := range []string{"1.0", "1.1"} {
 		c := dial(t, s.front)
 		c.sendf("GET /stream?cname=a&seq=1 HTTP/%s\r\nHost: h\r\n\r\n", version)
-		resp, err := http.ReadResponse(c.r, nil)
+		resp, err := http.ReadResponse(c.R, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -293,7 +292,7 @@ func TestCurl(t *testing.T) {
 func TestSwiftReader(t *testing.T) {
 	s := startServer(t, nil)
 	c := s.open("stream", "cname=a&seq=1")
-	nc := c.Conn.(*net.TCPConn)
+	nc := c.TCPConn // without the buffered reader
 	buf := make([]byte, 64<<10)
 	for i := range 50 {
 		s.call(fmt.Sprintf("/push?cname=a&content=%s", strings.Repeat("x", 40*i)))

@@ -2,7 +2,6 @@ package server
 
 import (
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -20,9 +19,9 @@ func pause(l *loop) (release func()) {
 
 // segmentsIn counts the TCP segments with data that came in on a connection: on
 // loopback, with small writes and without Nagle's delay, one for each write.
-func segmentsIn(t *testing.T, nc net.Conn) (n int) {
+func segmentsIn(t *testing.T, c *client) (n int) {
 	t.Helper()
-	raw, err := nc.(*net.TCPConn).SyscallConn()
+	raw, err := c.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +46,7 @@ func TestWaitingMessagesShareAWrite(t *testing.T) {
 			c.chunk()
 		}
 		name := []byte(strings.TrimSuffix(path[strings.Index(path, "=")+1:], "&seq=1"))
-		before := segmentsIn(t, c.Conn)
+		before := segmentsIn(t, c)
 		var releases []func()
 		for _, l := range s.loops {
 			releases = append(releases, pause(l))
@@ -65,7 +64,7 @@ func TestWaitingMessagesShareAWrite(t *testing.T) {
 				t.Errorf("%s: chunk %d is %q", path, i, got)
 			}
 		}
-		if n := segmentsIn(t, c.Conn) - before; n != 1 {
+		if n := segmentsIn(t, c) - before; n != 1 {
 			t.Errorf("%s: 8 messages came in %d writes", path, n)
 		}
 	}

@@ -211,7 +211,7 @@ func TestFeedIsBounded(t *testing.T) {
 		t.Errorf("%s", head)
 	}
 	for range 2 {
-		line, err := old.r.ReadString('\n')
+		line, err := old.R.ReadString('\n')
 		if err != nil || !strings.HasPrefix(line, "event: hello") && !strings.HasPrefix(line, `data: {"admin":`) {
 			t.Errorf("%.40q, %v", line, err)
 		}

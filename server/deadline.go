@@ -162,6 +162,7 @@ func (l *loop) timeout(c *conn) {
 			c.failWith(head{status: 408}, "the request was not complete in time (limits.request_timeout)", reasonRequestTimeout)
 		case c.has(flagParked) || c.ex != nil && len(c.ex.pending) > 0:
 			c.since = l.now // waits for the engine, which has its own deadline
+		case c.flows(l.srv.settings.Load().ticks.idle):
 		default:
 			l.doom(c, reasonIdle)
 			return
@@ -207,7 +208,27 @@ func (c *conn) drainOn() {
 		c.since = l.now
 		// An error means that the peer has gone: the linger ends that too.
 		_ = unix.Shutdown(int(c.fd), unix.SHUT_WR)
-	case l.now-c.since > l.srv.settings.Load().ticks.request:
+	case l.now-c.since > l.srv.settings.Load().ticks.request && !c.flows(l.srv.settings.Load().ticks.request):
 		l.doom(c, reasonFlush)
 	}
+}
+
+// flows reports that some of what was queued for c has gone out less than limit ticks
+// ago, and counts its deadline from then. The kernel, which takes no more than the peer
+// does, knows the time: it is asked when a deadline is over, so that a write costs nothing.
+func (c *conn) flows(limit uint32) bool {
+	if !c.has(flagQueued) {
+		return false
+	}
+	c.outbound() // all of it has gone: the next deadline is its last
+	info, err := unix.GetsockoptTCPInfo(int(c.fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return false
+	}
+	ago := toTicks(time.Duration(info.Last_data_sent) * time.Millisecond)
+	if ago >= limit {
+		return false
+	}
+	c.since = c.loop.now - ago
+	return true
 }

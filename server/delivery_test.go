@@ -1,18 +1,16 @@
 package server
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
+
+	"icomet/server/servertest"
 )
 
 // wireMessage is a message as a client sees it.
@@ -29,49 +27,38 @@ var feedKinds = []string{"stream", "stream10", "sse", "iframe", "poll", "sub"}
 // feed is a subscriber on any transport. Its methods return errors, so that it can
 // run on any goroutine.
 type feed struct {
-	nc    net.Conn
-	r     *bufio.Reader
+	*servertest.Conn
 	kind  string
 	cname string
-	next  int64 // what it asks for, and later: the seq it has to get next
-	chunk client
+	next  int64  // what it asks for, and later: the seq it has to get next
+	cb    string // poll, sub: "&cb=…", or "" for none
 }
 
 func openFeed(addr, kind, cname string, seq int64) (*feed, error) {
-	nc, err := net.DialTimeout("tcp", addr, patience)
+	c, err := servertest.Dial(addr)
 	if err != nil {
 		return nil, err
 	}
-	return openFeedOn(nc, kind, cname, seq)
+	return openFeedOn(c, kind, cname, seq)
 }
 
 // openFeedOn subscribes on a connection, which it closes when that fails.
-func openFeedOn(nc net.Conn, kind, cname string, seq int64) (*feed, error) {
-	_ = nc.SetDeadline(time.Now().Add(patience))
-	f := &feed{nc: nc, r: bufio.NewReader(nc), kind: kind, cname: cname, next: seq}
-	f.chunk = client{Conn: nc, r: f.r}
+func openFeedOn(c *servertest.Conn, kind, cname string, seq int64) (*feed, error) {
+	f := &feed{Conn: c, kind: kind, cname: cname, next: seq}
 	if kind == "poll" || kind == "sub" {
 		return f, nil
 	}
 	if err := f.request(); err != nil {
-		nc.Close()
+		c.Close()
 		return nil, err
 	}
-	for {
-		line, err := f.r.ReadString('\n')
-		if err != nil {
-			nc.Close()
-			return nil, fmt.Errorf("head of a %s: %w", kind, err)
-		}
-		if line == "\r\n" {
-			break
-		}
+	_, err := f.Head()
+	if err == nil && kind == "iframe" {
+		_, err = f.Chunk()
 	}
-	if kind == "iframe" {
-		if _, err := f.chunk.tryChunk(); err != nil {
-			nc.Close()
-			return nil, err
-		}
+	if err != nil {
+		c.Close()
+		return nil, fmt.Errorf("head of a %s: %w", kind, err)
 	}
 	return f, nil
 }
@@ -81,7 +68,7 @@ func (f *feed) request() error {
 	if f.kind == "stream10" {
 		path, version = "stream", "1.0"
 	}
-	_, err := fmt.Fprintf(f.nc, "GET /%s?cname=%s&seq=%d HTTP/%s\r\nHost: test\r\n\r\n", path, f.cname, f.next, version)
+	_, err := fmt.Fprintf(f, "GET /%s?cname=%s&seq=%d%s HTTP/%s\r\nHost: test\r\n\r\n", path, f.cname, f.next, f.cb, version)
 	return err
 }
 
@@ -94,13 +81,13 @@ func (f *feed) read() ([]wireMessage, error) {
 		if text, err = f.poll(); err != nil {
 			return nil, err
 		}
-		return parsePoll(text)
+		return f.parsePoll(text)
 	case "stream10":
-		if text, err = f.r.ReadString('\n'); err != nil {
+		if text, err = f.R.ReadString('\n'); err != nil {
 			return nil, err
 		}
 	default:
-		if text, err = f.chunk.tryChunk(); err != nil {
+		if text, err = f.Chunk(); err != nil {
 			return nil, err
 		}
 		if text == "" {
@@ -118,13 +105,25 @@ func (f *feed) read() ([]wireMessage, error) {
 	return ms, nil
 }
 
-// parsePoll reads a poll's answer: one message or a list.
-func parsePoll(text string) (ms []wireMessage, err error) {
-	text = strings.TrimPrefix(strings.TrimSuffix(strings.TrimSuffix(text, "\n"), ");"), "icomet_cb(")
-	if !strings.HasPrefix(text, "[") {
-		text = "[" + text + "]"
+// parsePoll reads a poll's answer: one message or a list, in the callback asked for.
+func (f *feed) parsePoll(text string) (ms []wireMessage, err error) {
+	callback, given := strings.CutPrefix(f.cb, "&cb=")
+	if !given && f.kind == "poll" {
+		callback = "icomet_cb"
 	}
-	return ms, json.Unmarshal([]byte(text), &ms)
+	before, behind := "", "\n"
+	if callback != "" {
+		before, behind = callback+"(", ");\n"
+	}
+	body, begun := strings.CutPrefix(text, before)
+	body, ended := strings.CutSuffix(body, behind)
+	if !begun || !ended {
+		return nil, fmt.Errorf("%q is not in the callback %q", text, callback)
+	}
+	if !strings.HasPrefix(body, "[") {
+		body = "[" + body + "]"
+	}
+	return ms, json.Unmarshal([]byte(body), &ms)
 }
 
 func (f *feed) poll() (string, error) {
@@ -136,13 +135,8 @@ func (f *feed) poll() (string, error) {
 
 // answer reads the answer of a poll that is out.
 func (f *feed) answer() (string, error) {
-	resp, err := http.ReadResponse(f.r, nil)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	return string(b), err
+	_, body, err := f.Answer()
+	return body, err
 }
 
 // follow reads until a message with the content last, and checks that the seqs are
@@ -181,18 +175,11 @@ func (f *feed) follow(last string, seen func(m wireMessage) error) error {
 }
 
 // publisher is a keep-alive connection to the admin port.
-type publisher struct {
-	nc net.Conn
-	r  *bufio.Reader
-}
+type publisher struct{ *servertest.Conn }
 
 func openPublisher(addr string) (*publisher, error) {
-	nc, err := net.DialTimeout("tcp", addr, patience)
-	if err != nil {
-		return nil, err
-	}
-	_ = nc.SetDeadline(time.Now().Add(patience))
-	return &publisher{nc, bufio.NewReader(nc)}, nil
+	c, err := servertest.Dial(addr)
+	return &publisher{c}, err
 }
 
 // calls sends the requests in one write, then reads the answers.
@@ -201,18 +188,13 @@ func (p *publisher) calls(paths ...string) error {
 	for _, path := range paths {
 		fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: test\r\n\r\n", path)
 	}
-	if _, err := io.WriteString(p.nc, b.String()); err != nil {
+	if _, err := io.WriteString(p, b.String()); err != nil {
 		return err
 	}
 	for _, path := range paths {
-		resp, err := http.ReadResponse(p.r, nil)
-		if err != nil {
-			return err
-		}
-		body, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err != nil || resp.StatusCode != 200 {
-			return fmt.Errorf("%s: %d %s %w", path, resp.StatusCode, body, errors.Join(err))
+		status, body, err := p.Answer()
+		if err != nil || status != 200 {
+			return fmt.Errorf("%s: %d %s %w", path, status, body, errors.Join(err))
 		}
 	}
 	return nil
@@ -233,7 +215,7 @@ func stormPublish(addr string, who, group int) error {
 	if err != nil {
 		return err
 	}
-	defer p.nc.Close()
+	defer p.Close()
 	for i := 0; i < stormMessages; {
 		var paths []string
 		for range group {
@@ -252,7 +234,7 @@ func stormBroadcast(addr string) error {
 	if err != nil {
 		return err
 	}
-	defer p.nc.Close()
+	defer p.Close()
 	for i := range stormBroadcasts {
 		if err := p.calls(fmt.Sprintf("/broadcast?content=b-%06d", i)); err != nil {
 			return err
@@ -295,7 +277,7 @@ func TestNoGapNoReorderInTheStorm(t *testing.T) {
 			f, err := openFeed(s.front, kind, cname, seq)
 			open.Add(1)
 			if err == nil {
-				defer f.nc.Close()
+				defer f.Close()
 				err = f.follow("end", seen.check)
 			}
 			if err != nil {

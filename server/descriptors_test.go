@@ -108,7 +108,7 @@ func (ch *churn) visit(worker, round int, r *rand.Rand) error {
 	if err != nil {
 		return err
 	}
-	defer f.nc.Close()
+	defer f.Close()
 	ch.names[worker].Store(&name)
 	for range r.IntN(5) {
 		ms, err := f.read()
@@ -125,14 +125,14 @@ func (ch *churn) visit(worker, round int, r *rand.Rand) error {
 			ch.got.Add(1)
 		}
 	}
-	switch tcp := f.nc.(*net.TCPConn); r.IntN(4) {
+	switch tcp := f.TCPConn; r.IntN(4) {
 	case 0:
 		_ = tcp.SetLinger(0) // a reset
 	case 1:
 		_ = tcp.CloseWrite()
-		_, _ = io.Copy(io.Discard, f.nc)
+		_, _ = io.Copy(io.Discard, f)
 	case 2:
-		_, _ = f.nc.Write([]byte(strings.Repeat("GET / HTTP/1.1\r\n", r.IntN(3)))) // unread input
+		_, _ = f.Write([]byte(strings.Repeat("GET / HTTP/1.1\r\n", r.IntN(3)))) // unread input
 	}
 	return nil
 }
@@ -195,7 +195,7 @@ func TestOverTheCap(t *testing.T) {
 	for range 3 * answeredOver {
 		c := dial(t, s.front)
 		_, _ = io.WriteString(c, "GET /stream?cname=a HTTP/1.1\r\nHost: test\r\n\r\n")
-		line, _ := c.r.ReadString('\n')
+		line, _ := c.R.ReadString('\n')
 		if strings.HasPrefix(line, "HTTP/1.1 503 ") {
 			told++
 			if head := c.head(); !strings.Contains(head, "\r\nRetry-After: 5\r\n") {

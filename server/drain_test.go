@@ -41,7 +41,7 @@ func idle(t *testing.T, addr, path string) *client {
 
 // restOf reads to the end of the connection.
 func (c *client) restOf() (string, error) {
-	b, err := io.ReadAll(c.r)
+	b, err := io.ReadAll(c.R)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return string(b), err
 	}
@@ -73,7 +73,7 @@ func TestDrainEndsEachKind(t *testing.T) {
 	}
 	dial(t, s.front).expectEnd() // a newcomer
 	admin.get("/push?cname=a&content=late")
-	resp, err := http.ReadResponse(admin.r, nil)
+	resp, err := http.ReadResponse(admin.R, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestDrainEndsEachKind(t *testing.T) {
 		t.Errorf("info answers %q", got)
 	}
 	for i, c := range polls {
-		resp, err := http.ReadResponse(c.r, nil)
+		resp, err := http.ReadResponse(c.R, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,9 +133,9 @@ func TestDrainIsEven(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			defer f.nc.Close()
+			defer f.Close()
 			<-begun
-			_, _ = f.r.ReadByte()
+			_, _ = f.R.ReadByte()
 			at <- time.Since(started)
 		})
 	}
@@ -169,20 +169,18 @@ func hammer(addr, cname string) (acknowledged int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer p.nc.Close()
+	defer p.Close()
 	for {
-		if _, err := fmt.Fprintf(p.nc, "GET /push?cname=%s&content=x HTTP/1.1\r\nHost: test\r\n\r\n", cname); err != nil {
+		if _, err := fmt.Fprintf(p, "GET /push?cname=%s&content=x HTTP/1.1\r\nHost: test\r\n\r\n", cname); err != nil {
 			return acknowledged, nil
 		}
-		resp, err := http.ReadResponse(p.r, nil)
+		status, _, err := p.Answer()
 		if err != nil {
 			return acknowledged, nil // the server has gone
 		}
-		_, _ = io.Copy(io.Discard, resp.Body)
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			if resp.StatusCode != http.StatusServiceUnavailable {
-				err = fmt.Errorf("status %d", resp.StatusCode)
+		if status != http.StatusOK {
+			if status != http.StatusServiceUnavailable {
+				err = fmt.Errorf("status %d", status)
 			}
 			return acknowledged, err
 		}
@@ -222,7 +220,7 @@ func TestDrainUnderLoad(t *testing.T) {
 				t.Fatal(err)
 			}
 			subscribers.Go(func() {
-				defer f.nc.Close()
+				defer f.Close()
 				n, err := f.countData()
 				if err != nil {
 					t.Error(err)
@@ -274,9 +272,7 @@ func TestDrainUnderLoad(t *testing.T) {
 // must not keep the server.
 func halfClosed(t *testing.T, s *testServer) {
 	c := dial(t, s.admin).get("/info")
-	if tcp, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		_ = tcp.CloseWrite()
-	}
+	_ = c.CloseWrite()
 	_, _ = c.restOf()
 }
 
@@ -285,7 +281,7 @@ func (f *feed) countData() (n int64, err error) {
 	for {
 		ms, err := f.read()
 		if err != nil {
-			if errors.Is(err, io.EOF) && f.r.Buffered() == 0 || errors.Is(err, io.ErrUnexpectedEOF) {
+			if errors.Is(err, io.EOF) && f.R.Buffered() == 0 || errors.Is(err, io.ErrUnexpectedEOF) {
 				return n, nil
 			}
 			return n, err

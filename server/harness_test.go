@@ -1,8 +1,6 @@
 package server
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -13,13 +11,14 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"icomet/server/servertest"
 )
 
 // patience is how long a test waits for something that has to happen.
-const patience = 20 * time.Second
+const patience = servertest.Patience
 
 // TestMain fails the run when servers or clients have left goroutines or
 // descriptors behind.
@@ -34,7 +33,7 @@ func TestMain(m *testing.M) {
 	if kind := os.Getenv(leakVariable); kind != "" && kind != "none" {
 		limit = time.Second // it will not pass
 	}
-	err := poll(limit, func() error {
+	err := servertest.Poll(limit, func() error {
 		if n := countDescriptors(); n > descriptors {
 			return fmt.Errorf("%d descriptors more than at the start", n-descriptors)
 		}
@@ -70,42 +69,10 @@ func countDescriptors() int {
 	return len(entries)
 }
 
-// poll calls f until it succeeds, at most for limit, and returns its last error.
-func poll(limit time.Duration, f func() error) error {
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(limit); ; <-tick.C {
-		err := f()
-		if err == nil || time.Now().After(end) {
-			return err
-		}
-	}
-}
-
 // checkFor fails the test when f has not succeeded within limit.
 func checkFor(t testing.TB, limit time.Duration, f func() error) {
 	t.Helper()
-	if err := poll(limit, f); err != nil {
-		t.Fatalf("after %v: %v", limit, err)
-	}
-}
-
-// logBuffer collects log lines; tests read it while the server writes.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	servertest.CheckFor(t, limit, f)
 }
 
 // testServer is a running server on ports of its own.
@@ -113,7 +80,7 @@ type testServer struct {
 	*Server
 	t            testing.TB
 	front, admin string // addresses
-	log          *logBuffer
+	log          *servertest.Output
 	ended        chan error // Run's result
 }
 
@@ -137,7 +104,7 @@ func startServerAs(t testing.TB, edit func(*Config), crashOnPanic bool, early fu
 	if len(cfg.Admin.Hosts) == 0 {
 		cfg.Admin.Hosts = []string{"*"} // the clients here name all kinds of hosts
 	}
-	log := new(logBuffer)
+	log := new(servertest.Output)
 	srv, err := New(Options{Config: cfg, Logger: slog.New(slog.NewTextHandler(log, nil)), CrashOnPanic: crashOnPanic})
 	if err != nil {
 		t.Fatal(err)
@@ -192,23 +159,26 @@ func (s *testServer) request(method, addr, path string) (status int, body string
 	return c.response()
 }
 
-// client is a raw connection with a deadline on everything.
+// client is a raw connection whose failures are the test's.
 type client struct {
-	net.Conn
+	*servertest.Conn
 	t testing.TB
-	r *bufio.Reader
+}
+
+// newClient takes the result of a dial; the connection ends with the test.
+func newClient(t testing.TB, c *servertest.Conn, err error) *client {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return &client{Conn: c, t: t}
 }
 
 func dial(t testing.TB, addr string) *client {
 	t.Helper()
-	nc, err := net.DialTimeout("tcp", addr, patience)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { nc.Close() })
-	c := &client{Conn: nc, t: t, r: bufio.NewReader(nc)}
-	_ = nc.SetDeadline(time.Now().Add(patience))
-	return c
+	c, err := servertest.Dial(addr)
+	return newClient(t, c, err)
 }
 
 func (c *client) sendf(format string, args ...any) {
@@ -228,67 +198,37 @@ func (c *client) get(path string) *client {
 // response reads one whole answer.
 func (c *client) response() (status int, body string) {
 	c.t.Helper()
-	resp, err := http.ReadResponse(c.r, nil)
+	status, body, err := c.Answer()
 	if err != nil {
-		c.t.Fatalf("reading a response: %v", err)
+		c.t.Fatalf("reading an answer: %v", err)
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		c.t.Fatalf("reading a body: %v", err)
-	}
-	return resp.StatusCode, string(b)
+	return status, body
 }
 
 // head reads up to the empty line and returns it.
 func (c *client) head() string {
 	c.t.Helper()
-	var b strings.Builder
-	for {
-		line, err := c.r.ReadString('\n')
-		b.WriteString(line)
-		if err != nil {
-			c.t.Fatalf("reading a head: %v after %q", err, b.String())
-		}
-		if line == "\r\n" {
-			return b.String()
-		}
+	head, err := c.Head()
+	if err != nil {
+		c.t.Fatalf("reading a head: %v after %q", err, head)
 	}
+	return head
 }
 
 // chunk reads one chunk; the last one is "".
 func (c *client) chunk() string {
 	c.t.Helper()
-	s, err := c.tryChunk()
+	s, err := c.Chunk()
 	if err != nil {
 		c.t.Fatalf("reading a chunk: %v", err)
 	}
 	return s
 }
 
-func (c *client) tryChunk() (string, error) {
-	line, err := c.r.ReadString('\n')
-	if err != nil {
-		return "", err
-	}
-	var size int
-	if _, err := fmt.Sscanf(line, "%x\r\n", &size); err != nil {
-		return "", fmt.Errorf("chunk size %q: %w", line, err)
-	}
-	b := make([]byte, size+2)
-	if _, err := io.ReadFull(c.r, b); err != nil {
-		return "", err
-	}
-	if !bytes.HasSuffix(b, []byte("\r\n")) {
-		return "", fmt.Errorf("chunk %q does not end with CRLF", b)
-	}
-	return string(b[:size]), nil
-}
-
 // expectEnd reads to the end of the connection and fails on any byte.
 func (c *client) expectEnd() {
 	c.t.Helper()
-	b, err := io.ReadAll(c.r)
+	b, err := io.ReadAll(c.R)
 	var ne net.Error
 	if errors.As(err, &ne) && ne.Timeout() {
 		c.t.Fatalf("the connection stays open")

@@ -2,12 +2,13 @@ package server
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"icomet/server/servertest"
 )
 
 // reply is one answer as a client sees it.
@@ -21,16 +22,12 @@ type reply struct {
 // reply reads one whole answer.
 func (c *client) reply() reply {
 	c.t.Helper()
-	resp, err := http.ReadResponse(c.r, nil)
+	resp, err := http.ReadResponse(c.R, nil)
+	status, body, err := servertest.ReadAnswer(resp, err)
 	if err != nil {
 		c.t.Fatalf("reading an answer: %v", err)
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		c.t.Fatalf("reading a body: %v", err)
-	}
-	return reply{resp.StatusCode, resp.Header, string(b), resp.Close}
+	return reply{status, resp.Header, body, resp.Close}
 }
 
 // wantReply checks status and body of the next answer.

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"icomet/server/servertest"
 )
 
 const testSecret = "an HS256 secret of more than 32 bytes"
@@ -277,7 +279,7 @@ func TestTokenKeyMistakes(t *testing.T) {
 func TestTokensStayOutOfTheLog(t *testing.T) {
 	k := newSigners(t)["HS256"]
 	keys := secretFile(t, "key-in-the-file\n")
-	written := new(logBuffer)
+	written := new(servertest.Output)
 	s := startServerAs(t, func(cfg *Config) {
 		cfg.Front.Auth, cfg.Front.JWTKeys = "jwt", []string{k.file}
 		cfg.Admin.Keys, cfg.Admin.KeysFile = []string{"key-in-the-configuration"}, keys

@@ -119,7 +119,7 @@ func TestErrorOutlivesMoreInput(t *testing.T) {
 		if r.status != tc.status || !strings.Contains(r.body, tc.word) {
 			t.Errorf("%.30q: got %d %q", tc.request, r.status, r.body)
 		}
-		if rest, err := io.ReadAll(c.r); len(rest) > 0 || err != nil {
+		if rest, err := io.ReadAll(c.R); len(rest) > 0 || err != nil {
 			t.Errorf("%.30q: behind the error %q, %v", tc.request, rest, err)
 		}
 	}
@@ -233,7 +233,7 @@ func TestPipelinedBehindOpenResponse(t *testing.T) {
 		c.sendf("%s", strings.Repeat("y", limit+1))
 		checkFor(t, patience, func() error { return s.hasSubscribers("a", 0) })
 		s.call("/close?cname=a")
-		if b, err := io.ReadAll(c.r); strings.Contains(string(b), "close") || isTimeout(err) {
+		if b, err := io.ReadAll(c.R); strings.Contains(string(b), "close") || isTimeout(err) {
 			t.Errorf("%s: not cut: %q %v", path, b, err)
 		}
 	}

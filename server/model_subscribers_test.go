@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"icomet/server/servertest"
 )
 
 // modelSub is a subscriber: what it got and what it should have.
@@ -58,7 +59,7 @@ func (w *modelWorld) refused(t *rapid.T, name, kind string, seq int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.nc.Close()
+	defer f.Close()
 	ms, err := f.read()
 	if want := (wireMessage{"401", name, 0, "Token error"}); err != nil || len(ms) != 1 || ms[0] != want {
 		t.Fatalf("%s without a token gets %v, %v", kind, ms, err)
@@ -75,11 +76,11 @@ func (w *modelWorld) refused(t *rapid.T, name, kind string, seq int64) {
 func (w *modelWorld) join(t *rapid.T, c *modelChannel, kind string, seq int64) *modelSub {
 	// Who takes little at a time is cut off sooner when it stops reading. It has to be
 	// so from the start: TCP is very slow with a window that has shrunk.
-	connect := tryDialNarrow
-	if !rapid.Bool().Draw(t, "narrow") {
-		connect = func(addr string) (net.Conn, error) { return net.DialTimeout("tcp", addr, patience) }
+	rcvbuf := 0
+	if rapid.Bool().Draw(t, "narrow") {
+		rcvbuf = 4096
 	}
-	nc, err := connect(w.s.front)
+	nc, err := servertest.DialNarrow(w.s.front, rcvbuf)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +92,7 @@ func (w *modelWorld) join(t *rapid.T, c *modelChannel, kind string, seq int64) *
 	sub := &modelSub{f: f, kind: kind, polls: kind == "poll" || kind == "sub"}
 	w.all = append(w.all, sub)
 	if sub.polls {
-		w.ask(sub, c)
+		w.ask(t, sub, c)
 		return sub
 	}
 	sub.begin(c, seq)
@@ -150,8 +151,14 @@ func (sub *modelSub) readOn() {
 	}
 }
 
+// askedCallbacks are what a poll may ask for: any, none, an empty one, which is bare JSON.
+var askedCallbacks = rapid.OneOf(
+	rapid.StringMatching(`&cb=[A-Za-z_$][A-Za-z0-9_$.]{0,127}`), rapid.SampledFrom([]string{"", "&cb="}),
+)
+
 // ask sends a poll, which is answered at once or waits.
-func (w *modelWorld) ask(sub *modelSub, c *modelChannel) {
+func (w *modelWorld) ask(t *rapid.T, sub *modelSub, c *modelChannel) {
+	sub.f.cb = askedCallbacks.Draw(t, "callback")
 	sub.want, sub.got, sub.asks = nil, nil, true
 	sub.begin(c, sub.f.next)
 	before := w.requests()
@@ -159,7 +166,7 @@ func (w *modelWorld) ask(sub *modelSub, c *modelChannel) {
 		return
 	}
 	// What is published from here on comes behind it.
-	_ = poll(patience, func() error {
+	_ = servertest.Poll(patience, func() error {
 		if w.requests() == before {
 			return errors.New("the poll has not arrived")
 		}
@@ -170,7 +177,7 @@ func (w *modelWorld) ask(sub *modelSub, c *modelChannel) {
 		text, err := sub.f.answer()
 		var ms []wireMessage
 		if err == nil {
-			ms, err = parsePoll(text)
+			ms, err = sub.f.parsePoll(text)
 		}
 		sub.mu.Lock()
 		defer sub.mu.Unlock()
@@ -190,7 +197,7 @@ func (w *modelWorld) poll(t *rapid.T) {
 	for _, c := range w.model {
 		for _, sub := range c.subs {
 			if sub.polls && !sub.asks {
-				w.ask(sub, c)
+				w.ask(t, sub, c)
 			}
 		}
 	}
@@ -200,7 +207,7 @@ func (w *modelWorld) poll(t *rapid.T) {
 func (w *modelWorld) settle(t *rapid.T) {
 	for _, sub := range w.all {
 		sub.wake()
-		if err := poll(patience, sub.compare); err != nil {
+		if err := servertest.Poll(patience, sub.compare); err != nil {
 			t.Fatalf("%s of %s: %v\nclosed: %v", sub.kind, sub.f.cname, err, w.s.report().Closed)
 		}
 		if sub.gone {
@@ -294,7 +301,7 @@ func (w *modelWorld) flood(t *rapid.T) {
 			if sub.cut || sub.polls {
 				continue
 			}
-			if err := poll(patience, sub.compare); err != nil {
+			if err := servertest.Poll(patience, sub.compare); err != nil {
 				t.Fatalf("%s of %s: %v", sub.kind, name, err)
 			}
 		}
@@ -310,7 +317,7 @@ func (w *modelWorld) disconnect(t *rapid.T) {
 	i := rapid.IntRange(1, len(c.subs)-1).Draw(t, "subscriber")
 	sub := c.subs[i]
 	if rapid.Bool().Draw(t, "reset") {
-		_ = sub.f.nc.(*net.TCPConn).SetLinger(0)
+		_ = sub.f.SetLinger(0)
 	}
 	sub.hangUp()
 	c.subs = slices.Delete(c.subs, i, i+1)
@@ -319,7 +326,7 @@ func (w *modelWorld) disconnect(t *rapid.T) {
 // hangUp ends a subscriber from its side.
 func (sub *modelSub) hangUp() {
 	sub.wake()
-	_ = sub.f.nc.Close()
+	_ = sub.f.Close()
 	sub.done.Wait()
 	sub.gone = true
 }
@@ -345,7 +352,7 @@ func (w *modelWorld) hangUp() {
 		sub.hangUp()
 	}
 	// The next history begins with none of this one's channels.
-	_ = poll(patience, func() error {
+	_ = servertest.Poll(patience, func() error {
 		if n := w.s.frontConns(); n > 0 {
 			return errors.New("connections are left")
 		}
@@ -354,7 +361,7 @@ func (w *modelWorld) hangUp() {
 	for name := range w.model {
 		_, _ = w.s.hub.Close([]byte(name))
 	}
-	_ = poll(5*time.Second, func() error {
+	_ = servertest.Poll(5*time.Second, func() error {
 		if n := w.s.hub.Channels(); n > 0 {
 			return fmt.Errorf("%d channels", n)
 		}

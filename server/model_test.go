@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"icomet/server/servertest"
 )
 
 // modelVariable is how many random histories each of the model's servers lives through.
@@ -285,7 +287,7 @@ func (w *modelWorld) expire(t *rapid.T) {
 	w.expired++
 	w.settle(t)
 	w.drop(c)
-	err := poll(patience, func() error {
+	err := servertest.Poll(patience, func() error {
 		if w.s.hub.Alive([]byte(name)) {
 			return fmt.Errorf("%s is alive", name)
 		}

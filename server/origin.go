@@ -63,6 +63,9 @@ func (o *adminOrigins) refusal(r *request) string {
 			}
 		}
 	}
+	if r.Authority != nil { // RFC 9112 section 3.2.2: Host is to be ignored
+		host, hasHost = hostOf(r.Authority), true
+	}
 	// Without Host (HTTP/1.0 only) no browser is behind it.
 	if hasHost && !o.knownHost(host) {
 		return textForeignHost

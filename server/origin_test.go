@@ -42,6 +42,10 @@ func TestAdminHost(t *testing.T) {
 		{"GET /info HTTP/1.1\r\nHost: sub.push.internal\r\n\r\n", false},
 		{"GET /info HTTP/1.1\r\nHost:\r\n\r\n", false},
 		{"GET /info HTTP/1.1\r\nHost: :8000\r\n\r\n", false},
+		// An absolute target counts, not Host (RFC 9112 section 3.2.2).
+		{"GET http://localhost:8000/info HTTP/1.1\r\nHost: evil.example\r\n\r\n", true},
+		{"GET http://evil.example/info HTTP/1.1\r\nHost: localhost\r\n\r\n", false},
+		{"GET http://evil.example/info HTTP/1.0\r\n\r\n", false},
 	} {
 		c := dial(t, s.admin)
 		c.sendf("%s", tc.request)

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/panjf2000/gnet/v2"
+
+	"icomet/server/servertest"
 )
 
 // startForgiving runs a server that recovers panics, as the product does.
@@ -99,7 +101,7 @@ func TestPanicInAWalk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer f.nc.Close()
+		defer f.Close()
 		feeds = append(feeds, f)
 	}
 	s.waitSubscribers("a", len(feeds))
@@ -132,14 +134,14 @@ func TestPanicInAWalk(t *testing.T) {
 		t.Errorf("%d subscribers are whole, want %d", whole, len(feeds)-2)
 	}
 	for _, f := range feeds {
-		_ = f.nc.Close()
+		_ = f.Close()
 	}
 	checkFor(t, patience, s.checkIdle)
 }
 
 // TestPanicInATick does not make the ticking goroutine run hot, nor end it.
 func TestPanicInATick(t *testing.T) {
-	log := new(logBuffer)
+	log := new(servertest.Output)
 	h := &callbacks{srv: &Server{log: slog.New(slog.NewTextHandler(log, nil)), ready: make(chan struct{})}}
 	close(h.srv.ready)
 	delay, _ := h.OnTick() // without a hub

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"icomet/channel"
+	"icomet/server/servertest"
 )
 
 // storeEngine stands for an engine of several nodes: its hub follows, and a Fetch is
@@ -100,7 +101,7 @@ func startStore(t *testing.T) (*testServer, *storeEngine) {
 	cfg.Admin.Hosts = []string{"*"}
 	cfg.Runtime.EventLoops = 1
 	cfg.Limits.DrainTimeout = Duration(100 * time.Millisecond)
-	log := new(logBuffer)
+	log := new(servertest.Output)
 	srv, err := New(Options{
 		Config: cfg, Logger: slog.New(slog.NewTextHandler(log, nil)), CrashOnPanic: true,
 		Engine: func(h *channel.Hub) (channel.Engine, error) {
@@ -176,7 +177,7 @@ func (c *client) until(text string) string {
 	c.t.Helper()
 	var b strings.Builder
 	for !strings.Contains(b.String(), text) {
-		one, err := c.r.ReadByte()
+		one, err := c.R.ReadByte()
 		if err != nil {
 			c.t.Fatalf("%v before %q, after %q", err, text, b.String())
 		}
@@ -332,8 +333,8 @@ func TestMovedAtOnce(t *testing.T) {
 	e.hub.Uncopy(e.copies["a"], channel.Message{Seq: 5, Type: channel.Moved})
 	e.next(t).done.Done(channel.Result{Err: channel.ErrUnavailable})
 	c.until(`"type":"next_seq","cname":"a","seq":5`)
-	c.r.Discard(c.r.Buffered())
-	if _, err := c.r.ReadByte(); err == nil {
+	c.R.Discard(c.R.Buffered())
+	if _, err := c.R.ReadByte(); err == nil {
 		t.Error("the connection is not cut")
 	}
 }

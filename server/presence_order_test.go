@@ -51,7 +51,7 @@ func TestPresenceOrder(t *testing.T) {
 		readers.Go(func() {
 			turns := make(map[string]int)
 			for range 2 * names * rounds {
-				line, err := w.tryChunk()
+				line, err := w.Chunk()
 				if err != nil {
 					t.Error(err)
 					return

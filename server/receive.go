@@ -23,7 +23,7 @@ type exchange struct {
 	seen int                        // leading bytes of in that are known to be no complete head
 
 	head      *bytebufferpool.ByteBuffer // the head whose body is being received
-	body      *bytebufferpool.ByteBuffer // what has come of it
+	body      *bytebufferpool.ByteBuffer // what has come of it; nil: nobody looks at it
 	chunked   bool
 	remaining int64 // bytes of a Content-Length body still to come
 	chunk     httpparse.ChunkDecoder
@@ -202,8 +202,13 @@ func (c *conn) begin() {
 func (c *conn) beginBody(head []byte, bodyBegun bool) {
 	req := &c.loop.req
 	ex := c.exchange()
-	ex.head, ex.body = getBuffer(), getBuffer()
+	ex.head = getBuffer()
 	_, _ = ex.head.Write(head)
+	// Only the admin port has calls with a body. What anybody sends to the front port
+	// is counted and forgotten: else each connection could have a body's size of memory.
+	if c.has(flagAdmin) && req.Method == httpparse.POST {
+		ex.body = getBuffer()
+	}
 	ex.remaining = req.ContentLength
 	if ex.chunked = req.Chunked; ex.chunked {
 		ex.chunk.Reset(&c.loop.srv.settings.Load().parse)
@@ -224,14 +229,14 @@ func (c *conn) stepBody(b []byte) (n int, more bool) {
 				return 0, false
 			}
 			n += used
-			_, _ = ex.body.Write(data)
+			ex.take(data)
 		}
 		if !ex.chunk.Done() {
 			return n, false
 		}
 	} else {
 		n = int(min(ex.remaining, int64(len(b))))
-		_, _ = ex.body.Write(b[:n])
+		ex.take(b[:n])
 		if ex.remaining -= int64(n); ex.remaining > 0 {
 			return n, false
 		}
@@ -246,7 +251,9 @@ func (c *conn) stepBody(b []byte) (n int, more bool) {
 	head, body := ex.head, ex.body
 	ex.head, ex.body = nil, nil
 	req.reset(c)
-	req.body = body.B
+	if body != nil {
+		req.body = body.B
+	}
 	if more = c.dispatch(req); c.has(flagParked) {
 		ex.head, ex.body = head, body // it comes again
 		return n, false
@@ -254,6 +261,12 @@ func (c *conn) stepBody(b []byte) (n int, more bool) {
 	putBuffer(head)
 	putBuffer(body)
 	return n, more
+}
+
+func (ex *exchange) take(data []byte) {
+	if ex.body != nil {
+		_, _ = ex.body.Write(data)
+	}
 }
 
 // dispatch answers one complete request and reports whether the next may be parsed.

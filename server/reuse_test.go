@@ -2,8 +2,6 @@ package server
 
 import (
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -84,23 +82,18 @@ func (s *testServer) checkKind(c *client, cname string, i int) {
 	k := &pollKinds[i]
 	s.waitNext(cname, int64(i+1))
 	s.call("/push?content=m&cname=" + cname)
-	resp, err := http.ReadResponse(c.r, nil)
-	if err != nil {
-		s.t.Fatalf("%q: %v", k.request, err)
+	r := c.reply()
+	if want := fmt.Sprintf(k.body, fmt.Sprintf(`{"type":"data","cname":"%s","seq":%d,"content":"m"}`, cname, i+1)); r.body != want {
+		s.t.Errorf("%s: %q: body %q, want %q", cname, k.request, r.body, want)
 	}
-	body, _ := io.ReadAll(resp.Body)
-	resp.Body.Close()
-	if want := fmt.Sprintf(k.body, fmt.Sprintf(`{"type":"data","cname":"%s","seq":%d,"content":"m"}`, cname, i+1)); string(body) != want {
-		s.t.Errorf("%s: %q: body %q, want %q", cname, k.request, body, want)
-	}
-	connection := resp.Header.Get("Connection") // ReadResponse takes "close" out
-	if resp.Close {
+	connection := r.header.Get("Connection") // ReadResponse takes "close" out
+	if r.close {
 		connection = "close"
 	}
 	if connection != k.conn {
 		s.t.Errorf("%s: %q: Connection is %q, want %q", cname, k.request, connection, k.conn)
 	}
-	if got := resp.Header.Get("Access-Control-Allow-Origin"); got != k.origin {
+	if got := r.header.Get("Access-Control-Allow-Origin"); got != k.origin {
 		s.t.Errorf("%s: %q: origin %q, want %q", cname, k.request, got, k.origin)
 	}
 }

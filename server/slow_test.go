@@ -1,44 +1,24 @@
 package server
 
 import (
-	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"icomet/server/servertest"
 )
 
 // dialNarrow connects with a small receive buffer, so that little fits into the
 // kernel between server and client.
 func dialNarrow(t *testing.T, addr string) *client {
 	t.Helper()
-	nc, err := tryDialNarrow(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { nc.Close() })
-	_ = nc.SetDeadline(time.Now().Add(patience))
-	return &client{Conn: nc, t: t, r: bufio.NewReader(nc)}
-}
-
-func tryDialNarrow(addr string) (net.Conn, error) {
-	d := net.Dialer{Timeout: patience, Control: func(_, _ string, rc syscall.RawConn) error {
-		var err error
-		_ = rc.Control(func(fd uintptr) {
-			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4096)
-		})
-		return err
-	}}
-	return d.DialContext(context.Background(), "tcp", addr)
+	c, err := servertest.DialNarrow(addr, 4096)
+	return newClient(t, c, err)
 }
 
 func (s *testServer) closedBy(r closeReason) (n uint64) {
@@ -84,7 +64,7 @@ func TestSlowReadersAreCut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer good.nc.Close()
+	defer good.Close()
 	for i := range slow {
 		kind := []string{"stream", "sse", "iframe"}[i%3]
 		c := dialNarrow(t, s.front)

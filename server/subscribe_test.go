@@ -186,7 +186,7 @@ func TestFrontFields(t *testing.T) {
 		for _, origin := range []string{"", "Origin: https://x.example\r\n", "Origin: null\r\n"} {
 			c := dial(t, s.front)
 			c.sendf("GET %s HTTP/1.1\r\nHost: h\r\n%s\r\n", path, origin)
-			resp, err := http.ReadResponse(c.r, nil)
+			resp, err := http.ReadResponse(c.R, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

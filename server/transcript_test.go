@@ -275,7 +275,7 @@ func (p *player) expect(at, want string) {
 // readSome reads n bytes, fewer when no more come.
 func (c *client) readSome(n int) string {
 	b := make([]byte, n)
-	k, _ := io.ReadFull(c.r, b)
+	k, _ := io.ReadFull(c.R, b)
 	return string(b[:k])
 }
 

@@ -22,7 +22,7 @@ func gather(t *testing.T, s *testServer, cname string, n int) []*feed {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { f.nc.Close() })
+		t.Cleanup(func() { f.Close() })
 		feeds[i] = f
 		if f.kind == "poll" || f.kind == "sub" {
 			if err := f.request(); err != nil {
@@ -132,7 +132,7 @@ func (f *feed) readSeq(t *testing.T, seq int64, content string) {
 // answered reads the answer of a poll that waits, which has all of parts.
 func (f *feed) answered(t *testing.T, parts ...string) {
 	t.Helper()
-	c := client{Conn: f.nc, t: t, r: f.r}
+	c := client{Conn: f.Conn, t: t}
 	_, body := c.response()
 	for _, part := range parts {
 		if !strings.Contains(body, part) {
@@ -151,7 +151,7 @@ func TestWalkLetsInputIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.nc.Close()
+	defer p.Close()
 	// A test that is not scheduled for as long as a walk takes sees nothing: some rounds.
 	for round := int64(1); ; round++ {
 		if err := p.calls("/ping"); err != nil {
@@ -159,7 +159,7 @@ func TestWalkLetsInputIn(t *testing.T) {
 		}
 		release := pause(l)
 		requests, deliveries := l.stats.requests.Load(), l.stats.deliveries.Load()
-		fmt.Fprintf(p.nc, "GET /ping HTTP/1.1\r\nHost: test\r\n\r\n")
+		fmt.Fprintf(p, "GET /ping HTTP/1.1\r\nHost: test\r\n\r\n")
 		if _, err := s.hub.Publish([]byte("huge"), "m"); err != nil {
 			t.Fatal(err)
 		}
@@ -175,7 +175,7 @@ func TestWalkLetsInputIn(t *testing.T) {
 				_ = f.request()
 			}
 		}
-		client{Conn: p.nc, t: t, r: p.r}.skip()
+		client{Conn: p.Conn, t: t}.skip()
 		if served > 0 && served < uint64(len(feeds)) {
 			return
 		}
@@ -234,7 +234,7 @@ func TestListChangesDuringAWalk(t *testing.T) {
 	gone := make(map[int]bool)
 	for i := 0; i < crowd; i += 3 {
 		gone[i] = true
-		_ = feeds[i].nc.Close()
+		_ = feeds[i].Close()
 	}
 	late := s.comeLate(t, 60) // more than in the backlog of one round
 	publish("m3")
@@ -248,7 +248,7 @@ func TestListChangesDuringAWalk(t *testing.T) {
 		if !gone[i] && !f.seesTheClose(t) {
 			broken++
 		}
-		_ = f.nc.Close()
+		_ = f.Close()
 	}
 	if broken > len(ended) {
 		t.Errorf("%d subscribers were cut, want the %d at most", broken, len(ended))
@@ -274,7 +274,7 @@ func (s *testServer) comeLate(t *testing.T, n int) *sync.WaitGroup {
 				t.Error(err)
 				return
 			}
-			defer f.nc.Close()
+			defer f.Close()
 			if err := f.follow("new", func(wireMessage) error { return nil }); err != nil {
 				t.Error(err)
 			}
@@ -288,7 +288,7 @@ func (s *testServer) comeLate(t *testing.T, n int) *sync.WaitGroup {
 func (f *feed) seesTheClose(t *testing.T) bool {
 	t.Helper()
 	if f.kind == "poll" || f.kind == "sub" {
-		line, err := f.r.Peek(1)
+		line, err := f.R.Peek(1)
 		if err != nil {
 			return false
 		}
@@ -310,7 +310,7 @@ func (f *feed) seesTheClose(t *testing.T) bool {
 			t.Fatalf("%s gets %+v, want %+v", f.kind, ms[0], w)
 		}
 	}
-	_ = f.nc.SetReadDeadline(time.Now().Add(patience))
+	_ = f.SetReadDeadline(time.Now().Add(patience))
 	if _, err := f.read(); !errors.Is(err, io.EOF) {
 		t.Errorf("%s: after the close: %v", f.kind, err)
 	}

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"icomet/internal/servertest"
+	"icomet/server/servertest"
 	"icomet/web/internal/browser"
 )
 

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"icomet/internal/servertest"
+	"icomet/server/servertest"
 	"icomet/web/internal/browser"
 )
 

@@ -7,7 +7,7 @@ import (
 
 	"github.com/chromedp/cdproto/network"
 
-	"icomet/internal/servertest"
+	"icomet/server/servertest"
 	"icomet/web/internal/browser"
 )
 

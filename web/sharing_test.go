@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"icomet/internal/servertest"
+	"icomet/server/servertest"
 	"icomet/web/internal/browser"
 )
 

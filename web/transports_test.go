@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"testing"
 
-	"icomet/internal/servertest"
+	"icomet/server/servertest"
 	"icomet/web/internal/browser"
 )
 

@@ -75,22 +75,15 @@ func (c *checker) one(conn rueidis.DedicatedClient, p *partition) error {
 
 // changesLoop hands on whose subscribers have come or gone.
 func (e *Engine) changesLoop() {
-	tick := time.NewTicker(changesTick)
-	defer tick.Stop()
 	var changes []channel.Change
-	for {
-		select {
-		case <-e.stop:
-			return
-		case <-tick.C:
-		}
+	every(e.stop, changesTick, func() {
 		changes = e.hub.TakeChanged(changes[:0])
 		for i := range changes {
 			e.changed(&changes[i])
 		}
 		clear(changes)
 		e.pokeGroups()
-	}
+	})
 }
 
 func (e *Engine) changed(c *channel.Change) {

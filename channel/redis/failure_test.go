@@ -155,22 +155,11 @@ func TestKillRedis(t *testing.T) {
 	for range 3 {
 		l.more(t, 100)
 		s.Kill()
-		_, before := l.count()
-		checkFor(t, patience, func() error {
-			if _, now := l.count(); now < before+20 {
-				return errors.New("publishes are not refused")
-			}
-			return nil
-		})
+		l.moreRefused(t)
 		s.Start()
 	}
 	l.more(t, 100)
-	l.end()
-	if l.slowest > time.Second {
-		t.Errorf("an answer took %v", l.slowest)
-	}
-	l.checkAll(t, readers)
-	wantNotMoved(t, readers)
+	l.endQuick(t, readers)
 }
 
 // TestSlowRedis stops Redis for a while: publishes get their answer within a second.
@@ -181,12 +170,7 @@ func TestSlowRedis(t *testing.T) {
 	l := startLoad(t, nodes, names)
 	l.more(t, 100)
 	s.Signal(syscall.SIGSTOP)
-	checkFor(t, patience, func() error {
-		if _, refused := l.count(); refused < 20 {
-			return errors.New("publishes are not refused")
-		}
-		return nil
-	})
+	l.moreRefused(t)
 	start := time.Now()
 	if _, err := nodes[0].tryJoin(channel.Join{Name: []byte("new")}); !errors.Is(err, channel.ErrUnavailable) {
 		t.Errorf("a new channel's subscriber: %v", err)
@@ -199,12 +183,7 @@ func TestSlowRedis(t *testing.T) {
 	}
 	s.Signal(syscall.SIGCONT)
 	l.more(t, 100)
-	l.end()
-	if l.slowest > time.Second {
-		t.Errorf("an answer took %v", l.slowest)
-	}
-	l.checkAll(t, readers)
-	wantNotMoved(t, readers)
+	l.endQuick(t, readers)
 }
 
 // TestFlushAll: everything stored is gone under load. Each channel begins anew, its

@@ -179,31 +179,27 @@ func (e *Engine) leave() {
 }
 
 func (e *Engine) nodeLoop() {
-	tick := time.NewTicker(e.opts.NodeTimeout / beatsPerTimeout)
-	defer tick.Stop()
-	for {
-		select {
-		case <-e.quiet:
-			return
-		case <-tick.C:
-		}
+	every(e.quiet, e.opts.NodeTimeout/beatsPerTimeout, func() {
 		if err := e.beat(); err != nil {
 			e.log.Debug("redis", "error", err)
 		}
-	}
+	})
 }
 
 // sweepLoop frees what is over in this node's share of the partitions.
-func (e *Engine) sweepLoop() {
-	tick := time.NewTicker(sweepInterval)
+func (e *Engine) sweepLoop() { every(e.quiet, sweepInterval, e.sweep) }
+
+// every calls f in each interval until stop is closed.
+func every(stop <-chan struct{}, interval time.Duration, f func()) {
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		select {
-		case <-e.quiet:
+		case <-stop:
 			return
 		case <-tick.C:
 		}
-		e.sweep()
+		f()
 	}
 }
 

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -178,6 +179,29 @@ func (l *load) more(t *testing.T, n int) {
 		}
 		return nil
 	})
+}
+
+// moreRefused waits until 20 more publishes have been refused.
+func (l *load) moreRefused(t *testing.T) {
+	t.Helper()
+	_, from := l.count()
+	checkFor(t, patience, func() error {
+		if _, now := l.count(); now < from+20 {
+			return errors.New("publishes are not refused")
+		}
+		return nil
+	})
+}
+
+// endQuick ends the load: no answer took a second, no reader missed anything.
+func (l *load) endQuick(t *testing.T, readers []*reader) {
+	t.Helper()
+	l.end()
+	if l.slowest > time.Second {
+		t.Errorf("an answer took %v", l.slowest)
+	}
+	l.checkAll(t, readers)
+	wantNotMoved(t, readers)
 }
 
 // checkAll wants every reader to have every acknowledged message of its channel.

@@ -2,54 +2,40 @@ package main
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"icomet/server/servertest"
 )
 
 // startWithDescriptors starts the server with a limit of open files, soft and hard.
 func startWithDescriptors(t *testing.T, limit int, lines ...string) *daemon {
 	t.Helper()
-	path, err := buildBinary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := command(t, nil)
-	script := exec.Command("sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$@"`, limit), "sh", path, writeConfig(t, lines...))
-	script.Env = cmd.Env
-	return launch(t, script)
+	return launch(t, underLimit(t, fmt.Sprint("ulimit -n ", limit), lines...))
 }
 
 // listener is one subscriber of the channel crowd.
 type listener struct {
-	nc     net.Conn
-	r      *bufio.Reader
+	*servertest.Conn
 	status string // of the answer; "" when the connection was closed without one
 }
 
 func listenAt(addr string) (*listener, error) {
-	nc, err := net.DialTimeout("tcp", addr, startLimit)
+	c, err := servertest.Dial(addr)
 	if err != nil {
 		return nil, err
 	}
-	_ = nc.SetDeadline(time.Now().Add(startLimit))
-	l := &listener{nc: nc, r: bufio.NewReader(nc)}
-	fmt.Fprintf(nc, "GET /stream?cname=crowd&seq=1 HTTP/1.1\r\nHost: t\r\n\r\n")
-	line, _ := l.r.ReadString('\n')
-	if fields := strings.Fields(line); len(fields) > 1 {
+	l := &listener{Conn: c}
+	fmt.Fprintf(c, "GET /stream?cname=crowd&seq=1 HTTP/1.1\r\nHost: t\r\n\r\n")
+	head, _ := c.Head() // none: closed without an answer
+	if fields := strings.Fields(head); len(fields) > 1 {
 		l.status = fields[1]
-	}
-	for line != "\r\n" && line != "" {
-		line, _ = l.r.ReadString('\n')
 	}
 	return l, nil
 }
@@ -76,13 +62,13 @@ func rush(t *testing.T, addr string, n int) (in []*listener) {
 			default:
 				t.Errorf("a newcomer gets status %s", l.status)
 			}
-			_ = l.nc.Close()
+			_ = l.Close()
 		})
 	}
 	wg.Wait()
 	t.Cleanup(func() {
 		for _, l := range in {
-			_ = l.nc.Close()
+			_ = l.Close()
 		}
 	})
 	return in
@@ -90,28 +76,11 @@ func rush(t *testing.T, addr string, n int) (in []*listener) {
 
 // expect reads one message.
 func (l *listener) expect(content string) error {
-	size, err := l.r.ReadString('\n')
-	if err != nil {
-		return err
+	chunk, err := l.Chunk()
+	if err == nil && !strings.HasSuffix(chunk, `"content":"`+content+"\"}\n") {
+		err = fmt.Errorf("chunk %q, want %q", chunk, content)
 	}
-	line, err := l.r.ReadString('\n')
-	if err != nil || !strings.Contains(line, `"content":"`+content+`"}`) {
-		return fmt.Errorf("chunk %q %q: %w", size, line, errors.Join(err))
-	}
-	_, err = l.r.ReadString('\n')
 	return err
-}
-
-// get makes one admin request on a connection of its own.
-func get(url string) (status int, body string, err error) {
-	client := http.Client{Timeout: startLimit, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get(url)
-	if err != nil {
-		return 0, "", err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(b), err
 }
 
 // TestAcceptAtTheDescriptorLimit rushes a server that may open 300 files, more than
@@ -119,8 +88,8 @@ func get(url string) (status int, body string, err error) {
 func TestAcceptAtTheDescriptorLimit(t *testing.T) {
 	const limit = 300
 	d := startWithDescriptors(t, limit, `limits.drain_timeout = "200ms"`)
-	d.waitForLog(t, "role=admin", 1)
-	front, admin := d.address(t, "front"), d.address(t, "admin")
+	d.WaitLog("role=admin", 1)
+	front, admin := d.Address("front"), d.Address("admin")
 	in := rush(t, front, 2*limit)
 	t.Logf("%d subscribers fit below %d descriptors", len(in), limit)
 	if len(in) < 150 {
@@ -128,13 +97,13 @@ func TestAcceptAtTheDescriptorLimit(t *testing.T) {
 	}
 	publish := func(content string) {
 		t.Helper()
-		status, body, err := get("http://" + admin + "/push?cname=crowd&content=" + content)
+		status, body, err := servertest.Get("http://" + admin + "/push?cname=crowd&content=" + content)
 		if err != nil || status != 200 {
-			t.Fatalf("publishing: %d %s %v\n%s", status, body, err, d.log)
+			t.Fatalf("publishing: %d %s %v\n%s", status, body, err, d.Log)
 		}
 		for i, l := range in {
 			if err := l.expect(content); err != nil {
-				t.Fatalf("subscriber %d: %v\n%s", i, err, d.log)
+				t.Fatalf("subscriber %d: %v\n%s", i, err, d.Log)
 			}
 		}
 	}
@@ -162,11 +131,11 @@ func TestAcceptAtTheDescriptorLimit(t *testing.T) {
 	publish("two")
 	// It recovers by itself when some have left.
 	for _, l := range in[:100] {
-		_ = l.nc.Close()
+		_ = l.Close()
 	}
 	in = in[100:]
 	checkFor(t, startLimit, func() error {
-		status, body, err := get("http://" + admin + "/info?cname=crowd")
+		status, body, err := servertest.Get("http://" + admin + "/info?cname=crowd")
 		if want := fmt.Sprintf(`"subscribers": %d}`, len(in)); err != nil || !strings.Contains(body, want) {
 			return fmt.Errorf("info: %d %s %v, want %s", status, body, err, want)
 		}
@@ -176,20 +145,20 @@ func TestAcceptAtTheDescriptorLimit(t *testing.T) {
 	if len(again) != 50 {
 		t.Errorf("%d of 50 newcomers got in", len(again))
 	}
-	if strings.Contains(d.log.String(), "level=ERROR") {
-		t.Errorf("the log has errors:\n%s", d.log)
+	if strings.Contains(d.Log.String(), "level=ERROR") {
+		t.Errorf("the log has errors:\n%s", d.Log)
 	}
-	d.send(t, syscall.SIGTERM)
-	d.waitForEnd(t, 0)
+	d.Send(syscall.SIGTERM)
+	d.WaitEnd(startLimit, 0)
 }
 
 // TestResetStorm resets some thousand connections at every moment of their life,
 // with output on its way: the process gives every descriptor back.
 func TestResetStorm(t *testing.T) {
 	d := startWithDescriptors(t, 600)
-	d.waitForLog(t, "role=admin", 1)
-	front, admin := d.address(t, "front"), d.address(t, "admin")
-	if _, _, err := get("http://" + admin + "/info"); err != nil {
+	d.WaitLog("role=admin", 1)
+	front, admin := d.Address("front"), d.Address("admin")
+	if _, _, err := servertest.Get("http://" + admin + "/info"); err != nil {
 		t.Fatal(err)
 	}
 	before := openFiles(t, d)
@@ -201,7 +170,7 @@ func TestResetStorm(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				_, _, _ = get("http://" + admin + "/push?cname=crowd&content=" + strings.Repeat("x", 2000))
+				_, _, _ = servertest.Get("http://" + admin + "/push?cname=crowd&content=" + strings.Repeat("x", 2000))
 			}
 		}
 	})
@@ -232,22 +201,22 @@ func TestResetStorm(t *testing.T) {
 		if n := openFiles(t, d); n > before {
 			return fmt.Errorf("%d files are open, %d before", n, before)
 		}
-		status, body, err := get("http://" + admin + "/info")
+		status, body, err := servertest.Get("http://" + admin + "/info")
 		if err != nil || !strings.Contains(body, `"subscribers": 0`) {
 			return fmt.Errorf("info: %d %s %v", status, body, err)
 		}
 		return nil
 	})
-	if log := d.log.String(); strings.Contains(log, "level=ERROR") || strings.Contains(log, "stale") {
+	if log := d.Log.String(); strings.Contains(log, "level=ERROR") || strings.Contains(log, "stale") {
 		t.Errorf("the log has errors:\n%s", log)
 	}
-	d.send(t, syscall.SIGTERM)
-	d.waitForEnd(t, 0)
+	d.Send(syscall.SIGTERM)
+	d.WaitEnd(startLimit, 0)
 }
 
 func openFiles(t *testing.T, d *daemon) int {
 	t.Helper()
-	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", d.Process.Pid))
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", d.Cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"icomet/server/servertest"
 )
 
 // logged runs a server that logs into a file, with its ports from outside: the log
@@ -34,16 +35,14 @@ func logged(t *testing.T, path string, lines ...string) (d *daemon, front, admin
 
 // logFailures is what /stats counts.
 func logFailures(admin string) (uint64, error) {
-	client := http.Client{Timeout: startLimit, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get("http://" + admin + "/stats")
+	_, body, err := servertest.Get("http://" + admin + "/stats")
 	if err != nil {
 		return 0, err
 	}
-	defer resp.Body.Close()
 	var stats struct {
 		Failures *uint64 `json:"log_failures_total"`
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&stats); err != nil {
+	if err := json.Unmarshal([]byte(body), &stats); err != nil {
 		return 0, err
 	}
 	if stats.Failures == nil {
@@ -87,7 +86,7 @@ func TestLogDiskFull(t *testing.T) {
 		}
 		d, front, admin := logged(t, path, "logger.format = \""+format+"\"")
 		n := wantFailures(t, admin, 3) // its first lines
-		d.send(t, unix.SIGHUP)
+		d.Send(unix.SIGHUP)
 		n = wantFailures(t, admin, n+1)
 		if answer := fetch(t, "http://"+front+"/ping?cb="); !strings.Contains(answer, "ping") {
 			t.Errorf("/ping: %q", answer)
@@ -95,7 +94,7 @@ func TestLogDiskFull(t *testing.T) {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
-		d.send(t, unix.SIGUSR1)
+		d.Send(unix.SIGUSR1)
 		note := fmt.Sprintf(`msg="log lines could not be written" lines=%d\n`, n)
 		if format == "json" {
 			note = fmt.Sprintf(`"msg":"log lines could not be written","lines":%d}\n`, n)
@@ -104,8 +103,8 @@ func TestLogDiskFull(t *testing.T) {
 		if again := wantFailures(t, admin, n); again != n {
 			t.Errorf("%d failures are counted after %d", again, n)
 		}
-		d.send(t, unix.SIGTERM)
-		d.waitForEnd(t, 0)
+		d.Send(unix.SIGTERM)
+		d.WaitEnd(startLimit, 0)
 	}
 }
 
@@ -125,9 +124,9 @@ func TestLogDirectoryVanishes(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	d.send(t, unix.SIGHUP)
+	d.Send(unix.SIGHUP)
 	n := wantFailures(t, admin, 1)
-	d.send(t, unix.SIGUSR1)
+	d.Send(unix.SIGUSR1)
 	wantFailures(t, admin, n+1)
 	if answer := fetch(t, "http://"+front+"/ping?cb="); !strings.Contains(answer, "ping") {
 		t.Errorf("/ping: %q", answer)
@@ -137,15 +136,15 @@ func TestLogDirectoryVanishes(t *testing.T) {
 	}
 	// The server looks again with the next line, once a second.
 	checkFor(t, startLimit, func() error {
-		d.send(t, unix.SIGHUP)
+		d.Send(unix.SIGHUP)
 		data, err := os.ReadFile(path)
 		if err == nil && !bytes.Contains(data, []byte("could not be written")) {
 			err = fmt.Errorf("the new log has\n%s", data)
 		}
 		return err
 	})
-	d.send(t, unix.SIGTERM)
-	d.waitForEnd(t, 0)
+	d.Send(unix.SIGTERM)
+	d.WaitEnd(startLimit, 0)
 	wantInFile(t, path, "(?s)configuration reloaded.*msg=stopped")
 }
 

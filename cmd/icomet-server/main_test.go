@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -129,29 +128,21 @@ func TestEnvironmentOverridesFile(t *testing.T) {
 		"ICOMET_FRONT_LISTEN=127.0.0.1:0", "ICOMET_ADMIN_LISTEN=127.0.0.1:0", "ICOMET_FRONT_AUHT=x",
 	}, path)
 	d.checkAnswers(t)
-	d.waitForLog(t, `level=WARN msg="unknown environment variable ICOMET_FRONT_AUHT, did you mean ICOMET_FRONT_AUTH?"`, 1)
+	d.WaitLog(`level=WARN msg="unknown environment variable ICOMET_FRONT_AUHT, did you mean ICOMET_FRONT_AUTH?"`, 1)
 }
 
 func TestWithoutFile(t *testing.T) {
 	d := start(t, []string{"ICOMET_FRONT_LISTEN=127.0.0.1:0", "ICOMET_ADMIN_LISTEN=127.0.0.1:0"})
 	d.checkAnswers(t)
-	d.send(t, syscall.SIGINT)
-	d.waitForEnd(t, 0)
+	d.Send(syscall.SIGINT)
+	d.WaitEnd(startLimit, 0)
 }
 
 // TestDescriptorLimit starts below a soft limit that is lower than the hard
 // one, and with more connections than fit below either.
 func TestDescriptorLimit(t *testing.T) {
-	path, err := buildBinary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := command(t, nil)
-	script := exec.Command("sh", "-c", `ulimit -Sn 300 && ulimit -Hn 900 && exec "$@"`, "sh",
-		path, writeConfig(t, "limits.connections = 869"))
-	script.Env = cmd.Env
-	d := launch(t, script)
-	d.waitForLog(t, `the file descriptor limit is low for limits.connections`, 1)
-	d.waitForLog(t, `connections=869 limit=900 fit=868`, 1)
-	d.waitForLog(t, `descriptors=900`, 1)
+	d := launch(t, underLimit(t, "ulimit -Sn 300 && ulimit -Hn 900", "limits.connections = 869"))
+	d.WaitLog(`the file descriptor limit is low for limits.connections`, 1)
+	d.WaitLog(`connections=869 limit=900 fit=868`, 1)
+	d.WaitLog(`descriptors=900`, 1)
 }

@@ -37,9 +37,9 @@ func checkNoPidfile(t *testing.T, pidfile string) {
 func TestPidfileLife(t *testing.T) {
 	config, pidfile := withPidfile(t)
 	d := start(t, nil, config)
-	checkPidfile(t, pidfile, d.Process.Pid)
-	d.send(t, syscall.SIGTERM)
-	d.waitForEnd(t, 0)
+	checkPidfile(t, pidfile, d.Cmd.Process.Pid)
+	d.Send(syscall.SIGTERM)
+	d.WaitEnd(startLimit, 0)
 	checkNoPidfile(t, pidfile)
 }
 
@@ -47,11 +47,11 @@ func TestSecondServerIsRefused(t *testing.T) {
 	config, pidfile := withPidfile(t)
 	d := start(t, nil, config)
 	r := runToEnd(t, nil, config)
-	want := fmt.Sprintf("icomet-server: pidfile: %s: a server is running with it, process %d\n", pidfile, d.Process.Pid)
+	want := fmt.Sprintf("icomet-server: pidfile: %s: a server is running with it, process %d\n", pidfile, d.Cmd.Process.Pid)
 	if r.status != 1 || r.stderr != want {
 		t.Errorf("got %+v, want %s", r, want)
 	}
-	checkPidfile(t, pidfile, d.Process.Pid)
+	checkPidfile(t, pidfile, d.Cmd.Process.Pid)
 	d.checkAnswers(t)
 }
 
@@ -59,10 +59,10 @@ func TestStartAfterKill(t *testing.T) {
 	config, pidfile := withPidfile(t)
 	for range 3 {
 		d := start(t, nil, config)
-		checkPidfile(t, pidfile, d.Process.Pid)
-		d.send(t, syscall.SIGKILL)
-		d.waitForEnd(t, -1)
-		checkPidfile(t, pidfile, d.Process.Pid)
+		checkPidfile(t, pidfile, d.Cmd.Process.Pid)
+		d.Send(syscall.SIGKILL)
+		d.WaitEnd(startLimit, -1)
+		checkPidfile(t, pidfile, d.Cmd.Process.Pid)
 	}
 }
 
@@ -75,11 +75,11 @@ func TestKillAtAnyMoment(t *testing.T) {
 		// Not a wait for a condition: the moment itself is what is tested.
 		timer := time.NewTimer(time.Duration(moment*moment) * time.Millisecond)
 		<-timer.C
-		d.send(t, syscall.SIGKILL)
-		d.waitForEnd(t, -1)
+		d.Send(syscall.SIGKILL)
+		d.WaitEnd(startLimit, -1)
 	}
 	d := start(t, nil, config)
-	checkPidfile(t, pidfile, d.Process.Pid)
+	checkPidfile(t, pidfile, d.Cmd.Process.Pid)
 }
 
 // TestReusedProcessID has a pidfile that names a process which is no server.
@@ -110,9 +110,9 @@ func TestReusedProcessID(t *testing.T) {
 		}
 	}
 	d := start(t, nil, config)
-	checkPidfile(t, pidfile, d.Process.Pid)
-	d.send(t, syscall.SIGTERM)
-	d.waitForEnd(t, 0)
+	checkPidfile(t, pidfile, d.Cmd.Process.Pid)
+	d.Send(syscall.SIGTERM)
+	d.WaitEnd(startLimit, 0)
 	// A process that was signalled a while ago would have ended.
 	select {
 	case <-ended:
@@ -127,7 +127,7 @@ func TestEmptyPidfileIsStale(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := start(t, nil, config)
-	checkPidfile(t, pidfile, d.Process.Pid)
+	checkPidfile(t, pidfile, d.Cmd.Process.Pid)
 }
 
 // TestPidfileThatIsSomethingElse must not be overwritten or removed.
@@ -165,9 +165,9 @@ func TestPidfileOfAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := start(t, nil, config)
-	first.send(t, syscall.SIGTERM)
-	first.waitForEnd(t, 0)
-	checkPidfile(t, pidfile, second.Process.Pid)
+	first.Send(syscall.SIGTERM)
+	first.WaitEnd(startLimit, 0)
+	checkPidfile(t, pidfile, second.Cmd.Process.Pid)
 }
 
 func TestSignalWithoutServer(t *testing.T) {
@@ -195,21 +195,21 @@ func TestStop(t *testing.T) {
 		t.Fatalf("got %+v", r)
 	}
 	checkNoPidfile(t, pidfile)
-	d.waitForEnd(t, 0)
+	d.WaitEnd(startLimit, 0)
 }
 
 // TestStopGivesUp stops a server that is frozen and so cannot end.
 func TestStopGivesUp(t *testing.T) {
 	config, _ := withPidfile(t, `limits.drain_timeout = "100ms"`)
 	d := start(t, nil, config)
-	d.send(t, syscall.SIGSTOP)
+	d.Send(syscall.SIGSTOP)
 	r := runToEnd(t, nil, "-s", "stop", config)
-	want := fmt.Sprintf("icomet-server: -s stop: process %d: has not ended within 5.1s\n", d.Process.Pid)
+	want := fmt.Sprintf("icomet-server: -s stop: process %d: has not ended within 5.1s\n", d.Cmd.Process.Pid)
 	if r.status != 1 || r.stderr != want {
 		t.Errorf("got %+v, want %s", r, want)
 	}
-	d.send(t, syscall.SIGCONT)
-	d.waitForEnd(t, 0)
+	d.Send(syscall.SIGCONT)
+	d.WaitEnd(startLimit, 0)
 }
 
 // TestRestart keeps the ports: the second server can only bind them when the
@@ -218,12 +218,12 @@ func TestRestart(t *testing.T) {
 	config, pidfile := withPidfile(t)
 	first := start(t, nil, config)
 	ports := []string{
-		"ICOMET_FRONT_LISTEN=" + first.address(t, "front"), "ICOMET_ADMIN_LISTEN=" + first.address(t, "admin"),
+		"ICOMET_FRONT_LISTEN=" + first.Address("front"), "ICOMET_ADMIN_LISTEN=" + first.Address("admin"),
 	}
 	for range 5 {
 		second := start(t, ports, "-s", "restart", config)
-		first.waitForEnd(t, 0)
-		checkPidfile(t, pidfile, second.Process.Pid)
+		first.WaitEnd(startLimit, 0)
+		checkPidfile(t, pidfile, second.Cmd.Process.Pid)
 		second.checkAnswers(t)
 		first = second
 	}

@@ -23,6 +23,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"icomet/server/servertest"
 )
 
 // behind is a proxy that runs with one of the example files, and the server behind it.
@@ -95,9 +97,9 @@ func startBehind(t *testing.T, proxy, timeout string, lines ...string) *behind {
 	}
 	lines = append(lines, `front.trusted_proxies = ["127.0.0.1"]`)
 	d := start(t, nil, writeConfig(t, lines...))
-	front, listen, dir := d.address(t, "front"), freeAddress(t), t.TempDir()
-	b := &behind{t: t, url: "https://" + listen, admin: "http://" + d.address(t, "admin"), roots: certificate(t, dir)}
-	config, output := filepath.Join(dir, "config"), new(safeBuffer)
+	front, listen, dir := d.Address("front"), freeAddress(t), t.TempDir()
+	b := &behind{t: t, url: "https://" + listen, admin: "http://" + d.Address("admin"), roots: certificate(t, dir)}
+	config, output := filepath.Join(dir, "config"), new(servertest.Output)
 	var text string
 	var cmd *exec.Cmd
 	switch proxy {

@@ -111,7 +111,7 @@ func (c *cluster) follow(names []string) (all []*follower) {
 	for i := range c.nodes {
 		var addrs []string
 		for k := range c.nodes {
-			addrs = append(addrs, c.nodes[(i+k)%len(c.nodes)].address(c.t, "front"))
+			addrs = append(addrs, c.nodes[(i+k)%len(c.nodes)].Address("front"))
 		}
 		for _, name := range names {
 			f := &follower{name: name, next: 1, got: make(map[string]int)}

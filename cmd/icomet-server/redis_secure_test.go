@@ -38,8 +38,8 @@ func TestSecureRedis(t *testing.T) {
 		d.want(t, "/info", `"channels": 1`)
 		d.want(t, "/clear?cname=a", "ok 3")
 		d.becomes(t, "/stats", `"up":true`)
-		if strings.Contains(d.log.String(), "of-") {
-			t.Errorf("a password is in the log:\n%s", d.log)
+		if strings.Contains(d.Log.String(), "of-") {
+			t.Errorf("a password is in the log:\n%s", d.Log)
 		}
 	}
 	user.want(t, "/close?cname=a", "ok 3")

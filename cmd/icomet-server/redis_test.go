@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"syscall"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"icomet/channel/redis/redistest"
+	"icomet/server/servertest"
 )
 
 // cluster is some server processes on one Redis.
@@ -48,13 +48,7 @@ func (d *daemon) call(t *testing.T, path string) (status int, body string) {
 }
 
 func (d *daemon) tryCall(t *testing.T, path string) (status int, body string, err error) {
-	resp, err := redisClient.Get("http://" + d.address(t, "admin") + path)
-	if err != nil {
-		return 0, "", err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(b), err
+	return servertest.ReadAnswer(redisClient.Get("http://" + d.Address("admin") + path))
 }
 
 func (d *daemon) want(t *testing.T, path, want string) {
@@ -132,7 +126,7 @@ func TestPresenceOfThreeNodes(t *testing.T) {
 	c := startCluster(t, 3, "front.channel_timeout = 1")
 	var streams []*bufio.Reader
 	for _, d := range c.nodes {
-		resp, err := http.Get("http://" + d.address(t, "admin") + "/psub")
+		resp, err := http.Get("http://" + d.Address("admin") + "/psub")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +156,7 @@ func TestKillNode(t *testing.T) {
 	all := c.follow(sixNames)
 	p := c.publish(sixNames)
 	p.more(t, 300)
-	if err := c.nodes[2].Process.Signal(syscall.SIGKILL); err != nil {
+	if err := c.nodes[2].Cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	p.more(t, 300)

@@ -12,13 +12,14 @@ import (
 	"testing"
 
 	"icomet/server"
+	"icomet/server/servertest"
 )
 
 // subscribe opens streams, which keep a drain busy for its whole time.
 func (d *daemon) subscribe(t *testing.T, n int) {
 	t.Helper()
 	for i := range n {
-		c, err := net.Dial("tcp", d.address(t, "front"))
+		c, err := net.Dial("tcp", d.Address("front"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -35,13 +36,13 @@ func TestSecondSignalExitsAtOnce(t *testing.T) {
 	for _, second := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		d := start(t, nil, config)
 		d.subscribe(t, 20)
-		d.send(t, syscall.SIGTERM)
-		d.waitForLog(t, `msg="draining, a second signal exits at once" signal=terminated`, 1)
-		d.send(t, second)
-		d.waitForEnd(t, 1)
+		d.Send(syscall.SIGTERM)
+		d.WaitLog(`msg="draining, a second signal exits at once" signal=terminated`, 1)
+		d.Send(second)
+		d.WaitEnd(startLimit, 1)
 		want := `level=WARN msg="second signal, exiting at once" signal=` + second.String()
-		if !strings.Contains(d.log.String(), want) {
-			t.Errorf("no %q in the log:\n%s", want, d.log)
+		if !strings.Contains(d.Log.String(), want) {
+			t.Errorf("no %q in the log:\n%s", want, d.Log)
 		}
 		checkNoPidfile(t, pidfile)
 	}
@@ -50,8 +51,8 @@ func TestSecondSignalExitsAtOnce(t *testing.T) {
 func TestDrainEndsWithStatusZero(t *testing.T) {
 	d := start(t, nil, writeConfig(t, `limits.drain_timeout = "500ms"`))
 	d.subscribe(t, 5)
-	d.send(t, syscall.SIGTERM)
-	d.waitForEnd(t, 0)
+	d.Send(syscall.SIGTERM)
+	d.WaitEnd(startLimit, 0)
 }
 
 func TestReload(t *testing.T) {
@@ -61,32 +62,32 @@ func TestReload(t *testing.T) {
 	reload := func(want string, lines ...string) {
 		t.Helper()
 		rewriteConfig(t, config, append(lines, pidfileLine)...)
-		before := strings.Count(d.log.String(), want)
+		before := strings.Count(d.Log.String(), want)
 		if r := runToEnd(t, nil, "-s", "reload", config); r != (result{}) {
 			t.Fatalf("got %+v", r)
 		}
-		d.waitForLog(t, want, before+1)
+		d.WaitLog(want, before+1)
 	}
 	reloaded := `msg="configuration reloaded" config=` + config
 
 	// The level counts at once: from then on signals are logged.
 	reload(reloaded, `logger.level = "debug"`)
-	if strings.Contains(d.log.String(), "signal received") {
-		t.Errorf("a debug line at level info:\n%s", d.log)
+	if strings.Contains(d.Log.String(), "signal received") {
+		t.Errorf("a debug line at level info:\n%s", d.Log)
 	}
 	reload(`level=DEBUG msg="signal received" signal=hangup`, `logger.level = "debug"`)
-	if strings.Contains(d.log.String(), "need a restart") {
-		t.Errorf("a restart for the level:\n%s", d.log)
+	if strings.Contains(d.Log.String(), "need a restart") {
+		t.Errorf("a restart for the level:\n%s", d.Log)
 	}
 
 	// What needs a restart is named every time until it is changed back.
 	needs := `level=WARN msg="changed keys need a restart" keys="logger.format, runtime.event_loops"`
 	reload(needs, `logger.format = "json"`, `runtime.event_loops = 1`)
 	reload(needs, `logger.format = "json"`, `runtime.event_loops = 1`)
-	d.waitForLog(t, reloaded, 4)
+	d.WaitLog(reloaded, 4)
 	reload(reloaded)
-	if n := strings.Count(d.log.String(), "need a restart"); n != 2 {
-		t.Errorf("%d lines about a restart, want 2:\n%s", n, d.log)
+	if n := strings.Count(d.Log.String(), "need a restart"); n != 2 {
+		t.Errorf("%d lines about a restart, want 2:\n%s", n, d.Log)
 	}
 	d.checkAnswers(t)
 }
@@ -95,14 +96,14 @@ func TestReloadOfBadFileKeepsTheOld(t *testing.T) {
 	config := writeConfig(t, `logger.level = "debug"`)
 	d := start(t, nil, config)
 	rewriteConfig(t, config, `logger.level = "error"`, `front.auth = "yes"`)
-	d.send(t, syscall.SIGHUP)
-	d.waitForLog(t, `level=ERROR msg="the configuration is not reloaded, the old one stays"`, 1)
-	d.waitForLog(t, config+`:4: front.auth = \"yes\": must be one of none, token`, 1)
+	d.Send(syscall.SIGHUP)
+	d.WaitLog(`level=ERROR msg="the configuration is not reloaded, the old one stays"`, 1)
+	d.WaitLog(config+`:4: front.auth = \"yes\": must be one of none, token`, 1)
 	// The level is still the old one.
-	d.send(t, syscall.SIGHUP)
-	d.waitForLog(t, `level=DEBUG msg="signal received"`, 2)
-	if strings.Contains(d.log.String(), "configuration reloaded") {
-		t.Errorf("it says reloaded:\n%s", d.log)
+	d.Send(syscall.SIGHUP)
+	d.WaitLog(`level=DEBUG msg="signal received"`, 2)
+	if strings.Contains(d.Log.String(), "configuration reloaded") {
+		t.Errorf("it says reloaded:\n%s", d.Log)
 	}
 	d.checkAnswers(t)
 }
@@ -159,14 +160,14 @@ func TestReopen(t *testing.T) {
 	if err := os.Mkdir(file, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	d.send(t, syscall.SIGUSR1)
+	d.Send(syscall.SIGUSR1)
 	waitForFile(t, rotated, `level=ERROR msg="the log is not reopened, the old file stays"`)
 	waitForFile(t, rotated, "is a directory")
-	d.send(t, syscall.SIGTERM)
-	d.waitForEnd(t, 0)
+	d.Send(syscall.SIGTERM)
+	d.WaitEnd(startLimit, 0)
 	waitForFile(t, rotated, `msg="draining, a second signal exits at once"`)
-	if d.log.String() != "" {
-		t.Errorf("on stderr: %s", d.log)
+	if d.Log.String() != "" {
+		t.Errorf("on stderr: %s", d.Log)
 	}
 }
 
@@ -220,7 +221,7 @@ func TestLogToClosedPipe(t *testing.T) {
 	cmd.Stdout = writer
 	launched := launch(t, cmd)
 	writer.Close()
-	var log safeBuffer
+	var log servertest.Output
 	chunk := make([]byte, 4096)
 	for !strings.Contains(log.String(), "role=admin") || !strings.HasSuffix(log.String(), "\n") {
 		n, err := reader.Read(chunk)
@@ -230,9 +231,9 @@ func TestLogToClosedPipe(t *testing.T) {
 		log.Write(chunk[:n])
 	}
 	reader.Close()
-	launched.send(t, syscall.SIGUSR1) // logs a line
-	launched.send(t, syscall.SIGTERM) // logs more, and ends
-	launched.waitForEnd(t, 0)
+	launched.Send(syscall.SIGUSR1) // logs a line
+	launched.Send(syscall.SIGTERM) // logs more, and ends
+	launched.WaitEnd(startLimit, 0)
 }
 
 func TestMemoryLimit(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"icomet/internal/servertest"
+	"icomet/server/servertest"
 )
 
 func TestChannels(t *testing.T) {

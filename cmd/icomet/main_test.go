@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,37 +8,18 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"icomet/internal/servertest"
+	"icomet/server/servertest"
 )
 
 func TestMain(m *testing.M) { servertest.Main(m) }
 
-// output is written by a command that runs and read by the test.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
-}
-
 // command is a command line that runs.
 type command struct {
 	t              *testing.T
-	stdout, stderr *output
+	stdout, stderr *servertest.Output
 	stop           context.CancelFunc
 	done           chan error
 }
@@ -53,7 +33,7 @@ func start(t *testing.T, s *servertest.Server, stdin string, args ...string) *co
 		environ[adminVariable] = strings.TrimPrefix(s.Admin, "http://")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	c := &command{t: t, stdout: new(output), stderr: new(output), stop: cancel, done: make(chan error, 1)}
+	c := &command{t: t, stdout: new(servertest.Output), stderr: new(servertest.Output), stop: cancel, done: make(chan error, 1)}
 	go func() {
 		c.done <- run(ctx, args, func(name string) string { return environ[name] }, strings.NewReader(stdin), c.stdout, c.stderr)
 	}()

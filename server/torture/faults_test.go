@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"icomet/server/servertest"
 )
 
 // TestKillAndRestart kills a server under load again and again. Every subscriber
@@ -17,16 +19,16 @@ import (
 func TestKillAndRestart(t *testing.T) {
 	c := newCrowd(sized(60, 2000))
 	kept := "FRONT_CHANNEL_BUFFER_SIZE=100000"
-	d := start(t, checkedBinary, "", kept)
+	d := start(t, servertest.Binary, "", kept)
 	c.meet(d)
 	c.run(4)
 	defer c.end()
 	for life := range sized(3, 20) {
 		// The load is on: all have got something of this life.
 		checkFor(t, patience, c.allHave(fmt.Sprint(life+1)))
-		_ = d.cmd.Process.Kill()
-		<-d.done
-		d = start(t, checkedBinary, "", kept)
+		_ = d.Cmd.Process.Kill()
+		<-d.Ended
+		d = start(t, servertest.Binary, "", kept)
 		c.meet(d)
 	}
 	checkFor(t, patience, c.allHave(fmt.Sprint(c.life.Load())))
@@ -70,7 +72,7 @@ func TestTerminateUnderLoad(t *testing.T) {
 	const drain = 2 * time.Second
 	c := newCrowd(sized(200, 5000))
 	c.once = true
-	d := start(t, checkedBinary, "", "FRONT_CHANNEL_BUFFER_SIZE=100000", "LIMITS_DRAIN_TIMEOUT="+drain.String())
+	d := start(t, servertest.Binary, "", "FRONT_CHANNEL_BUFFER_SIZE=100000", "LIMITS_DRAIN_TIMEOUT="+drain.String())
 	c.meet(d)
 	var mu sync.Mutex
 	var ends []time.Time
@@ -177,7 +179,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		}
 	}
 	write(0)
-	d := start(t, checkedBinary, path)
+	d := start(t, servertest.Binary, path)
 	c := newCrowd(sized(100, 2000))
 	c.meet(d)
 	c.run(4)
@@ -186,11 +188,11 @@ func TestReloadUnderLoad(t *testing.T) {
 	before := d.stats().Connections.Front
 	for i := range reloads {
 		write(3 * (i + 1)) // level info: the log says when it is done
-		if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		if err := d.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
 		checkFor(t, patience, func() error {
-			if n := strings.Count(d.log.String(), "configuration reloaded"); n != i+1 {
+			if n := strings.Count(d.Log.String(), "configuration reloaded"); n != i+1 {
 				return fmt.Errorf("%d reloads are logged, want %d", n, i+1)
 			}
 			return nil

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"icomet/server/servertest"
 )
 
 // inTurns lets some workers share n tasks.
@@ -27,7 +29,7 @@ func inTurns(workers, n int, f func(i int) error) error {
 // TestResetStorm: connections that come and are reset at any moment of their life
 // leave no descriptor, and a healthy channel goes on.
 func TestResetStorm(t *testing.T) {
-	d := start(t, plainBinary, "", "FRONT_CHANNEL_TIMEOUT=1")
+	d := start(t, servertest.PlainBinary, "", "FRONT_CHANNEL_TIMEOUT=1")
 	p := d.newProbe()
 	_ = d.stats() // opens the administrator's connection
 	before := d.descriptors()
@@ -71,7 +73,7 @@ func TestResetStorm(t *testing.T) {
 // is open is cut; the others of the channel get everything.
 func TestGarbageAfterSubscribing(t *testing.T) {
 	n := sized(50, 2000)
-	d := start(t, plainBinary, "")
+	d := start(t, servertest.PlainBinary, "")
 	p := d.newProbe()
 	for _, garbage := range []string{strings.Repeat("\x00\xff garbage", 10000), strings.Repeat("GET / HTTP/1.1\r\n", 5000)} {
 		bad := d.hoard(n, 0, p.cname)
@@ -95,7 +97,7 @@ func TestGarbageAfterSubscribing(t *testing.T) {
 // TestHugeHeaders: a megabyte of header is refused at the limit, for many at once.
 func TestHugeHeaders(t *testing.T) {
 	n := sized(50, 1000)
-	d := start(t, plainBinary, "")
+	d := start(t, servertest.PlainBinary, "")
 	base, stop := d.rss(), d.watchRSS()
 	const get = "GET /stream?cname="
 	for _, tc := range []struct{ status, head string }{
@@ -123,7 +125,7 @@ func TestHugeHeaders(t *testing.T) {
 func TestManyNames(t *testing.T) {
 	const room = 500
 	n := sized(5000, 100000)
-	d := start(t, plainBinary, "", fmt.Sprint("FRONT_MAX_CHANNELS=", room))
+	d := start(t, servertest.PlainBinary, "", fmt.Sprint("FRONT_MAX_CHANNELS=", room))
 	base, stop := d.rss(), d.watchRSS()
 	made, err := d.askNames(n)
 	if err != nil {
@@ -136,7 +138,7 @@ func TestManyNames(t *testing.T) {
 		t.Errorf("%d channels, %v refused", s.Channels, s.Refused)
 	}
 
-	d = start(t, plainBinary, "", "FRONT_CREATE_ON_SUBSCRIBE=false")
+	d = start(t, servertest.PlainBinary, "", "FRONT_CREATE_ON_SUBSCRIBE=false")
 	d.push("n0", "x")
 	if made, err = d.askNames(n / 10); err != nil || made["next_seq"] != 1 || made["401"] != n/10-1 {
 		t.Errorf("without create_on_subscribe: %v, %v", made, err)
@@ -184,7 +186,7 @@ func (d *daemon) askNames(n int) (map[string]int, error) {
 // TestManyFromOneAddress: over connections_per_ip a subscriber is told so in-band.
 func TestManyFromOneAddress(t *testing.T) {
 	const room = 20
-	d := start(t, plainBinary, "", fmt.Sprint("LIMITS_CONNECTIONS_PER_IP=", room))
+	d := start(t, servertest.PlainBinary, "", fmt.Sprint("LIMITS_CONNECTIONS_PER_IP=", room))
 	var in []net.Conn
 	for i := range sized(60, 1000) {
 		s, err := subscribe(d.front, "stream", fmt.Sprint("n", i), 1)
@@ -222,10 +224,47 @@ func TestManyFromOneAddress(t *testing.T) {
 	})
 }
 
+// TestBodiesNobodyReads: the front port has no call with a body, so a body costs no
+// memory there; behind it the connection goes on.
+func TestBodiesNobodyReads(t *testing.T) {
+	n := sized(100, 1000)
+	d := start(t, servertest.PlainBinary, "", "LIMITS_REQUEST_TIMEOUT=1m")
+	before := d.rss()
+	body := strings.Repeat("x", mib-1)
+	all := make([]*servertest.Conn, n)
+	err := inTurns(10, n, func(i int) (err error) {
+		if all[i], err = servertest.Dial(d.front); err == nil {
+			_, err = fmt.Fprintf(all[i], "POST /poll?cname=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", mib, body)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.waitStats(patience, func(s stats) error {
+		if s.BytesIn < int64(n*len(body)) {
+			return fmt.Errorf("%d bytes have been read", s.BytesIn)
+		}
+		return nil
+	})
+	if took := d.rss() - before; took > int64(n)*64<<10 {
+		t.Errorf("%d bodies of 1 MiB take %d MiB", n, took/mib)
+	}
+	for _, c := range all {
+		fmt.Fprint(c, "xGET /ping?cb= HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		for _, want := range []int{405, 200} {
+			if status, text, err := c.Answer(); err != nil || status != want {
+				t.Fatalf("got %d %q, %v, want %d", status, text, err, want)
+			}
+		}
+		c.Close()
+	}
+}
+
 // TestShortLives: subscribers that come and go, each on a channel of its own, leave
 // no channel, no descriptor and little memory.
 func TestShortLives(t *testing.T) {
-	d := start(t, plainBinary, "", "FRONT_CHANNEL_TIMEOUT=1")
+	d := start(t, servertest.PlainBinary, "", "FRONT_CHANNEL_TIMEOUT=1")
 	_ = d.stats()
 	base, before := d.rss(), d.descriptors()
 	n := sized(2000, 20000)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"icomet/server/servertest"
 )
 
 // marker is what an attacker wants to be taken for a request of its own.
@@ -121,7 +123,7 @@ var hostile = []struct{ name, bytes, want string }{
 // request behind it. It gets the status it should, in one answer when it is a refusal,
 // nothing of it comes back as a header, and the server is as before.
 func TestHostile(t *testing.T) {
-	d := start(t, checkedBinary, "", "LIMITS_REQUEST_TIMEOUT=2s", "LIMITS_IDLE_TIMEOUT=2s")
+	d := start(t, servertest.Binary, "", "LIMITS_REQUEST_TIMEOUT=2s", "LIMITS_IDLE_TIMEOUT=2s")
 	p := d.newProbe()
 	if err := inTurns(16, 4*len(hostile), func(i int) error {
 		h := &hostile[i/4]
@@ -215,7 +217,7 @@ func TestHostileAgainstNetHTTP(t *testing.T) {
 // TestTruncated ends the connection behind each byte of a request, gently and with a
 // reset: the server keeps nothing of it.
 func TestTruncated(t *testing.T) {
-	d := start(t, checkedBinary, "", "FRONT_CHANNEL_TIMEOUT=1")
+	d := start(t, servertest.Binary, "", "FRONT_CHANNEL_TIMEOUT=1")
 	for _, request := range []string{
 		"POST /push HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\na=b&c\r\n0\r\nT: v\r\n\r",
 		"POST /push?cname=smuggled HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\ncontent=",

@@ -11,13 +11,15 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"icomet/server/servertest"
 )
 
 // TestDribble: many connections send a request byte by byte. Each gets its 408 at the
 // deadline, memory stays bounded, and a healthy channel notices little.
 func TestDribble(t *testing.T) {
 	n, timeout := sized(150, 10000), sized(700*time.Millisecond, 4*time.Second)
-	d := start(t, plainBinary, "", "LIMITS_REQUEST_TIMEOUT="+timeout.String(), "LIMITS_CONNECTIONS=0")
+	d := start(t, servertest.PlainBinary, "", "LIMITS_REQUEST_TIMEOUT="+timeout.String(), "LIMITS_CONNECTIONS=0")
 	p := d.newProbe()
 	base, stop := d.rss(), d.watchRSS()
 	p.compareRounds(t, func(on chan<- struct{}) error {
@@ -128,7 +130,7 @@ func TestNeverRead(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			const outbound = 256 << 10
-			d := start(t, plainBinary, "", append(tc.settings, "LIMITS_OUTBOUND_BUFFER=256KiB", "FRONT_CHANNEL_TIMEOUT=1")...)
+			d := start(t, servertest.PlainBinary, "", append(tc.settings, "LIMITS_OUTBOUND_BUFFER=256KiB", "FRONT_CHANNEL_TIMEOUT=1")...)
 			p := d.newProbe()
 			base, stop := d.rss(), d.watchRSS()
 			d.hoard(tc.n, tc.rcvbuf, "greedy")
@@ -169,7 +171,7 @@ func TestNeverRead(t *testing.T) {
 func TestBigMessages(t *testing.T) {
 	for _, tc := range []struct{ n, size int }{{sized(25, 500), mib - 100}, {sized(250, 10000), 64 << 10}} {
 		t.Run(fmt.Sprintf("%d KiB", tc.size>>10), func(t *testing.T) {
-			d := start(t, plainBinary, "", "LIMITS_SEND_BUFFER=4KiB")
+			d := start(t, servertest.PlainBinary, "", "LIMITS_SEND_BUFFER=4KiB")
 			base, stop := d.rss(), d.watchRSS()
 			all := d.hoard(tc.n, 4096, "big")
 			d.waitSubscribers(tc.n)
@@ -197,7 +199,7 @@ func TestBigMessages(t *testing.T) {
 // TestPipelining: clients that send requests without end, reading nothing, are cut;
 // publishers that pipeline without end, and read, do not hold up another channel.
 func TestPipelining(t *testing.T) {
-	d := start(t, plainBinary, "", "FRONT_CHANNEL_TIMEOUT=1")
+	d := start(t, servertest.PlainBinary, "", "FRONT_CHANNEL_TIMEOUT=1")
 	p := d.newProbe()
 	base := d.rss()
 	flood := strings.Repeat("GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n", 1000)

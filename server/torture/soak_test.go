@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"icomet/bench"
+	"icomet/server/servertest"
 )
 
 // soakVariable says for how many seconds the server is soaked.
@@ -30,7 +31,7 @@ func TestSoak(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "config.toml")
 	writeSoakConfig(t, path, 0)
-	d := start(t, plainBinary, path, "FRONT_CHANNEL_TIMEOUT=2", "FRONT_POLLING_TIMEOUT=300", "LIMITS_SEND_BUFFER=64KiB")
+	d := start(t, servertest.PlainBinary, path, "FRONT_CHANNEL_TIMEOUT=2", "FRONT_POLLING_TIMEOUT=300", "LIMITS_SEND_BUFFER=64KiB")
 	s := soak{d: d, t: t, path: path}
 	s.warmUp()
 	before := d.stats()
@@ -42,7 +43,7 @@ func TestSoak(t *testing.T) {
 		t.Fatal(err)
 	}
 	hooligans := s.begin()
-	result, err := bench.Run(t.Context(), scenario, bench.Target{Front: d.front, Admin: d.admin, PID: d.cmd.Process.Pid}, nil)
+	result, err := bench.Run(t.Context(), scenario, bench.Target{Front: d.front, Admin: d.admin, PID: d.Cmd.Process.Pid}, nil)
 	hooligans()
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +55,7 @@ func TestSoak(t *testing.T) {
 		result.Total.Answered, result.Total.Deliveries, result.Total.Cycles, result.Total.SlowCut, s.reloads, s.bad, result.Latency.P99, result.RSSPeak/mib)
 	s.checkBack(before, files, memory)
 	d.stop(patience)
-	if log := d.log.String(); strings.Contains(log, "level=WARN") {
+	if log := d.Log.String(); strings.Contains(log, "level=WARN") {
 		t.Errorf("the log has warnings:\n%.3000s", log)
 	}
 }
@@ -109,7 +110,7 @@ func (s *soak) begin() (end func()) {
 		for ctx.Err() == nil {
 			s.reloads++
 			writeSoakConfig(s.t, s.path, s.reloads)
-			_ = s.d.cmd.Process.Signal(syscall.SIGHUP)
+			_ = s.d.Cmd.Process.Signal(syscall.SIGHUP)
 			<-tick.C
 		}
 	})

@@ -2,17 +2,15 @@ package torture
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"icomet/server/servertest"
 )
 
 // message is one as clients see it.
@@ -32,16 +30,12 @@ type stream struct {
 
 // dial connects; rcvbuf, in bytes, makes the client's kernel take little (0: as usual).
 func dial(addr string, rcvbuf int) (net.Conn, error) {
-	d := net.Dialer{Timeout: patience}
-	if rcvbuf > 0 {
-		d.Control = func(_, _ string, rc syscall.RawConn) (err error) {
-			_ = rc.Control(func(fd uintptr) {
-				err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, rcvbuf)
-			})
-			return err
-		}
+	c, err := servertest.DialNarrow(addr, rcvbuf)
+	if err != nil {
+		return nil, err
 	}
-	return d.DialContext(context.Background(), "tcp", addr)
+	_ = c.SetDeadline(time.Time{})
+	return c.TCPConn, nil
 }
 
 // subscribe opens a stream, sse or (one answer of a) sub.

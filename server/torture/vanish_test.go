@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"icomet/server/servertest"
 )
 
 // vanish makes a client's kernel drop every packet that comes to its socket, before
@@ -74,7 +76,7 @@ func TestPeersThatGo(t *testing.T) {
 
 func (p *gone) run(t *testing.T) {
 	n := sized(20, 1000)
-	d := start(t, plainBinary, "", append(p.settings, "LIMITS_KEEPALIVE="+keepalive.String(), "LIMITS_IDLE_TIMEOUT=1h")...)
+	d := start(t, servertest.PlainBinary, "", append(p.settings, "LIMITS_KEEPALIVE="+keepalive.String(), "LIMITS_IDLE_TIMEOUT=1h")...)
 	stays, err := subscribe(d.front, "stream", "stays", 1)
 	if err != nil {
 		t.Fatal(err)

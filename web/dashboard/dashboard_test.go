@@ -12,7 +12,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
-	"icomet/internal/servertest"
+	"icomet/server/servertest"
 	"icomet/web/internal/browser"
 )
 
@@ -110,16 +110,11 @@ func TestOverview(t *testing.T) {
 
 func metrics(t *testing.T, s *servertest.Server) string {
 	t.Helper()
-	resp, err := http.Get(s.Admin + "/metrics")
-	if err != nil {
-		t.Fatal(err)
+	status, body, err := servertest.Get(s.Admin + "/metrics")
+	if err != nil || status != 200 {
+		t.Fatal(status, err)
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(body)
+	return body
 }
 
 // TestChannelList: search, sort, pages and the way into a channel.

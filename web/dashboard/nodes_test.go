@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"icomet/channel/redis/redistest"
-	"icomet/internal/servertest"
+	"icomet/server/servertest"
 	"icomet/web/internal/browser"
 )
 

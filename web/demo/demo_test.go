@@ -19,7 +19,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"icomet/client"
-	"icomet/internal/servertest"
+	"icomet/server/servertest"
 	"icomet/web/internal/browser"
 )
 

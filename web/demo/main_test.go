@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"icomet/client"
-	"icomet/internal/servertest"
+	"icomet/server/servertest"
 )
 
 // TestWaitForServer: it may come a little later than the application, and what it answers

@@ -1,0 +1,90 @@
+// Package servertest is what tests of the server and of what talks to it share: the
+// server as a process of its own, connections with deadlines, waiting for a condition.
+// It does not import the server, so that the server's own tests can use it.
+package servertest
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Server is a running icomet-server on ports that the system picked.
+type Server struct {
+	*Process            // its present life
+	Front, Admin string // http://host:port, kept over a Restart
+
+	environ []string
+}
+
+// Start runs a server with the defaults as changed by environ ("ICOMET_…=…"). It
+// is killed at the end of the test.
+func Start(t testing.TB, environ ...string) *Server {
+	t.Helper()
+	s := &Server{environ: append(environ, "ICOMET_LIMITS_DRAIN_TIMEOUT=100ms")}
+	s.launch(t, "127.0.0.1:0", "127.0.0.1:0")
+	s.Front, s.Admin = "http://"+s.Address("front"), "http://"+s.Address("admin")
+	return s
+}
+
+func (s *Server) launch(t testing.TB, front, admin string) {
+	t.Helper()
+	listen := []string{"ICOMET_FRONT_LISTEN=" + front, "ICOMET_ADMIN_LISTEN=" + admin}
+	s.Process = Launch(t, Command(t, Binary, append(listen, s.environ...)))
+}
+
+// Stop drains the server.
+func (s *Server) Stop() {
+	s.t.Helper()
+	s.Send(syscall.SIGTERM)
+	s.WaitEnd(Patience, 0)
+}
+
+// Restart starts the server again, on the same ports, after Kill or Stop.
+func (s *Server) Restart() {
+	s.t.Helper()
+	s.launch(s.t, strings.TrimPrefix(s.Front, "http://"), strings.TrimPrefix(s.Admin, "http://"))
+	s.Address("admin") // logged last
+}
+
+// Call makes an admin request with a form; another status than 200 fails the test.
+func (s *Server) Call(path string, pairs ...string) string {
+	s.t.Helper()
+	form := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		form.Set(pairs[i], pairs[i+1])
+	}
+	status, body, err := ReadAnswer(lone.PostForm(s.Admin+path, form))
+	if err != nil || status != http.StatusOK {
+		s.t.Fatalf("POST %s: %d %s %v", path, status, body, err)
+	}
+	return body
+}
+
+// Push publishes raw text.
+func (s *Server) Push(cname, content string) {
+	s.t.Helper()
+	s.Call("/push", "cname", cname, "content", content)
+}
+
+// WaitSubscribers waits until the channel has exactly n.
+func (s *Server) WaitSubscribers(cname string, n int) {
+	s.t.Helper()
+	want := fmt.Sprintf("\"subscribers\": %d}", n)
+	s.CheckFor(Patience, func() error {
+		if got := s.Call("/info", "cname", cname); !strings.Contains(got, want) {
+			return fmt.Errorf("%s, want %d subscribers", got, n)
+		}
+		return nil
+	})
+}
+
+// CheckFor fails the test when f has not succeeded within limit.
+func (s *Server) CheckFor(limit time.Duration, f func() error) {
+	s.t.Helper()
+	CheckFor(s.t, limit, f)
+}

@@ -1,0 +1,50 @@
+package servertest
+
+import (
+	"bytes"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Patience is how long a test waits for something that has to happen. It is
+// generous, for machines that are busy with other tests.
+const Patience = 30 * time.Second
+
+// Poll calls f until it succeeds, at most for limit, and returns its last error.
+func Poll(limit time.Duration, f func() error) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(limit); ; <-tick.C {
+		err := f()
+		if err == nil || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
+// CheckFor fails the test when f has not succeeded within limit.
+func CheckFor(t testing.TB, limit time.Duration, f func() error) {
+	t.Helper()
+	if err := Poll(limit, f); err != nil {
+		t.Fatalf("after %v: %v", limit, err)
+	}
+}
+
+// Output is written by what is tested and read by the test meanwhile.
+type Output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *Output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *Output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
