@@ -110,28 +110,34 @@ func (p *Page) Run(script string) {
 // Text is the value of an expression that gives a text, or a promise of one.
 func (p *Page) Text(expression string) string {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, limit)
-	defer cancel()
-	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](expression, chromedp.EvalAwaitPromise))
+	text, err := p.evaluate(expression)
 	if err != nil {
 		p.t.Fatalf("%s: %v\nerrors in the page: %q", expression, err, p.Mistakes())
 	}
 	return text
 }
 
-// Want waits until the expression's value, as JSON, is want.
+func (p *Page) evaluate(expression string) (string, error) {
+	ctx, cancel := context.WithTimeout(p.ctx, limit)
+	defer cancel()
+	return chromedp.Run(ctx, chromedp.Evaluate[string](expression, chromedp.EvalAwaitPromise))
+}
+
+// Want waits until the expression's value, as JSON, is want. An exception is no value yet:
+// while a page loads, what the expression looks at may not be there.
 func (p *Page) Want(expression, want string) {
 	p.t.Helper()
 	want = canonical(want)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(limit); ; <-tick.C {
-		got := canonical(p.Text("String(JSON.stringify(" + expression + "))"))
-		if got == want {
+		text, err := p.evaluate("String(JSON.stringify(" + expression + "))")
+		got := canonical(text)
+		if err == nil && got == want {
 			return
 		}
 		if time.Now().After(end) {
-			p.t.Fatalf("%s is %s, want %s\nerrors in the page: %q", expression, got, want, p.Mistakes())
+			p.t.Fatalf("%s is %s (%v), want %s\nerrors in the page: %q", expression, got, err, want, p.Mistakes())
 		}
 	}
 }
