@@ -28,16 +28,17 @@ type stormLoop struct {
 	subs   map[*Channel][]*stormSub
 	polled map[*Channel]int64 // the next seq of this loop's poller
 	online map[string]bool
-	seen   int // messages that subscribers have got
+	seen   *atomic.Int64 // messages that subscribers of all loops have got
 }
 
-func newStormLoop(t *testing.T, h *Hub, limit int) *stormLoop {
+func newStormLoop(t *testing.T, h *Hub, limit int, seen *atomic.Int64) *stormLoop {
 	l := &stormLoop{
 		t: t, h: h,
 		wake:   make(chan struct{}, 1),
 		subs:   make(map[*Channel][]*stormSub),
 		polled: make(map[*Channel]int64),
 		online: make(map[string]bool),
+		seen:   seen,
 	}
 	l.limit = limit
 	l.onWake = func() {
@@ -78,7 +79,7 @@ func (l *stormLoop) deliver(d delivery, s *stormSub) {
 	case d.m.Seq != s.next:
 		l.t.Errorf("%s: got seq %d (type %d), want %d", d.ch.Name(), d.m.Seq, d.m.Type, s.next)
 	case d.m.Type != Closed:
-		l.seen++
+		l.seen.Add(1)
 		s.next++
 	}
 }
@@ -214,11 +215,14 @@ func TestStorm(t *testing.T) {
 	})
 }
 
-const stormPublishers, stormMessages = 6, 5000
+// The storm lasts for stormMessages of each publisher, and on until subscribers have seen
+// stormSeen, which on a busy machine can be later.
+const stormPublishers, stormMessages, stormSeen = 6, 5000, 1000
 
-// stormPublisher publishes, and more, by its number; it counts what was refused.
-func stormPublisher(t *testing.T, h *Hub, number int, refused *atomic.Int64) {
-	for i := range stormMessages {
+// stormPublisher publishes, and more, by its number, as long as goOn says; it counts what
+// was refused.
+func stormPublisher(t *testing.T, h *Hub, number int, goOn func() bool, refused *atomic.Int64) {
+	for i := 0; i < stormMessages || goOn(); i++ {
 		name := stormName()
 		switch {
 		case number == 0 && i%100 == 0:
@@ -240,9 +244,12 @@ func stormPublisher(t *testing.T, h *Hub, number int, refused *atomic.Int64) {
 func storm(t *testing.T, limit int) (refused int64, dropped uint64) {
 	h := NewHub(small)
 	var all []*stormLoop
+	var seen atomic.Int64
 	for range 3 {
-		all = append(all, newStormLoop(t, h, limit))
+		all = append(all, newStormLoop(t, h, limit, &seen))
 	}
+	deadline := time.Now().Add(20 * time.Second)
+	goOn := func() bool { return seen.Load() < stormSeen && time.Now().Before(deadline) }
 	stop, end := make(chan struct{}), make(chan struct{})
 	var work, clocks, running sync.WaitGroup
 	var overloaded atomic.Int64
@@ -250,7 +257,7 @@ func storm(t *testing.T, limit int) (refused int64, dropped uint64) {
 		running.Go(func() { l.run(stop, end) })
 	}
 	for p := range stormPublishers {
-		work.Go(func() { stormPublisher(t, h, p, &overloaded) })
+		work.Go(func() { stormPublisher(t, h, p, goOn, &overloaded) })
 	}
 	now := time.Duration(0)
 	clocks.Go(func() {
@@ -271,12 +278,8 @@ func storm(t *testing.T, limit int) (refused int64, dropped uint64) {
 	close(end)
 	running.Wait()
 	checkStormEnd(t, h, all)
-	seen := 0
-	for _, l := range all {
-		seen += l.seen
-	}
-	if seen < 1000 {
-		t.Errorf("only %d messages were seen: the storm tests nothing", seen)
+	if n := seen.Load(); n < stormSeen {
+		t.Errorf("only %d messages were seen: the storm tests nothing", n)
 	}
 	dropped = h.PresenceDropped()
 	checkStormLeaves(t, h, all, now)
