@@ -259,6 +259,52 @@ func TestExpectContinue(t *testing.T) {
 	c.wantError(413, "body", true)
 }
 
+// TestExpectContinueRefused: what the head alone gets refused for is answered at once,
+// whatever it is, and no body is asked for (RFC 9110 section 10.1.1). The connection ends,
+// since the body may come all the same.
+func TestExpectContinueRefused(t *testing.T) {
+	s := startServer(t, withSettings(t, "admin.keys=k", "admin.hosts=known"))
+	const key = "Authorization: Bearer k\r\n"
+	for _, tc := range []struct {
+		addr, line, host, fields string
+		status                   int
+		word                     string
+	}{
+		{s.admin, "POST /push", "strange", key, 403, "Host"},
+		{s.admin, "POST /push", "known", "", 401, "key"},
+		{s.admin, "POST /push", "known", key + "Origin: http://strange\r\n", 403, "origin"},
+		{s.admin, "POST /nothing", "known", key, 404, "path"},
+		{s.admin, "PUT /push", "known", key, 405, "GET, POST"},
+		{s.admin, "HEAD /push", "known", key, 405, ""},
+		{s.admin, "OPTIONS /push", "known", key, 405, "GET, POST"},
+		{s.admin, "BREW /push", "known", key, 501, "method"},
+		{s.admin, "POST /healthz", "strange", "", 405, "GET, HEAD"},
+		{s.front, "POST /poll", "any", "", 405, "GET, HEAD, OPTIONS"},
+		{s.front, "POST /push", "any", "", 404, "path"},
+	} {
+		for _, length := range []string{"Content-Length: 7", "Transfer-Encoding: chunked"} {
+			c := dial(t, tc.addr)
+			c.sendf("%s HTTP/1.1\r\nHost: %s\r\n%sExpect: 100-continue\r\n%s\r\n\r\n", tc.line, tc.host, tc.fields, length)
+			if strings.HasPrefix(tc.line, "HEAD") {
+				if got := c.head(); !strings.HasPrefix(got, "HTTP/1.1 405 ") || !strings.Contains(got, "\r\nConnection: close\r\n") {
+					t.Errorf("%s: %q", tc.line, got)
+				}
+				c.expectEnd()
+				continue
+			}
+			c.wantError(tc.status, tc.word, true)
+		}
+	}
+	// What takes no body, but is a call, is no reason to refuse.
+	for _, line := range []string{"GET /ping", "HEAD /ping", "OPTIONS /ping"} {
+		c := dial(t, s.front)
+		c.sendf("%s HTTP/1.1\r\nHost: any\r\nExpect: 100-continue\r\nContent-Length: 7\r\n\r\n", line)
+		if got := c.head(); got != "HTTP/1.1 100 Continue\r\n\r\n" {
+			t.Errorf("%s: %q", line, got)
+		}
+	}
+}
+
 // TestHeadIsGetsHead: HEAD gives the head of GET, no body, and the connection goes on.
 func TestHeadIsGetsHead(t *testing.T) {
 	s := startServer(t, nil)

@@ -184,6 +184,12 @@ func (c *conn) step(b []byte) (n int, more bool) {
 		}
 		return n, more
 	}
+	if req.ExpectContinue && len(b) == req.HeadLen && c.loop.refusesHead(c, req) {
+		// The answer, not 100 Continue (RFC 9110 section 10.1.1). The body may come all
+		// the same, so the connection ends.
+		req.conn = connClose
+		return req.HeadLen, c.dispatch(req)
+	}
 	c.begin()
 	c.beginBody(b[:req.HeadLen], len(b) > req.HeadLen)
 	return req.HeadLen, true

@@ -71,11 +71,21 @@ var adminEndpoints = withDashboard(withProfiles(map[string]*endpoint{
 	"/metrics": bridgeEndpoint("GET, HEAD", func(s *Server) http.Handler { return s.metrics }),
 }))
 
-// route finds the endpoint of the connection's port and lets it answer.
-func (l *loop) route(c *conn, r *request) {
-	e := frontEndpoints[string(r.Path)]
+// endpointOf finds the endpoint of the connection's port; nil for a path that there is
+// not.
+func endpointOf(c *conn, r *request) *endpoint {
 	if c.has(flagAdmin) {
-		if e = adminEndpoints[string(r.Path)]; !l.guarded(c, r, e) {
+		return adminEndpoints[string(r.Path)]
+	}
+	return frontEndpoints[string(r.Path)]
+}
+
+// route lets the endpoint answer.
+func (l *loop) route(c *conn, r *request) {
+	e := endpointOf(c, r)
+	if c.has(flagAdmin) {
+		if status, why := l.guardRefusal(r, e); status != 0 {
+			l.refuse(c, r, status, why)
 			return
 		}
 	}
@@ -98,26 +108,46 @@ func (l *loop) route(c *conn, r *request) {
 	}
 }
 
-// guarded answers an admin request that is not to be served. e is nil for a path that
-// there is not.
-func (l *loop) guarded(c *conn, r *request, e *endpoint) (pass bool) {
+// refusesHead reports that r is refused whatever its body is.
+func (l *loop) refusesHead(c *conn, r *request) bool {
+	e := endpointOf(c, r)
+	if c.has(flagAdmin) {
+		if status, _ := l.guardRefusal(r, e); status != 0 {
+			return true
+		}
+	}
+	if e == nil {
+		return true
+	}
+	switch r.Method {
+	case httpparse.GET:
+		return false
+	case httpparse.HEAD:
+		return !e.head
+	case httpparse.POST:
+		return !e.post
+	}
+	return c.has(flagAdmin) || r.Method != httpparse.OPTIONS
+}
+
+// guardRefusal is why an admin request is not to be served; status 0: it is. e is nil
+// for a path that there is not.
+func (l *loop) guardRefusal(r *request, e *endpoint) (status int, why string) {
 	g := guardFull
 	if e != nil {
 		g = e.guard
 	}
 	if g == guardAddress {
-		return true
+		return 0, ""
 	}
 	set := l.srv.settings.Load()
 	if why := set.origins.refusal(r); why != "" {
-		l.refuse(c, r, 403, why)
-		return false
+		return 403, why
 	}
 	if g == guardFull && !l.authorized(set, r) {
-		l.refuse(c, r, 401, "the key in Authorization: Bearer KEY is missing or wrong")
-		return false
+		return 401, "the key in Authorization: Bearer KEY is missing or wrong"
 	}
-	return true
+	return 0, ""
 }
 
 func (l *loop) answerCall(c *conn, r *request, e *endpoint) {
