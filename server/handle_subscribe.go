@@ -275,7 +275,7 @@ func (c *conn) heartbeat() {
 	l := c.loop
 	l.cname = appendJSONBody(l.cname[:0], []byte(c.ch.Name()))
 	e := event{typ: typeNoop, cname: l.cname, seq: c.noop}
-	c.noop++
+	c.noop = max(c.noop, c.noop+1) // the largest has none behind it
 	l.stats.heartbeats.Add(1)
 	if c.transport == transportPoll {
 		style := c.pollStyle()

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -60,6 +61,15 @@ func TestHeartbeatTime(t *testing.T) {
 	silent(t, "stream again", start)
 	poll.want("noop", "a", 0, "")
 	silent(t, "poll again", start)
+}
+
+// TestHeartbeatNumberEnds: behind the largest number there is none.
+func TestHeartbeatNumberEnds(t *testing.T) {
+	s := startServer(t, withSettings(t, "front.polling_timeout=1"))
+	sub := s.open("stream", "cname=a&seq=1&noop=9223372036854775806")
+	for _, number := range []int64{math.MaxInt64 - 1, math.MaxInt64, math.MaxInt64} {
+		sub.want("noop", "a", number, "")
+	}
 }
 
 // silent checks that what has just come ended a silence of one second since from, and
