@@ -115,11 +115,11 @@ func TestArmMovesEarlierOnly(t *testing.T) {
 	due(l.wheel.swept + wheelSlots - 1) // idle: 2,000 ticks
 	c.begin()
 	l.arm(c)
-	due(c.since + 100)
+	due(c.since + 101) // at 100 the tick that it began in is not over
 	c.clear(flagMidRequest)
 	l.arm(c) // later again
-	due(c.since + 100)
-	l.now += 100
+	due(c.since + 101)
+	l.now += 101
 	l.timeouts(10)
 	if c.slot == noSlot || c.has(flagDoomed) {
 		t.Fatal("it was ended before its deadline")
@@ -129,8 +129,24 @@ func TestArmMovesEarlierOnly(t *testing.T) {
 		l.now++
 		l.timeouts(10)
 	}
-	if want := c.since + 2000; l.now != want || !c.has(flagDoomed) || c.reason != reasonIdle {
+	if want := c.since + 2001; l.now != want || !c.has(flagDoomed) || c.reason != reasonIdle {
 		t.Errorf("ended at %d for %v, want %d", l.now, c.reason, want)
+	}
+}
+
+// TestClockStandsStill: a goroutine that has looked at the time and was stopped before
+// it said so must not put the clock back, under the wheels of those that have swept on.
+func TestClockStandsStill(t *testing.T) {
+	s := bareLoop(t).srv
+	ahead := s.ticks() + 50
+	s.now.Store(ahead)
+	s.slow.Store(true)
+	if got := s.clock(); got != ahead {
+		t.Errorf("the clock goes from %d to %d", ahead, got)
+	}
+	s.advance(ahead + 1)
+	if got := s.clock(); got != ahead+1 {
+		t.Errorf("the clock is at %d, want %d", got, ahead+1)
 	}
 }
 

@@ -73,8 +73,8 @@ func TestHeartbeatNumberEnds(t *testing.T) {
 }
 
 // silent checks that what has just come ended a silence of one second since from, and
-// came within a second after it. The server counts from the beginning of its tick of
-// 100 ms, so that it may be early by one.
+// came within a second after it. A busy server goes by the clock of its last tick, so
+// that it may be early by one, of 100 ms.
 func silent(t *testing.T, about string, from time.Time) {
 	t.Helper()
 	if took := time.Since(from); took < 850*time.Millisecond || took > 2*time.Second {

@@ -187,10 +187,17 @@ func (s *Server) micros() uint32 { return uint32(time.Since(s.started) / time.Mi
 // looks at the clock for all. Concurrency-safe.
 func (s *Server) clock() uint32 {
 	if s.slow.Load() {
-		s.now.Store(s.ticks())
+		s.advance(s.ticks())
 		s.hub.SetTime(time.Since(s.started))
 	}
 	return s.now.Load()
+}
+
+// advance sets the tick that the loops go by, unless another has set a later one.
+// Concurrency-safe.
+func (s *Server) advance(now uint32) {
+	for old := s.now.Load(); old < now && !s.now.CompareAndSwap(old, now); old = s.now.Load() {
+	}
 }
 
 // tickDelay is how long the ticking goroutine sleeps.
@@ -213,7 +220,7 @@ func (s *Server) tick() gnet.Action {
 		s.becomeReady()
 	}
 	now := s.ticks()
-	s.now.Store(now)
+	s.advance(now)
 	s.hub.Tick(time.Since(s.started))
 	idle := !s.draining.Load() && !s.hub.Watched() && s.feed.watching.Load() == 0
 	for _, l := range s.loops {

@@ -56,9 +56,10 @@ func newSettings(cfg Config) (*settings, error) {
 	for _, o := range cfg.Front.AllowOrigins {
 		s.anyOrigin = s.anyOrigin || o == "*"
 	}
-	s.ticks.polling = toTicks(time.Duration(cfg.Front.PollingTimeout) * time.Second)
-	s.ticks.request = toTicks(time.Duration(cfg.Limits.RequestTimeout))
-	s.ticks.idle = toTicks(time.Duration(cfg.Limits.IdleTimeout))
+	// One more each: the tick that a deadline counts from can be nearly over.
+	s.ticks.polling = toTicks(time.Duration(cfg.Front.PollingTimeout)*time.Second) + 1
+	s.ticks.request = toTicks(time.Duration(cfg.Limits.RequestTimeout)) + 1
+	s.ticks.idle = toTicks(time.Duration(cfg.Limits.IdleTimeout)) + 1
 	return s, nil
 }
 
