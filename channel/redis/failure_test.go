@@ -244,3 +244,28 @@ func TestCongestedNode(t *testing.T) {
 	checkFor(t, patience, func() error { return behind.publishTo("other", "x").Err })
 	wantNotMoved(t, []*reader{r})
 }
+
+// TestCrowdedUnderLoad: what the Joins and counts of a crowded channel bring from Redis
+// is older than what this node has published and delivered meanwhile. That is no gap.
+func TestCrowdedUnderLoad(t *testing.T) {
+	limits := deep()
+	limits.MaxSubscribers = 4
+	s := redistest.Start(t)
+	n := startNode(t, testOptions(s.Addr()), limits)
+	r := newReader(n, "c")
+	n.join("c", 1)
+	n.join("c", 1)
+	l := startLoad(t, []*testNode{n, n, n, n}, []string{"c"})
+	checkFor(t, patience, func() error {
+		j := n.join("c", 0)
+		n.hub.Leave(j.Channel, 0, false)
+		if r.read(); r.moved > 0 {
+			t.Fatal("the subscribers were told of a gap")
+		}
+		if refreshed := n.stats.refreshed.Load(); refreshed < 100 {
+			return fmt.Errorf("the copy was compared %d times", refreshed)
+		}
+		return nil
+	})
+	l.endQuick(t, []*reader{r})
+}

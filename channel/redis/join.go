@@ -121,7 +121,7 @@ func (e *Engine) joinedLocked(s *step, status string, values []rueidis.RedisMess
 		if err != nil {
 			return nil, false, err
 		}
-		st.part = s.part
+		st.part, st.asked = s.part, s.next
 		e.room.made(st.made)
 		if s.fetch != nil {
 			m.granted++

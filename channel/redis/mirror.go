@@ -163,6 +163,7 @@ type state struct {
 	history []channel.Message
 	marks   []string // of history
 	part    bool     // history begins where the copy has wanted it
+	asked   int64    // the copy's next when it was asked
 }
 
 func (s *state) crowded(limit int) bool { return s.total*2 > int64(limit) }
@@ -191,8 +192,10 @@ func (m *mirror) checkThere(h *channel.Hub) {
 func (e *Engine) bringLocked(m *mirror, s *state) {
 	crowded := s.crowded(e.hub.Limits().MaxSubscribers)
 	switch {
-	case m.live && s.epoch == m.epoch && (s.next < m.next || s.next == m.next && s.mark == m.mark):
-		// A publish of this node may have come in ahead of this answer.
+	case m.live && s.epoch == m.epoch && (s.next < m.next || s.next == m.next && s.mark == m.mark),
+		s.epoch == m.epoch && s.next < m.next && s.next >= s.asked:
+		// A publish of this node may have come in ahead of this answer. If the copy is not
+		// live, that was while it was: it is going to be compared anew.
 		e.hub.Learn(m.ch, s.token, crowded)
 		return
 	case m.ch == nil:

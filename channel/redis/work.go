@@ -11,6 +11,7 @@ type step struct {
 	m     *mirror
 	fetch *fetch    // join.lua for a subscriber
 	part  bool      // join.lua: only what is new to the copy was asked for
+	next  int64     // join.lua: the copy's, when it was asked
 	syncs []*mirror // sync.lua for some of one partition
 }
 
@@ -208,7 +209,7 @@ func (b *batch) join(m *mirror, f *fetch) {
 	if f != nil {
 		may, add, needs, token = f.kept, "1", f.auth, f.token
 	}
-	b.add(step{m: m, fetch: f, part: m.epoch != "" && !m.parted}, joinScript, m.part, []string{
+	b.add(step{m: m, fetch: f, part: m.epoch != "" && !m.parted, next: m.next}, joinScript, m.part, []string{
 		m.name, e.node, e.publish, newEpoch(), millis(limits.Timeout), flag(may),
 		m.epoch, itoa(m.firstWanted()), add, itoa(limits.MaxSubscribers), flag(needs), token,
 		itoa(m.wanted(e.hub)), e.keepFor,
