@@ -203,6 +203,12 @@ func (l *configLoader) checkTogether() error {
 		return l.places["front.proxy_protocol"].mistake(true, lonely)
 	case cfg.Admin.ProxyProtocol && len(cfg.Admin.TrustedProxies) == 0:
 		return l.places["admin.proxy_protocol"].mistake(true, lonely)
+	case cfg.Engine.Type != "redis":
+		return nil
+	case len(cfg.Engine.Redis.Address) == 0:
+		return l.places["engine.redis.address"].mistake(nil, "must have an address")
+	case cfg.Engine.Redis.TLSCA != "" && !cfg.Engine.Redis.TLS: // else all would go in the clear
+		return l.places["engine.redis.tls_ca"].mistake(cfg.Engine.Redis.TLSCA, "needs engine.redis.tls")
 	}
 	return nil
 }

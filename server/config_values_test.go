@@ -123,6 +123,27 @@ func TestConfigEnvironmentMistakes(t *testing.T) {
 	}
 }
 
+// TestConfigRedisNeeds: what the Redis engine cannot start with, or would pass over.
+func TestConfigRedisNeeds(t *testing.T) {
+	for entry, want := range map[string]string{
+		"ICOMET_ENGINE_REDIS_ADDRESS=":     `ICOMET_ENGINE_REDIS_ADDRESS: must have an address`,
+		"ICOMET_ENGINE_REDIS_TLS_CA=a.pem": `ICOMET_ENGINE_REDIS_TLS_CA = "a.pem": needs engine.redis.tls`,
+	} {
+		_, _, err := LoadConfig("", []string{"ICOMET_ENGINE_TYPE=redis", entry})
+		if err == nil || err.Error() != "environment: "+want {
+			t.Errorf("%s\n got %v\nwant environment: %s", entry, err, want)
+		}
+		if _, _, err := LoadConfig("", []string{entry}); err != nil {
+			t.Errorf("%s without Redis: %v", entry, err)
+		}
+	}
+	if _, _, err := LoadConfig("", []string{
+		"ICOMET_ENGINE_TYPE=redis", "ICOMET_ENGINE_REDIS_TLS_CA=a.pem", "ICOMET_ENGINE_REDIS_TLS=true",
+	}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestConfigUnknownVariables(t *testing.T) {
 	cfg, warnings, err := LoadConfig("", []string{
 		"ICOMET_FRONT_LISTE=x", "ICOMET_HOME=/", "icomet_front_listen=x", "NOT_ICOMET_FRONT_LISTEN=x",
