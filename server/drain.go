@@ -12,8 +12,8 @@ type drainState struct {
 // Shutdown starts the drain: new front connections are refused, subscribers are
 // ended evenly over limits.drain_timeout, then Run returns. Concurrency-safe.
 func (s *Server) Shutdown() {
-	if s.draining.CompareAndSwap(false, true) {
-		s.drainFrom.Store(int64(time.Since(s.started)))
+	if s.drainFrom.CompareAndSwap(0, int64(time.Since(s.started))) {
+		s.draining.Store(true) // behind the time, which who sees it goes by
 		s.slow.Store(false)
 		for _, l := range s.loops { // the ticking goroutine of an idle server looks later
 			l.post(l.drainSome)

@@ -65,7 +65,7 @@ type Server struct {
 	now       atomic.Uint32 // ticks: what the loops go by, see clock
 	slow      atomic.Bool   // nothing happens: the ticking goroutine takes long sleeps
 	draining  atomic.Bool
-	drainFrom atomic.Int64 // ns since started
+	drainFrom atomic.Int64 // ns since started; 0: no drain yet
 
 	byLoopMu sync.RWMutex
 	byLoop   map[gnet.EventLoop]*loop
