@@ -60,7 +60,7 @@ func memoryOf(t *testing.T, admin string) (m memoryStats) {
 // and when the channels have gone there is room again, without anybody's doing.
 func TestMemoryRunsShort(t *testing.T) {
 	const limit = 64 << 20
-	d := start(t, nil, writeConfig(t, `runtime.memory_limit = "64MiB"`, "front.channel_timeout = 6", "front.channel_buffer_size = 2", "runtime.event_loops = 2"))
+	d := start(t, nil, writeConfig(t, `runtime.memory_limit = "64MiB"`, "front.polling_timeout = 3600", "front.channel_timeout = 6", "front.channel_buffer_size = 2", "runtime.event_loops = 2"))
 	front, admin := d.Address("front"), d.Address("admin")
 	if m := memoryOf(t, admin); m.Runtime.Limit != limit || m.Runtime.Refusing || m.Runtime.Used == 0 {
 		t.Fatalf("at the start: %+v", m)
