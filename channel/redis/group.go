@@ -213,6 +213,7 @@ func (g *group) adopt(p *partition) {
 }
 
 func (g *group) onMessage(msg rueidis.PubSubMessage) {
+	g.e.stats.received.Add(1)
 	p, name, ok := g.e.locate(msg.Channel)
 	if !ok {
 		return
