@@ -53,6 +53,8 @@ func (r *Result) Metrics() []Metric {
 	add(r.GCKnown, "server GC cycles", "", float64(r.GCCycles))
 	add(r.GCKnown, "server GC pauses", "ms", r.GCPause)
 	add(r.ServerCPU > 0, "server CPU", "s", r.ServerCPU)
+	add(r.StoreRSS > 0, "store CPU", "s", r.StoreCPU)
+	add(r.StoreRSS > 0, "store RSS", "MiB", float64(r.StoreRSS)/mb)
 	add(r.ClientCPU > 0, "client CPU", "s", r.ClientCPU)
 	add(true, "client RSS", "MiB", float64(r.ClientRSS)/mb)
 	return list
@@ -61,7 +63,11 @@ func (r *Result) Metrics() []Metric {
 // WriteTable writes a result for people.
 func (r *Result) WriteTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "%s on %s\n", r.Scenario.Name, r.Server)
+	on := r.Server
+	if r.Nodes > 1 {
+		on = fmt.Sprintf("%d nodes of %s", r.Nodes, r.Server)
+	}
+	fmt.Fprintf(t, "%s on %s\n", r.Scenario.Name, on)
 	for _, g := range r.Scenario.Groups {
 		fmt.Fprintf(t, "  %s\t%s\n", g.Name, g.describe())
 	}
@@ -97,6 +103,9 @@ func (g Group) describe() string {
 func (r *Result) verdict() string {
 	t := r.Total
 	s := fmt.Sprintf("%d deliveries, %d publishes, %d heartbeats", t.Deliveries, t.Answered, t.Noops)
+	if t.Refused > 0 {
+		s += fmt.Sprintf(", %d publishes refused as overload and sent again", t.Refused)
+	}
 	if t.SlowCut > 0 {
 		s += fmt.Sprintf(", %d slow readers cut off", t.SlowCut)
 	}

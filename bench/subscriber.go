@@ -5,6 +5,7 @@ package bench
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 )
@@ -113,7 +114,7 @@ func (w *worker) connect(slot uint32) {
 	w.dialled++
 	// Workers use sources of their own, so that none runs into another's ports.
 	source := w.dialled + uint32(w.Index)*(MaxSubscribers/uint32(w.Scenario.Procs))
-	fd, err := dial(w.front, source, buffer)
+	fd, err := dial(w.frontOf(slot, s), source, buffer)
 	if err != nil {
 		w.lost(slot, s, fmt.Errorf("connect: %w", err))
 		return
@@ -130,6 +131,14 @@ func (w *worker) connect(slot uint32) {
 	if err != nil {
 		w.lost(slot, s, err)
 	}
+}
+
+// frontOf is the node of a subscriber: those of a channel are spread over all nodes,
+// and each node has as many as the others.
+func (w *worker) frontOf(slot uint32, s *subscriber) netip.AddrPort {
+	g := w.groups[s.group]
+	i := (int(slot)-g.first)*w.Scenario.Procs + w.Index // its number over all workers
+	return w.fronts[(i/g.Channels+i%g.Channels)%len(w.fronts)]
 }
 
 // request sends a subscriber's request: some 100 bytes, which an empty socket takes whole.
