@@ -37,6 +37,6 @@ func (e *Engine) Status() any {
 		Fetched: e.stats.fetched.Load(), Gaps: e.stats.gaps.Load(),
 		GapSubscribers: e.stats.gapSubscribers.Load(), Reconnects: e.stats.reconnects.Load(),
 		Received: e.stats.received.Load(),
-		Nodes: e.nodes.list(),
+		Nodes:    e.nodes.list(),
 	}
 }

@@ -64,6 +64,10 @@ func TestExitStatus(t *testing.T) {
 		{"ab -a ceiling -b ceiling -rounds 2 fanout -n 10 -warmup 0s -duration 300ms", 0, "medians of 2 rounds"},
 		{"ab -a ceiling -b /does/not/exist -rounds 1 fanout -n 10 -warmup 0s -duration 300ms", 1, "no such file"},
 		{"suite", 2, "-server"},
+		{"redis -server x", 2, "-library"},
+		{"cluster", 2, "-server"},
+		{"cluster -server x -nodes 5 -channels 4", 1, "at least as many channels as nodes"},
+		{"cluster -server /does/not/exist", 1, "no such file"},
 	}
 	for _, test := range tests {
 		t.Run(test.args, func(t *testing.T) {
