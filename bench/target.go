@@ -54,12 +54,13 @@ type server struct {
 	started bool          // by us: it was fresh
 	died    chan struct{} // closed when a started process has ended
 	stop    func() error
-	log     *tail // of the one that has ended, once died is closed
+	within  time.Duration // stop's time, then it is killed
+	log     *tail         // of the one that has ended, once died is closed
 }
 
 const (
 	startTimeout = 20 * time.Second
-	stopTimeout  = 15 * time.Second // until a started server is killed
+	stopTimeout  = 15 * time.Second // until a started server is killed, by how many stop at once
 )
 
 // start makes the target listen.
@@ -121,6 +122,7 @@ func (t Target) startNodes(ctx context.Context) (*server, error) {
 		if err != nil {
 			return nil, errors.Join(err, all.stop())
 		}
+		s.within *= time.Duration(t.Nodes)
 		parts = append(parts, s)
 		all.dialect, all.nodes = s.dialect, append(all.nodes, s.nodes...)
 		all.process = append(all.process, s.process...)
@@ -184,7 +186,7 @@ func launch(ctx context.Context, argv, env []string, d Dialect) (*server, error)
 
 // spawn starts a process that ends when we end, and follows its stderr.
 func spawn(cmd *exec.Cmd, env []string) (*server, error) {
-	s := &server{started: true, died: make(chan struct{}), log: &tail{listening: make(chan listening, 64)}}
+	s := &server{started: true, within: stopTimeout, died: make(chan struct{}), log: &tail{listening: make(chan listening, 64)}}
 	cmd.Env = env
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -213,10 +215,10 @@ func spawn(cmd *exec.Cmd, env []string) (*server, error) {
 		select {
 		case <-s.died:
 			return nil
-		case <-time.After(stopTimeout):
+		case <-time.After(s.within):
 			_ = cmd.Process.Kill()
 			<-s.died
-			return fmt.Errorf("%s did not end within %s of SIGTERM and was killed", cmd.Path, stopTimeout)
+			return fmt.Errorf("%s did not end within %s of SIGTERM and was killed; its log ends with:\n%s", cmd.Path, s.within, s.log)
 		}
 	}
 	return s, nil
