@@ -32,14 +32,12 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 	g.mu.Lock()
 	fetches, stale, counts := g.fetches, g.stale, g.counts
 	leaving, watches := g.leaving, g.watches
-	n := min(len(fetches), groupBatch)
-	g.fetches = fetches[n:]
-	k := min(len(stale), groupBatch)
-	g.stale = stale[k:]
-	g.counts, g.leaving, g.watches = nil, nil, nil
-	more = len(g.fetches)+len(g.stale) > 0
+	n, k, c := min(len(fetches), g.batch), min(len(stale), g.batch), min(len(counts), g.batch)
+	g.fetches, g.stale, g.counts = fetches[n:], stale[k:], counts[c:]
+	g.leaving, g.watches = nil, nil
+	more = len(g.fetches)+len(g.stale)+len(g.counts) > 0
 	g.mu.Unlock()
-	fetches, stale = fetches[:n:n], stale[:k:k]
+	fetches, stale, counts = fetches[:n:n], stale[:k:k], counts[:c:c]
 
 	b.unsubscribe(leaving)
 	b.count(counts)
@@ -65,7 +63,7 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 	if len(b.commands)+len(b.joins)+len(b.subs) == 0 {
 		return more, nil
 	}
-	results, err := g.do(conn, b.all())
+	results, err := g.paced(conn, b.all(), max(n, k, c))
 	if err != nil {
 		g.undo(fetches, counts, watches)
 		return false, err
@@ -142,6 +140,7 @@ func (b *batch) subscribe(m *mirror) {
 func (b *batch) count(list []*mirror) {
 	parts := make(map[*partition][]*mirror)
 	for _, m := range list {
+		m.counting.Store(false) // before it is counted: who comes now is in the list again
 		if now := m.part.group.Load(); now != b.g {
 			now.addCount(m)
 			continue
