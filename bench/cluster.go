@@ -18,6 +18,7 @@ type ClusterOptions struct {
 	Broadcasts  int
 	Duration    time.Duration // of publishing
 	Settle      time.Duration
+	Hold        time.Duration
 }
 
 // Cluster starts Redis and twice the nodes with all their subscribers: once messages are
@@ -50,6 +51,7 @@ func (o *ClusterOptions) scenarios() ([]Scenario, error) {
 	publish, broadcast := usual, usual
 	publish.Publishers, publish.Depth, publish.Rate = o.Nodes, min(16, o.Channels/o.Nodes), o.Rate
 	publish.Warmup, publish.Duration = time.Second, o.Duration
+	publish.Hold = o.Hold
 	broadcast.Broadcasts, broadcast.Duration = o.Broadcasts, time.Minute
 	first, err := Preset("fanout", publish)
 	if err != nil {

@@ -14,7 +14,7 @@ func TestCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := ClusterOptions{Server: binary, Nodes: 3, Subscribers: 200, Channels: 20, Rate: 100, Broadcasts: 2,
-		Duration: time.Second, Settle: 100 * time.Millisecond}
+		Duration: time.Second, Settle: 100 * time.Millisecond, Hold: 300 * time.Millisecond}
 	results, err := Cluster(t.Context(), o, nil)
 	if err != nil {
 		t.Fatal(err)

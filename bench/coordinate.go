@@ -184,13 +184,15 @@ func (c *session) connectAndHold(ctx context.Context) error {
 	r.RSSIdle, _ = c.server.process.memory()
 	r.RSSPeak = max(r.RSSPeak, r.RSSIdle)
 	r.Descriptors = c.server.process.descriptors()
+	r.StoreRSS, _ = c.server.store.memory()
 	if c.Hold > 0 {
 		c.enter("holding", c.Hold)
-		cpu, noops := c.server.process.cpu(), c.counts().Noops
+		cpu, store, noops := c.server.process.cpu(), c.server.store.cpu(), c.counts().Noops
 		if err := c.await(ctx, nil, time.Now().Add(c.Hold)); err != nil {
 			return err
 		}
 		r.HoldCPU = (c.server.process.cpu() - cpu) / c.Hold.Seconds() * 100
+		r.HoldStoreCPU = (c.server.store.cpu() - store) / c.Hold.Seconds() * 100
 		r.HoldNoops = c.counts().Noops - noops
 	}
 	return nil
@@ -223,7 +225,6 @@ func (c *session) measure(ctx context.Context) error {
 	}
 	c.result.ServerCPU = c.server.process.cpu() - cpu
 	c.result.StoreCPU = c.server.store.cpu() - storeCPU
-	c.result.StoreRSS, _ = c.server.store.memory()
 	if after, ok := readGC(ctx, c.server.nodes).since(gc); ok {
 		c.result.GCKnown, c.result.GCCycles, c.result.GCPause = true, after.cycles, float64(after.pause)/1e6
 	}

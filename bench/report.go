@@ -44,6 +44,7 @@ func (r *Result) Metrics() []Metric {
 	times("probe", r.Probe)
 	add(local && r.CPUPerMillion > 0, "server CPU per million "+r.CPUOf, "s", r.CPUPerMillion)
 	add(local && r.Scenario.Hold > 0, "server CPU while holding", "% of a core", r.HoldCPU)
+	add(r.StoreRSS > 0 && r.Scenario.Hold > 0, "store CPU while holding", "% of a core", r.HoldStoreCPU)
 	add(local && r.NoopCPU > 0, "server CPU per million heartbeats", "s", r.NoopCPU)
 	add(local && r.RSSEach > 0, "server RSS per connection", "B", r.RSSEach)
 	add(local, "server RSS fresh", "MiB", float64(r.RSSFresh)/mb)

@@ -78,6 +78,7 @@ type Result struct {
 	CPUPerMillion float64   `json:"server_cpu_seconds_per_million"`
 	CPUOf         string    `json:"cpu_of"` // what the million is of
 	HoldCPU       float64   `json:"hold_cpu_percent"`
+	HoldStoreCPU  float64   `json:"hold_store_cpu_percent"`
 	HoldNoops     int64     `json:"hold_noops"`
 	NoopCPU       float64   `json:"cpu_seconds_per_million_noops"`
 	ClientCPU     float64   `json:"client_cpu_seconds"`

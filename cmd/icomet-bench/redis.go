@@ -76,6 +76,7 @@ func runCluster(ctx context.Context, args []string) error {
 	f.Float64Var(&o.Rate, "rate", 50, "messages a `second`, over all channels, published at all nodes")
 	f.DurationVar(&o.Duration, "duration", 10*time.Second, "of publishing")
 	f.DurationVar(&o.Settle, "settle", 5*time.Second, "from the last connect to the idle figures")
+	f.DurationVar(&o.Hold, "hold", 20*time.Second, "then hold them for so long and measure CPU")
 	f.IntVar(&o.Broadcasts, "broadcasts", 3, "broadcasts to all, after a second start")
 	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
