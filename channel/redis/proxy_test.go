@@ -3,6 +3,7 @@ package redis
 import (
 	"bytes"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,7 @@ type proxy struct {
 	to       string
 	delay    atomic.Int64 // ns, of each piece, both ways
 	script   atomic.Int64 // ns, of each call of a script, as a Redis that has a lot to do
+	deaf     atomic.Bool  // what Redis answers is thrown away
 	dead     atomic.Bool  // new connections too: open, and nothing passes
 
 	mu    sync.Mutex
@@ -57,11 +59,11 @@ func (p *proxy) accept() {
 		p.conns[client], p.conns[server] = lost, lost
 		p.mu.Unlock()
 		p.ended.Go(func() { p.pipe(client, server, lost) })
-		p.ended.Go(func() { p.pipe(server, client, lost) })
+		p.ended.Go(func() { p.pipe(server, client, lost, &p.deaf) })
 	}
 }
 
-func (p *proxy) pipe(from, to net.Conn, lost *atomic.Bool) {
+func (p *proxy) pipe(from, to net.Conn, lost ...*atomic.Bool) {
 	defer from.Close()
 	defer to.Close()
 	b := make([]byte, 64<<10)
@@ -71,7 +73,7 @@ func (p *proxy) pipe(from, to net.Conn, lost *atomic.Bool) {
 		if d := time.Duration(p.delay.Load() + scripts*p.script.Load()); d > 0 {
 			time.Sleep(d) // the network's delay, not a wait for something
 		}
-		if !lost.Load() {
+		if !slices.ContainsFunc(lost, (*atomic.Bool).Load) {
 			if _, werr := to.Write(b[:n]); werr != nil {
 				return
 			}

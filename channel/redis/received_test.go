@@ -1,6 +1,8 @@
 package redis
 
 import (
+	"errors"
+	"fmt"
 	"testing"
 
 	"icomet/channel"
@@ -24,4 +26,26 @@ func TestOthersMessages(t *testing.T) {
 			t.Errorf("node %d has received %d messages of pub/sub, want %d", i, got, received)
 		}
 	}
+}
+
+// TestLostAnswerToAJoin: Redis has counted a subscriber of whom the node does not know
+// that it was let in.
+func TestLostAnswerToAJoin(t *testing.T) {
+	s, nodes := startNodes(t, 1, testLimits)
+	p := startProxy(t, s.Addr())
+	n := startNode(t, testOptions(p.addr()), testLimits)
+	p.deaf.Store(true)
+	if _, err := n.tryJoin(channel.Join{Name: []byte("c"), Since: 1}); !errors.Is(err, channel.ErrUnavailable) {
+		t.Fatalf("the Join has ended with %v", err)
+	}
+	if r := nodes[0].info("c"); r.Subscribers != 1 {
+		t.Fatalf("the test tests nothing: %+v", r)
+	}
+	p.deaf.Store(false)
+	checkFor(t, patience, func() error {
+		if r := nodes[0].info("c"); r.Subscribers != 0 {
+			return fmt.Errorf("%d subscribers are counted", r.Subscribers)
+		}
+		return nil
+	})
 }

@@ -81,10 +81,12 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 }
 
 // undo: the connection has ended. The next one compares every copy, so only those
-// who wait for an answer, and counts, are left.
+// who wait for an answer, and counts, are left. Redis may have let in who is refused here,
+// so it is told the count anew, although the mirror may have gone with the refusal.
 func (g *group) undo(fetches []*fetch, counts []*mirror, watches []*watch) {
 	for _, f := range fetches {
 		g.e.endFetch(f, channel.ErrUnavailable)
+		g.addCount(f.m)
 	}
 	for _, w := range watches {
 		w.finish(channel.ErrUnavailable)
@@ -162,8 +164,8 @@ func (b *batch) sync(p *partition, ms []*mirror, used bool) {
 	p.mu.Lock()
 	for _, m := range ms {
 		n := 0
-		if p.mirrors[m.name] == m {
-			n = m.wanted(e.hub)
+		if now := p.mirrors[m.name]; now != nil { // m, or the one in its place
+			n = now.wanted(e.hub)
 		}
 		args = append(args, m.name, itoa(n), flag(used))
 	}
