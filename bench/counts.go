@@ -14,7 +14,7 @@ type Counts struct {
 	Connected     int64 `json:"connected"`      // subscriptions that came up
 	Sent          int64 `json:"sent"`           // publish requests
 	Answered      int64 `json:"answered"`       // of them, answered ok
-	Refused       int64 `json:"refused"`        // publish requests refused as overload, and sent again
+	Refused       int64 `json:"refused"`        // publishes and subscriptions refused as overload, and sent again
 	Deliveries    int64 `json:"deliveries"`     // right messages, each once per subscriber
 	Noops         int64 `json:"noops"`          // heartbeats
 	Cycles        int64 `json:"cycles"`         // churn: subscriptions that got their message and left

@@ -34,6 +34,7 @@ const (
 	closeMessage
 	refuseInBand
 	refuseSubscriber
+	refuseLater
 	refusePublish
 	refuseOverload // nothing is done, unlike the above
 	wrongAnswer
@@ -55,7 +56,7 @@ type fake struct {
 	channels     map[string]*fakeChannel
 	conns        []net.Conn
 	stallFor     time.Duration
-	refused      int // refuseOverload: so often
+	refused      int // refuseOverload, refuseLater: so often
 }
 
 type fakeChannel struct {
@@ -132,6 +133,12 @@ func (f *fake) serveFront(c net.Conn) {
 			ch.subs = append(ch.subs, sub)
 		}
 		switch {
+		case f.fault == refuseLater && f.refused < refusals:
+			f.refused++
+			ch.subs = ch.subs[:len(ch.subs)-1]
+			fmt.Fprint(c, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
+			f.mu.Unlock()
+			return
 		case f.fault == refuseSubscriber && sub.first:
 			fmt.Fprint(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
 			f.mu.Unlock()

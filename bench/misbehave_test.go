@@ -143,6 +143,18 @@ func TestStalledClosedLoopEnds(t *testing.T) {
 	}
 }
 
+// TestSubscriberComesLater: one that is refused with Retry-After is tried again.
+func TestSubscriberComesLater(t *testing.T) {
+	t.Parallel()
+	target := startFake(t, &fake{fault: refuseLater})
+	g := Group{Name: "fanout", Subscribers: 10, Channels: 1, Publishers: 1, Depth: 1, Size: 100}
+	s := Scenario{Name: "fanout", Groups: []Group{g}, Procs: 1, Concurrency: 4,
+		Duration: 300 * time.Millisecond, Drain: 3 * time.Second, Timeout: 20 * time.Second}
+	if c := mustRun(t, s, target).Total; c.Refused != refusals || c.Connected != 10 || c.Failures() != 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
 // TestOverloadIsAskedAgain: a publish that is refused as overload is late, not lost; one
 // whose channel has another on its way cannot be sent again.
 func TestOverloadIsAskedAgain(t *testing.T) {

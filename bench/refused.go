@@ -8,6 +8,17 @@ import "time"
 // queue has been worked off, and a harness need not spare the server.
 const retryPause = 50 * time.Millisecond
 
+var retryAfter = []byte("\r\nRetry-After:")
+
+// refuseSubscriber has a subscription tried again that the server could not take now.
+func (w *worker) refuseSubscriber(slot uint32) {
+	w.counts.Refused++
+	o := &w.opener
+	o.inFlight--
+	o.later = append(o.later, slot)
+	o.laterAt = now() + int64(time.Second) // as Retry-After says
+}
+
 // refuse takes a message that the server has refused as overload, to send it again
 // later: it is late, not lost. That works only when no other message of the channel is
 // on its way, which would get its seq; the publisher goes through its channels in turn.

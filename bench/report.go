@@ -105,7 +105,7 @@ func (r *Result) verdict() string {
 	t := r.Total
 	s := fmt.Sprintf("%d deliveries, %d publishes, %d heartbeats", t.Deliveries, t.Answered, t.Noops)
 	if t.Refused > 0 {
-		s += fmt.Sprintf(", %d publishes refused as overload and sent again", t.Refused)
+		s += fmt.Sprintf(", %d refused as overload and sent again", t.Refused)
 	}
 	if t.SlowCut > 0 {
 		s += fmt.Sprintf(", %d slow readers cut off", t.SlowCut)
