@@ -57,7 +57,7 @@ type opener struct {
 	again              []uint32 // slots to try once more
 	later              []uint32 // refused as overload: to try once more at laterAt
 	laterAt            int64
-	published          bool     // the publishers are connected
+	published          bool // the publishers are connected
 }
 
 func (o *opener) begin(t int64) { o.began, o.moved, o.upAt = t, t, t }
