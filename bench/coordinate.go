@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -56,7 +57,7 @@ func Run(ctx context.Context, s Scenario, t Target, watch func(Progress)) (*Resu
 	c := &session{Scenario: s, server: server, watch: watch, began: time.Now(), probe: -1,
 		// As many as may come while one is being handled; workers wait on it.
 		events: make(chan event, 64),
-		result: &Result{Scenario: s, Server: t.String(), Time: time.Now().UTC(), Machine: thisMachine()}}
+		result: &Result{Scenario: s, Server: t.String(), Nodes: len(server.nodes), Time: time.Now().UTC(), Machine: thisMachine()}}
 	err = c.run(ctx)
 	c.hangUp()
 	if err = errors.Join(err, server.stop()); err != nil {
@@ -68,7 +69,11 @@ func Run(ctx context.Context, s Scenario, t Target, watch func(Progress)) (*Resu
 // String names a target in tables.
 func (t Target) String() string {
 	if t.Command == "" {
-		return t.Front
+		var fronts []string
+		for _, n := range t.Running {
+			fronts = append(fronts, n.Front)
+		}
+		return strings.Join(fronts, ",")
 	}
 	return t.Command
 }
@@ -102,7 +107,7 @@ func (c *session) run(ctx context.Context) error {
 
 // fresh takes the memory of the started server once it does not move any more.
 func (c *session) fresh() {
-	if c.server.process.pid == 0 {
+	if len(c.server.process) == 0 {
 		return
 	}
 	last, same := int64(-1), 0
@@ -122,8 +127,7 @@ func (c *session) startWorkers() (err error) {
 	prefix := "b" + strconv.FormatInt(time.Now().UnixNano()/1000, 36) + "-" + strconv.Itoa(os.Getpid()) + "-"
 	var jobs []job
 	for i := range c.Procs {
-		jobs = append(jobs, job{Scenario: c.Scenario, Dialect: c.server.dialect, Prefix: prefix,
-			Front: c.server.front, Admin: c.server.admin, Index: i})
+		jobs = append(jobs, job{Scenario: c.Scenario, Dialect: c.server.dialect, Prefix: prefix, Nodes: c.server.nodes, Index: i})
 	}
 	if c.Procs == 1 {
 		h, err := startLocal(jobs[0], c.events)
@@ -180,13 +184,15 @@ func (c *session) connectAndHold(ctx context.Context) error {
 	r.RSSIdle, _ = c.server.process.memory()
 	r.RSSPeak = max(r.RSSPeak, r.RSSIdle)
 	r.Descriptors = c.server.process.descriptors()
+	r.StoreRSS, _ = c.server.store.memory()
 	if c.Hold > 0 {
 		c.enter("holding", c.Hold)
-		cpu, noops := c.server.process.cpu(), c.counts().Noops
+		cpu, store, noops := c.server.process.cpu(), c.server.store.cpu(), c.counts().Noops
 		if err := c.await(ctx, nil, time.Now().Add(c.Hold)); err != nil {
 			return err
 		}
 		r.HoldCPU = (c.server.process.cpu() - cpu) / c.Hold.Seconds() * 100
+		r.HoldStoreCPU = (c.server.store.cpu() - store) / c.Hold.Seconds() * 100
 		r.HoldNoops = c.counts().Noops - noops
 	}
 	return nil
@@ -205,8 +211,8 @@ func (c *session) measure(ctx context.Context) error {
 	if err := c.await(ctx, nil, start.Add(c.Warmup)); err != nil {
 		return err
 	}
-	gc := readGC(ctx, c.server.admin)
-	cpu := c.server.process.cpu()
+	gc := readGC(ctx, c.server.nodes)
+	cpu, storeCPU := c.server.process.cpu(), c.server.store.cpu()
 	c.enter("measuring", c.Duration)
 	over := func() bool { return c.ended == len(c.workers) }
 	for _, g := range c.Groups {
@@ -218,7 +224,8 @@ func (c *session) measure(ctx context.Context) error {
 		return err
 	}
 	c.result.ServerCPU = c.server.process.cpu() - cpu
-	if after, ok := readGC(ctx, c.server.admin).since(gc); ok {
+	c.result.StoreCPU = c.server.store.cpu() - storeCPU
+	if after, ok := readGC(ctx, c.server.nodes).since(gc); ok {
 		c.result.GCKnown, c.result.GCCycles, c.result.GCPause = true, after.cycles, float64(after.pause)/1e6
 	}
 	return nil

@@ -14,6 +14,7 @@ type Counts struct {
 	Connected     int64 `json:"connected"`      // subscriptions that came up
 	Sent          int64 `json:"sent"`           // publish requests
 	Answered      int64 `json:"answered"`       // of them, answered ok
+	Refused       int64 `json:"refused"`        // publishes and subscriptions refused as overload, and sent again
 	Deliveries    int64 `json:"deliveries"`     // right messages, each once per subscriber
 	Noops         int64 `json:"noops"`          // heartbeats
 	Cycles        int64 `json:"cycles"`         // churn: subscriptions that got their message and left
@@ -28,7 +29,7 @@ type Counts struct {
 }
 
 func (c *Counts) fields() []*int64 {
-	return []*int64{&c.Connected, &c.Sent, &c.Answered, &c.Deliveries, &c.Noops, &c.Cycles, &c.SlowCut,
+	return []*int64{&c.Connected, &c.Sent, &c.Answered, &c.Refused, &c.Deliveries, &c.Noops, &c.Cycles, &c.SlowCut,
 		&c.ConnectFailed, &c.PublishFailed, &c.Lost, &c.Duplicated, &c.Reordered, &c.Corrupt, &c.Closed}
 }
 

@@ -2,7 +2,10 @@
 
 package bench
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // Dialect names a server's way of subscribing and publishing.
 type Dialect string
@@ -24,6 +27,9 @@ type dialect interface {
 	broadcast(b []byte, c contents, at int64, number uint32) []byte
 	published(status int) bool
 	accepted(body []byte) bool // the body of such an answer
+	// later tells that an answer with this status line and body asks to try again, and
+	// that nothing was done.
+	later(status string, body []byte) bool
 	messages(t Transport, c contents, piece []byte, each func(message) error) error
 	// position keeps what a poller needs from a response's head to come back.
 	position(cursor, head []byte) []byte
@@ -100,6 +106,11 @@ func (d *icomet) published(status int) bool { return status == 200 }
 
 func (d *icomet) accepted(body []byte) bool {
 	return string(body) == "{\"type\":\"ok\"}\n" || string(body) == "ok\n" // push, broadcast
+}
+
+// later: other answers with 503 leave open whether the message was published.
+func (d *icomet) later(status string, body []byte) bool {
+	return strings.HasPrefix(status, "HTTP/1.1 503 ") && strings.HasPrefix(string(body), "overloaded: ")
 }
 
 func (d *icomet) messages(t Transport, _ contents, piece []byte, each func(message) error) error {

@@ -34,13 +34,17 @@ const (
 	closeMessage
 	refuseInBand
 	refuseSubscriber
+	refuseLater
 	refusePublish
+	refuseOverload // nothing is done, unlike the above
 	wrongAnswer
 	dropAnswer
 	stall
 )
 
 const faultAt = 5
+
+const refusals = 7
 
 // fake is a server of the protocol with a goroutine for each connection: slow,
 // but quick to be made misbehave.
@@ -52,6 +56,7 @@ type fake struct {
 	channels     map[string]*fakeChannel
 	conns        []net.Conn
 	stallFor     time.Duration
+	refused      int // refuseOverload, refuseLater: so often
 }
 
 type fakeChannel struct {
@@ -101,7 +106,7 @@ func startFake(t *testing.T, f *fake) Target {
 		f.mu.Unlock()
 		wait.Wait()
 	})
-	return Target{Front: f.front.Addr().String(), Admin: f.admin.Addr().String()}
+	return Target{Running: []Node{{Front: f.front.Addr().String(), Admin: f.admin.Addr().String()}}}
 }
 
 func (f *fake) channel(name string) *fakeChannel {
@@ -128,6 +133,12 @@ func (f *fake) serveFront(c net.Conn) {
 			ch.subs = append(ch.subs, sub)
 		}
 		switch {
+		case f.fault == refuseLater && f.refused < refusals:
+			f.refused++
+			ch.subs = ch.subs[:len(ch.subs)-1]
+			fmt.Fprint(c, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
+			f.mu.Unlock()
+			return
 		case f.fault == refuseSubscriber && sub.first:
 			fmt.Fprint(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
 			f.mu.Unlock()
@@ -160,6 +171,12 @@ func (f *fake) serveAdmin(c net.Conn) {
 		f.mu.Lock()
 		q := request.URL.Query()
 		ch := f.channel(q.Get("cname"))
+		if f.fault == refuseOverload && len(ch.contents)+1 >= faultAt && f.refused < refusals {
+			f.refused++
+			f.mu.Unlock()
+			fmt.Fprint(c, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 22\r\n\r\noverloaded: try again\n")
+			continue
+		}
 		ch.contents = append(ch.contents, q.Get("content"))
 		n := len(ch.contents)
 		f.mu.Unlock()

@@ -142,3 +142,45 @@ func TestStalledClosedLoopEnds(t *testing.T) {
 		t.Errorf("publish failures %d, want 1", r.Total.PublishFailed)
 	}
 }
+
+// TestSubscriberComesLater: one that is refused with Retry-After is tried again.
+func TestSubscriberComesLater(t *testing.T) {
+	t.Parallel()
+	target := startFake(t, &fake{fault: refuseLater})
+	g := Group{Name: "fanout", Subscribers: 10, Channels: 1, Publishers: 1, Depth: 1, Size: 100}
+	s := Scenario{Name: "fanout", Groups: []Group{g}, Procs: 1, Concurrency: 4,
+		Duration: 300 * time.Millisecond, Drain: 3 * time.Second, Timeout: 20 * time.Second}
+	if c := mustRun(t, s, target).Total; c.Refused != refusals || c.Connected != 10 || c.Failures() != 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
+// TestOverloadIsAskedAgain: a publish that is refused as overload is late, not lost; one
+// whose channel has another on its way cannot be sent again.
+func TestOverloadIsAskedAgain(t *testing.T) {
+	for _, k := range []struct {
+		name            string
+		channels        int
+		rate            float64
+		refused, failed int64
+	}{
+		{"closed loop", 4, 0, refusals, 0},
+		{"open loop", 4, 200, refusals, 0},
+		{"two of one channel under way", 1, 200, 0, refusals},
+	} {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			target := startFake(t, &fake{fault: refuseOverload})
+			g := Group{Name: "fanout", Subscribers: 8, Channels: k.channels, Publishers: 1, Depth: 4, Size: 100, Rate: k.rate}
+			s := Scenario{Name: "fanout", Groups: []Group{g}, Procs: 1, Concurrency: 1,
+				Duration: time.Second, Drain: 3 * time.Second, Timeout: 20 * time.Second}
+			c := mustRun(t, s, target).Total
+			if c.Refused != k.refused || c.PublishFailed != k.failed {
+				t.Errorf("%d refused and %d not published, want %d and %d", c.Refused, c.PublishFailed, k.refused, k.failed)
+			}
+			if want := c.Sent * int64(g.Subscribers/k.channels); k.failed == 0 && (c.Failures() != 0 || c.Deliveries != want || c.Answered != c.Sent) {
+				t.Errorf("%d deliveries, want %d; %+v", c.Deliveries, want, c)
+			}
+		})
+	}
+}

@@ -52,6 +52,8 @@ func (d *nchan) published(status int) bool { return status >= 200 && status <= 2
 
 func (d *nchan) accepted([]byte) bool { return true } // it tells of queue and subscribers
 
+func (d *nchan) later(string, []byte) bool { return false }
+
 func (d *nchan) messages(t Transport, c contents, piece []byte, each func(message) error) error {
 	for len(piece) > 0 {
 		content := piece
@@ -147,11 +149,12 @@ func tryNchan(ctx context.Context, binary, dir string, connections uint64) (*ser
 	if err != nil {
 		return nil, err
 	}
-	s.dialect, s.front, s.admin = DialectNchan, "127.0.0.1:"+front, "127.0.0.1:"+admin
+	admin = "127.0.0.1:" + admin
+	s.dialect, s.nodes = DialectNchan, []Node{{"127.0.0.1:" + front, admin, s.process[0]}}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
-		if c, err := net.DialTimeout("tcp", s.admin, time.Second); err == nil {
+		if c, err := net.DialTimeout("tcp", admin, time.Second); err == nil {
 			c.Close()
 			return s, nil
 		}
@@ -159,7 +162,7 @@ func tryNchan(ctx context.Context, binary, dir string, connections uint64) (*ser
 		case <-s.died:
 			return nil, fmt.Errorf("nginx ended; its log ends with:\n%s", s.log)
 		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("nginx does not listen on %s", s.admin), s.stop())
+			return nil, errors.Join(fmt.Errorf("nginx does not listen on %s", admin), s.stop())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

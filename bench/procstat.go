@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,13 +17,24 @@ import (
 // architecture that Go runs Linux on.
 const ticksPerSecond = 100
 
-// process reads the figures of a server, which may be a process with children
-// (nginx has a master and workers): what they use is added up.
-type process struct{ pid int }
+// process reads the figures of a server, by process id. It may be of several processes
+// (nodes), and each of them may have children (nginx has a master and workers): what
+// they use is added up.
+type process []int
 
-// family is the process and its descendants.
+// processOf is of those that are known, which are not 0.
+func processOf(pids ...int) (p process) {
+	for _, pid := range pids {
+		if pid != 0 {
+			p = append(p, pid)
+		}
+	}
+	return p
+}
+
+// family is the processes and their descendants.
 func (p process) family() []int {
-	list := []int{p.pid}
+	list := slices.Clone(p)
 	for i := 0; i < len(list); i++ {
 		tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", list[i]))
 		if err != nil {

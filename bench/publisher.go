@@ -17,24 +17,35 @@ type publisher struct {
 	id       int // over all workers
 	slot     int // in worker.pubs
 	fd       int32
-	blocked  bool   // the socket is full: waits for EPOLLOUT
-	ready    bool   // in worker.ready
-	bad      string // what is wrong with the answer being read
-	out      []byte // requests not sent yet
-	rest     []byte // the beginning of an answer
-	inFlight int    // messages that not all subscribers have
-	sent     uint64 // requests
-	answered uint64
-	times    []int64  // when request n was sent or meant to be, at n % Depth
+	blocked  bool     // the socket is full: waits for EPOLLOUT
+	ready    bool     // in worker.ready
+	bad      string   // what is wrong with the answer being read
+	later    bool     // it asks to try again, and nothing was done
+	out      []byte   // requests not sent yet
+	rest     []byte   // the beginning of an answer
+	inFlight int      // messages that not all subscribers have
+	sent     uint64   // messages
+	asked    uint64   // requests: a refused message is asked for again
+	answered uint64   // requests
+	flight   []asked  // request n, at n % Depth
+	again    []asked  // refused, to be asked for again
+	againAt  int64    // not before this time
 	due      uint64   // open loop: requests whose time has come
 	queue    []uint32 // churn: channels whose subscriber waits
 }
 
 func newPublisher(g *groupState, id, slot int) *publisher {
-	return &publisher{group: g, id: id, slot: slot, fd: -1, times: make([]int64, g.Depth)}
+	return &publisher{group: g, id: id, slot: slot, fd: -1, flight: make([]asked, g.Depth)}
 }
 
-func (p *publisher) unanswered() int { return int(p.sent - p.answered) }
+// asked is a message that was requested.
+type asked struct {
+	at            int64 // when it was sent or meant to be
+	index, number uint32
+}
+
+// unanswered is the messages that are not settled.
+func (p *publisher) unanswered() int { return int(p.asked-p.answered) + len(p.again) }
 
 // channelAt is the channel of a publisher's nth message.
 func (p *publisher) channelAt(n uint64) uint32 {
@@ -65,9 +76,10 @@ func (w *worker) publisherOf(g *groupState, index uint32) *publisher {
 // connectPublisher waits for the connection: there are few, and only at the
 // start or after a long pause.
 func (w *worker) connectPublisher(p *publisher) error {
-	fd, err := dial(w.admin, 0, 0)
+	admin := w.admins[p.id%len(w.admins)]
+	fd, err := dial(admin, 0, 0)
 	if err != nil {
-		return fmt.Errorf("connect to %s: %w", w.admin, err)
+		return fmt.Errorf("connect to %s: %w", admin, err)
 	}
 	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
 	if _, err = unix.Poll(poll, int(w.Scenario.Timeout.Milliseconds())); err == nil {
@@ -78,7 +90,7 @@ func (w *worker) connectPublisher(p *publisher) error {
 	}
 	if err != nil {
 		unix.Close(fd)
-		return fmt.Errorf("connect to %s: %w", w.admin, err)
+		return fmt.Errorf("connect to %s: %w", admin, err)
 	}
 	p.fd, p.wire, p.rest, p.out, p.blocked = int32(fd), wire{}, nil, p.out[:0], false
 	return nil
@@ -132,7 +144,7 @@ func (w *worker) flush(p *publisher) {
 func (w *worker) mayPublish(p *publisher) bool {
 	g := p.group
 	switch {
-	case p.unanswered() >= g.Depth:
+	case p.unanswered() >= g.Depth || len(p.again) > 0:
 		return false
 	case g.Churn:
 		return len(p.queue) > 0
@@ -163,18 +175,25 @@ func (w *worker) makeRequest(p *publisher, t int64) {
 	}
 	ch := &w.channels[index]
 	ch.published++
-	if index == g.broadcast {
-		p.out = w.dialect.broadcast(p.out, g.contents, t, ch.published)
-	} else {
-		p.out = w.dialect.publish(p.out, g.contents, t, index, ch.published)
-	}
 	if ch.parts > 0 {
 		p.inFlight++
 	}
 	w.owed += int64(ch.need)
 	w.counts.Sent++
-	p.times[p.sent%uint64(len(p.times))] = t
 	p.sent++
+	w.ask(p, asked{t, index, ch.published})
+}
+
+// ask appends the request for a message.
+func (w *worker) ask(p *publisher, m asked) {
+	g := p.group
+	if m.index == g.broadcast {
+		p.out = w.dialect.broadcast(p.out, g.contents, m.at, m.number)
+	} else {
+		p.out = w.dialect.publish(p.out, g.contents, m.at, m.index, m.number)
+	}
+	p.flight[p.asked%uint64(len(p.flight))] = m
+	p.asked++
 }
 
 func (w *worker) publisherEvent(p *publisher, events uint32) {
@@ -222,7 +241,7 @@ func (w *worker) publisherLost(p *publisher, err error) {
 	p.fd, p.blocked = -1, false
 	if n := p.unanswered(); n > 0 {
 		w.fail(&w.counts.PublishFailed, n, "%s: publisher %d: %v", p.group.Name, p.id, err)
-		p.answered = p.sent
+		p.answered, p.again = p.asked, nil
 		p.out = p.out[:0]
 	}
 }
@@ -234,7 +253,7 @@ type answers struct {
 }
 
 func (a *answers) head(status int, head []byte) error {
-	a.p.bad = ""
+	a.p.bad, a.p.later = "", false
 	if !a.w.dialect.published(status) {
 		line, _, _ := bytes.Cut(head, []byte("\r\n"))
 		a.p.bad = string(line)
@@ -244,6 +263,7 @@ func (a *answers) head(status int, head []byte) error {
 
 func (a *answers) piece(body []byte) error {
 	if a.p.bad != "" || !a.w.dialect.accepted(body) {
+		a.p.later = a.w.dialect.later(a.p.bad, body)
 		a.p.bad = fmt.Sprintf("%s %.120q", a.p.bad, body)
 	}
 	return nil
@@ -251,18 +271,22 @@ func (a *answers) piece(body []byte) error {
 
 func (a *answers) end() error {
 	w, p := a.w, a.p
-	if p.unanswered() == 0 {
+	if p.asked == p.answered {
 		return errors.New("an answer without a request")
+	}
+	m := p.flight[p.answered%uint64(len(p.flight))]
+	p.answered++
+	if p.later && w.refuse(p, m) {
+		return nil
 	}
 	if p.bad != "" {
 		w.fail(&w.counts.PublishFailed, 1, "%s: publisher %d: answered %s", p.group.Name, p.id, p.bad)
 	} else {
 		w.counts.Answered++
 		if w.stage == stageMeasured {
-			record(w.answer, w.readAt-p.times[p.answered%uint64(len(p.times))])
+			record(w.answer, w.readAt-m.at)
 		}
 	}
-	p.answered++
 	w.lastMove = w.readAt
 	w.enqueue(p)
 	return nil

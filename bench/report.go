@@ -44,6 +44,7 @@ func (r *Result) Metrics() []Metric {
 	times("probe", r.Probe)
 	add(local && r.CPUPerMillion > 0, "server CPU per million "+r.CPUOf, "s", r.CPUPerMillion)
 	add(local && r.Scenario.Hold > 0, "server CPU while holding", "% of a core", r.HoldCPU)
+	add(r.StoreRSS > 0 && r.Scenario.Hold > 0, "store CPU while holding", "% of a core", r.HoldStoreCPU)
 	add(local && r.NoopCPU > 0, "server CPU per million heartbeats", "s", r.NoopCPU)
 	add(local && r.RSSEach > 0, "server RSS per connection", "B", r.RSSEach)
 	add(local, "server RSS fresh", "MiB", float64(r.RSSFresh)/mb)
@@ -53,6 +54,8 @@ func (r *Result) Metrics() []Metric {
 	add(r.GCKnown, "server GC cycles", "", float64(r.GCCycles))
 	add(r.GCKnown, "server GC pauses", "ms", r.GCPause)
 	add(r.ServerCPU > 0, "server CPU", "s", r.ServerCPU)
+	add(r.StoreRSS > 0, "store CPU", "s", r.StoreCPU)
+	add(r.StoreRSS > 0, "store RSS", "MiB", float64(r.StoreRSS)/mb)
 	add(r.ClientCPU > 0, "client CPU", "s", r.ClientCPU)
 	add(true, "client RSS", "MiB", float64(r.ClientRSS)/mb)
 	return list
@@ -61,7 +64,11 @@ func (r *Result) Metrics() []Metric {
 // WriteTable writes a result for people.
 func (r *Result) WriteTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "%s on %s\n", r.Scenario.Name, r.Server)
+	on := r.Server
+	if r.Nodes > 1 {
+		on = fmt.Sprintf("%d nodes of %s", r.Nodes, r.Server)
+	}
+	fmt.Fprintf(t, "%s on %s\n", r.Scenario.Name, on)
 	for _, g := range r.Scenario.Groups {
 		fmt.Fprintf(t, "  %s\t%s\n", g.Name, g.describe())
 	}
@@ -97,6 +104,9 @@ func (g Group) describe() string {
 func (r *Result) verdict() string {
 	t := r.Total
 	s := fmt.Sprintf("%d deliveries, %d publishes, %d heartbeats", t.Deliveries, t.Answered, t.Noops)
+	if t.Refused > 0 {
+		s += fmt.Sprintf(", %d refused as overload and sent again", t.Refused)
+	}
 	if t.SlowCut > 0 {
 		s += fmt.Sprintf(", %d slow readers cut off", t.SlowCut)
 	}

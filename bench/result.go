@@ -49,6 +49,7 @@ type Machine struct {
 type Result struct {
 	Scenario Scenario  `json:"scenario"`
 	Server   string    `json:"server"`
+	Nodes    int       `json:"nodes"`
 	Time     time.Time `json:"time"`
 	Machine  Machine   `json:"machine"`
 
@@ -72,9 +73,12 @@ type Result struct {
 	RSSEach       float64   `json:"rss_per_connection"`
 	Descriptors   int       `json:"descriptors"`
 	ServerCPU     float64   `json:"server_cpu_seconds"`
+	StoreCPU      float64   `json:"store_cpu_seconds"`
+	StoreRSS      int64     `json:"store_rss"`
 	CPUPerMillion float64   `json:"server_cpu_seconds_per_million"`
 	CPUOf         string    `json:"cpu_of"` // what the million is of
 	HoldCPU       float64   `json:"hold_cpu_percent"`
+	HoldStoreCPU  float64   `json:"hold_store_cpu_percent"`
 	HoldNoops     int64     `json:"hold_noops"`
 	NoopCPU       float64   `json:"cpu_seconds_per_million_noops"`
 	ClientCPU     float64   `json:"client_cpu_seconds"`

@@ -37,7 +37,7 @@ func TestCheckLoopback(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Run(context.Background(), s, Target{Front: "127.0.0.1:1", Admin: "192.0.2.1:80"}, nil); err == nil || !strings.Contains(err.Error(), "127.0.0.0/8 only") {
+	if _, err := Run(context.Background(), s, Target{Running: []Node{{Front: "127.0.0.1:1", Admin: "192.0.2.1:80"}}}, nil); err == nil || !strings.Contains(err.Error(), "127.0.0.0/8 only") {
 		t.Errorf("load on another host is not refused: %v", err)
 	}
 }

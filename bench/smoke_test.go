@@ -57,7 +57,7 @@ func runSmoke(t *testing.T, command string) {
 			t.Error(err)
 		}
 	})
-	target := Target{Front: s.front, Admin: s.admin, PID: s.process.pid}
+	target := Target{Running: s.nodes}
 	for _, test := range smoke {
 		t.Run(test.name, func(t *testing.T) {
 			o := test.options

@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"fmt"
 	"net/netip"
 	"unsafe"
 
@@ -18,6 +19,22 @@ const perSource = 16384
 func sourceAddress(n uint32) [4]byte {
 	n /= perSource
 	return [4]byte{127, byte(1 + n>>16&0x7f), byte(n >> 8), byte(n)}
+}
+
+// addressesOf takes apart where the nodes listen.
+func addressesOf(nodes []Node) (fronts, admins []netip.AddrPort, err error) {
+	for _, n := range nodes {
+		front, err := CheckLoopback(n.Front)
+		if err != nil {
+			return nil, nil, fmt.Errorf("front: %w", err)
+		}
+		admin, err := CheckLoopback(n.Admin)
+		if err != nil {
+			return nil, nil, fmt.Errorf("admin: %w", err)
+		}
+		fronts, admins = append(fronts, front), append(admins, admin)
+	}
+	return fronts, admins, nil
 }
 
 // dial begins a connection from source address n. The caller owns the

@@ -3,8 +3,10 @@
 package bench
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 )
@@ -44,6 +46,7 @@ var (
 	errLeft    = errors.New("left") // the subscriber itself is done: not a failure
 	errEnded   = errors.New("the server ended the response")
 	errRefused = errors.New("refused in band")
+	errLater   = errors.New("asked to come later")
 )
 
 // opener is the state of the opening stage.
@@ -52,7 +55,9 @@ type opener struct {
 	next               int // slot
 	inFlight           int
 	again              []uint32 // slots to try once more
-	published          bool     // the publishers are connected
+	later              []uint32 // refused as overload: to try once more at laterAt
+	laterAt            int64
+	published          bool // the publishers are connected
 }
 
 func (o *opener) begin(t int64) { o.began, o.moved, o.upAt = t, t, t }
@@ -67,6 +72,9 @@ func (w *worker) open(t int64) (bool, error) {
 				return false, fmt.Errorf("publisher: %w", err)
 			}
 		}
+	}
+	if len(o.later) > 0 && t >= o.laterAt {
+		o.again, o.later = append(o.again, o.later...), nil
 	}
 	for o.inFlight < w.concurrency {
 		var slot uint32
@@ -85,11 +93,11 @@ func (w *worker) open(t int64) (bool, error) {
 		o.inFlight++
 		w.connect(slot)
 	}
-	if o.inFlight == 0 && o.next == len(w.subs) && len(o.again) == 0 {
+	if o.inFlight == 0 && o.next == len(w.subs) && len(o.again)+len(o.later) == 0 {
 		return true, nil
 	}
 	if t-o.moved > int64(w.Scenario.Timeout) {
-		w.fail(&w.counts.ConnectFailed, o.inFlight+len(w.subs)-o.next, "connecting: nothing came up for %s", w.Scenario.Timeout)
+		w.fail(&w.counts.ConnectFailed, o.inFlight+len(o.later)+len(w.subs)-o.next, "connecting: nothing came up for %s", w.Scenario.Timeout)
 		return true, nil
 	}
 	return false, nil
@@ -113,7 +121,7 @@ func (w *worker) connect(slot uint32) {
 	w.dialled++
 	// Workers use sources of their own, so that none runs into another's ports.
 	source := w.dialled + uint32(w.Index)*(MaxSubscribers/uint32(w.Scenario.Procs))
-	fd, err := dial(w.front, source, buffer)
+	fd, err := dial(w.frontOf(slot, s), source, buffer)
 	if err != nil {
 		w.lost(slot, s, fmt.Errorf("connect: %w", err))
 		return
@@ -130,6 +138,14 @@ func (w *worker) connect(slot uint32) {
 	if err != nil {
 		w.lost(slot, s, err)
 	}
+}
+
+// frontOf is the node of a subscriber: those of a channel are spread over all nodes,
+// and each node has as many as the others.
+func (w *worker) frontOf(slot uint32, s *subscriber) netip.AddrPort {
+	g := w.groups[s.group]
+	i := (int(slot)-g.first)*w.Scenario.Procs + w.Index // its number over all workers
+	return w.fronts[(i/g.Channels+i%g.Channels)%len(w.fronts)]
 }
 
 // request sends a subscriber's request: some 100 bytes, which an empty socket takes whole.
@@ -263,6 +279,9 @@ func (w *worker) lost(slot uint32, s *subscriber, err error) {
 		w.counts.SlowCut++ // rightly
 	case state == subUp:
 		w.fail(&w.counts.Closed, 1, "%s: channel %d: %v", g.Name, s.channel, err)
+	case errors.Is(err, errLater) && w.stage == stageOpening:
+		w.refuseSubscriber(slot)
+		return
 	case s.tries+1 < connectTries && !errors.Is(err, errRefused):
 		s.tries++
 		w.opener.inFlight--
@@ -296,6 +315,9 @@ type reader worker
 func (r *reader) head(status int, head []byte) error {
 	w := (*worker)(r)
 	s := &w.subs[w.reading]
+	if status == 503 && bytes.Contains(head, retryAfter) {
+		return fmt.Errorf("%w: %.120q", errLater, head)
+	}
 	if status != 200 {
 		return fmt.Errorf("%w: status %d: %.120q", errRefused, status, head)
 	}

@@ -20,14 +20,23 @@ import (
 )
 
 // Target says which server is measured: one that the harness starts and stops
-// (Command), or one that runs already (Front, Admin, and PID for its figures).
+// (Command), or one that runs already (Running). Either may have several nodes that
+// share their channels: subscribers and publishers are spread over them.
 type Target struct {
 	Command string   // "ceiling", "nchan", or a command line, split at spaces
+	Nodes   int      // how many of Command are started; 0 is one
 	Env     []string // K=V, before the harness's own and the process's environment
-	Front   string
-	Admin   string
-	PID     int
+	Running []Node
+	Store   int // process id of the store that the nodes share, for its figures; 0: none
 	Dialect Dialect
+}
+
+// Node is one server process. The load's subscribers and publishers need not be of the
+// same one: Front and Admin may be of two.
+type Node struct {
+	Front string
+	Admin string
+	PID   int // 0: its memory and CPU are not known
 }
 
 // Names that Command takes for the servers that the harness brings along.
@@ -38,22 +47,32 @@ const (
 
 // server is a target that listens.
 type server struct {
-	front, admin string
-	process      process
-	dialect      Dialect
-	started      bool          // by us: it was fresh
-	died         chan struct{} // closed when a started process has ended
-	stop         func() error
-	log          *tail
+	nodes   []Node
+	process process // of all nodes
+	store   process
+	dialect Dialect
+	started bool          // by us: it was fresh
+	died    chan struct{} // closed when a started process has ended
+	stop    func() error
+	within  time.Duration // stop's time, then it is killed
+	log     *tail         // of the one that has ended, once died is closed
 }
 
 const (
 	startTimeout = 20 * time.Second
-	stopTimeout  = 15 * time.Second // until a started server is killed
+	stopTimeout  = 15 * time.Second // until a started server is killed, by how many stop at once
 )
 
 // start makes the target listen.
-func (t Target) start(ctx context.Context) (*server, error) {
+func (t Target) start(ctx context.Context) (s *server, err error) {
+	defer func() {
+		if s != nil {
+			s.store = processOf(t.Store)
+		}
+	}()
+	if t.Nodes > 1 {
+		return t.startNodes(ctx)
+	}
 	switch t.Command {
 	case "":
 		return t.attach()
@@ -66,17 +85,56 @@ func (t Target) start(ctx context.Context) (*server, error) {
 }
 
 func (t Target) attach() (*server, error) {
-	for _, a := range []string{t.Front, t.Admin} {
-		if _, err := CheckLoopback(a); err != nil {
-			return nil, err
+	var pids []int
+	for _, n := range t.Running {
+		for _, a := range []string{n.Front, n.Admin} {
+			if _, err := CheckLoopback(a); err != nil {
+				return nil, err
+			}
 		}
+		pids = append(pids, n.PID)
 	}
 	d := t.Dialect
 	if d == "" {
 		d = DialectIcomet
 	}
-	return &server{front: t.Front, admin: t.Admin, process: process{t.PID}, dialect: d, died: make(chan struct{}),
+	return &server{nodes: t.Running, process: processOf(pids...), dialect: d, died: make(chan struct{}),
 		stop: func() error { return nil }, log: &tail{}}, nil
+}
+
+// startNodes starts several of Command, which find each other by what Env says, and
+// makes one server of them.
+func (t Target) startNodes(ctx context.Context) (*server, error) {
+	all := &server{started: true, died: make(chan struct{}), log: &tail{}}
+	var parts []*server
+	all.stop = func() error {
+		errs := make([]error, len(parts))
+		var stopping sync.WaitGroup
+		for i, s := range parts {
+			stopping.Go(func() { errs[i] = s.stop() })
+		}
+		stopping.Wait()
+		return errors.Join(errs...)
+	}
+	var first sync.Once
+	for range t.Nodes {
+		s, err := launch(ctx, strings.Fields(t.Command), t.Env, t.Dialect)
+		if err != nil {
+			return nil, errors.Join(err, all.stop())
+		}
+		s.within *= time.Duration(t.Nodes)
+		parts = append(parts, s)
+		all.dialect, all.nodes = s.dialect, append(all.nodes, s.nodes...)
+		all.process = append(all.process, s.process...)
+		go func() {
+			<-s.died
+			first.Do(func() {
+				all.log = s.log
+				close(all.died)
+			})
+		}()
+	}
+	return all, nil
 }
 
 // environment is what a started server gets: free ports, no heartbeats while
@@ -105,14 +163,15 @@ func launch(ctx context.Context, argv, env []string, d Dialect) (*server, error)
 	s.dialect = d
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	for s.front == "" || s.admin == "" {
+	var n Node
+	for n.Front == "" || n.Admin == "" {
 		select {
 		case role := <-s.log.listening:
 			address := strings.Replace(role.address, "0.0.0.0:", "127.0.0.1:", 1)
 			if role.name == "front" {
-				s.front = address
+				n.Front = address
 			} else {
-				s.admin = address
+				n.Admin = address
 			}
 		case <-s.died:
 			return nil, fmt.Errorf("%s ended before it listened; its log ends with:\n%s", argv[0], s.log)
@@ -120,12 +179,14 @@ func launch(ctx context.Context, argv, env []string, d Dialect) (*server, error)
 			return nil, errors.Join(fmt.Errorf("%s did not log its addresses (msg=listening role=front|admin address=…) in %s; its log ends with:\n%s", argv[0], startTimeout, s.log), s.stop())
 		}
 	}
+	n.PID = s.process[0]
+	s.nodes = []Node{n}
 	return s, nil
 }
 
 // spawn starts a process that ends when we end, and follows its stderr.
 func spawn(cmd *exec.Cmd, env []string) (*server, error) {
-	s := &server{started: true, died: make(chan struct{}), log: &tail{listening: make(chan listening, 64)}}
+	s := &server{started: true, within: stopTimeout, died: make(chan struct{}), log: &tail{listening: make(chan listening, 64)}}
 	cmd.Env = env
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -148,16 +209,16 @@ func spawn(cmd *exec.Cmd, env []string) (*server, error) {
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
-	s.process = process{cmd.Process.Pid}
+	s.process = processOf(cmd.Process.Pid)
 	s.stop = func() error {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended already
 		select {
 		case <-s.died:
 			return nil
-		case <-time.After(stopTimeout):
+		case <-time.After(s.within):
 			_ = cmd.Process.Kill()
 			<-s.died
-			return fmt.Errorf("%s did not end within %s of SIGTERM and was killed", cmd.Path, stopTimeout)
+			return fmt.Errorf("%s did not end within %s of SIGTERM and was killed; its log ends with:\n%s", cmd.Path, s.within, s.log)
 		}
 	}
 	return s, nil

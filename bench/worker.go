@@ -18,8 +18,7 @@ type job struct {
 	Scenario Scenario
 	Dialect  Dialect
 	Prefix   string // of channel names
-	Front    string
-	Admin    string
+	Nodes    []Node
 	Index    int // which of Scenario.Procs workers
 }
 
@@ -86,8 +85,8 @@ const (
 type worker struct {
 	job
 	dialect     dialect
-	front       netip.AddrPort
-	admin       netip.AddrPort
+	fronts      []netip.AddrPort // by node
+	admins      []netip.AddrPort
 	commands    <-chan command
 	events      chan<- event
 	epoll       int
@@ -101,6 +100,7 @@ type worker struct {
 	channels    []channelState
 	pubs        []*publisher
 	ready       []*publisher // those that may have something to send
+	refused     []*publisher // those that have to send something again
 	peers       *peers
 	counts      Counts
 	checker     checker
@@ -149,11 +149,8 @@ func newWorker(j job, commands <-chan command, events chan<- event, p *peers) (*
 	w.onMessage = w.message
 	w.checker = checker{Counts: &w.counts, missing: map[uint64]struct{}{}}
 	var err error
-	if w.front, err = CheckLoopback(j.Front); err != nil {
-		return nil, fmt.Errorf("front: %w", err)
-	}
-	if w.admin, err = CheckLoopback(j.Admin); err != nil {
-		return nil, fmt.Errorf("admin: %w", err)
+	if w.fronts, w.admins, err = addressesOf(j.Nodes); err != nil {
+		return nil, err
 	}
 	w.lay()
 	if w.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
@@ -256,6 +253,7 @@ func (w *worker) loop() error {
 			p.ready = false
 			w.flush(p)
 		}
+		w.refused = w.askAgain(w.refused, now())
 		w.again()
 		if w.peers != nil {
 			w.peers.flush()

@@ -53,7 +53,7 @@ type answer struct {
 func (a *answer) Done(res channel.Result) {
 	a.res = res
 	if !a.state.CompareAndSwap(answerCalling, answerFinished) {
-		a.conn.loop.post(a.arrived)
+		a.conn.loop.postAnswer(a)
 	}
 }
 
@@ -85,6 +85,21 @@ func (l *loop) settle(c *conn, a *answer) {
 	ex.pending = append(ex.pending, a)
 	if !a.state.CompareAndSwap(answerCalling, answerParked) {
 		a.arrived()
+	}
+}
+
+// lateAnswers takes in the results of one run, and only then sends: all answers to one
+// connection share a write.
+func (l *loop) lateAnswers(late []*answer) {
+	for _, a := range late {
+		a.ready = true
+	}
+	for _, a := range late {
+		a.arrived()
+	}
+	clear(late)
+	if cap(late) <= maxSpareLate {
+		l.spareLate = late[:0]
 	}
 }
 

@@ -25,6 +25,8 @@ const (
 	// often the ticking goroutine itself looks when all are idle.
 	idleTicks = 8
 	slowTicks = 4
+	// maxSpareLate is the room for late answers that a loop keeps.
+	maxSpareLate = 4096
 )
 
 // delivery is one message for this loop's subscribers of ch (nil: presence).
@@ -45,6 +47,7 @@ type loop struct {
 	mu       sync.Mutex // a leaf lock, held for one append or swap
 	inbox    []delivery
 	calls    []func()
+	late     []*answer // whose results have come
 	tick     bool
 	tickedAt time.Time
 	armed    bool // a run is scheduled
@@ -83,7 +86,9 @@ type loop struct {
 	replay  []channel.Message
 	batches []*batch  // free
 	answers []*answer // free
-	stats   loopStats
+	// spareLate is room for late answers.
+	spareLate []*answer
+	stats     loopStats
 }
 
 var _ channel.Sink = (*loop)(nil)
@@ -127,6 +132,18 @@ func (l *loop) HalfFull() bool {
 func (l *loop) post(fn func()) {
 	l.mu.Lock()
 	l.calls = append(l.calls, fn)
+	wake := !l.armed
+	l.armed = true
+	l.mu.Unlock()
+	if wake {
+		l.Wake()
+	}
+}
+
+// postAnswer says that the result of a is there. Concurrency-safe.
+func (l *loop) postAnswer(a *answer) {
+	l.mu.Lock()
+	l.late = append(l.late, a)
 	wake := !l.armed
 	l.armed = true
 	l.mu.Unlock()
@@ -214,10 +231,11 @@ func (l *loop) turn(mayClose bool) {
 	defer l.guardRun()
 	l.inRun = true
 	l.now = l.srv.clock()
-	calls, ticked, at := l.take()
+	calls, late, ticked, at := l.take()
 	for _, fn := range calls {
 		fn()
 	}
+	l.lateAnswers(late)
 	if ticked {
 		l.stats.ticked(time.Since(l.srv.started), time.Since(at))
 		l.drainSome()
@@ -239,18 +257,19 @@ func (l *loop) turn(mayClose bool) {
 }
 
 // take empties the mailboxes; new deliveries only when the last are all in batches.
-func (l *loop) take() (calls []func(), ticked bool, at time.Time) {
+func (l *loop) take() (calls []func(), late []*answer, ticked bool, at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.armed = false
 	calls, l.calls = l.calls, nil
+	late, l.late, l.spareLate = l.late, l.spareLate, nil
 	ticked, l.tick, at = l.tick, false, l.tickedAt
 	if l.todoAt == len(l.todo) && len(l.inbox) > 0 {
 		l.todo, l.inbox = l.inbox, l.spareInbox()
 		l.todoAt = 0
 	}
 	l.inboxLeft = len(l.inbox) > 0
-	return calls, ticked, at
+	return calls, late, ticked, at
 }
 
 // spareInbox reuses the emptied todo unless a burst has made it huge.

@@ -85,6 +85,44 @@ func TestAnswersInOrderOfRequests(t *testing.T) {
 	c.get("/info?cname=again").expectAnswers(`"again"`)
 }
 
+// TestLateAnswersShareAWrite finishes broadcasts of two connections while the loops
+// stand still.
+func TestLateAnswersShareAWrite(t *testing.T) {
+	const n = 8
+	s, e := startHeld(t, nil)
+	var clients []*client
+	for i := range 2 {
+		c := dial(t, s.admin)
+		var paths []string
+		for j := range n {
+			paths = append(paths, fmt.Sprintf("/broadcast?content=%d.%d", i, j))
+		}
+		c.sendf("%s", pipelined(paths...))
+		clients = append(clients, c)
+	}
+	calls := e.calls(t, 2*n)
+	var releases []func()
+	for _, l := range s.loops {
+		releases = append(releases, pause(l))
+	}
+	for j := range n {
+		for i := range clients {
+			calls[fmt.Sprintf("%d.%d", i, j)].Done(channel.Result{})
+		}
+	}
+	for _, release := range releases {
+		release()
+	}
+	for i, c := range clients {
+		for range n {
+			c.expectAnswers("200 ok\n")
+		}
+		if segments := segmentsIn(t, c); segments != 1 {
+			t.Errorf("connection %d: %d answers came in %d writes", i, n, segments)
+		}
+	}
+}
+
 // TestManyPendingAnswers pipelines more than the server keeps places for.
 func TestManyPendingAnswers(t *testing.T) {
 	const n = 3*maxPending + 5

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -50,6 +51,8 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
+// BenchmarkClientAlone also tells the CPU of this process, so without Redis's: what the
+// client library takes for a call.
 func BenchmarkClientAlone(b *testing.B) {
 	s := redistest.Start(b)
 	n := startNode(b, testOptions(s.Addr()), testLimits)
@@ -58,6 +61,7 @@ func BenchmarkClientAlone(b *testing.B) {
 	batch := make([]rueidis.Completed, benchDepth)
 	b.ReportAllocs()
 	b.ResetTimer()
+	before := selfCPU(b)
 	for i := 0; i < b.N; {
 		k := min(benchDepth, b.N-i)
 		for j := range k {
@@ -72,6 +76,15 @@ func BenchmarkClientAlone(b *testing.B) {
 		}
 		i += k
 	}
+	b.ReportMetric(float64((selfCPU(b)-before).Microseconds())/float64(b.N), "cpu-µs/op")
+}
+
+func selfCPU(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkDeliveryElsewhere is the time from a publish on one node to the sink of

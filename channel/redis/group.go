@@ -15,8 +15,10 @@ import (
 const (
 	// maxFetches bounds the Joins that wait for Redis, per master.
 	maxFetches = 16384
-	// groupBatch bounds the scripts of one round trip on the pub/sub connection.
+	// groupBatch bounds the channels of each kind of work in one round trip on the
+	// pub/sub connection, leastBatch how few a slow Redis makes it.
 	groupBatch = 256
+	leastBatch = 8
 	// syncBatch is the channels that one sync.lua looks at.
 	syncBatch = 100
 	// reconnectPause is between two tries to connect.
@@ -44,6 +46,7 @@ type group struct {
 	wake  chan struct{} // room for one
 	ended sync.WaitGroup
 	live  atomic.Bool
+	batch int // the present groupBatch; its goroutine's own
 
 	mu      sync.Mutex // a leaf
 	closed  bool
@@ -60,7 +63,7 @@ type subscription struct {
 }
 
 func (e *Engine) newGroup(addr string) *group {
-	g := &group{e: e, addr: addr, stop: make(chan struct{}), wake: make(chan struct{}, 1)}
+	g := &group{e: e, addr: addr, stop: make(chan struct{}), wake: make(chan struct{}, 1), batch: groupBatch}
 	for range max(1, e.opts.Pool) {
 		g.lanes = append(g.lanes, e.newLane())
 	}
@@ -89,7 +92,11 @@ func (g *group) addStale(m *mirror) {
 	g.poke()
 }
 
+// addCount has Redis told how many subscribers a copy has. A mirror is once in the list.
 func (g *group) addCount(m *mirror) {
+	if m.counting.Swap(true) {
+		return
+	}
 	g.mu.Lock()
 	g.counts = append(g.counts, m)
 	g.mu.Unlock()
@@ -190,6 +197,7 @@ func (g *group) session() error {
 func (g *group) begin() {
 	g.mu.Lock()
 	g.leaving = nil // the old connection took them along
+	g.stale = nil   // all are compared, once
 	g.mu.Unlock()
 	g.live.Store(true) // before: a partition that moves here now is adopted by layOut
 	for _, p := range g.e.parts {
@@ -208,11 +216,13 @@ func (g *group) adopt(p *partition) {
 	defer p.mu.Unlock()
 	for _, m := range p.mirrors {
 		m.subscribed = false
+		m.counting.Store(false) // the group that had it in its list may have ended
 		g.e.refresh(m)
 	}
 }
 
 func (g *group) onMessage(msg rueidis.PubSubMessage) {
+	g.e.stats.received.Add(1)
 	p, name, ok := g.e.locate(msg.Channel)
 	if !ok {
 		return
@@ -231,6 +241,23 @@ func (g *group) onSubscription(s rueidis.PubSubSubscription) {
 	if s.Kind == "sunsubscribe" {
 		g.e.relayout()
 	}
+}
+
+// paced makes one round trip about so many channels, and learns from it. Nodes that lose
+// one Redis all compare their copies at the same time: with as many at once as a quick
+// Redis takes, none of them would have its answer in time, and each would begin anew.
+func (g *group) paced(conn rueidis.DedicatedClient, commands []rueidis.Completed, n int) ([]rueidis.RedisResult, error) {
+	began := time.Now()
+	results, err := g.do(conn, commands)
+	switch took := time.Since(began); {
+	case err != nil:
+		g.batch = max(g.batch/4, leastBatch)
+	case took > g.e.opts.Timeout/4:
+		g.batch = max(g.batch/2, leastBatch)
+	case took < g.e.opts.Timeout/16 && n >= g.batch:
+		g.batch = min(g.batch*2, groupBatch)
+	}
+	return results, err
 }
 
 // do makes one round trip. Errors are the connection's; it is then given up.

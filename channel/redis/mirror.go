@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"sync/atomic"
 	"time"
 
 	"icomet/channel"
@@ -31,6 +32,8 @@ type mirror struct {
 	lost       bool // held was full
 	waiting    int  // Fetches that are not answered
 	granted    int  // places kept by answered ones until Release
+
+	counting atomic.Bool // in a group's list of counts
 }
 
 // wanted is the number of subscribers that Redis is to know of.

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -142,14 +143,22 @@ func (e *Engine) compareAll() {
 // has been done whole.
 func (e *Engine) bury(node string) {
 	e.log.Warn("redis: a node has gone", "node", node)
-	if err := e.forget(node); err != nil {
+	if err := e.forget(node, e.quiet); err != nil {
 		e.log.Warn("redis: a node is not forgotten yet", "node", node, "error", err)
 	}
 }
 
-func (e *Engine) forget(node string) error {
+var errNoTime = errors.New("there is no time left")
+
+// forget takes a node out of Redis, unless stop is closed before.
+func (e *Engine) forget(node string, stop <-chan struct{}) error {
 	for _, p := range e.parts {
 		for left := int64(1); left > 0; {
+			select {
+			case <-stop:
+				return errNoTime
+			default:
+			}
 			ctx, cancel := e.deadline()
 			var err error
 			left, err = e.run(ctx, forgetScript, []string{p.due},
@@ -167,13 +176,15 @@ func (e *Engine) forget(node string) error {
 		b.Hdel().Key(keys[1]).Field(node).Build()))
 }
 
-// leave takes this node out when it stops. What it cannot do any more, the others do
-// after node_timeout.
+// leave takes this node out when it stops, as far as it can in the time of one call. What
+// it cannot do any more, the others do after node_timeout.
 func (e *Engine) leave() {
 	if !e.up() {
 		return
 	}
-	if err := e.forget(e.node); err != nil {
+	ctx, cancel := e.deadline()
+	defer cancel()
+	if err := e.forget(e.node, ctx.Done()); err != nil {
 		e.log.Warn("redis: this node is not signed off", "error", err)
 	}
 }

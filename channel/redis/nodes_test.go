@@ -365,7 +365,7 @@ func TestDeadNode(t *testing.T) {
 func TestTakenForDead(t *testing.T) {
 	_, n := startNodes(t, 2, testLimits)
 	n[1].join("c", 0)
-	if err := n[0].forget(n[1].node); err != nil { // as if it had been silent
+	if err := n[0].forget(n[1].node, nil); err != nil { // as if it had been silent
 		t.Fatal(err)
 	}
 	if r := n[0].info("c"); r.Subscribers != 0 {

@@ -1,7 +1,9 @@
 package redis
 
 import (
+	"bytes"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +15,8 @@ type proxy struct {
 	listener net.Listener
 	to       string
 	delay    atomic.Int64 // ns, of each piece, both ways
+	script   atomic.Int64 // ns, of each call of a script, as a Redis that has a lot to do
+	deaf     atomic.Bool  // what Redis answers is thrown away
 	dead     atomic.Bool  // new connections too: open, and nothing passes
 
 	mu    sync.Mutex
@@ -55,20 +59,21 @@ func (p *proxy) accept() {
 		p.conns[client], p.conns[server] = lost, lost
 		p.mu.Unlock()
 		p.ended.Go(func() { p.pipe(client, server, lost) })
-		p.ended.Go(func() { p.pipe(server, client, lost) })
+		p.ended.Go(func() { p.pipe(server, client, lost, &p.deaf) })
 	}
 }
 
-func (p *proxy) pipe(from, to net.Conn, lost *atomic.Bool) {
+func (p *proxy) pipe(from, to net.Conn, lost ...*atomic.Bool) {
 	defer from.Close()
 	defer to.Close()
 	b := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(b)
-		if d := time.Duration(p.delay.Load()); d > 0 {
+		scripts := int64(bytes.Count(b[:n], []byte("EVALSHA")))
+		if d := time.Duration(p.delay.Load() + scripts*p.script.Load()); d > 0 {
 			time.Sleep(d) // the network's delay, not a wait for something
 		}
-		if !lost.Load() {
+		if !slices.ContainsFunc(lost, (*atomic.Bool).Load) {
 			if _, werr := to.Write(b[:n]); werr != nil {
 				return
 			}
@@ -140,6 +145,25 @@ func TestNetworkDelays(t *testing.T) {
 	if l.refused > 0 {
 		t.Errorf("%d publishes were refused", l.refused)
 	}
+}
+
+// TestManyCopiesOnASlowRedis: comparing them all takes longer than one call may, so it is
+// done in parts; done all at once it would break the connection and begin anew for ever.
+func TestManyCopiesOnASlowRedis(t *testing.T) {
+	s, nodes := startNodes(t, 1, deep())
+	p := startProxy(t, s.Addr())
+	n := startNode(t, testOptions(p.addr()), deep())
+	names := channelNames(300)
+	readers := startReaders([]*testNode{n}, names)
+	p.script.Store(int64(4 * time.Millisecond))
+	p.cut()
+	for _, name := range names {
+		nodes[0].mustPublish(name, "x")
+	}
+	for _, r := range readers {
+		checkFor(t, patience, func() error { return r.has([]string{"x"}) })
+	}
+	wantNotMoved(t, readers)
 }
 
 // TestNetworkHalfOpen: the connections stay open and dead. Publishes to that node are

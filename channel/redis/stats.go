@@ -10,6 +10,7 @@ type stats struct {
 	gaps           atomic.Uint64 // times a channel's history had lost what was missing
 	gapSubscribers atomic.Uint64 // subscribers that were told so
 	reconnects     atomic.Uint64 // pub/sub connections that broke
+	received       atomic.Uint64 // messages that pub/sub has brought
 }
 
 // status is the engine's part of /stats.
@@ -24,6 +25,7 @@ type status struct {
 	Gaps           uint64       `json:"gaps_total"`
 	GapSubscribers uint64       `json:"gap_subscribers_total"`
 	Reconnects     uint64       `json:"pubsub_reconnects_total"`
+	Received       uint64       `json:"received_total"`
 	Nodes          []nodeStatus `json:"nodes"`
 }
 
@@ -34,6 +36,7 @@ func (e *Engine) Status() any {
 		Refused: e.stats.refused.Load(), Refreshed: e.stats.refreshed.Load(),
 		Fetched: e.stats.fetched.Load(), Gaps: e.stats.gaps.Load(),
 		GapSubscribers: e.stats.gapSubscribers.Load(), Reconnects: e.stats.reconnects.Load(),
-		Nodes: e.nodes.list(),
+		Received: e.stats.received.Load(),
+		Nodes:    e.nodes.list(),
 	}
 }

@@ -33,14 +33,12 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 	g.mu.Lock()
 	fetches, stale, counts := g.fetches, g.stale, g.counts
 	leaving, watches := g.leaving, g.watches
-	n := min(len(fetches), groupBatch)
-	g.fetches = fetches[n:]
-	k := min(len(stale), groupBatch)
-	g.stale = stale[k:]
-	g.counts, g.leaving, g.watches = nil, nil, nil
-	more = len(g.fetches)+len(g.stale) > 0
+	n, k, c := min(len(fetches), g.batch), min(len(stale), g.batch), min(len(counts), g.batch)
+	g.fetches, g.stale, g.counts = fetches[n:], stale[k:], counts[c:]
+	g.leaving, g.watches = nil, nil
+	more = len(g.fetches)+len(g.stale)+len(g.counts) > 0
 	g.mu.Unlock()
-	fetches, stale = fetches[:n:n], stale[:k:k]
+	fetches, stale, counts = fetches[:n:n], stale[:k:k], counts[:c:c]
 
 	b.unsubscribe(leaving)
 	b.count(counts)
@@ -66,7 +64,7 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 	if len(b.commands)+len(b.joins)+len(b.subs) == 0 {
 		return more, nil
 	}
-	results, err := g.do(conn, b.all())
+	results, err := g.paced(conn, b.all(), max(n, k, c))
 	if err != nil {
 		g.undo(fetches, counts, watches)
 		return false, err
@@ -84,10 +82,12 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 }
 
 // undo: the connection has ended. The next one compares every copy, so only those
-// who wait for an answer, and counts, are left.
+// who wait for an answer, and counts, are left. Redis may have let in who is refused here,
+// so it is told the count anew, although the mirror may have gone with the refusal.
 func (g *group) undo(fetches []*fetch, counts []*mirror, watches []*watch) {
 	for _, f := range fetches {
 		g.e.endFetch(f, channel.ErrUnavailable)
+		g.addCount(f.m)
 	}
 	for _, w := range watches {
 		w.finish(channel.ErrUnavailable)
@@ -143,6 +143,7 @@ func (b *batch) subscribe(m *mirror) {
 func (b *batch) count(list []*mirror) {
 	parts := make(map[*partition][]*mirror)
 	for _, m := range list {
+		m.counting.Store(false) // before it is counted: who comes now is in the list again
 		if now := m.part.group.Load(); now != b.g {
 			now.addCount(m)
 			continue
@@ -164,8 +165,8 @@ func (b *batch) sync(p *partition, ms []*mirror, used bool) {
 	p.mu.Lock()
 	for _, m := range ms {
 		n := 0
-		if p.mirrors[m.name] == m {
-			n = m.wanted(e.hub)
+		if now := p.mirrors[m.name]; now != nil { // m, or the one in its place
+			n = now.wanted(e.hub)
 		}
 		args = append(args, m.name, itoa(n), flag(used))
 	}

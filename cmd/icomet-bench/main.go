@@ -22,6 +22,10 @@ const usage = `usage:
                                           alternate between servers, medians and ratios
   icomet-bench suite -server SERVER [-update FILE]
                                           the short set against the ceiling, as a table
+  icomet-bench redis -server SERVER -library COMMAND
+                                          what the Redis engine costs and adds (bench/redis/redis)
+  icomet-bench cluster -server SERVER [-nodes 12] [-n 18000]
+                                          several nodes with one Redis (bench/cluster/cluster)
 SERVER is a command line, "ceiling" or "nchan". A server that runs already is
 given by -front, -admin and -pid instead. icomet-bench SCENARIO -help lists the flags.
 
@@ -56,6 +60,10 @@ func run(ctx context.Context, args []string) error {
 		return runAB(ctx, args[1:])
 	case "suite":
 		return runSuite(ctx, args[1:])
+	case "redis":
+		return runRedis(ctx, args[1:])
+	case "cluster":
+		return runCluster(ctx, args[1:])
 	case "help", "-h", "-help", "--help":
 		fmt.Print(usage)
 		return nil

@@ -53,6 +53,8 @@ func TestExitStatus(t *testing.T) {
 		{"fanout -help", 0, "-transport"},
 		{"fanout -server ceiling -size 1", 1, "size 1"},
 		{"fanout -front 192.0.2.1:80 -admin 127.0.0.1:80", 1, "127.0.0.0/8 only"},
+		{"fanout -front 127.0.0.1:1,127.0.0.1:2 -admin 127.0.0.1:3", 2, "want as many of each"},
+		{"fanout -front 127.0.0.1:1 -admin 127.0.0.1:3 -pid x", 2, "want a number"},
 		{"fanout -server /does/not/exist", 1, "no such file"},
 		{"fanout -server false", 1, "ended before it listened"},
 		{"ceiling", 2, "usage:"},
@@ -62,6 +64,10 @@ func TestExitStatus(t *testing.T) {
 		{"ab -a ceiling -b ceiling -rounds 2 fanout -n 10 -warmup 0s -duration 300ms", 0, "medians of 2 rounds"},
 		{"ab -a ceiling -b /does/not/exist -rounds 1 fanout -n 10 -warmup 0s -duration 300ms", 1, "no such file"},
 		{"suite", 2, "-server"},
+		{"redis -server x", 2, "-library"},
+		{"cluster", 2, "-server"},
+		{"cluster -server x -nodes 5 -channels 4", 1, "at least as many channels as nodes"},
+		{"cluster -server /does/not/exist", 1, "no such file"},
 	}
 	for _, test := range tests {
 		t.Run(test.args, func(t *testing.T) {

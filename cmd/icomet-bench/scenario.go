@@ -11,6 +11,8 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -58,9 +60,11 @@ func parseScenario(name string, args []string) (*settings, error) {
 		t.Env = append(t.Env, v)
 		return nil
 	})
-	f.StringVar(&t.Front, "front", "", "front `address` of a server that runs already")
-	f.StringVar(&t.Admin, "admin", "", "its admin `address`")
-	f.IntVar(&t.PID, "pid", 0, "its process `id`, for memory and CPU")
+	f.IntVar(&t.Nodes, "nodes", 1, "start so many of it; -env says what store they share. Subscribers and publishers are spread over them")
+	front := f.String("front", "", "front `address` of a server that runs already; of several nodes, with commas between")
+	admin := f.String("admin", "", "its admin `address`")
+	pid := f.String("pid", "", "its process `id`, for memory and CPU")
+	f.IntVar(&t.Store, "store", 0, "process `id` of the store that the nodes share, for its CPU and memory")
 	f.Func("dialect", "what that server speaks: icomet or nchan (default icomet)", func(v string) error {
 		t.Dialect = bench.Dialect(v)
 		if t.Dialect != bench.DialectIcomet && t.Dialect != bench.DialectNchan {
@@ -81,11 +85,41 @@ func parseScenario(name string, args []string) (*settings, error) {
 		fmt.Fprintf(os.Stderr, "icomet-bench: unexpected %q\n", f.Arg(0))
 		return nil, errUsage
 	}
-	if t.Command == "" && (t.Front == "" || t.Admin == "") {
-		fmt.Fprintln(os.Stderr, "icomet-bench: want -server, or -front and -admin")
-		return nil, errUsage
+	var err error
+	if t.Command == "" {
+		if t.Running, err = runningNodes(*front, *admin, *pid); err != nil {
+			fmt.Fprintln(os.Stderr, "icomet-bench:", err)
+			return nil, errUsage
+		}
 	}
 	return s, nil
+}
+
+// runningNodes reads the lists of -front, -admin and -pid.
+func runningNodes(front, admin, pid string) ([]bench.Node, error) {
+	fronts, admins := strings.Split(front, ","), strings.Split(admin, ",")
+	if front == "" || admin == "" {
+		return nil, errors.New("want -server, or -front and -admin")
+	}
+	pids := make([]string, len(fronts))
+	if pid != "" {
+		pids = strings.Split(pid, ",")
+	}
+	if len(admins) != len(fronts) || len(pids) != len(fronts) {
+		return nil, fmt.Errorf("%d of -front, %d of -admin, %d of -pid: want as many of each", len(fronts), len(admins), len(pids))
+	}
+	nodes := make([]bench.Node, len(fronts))
+	for i := range nodes {
+		nodes[i] = bench.Node{Front: fronts[i], Admin: admins[i]}
+		if pids[i] == "" {
+			continue
+		}
+		var err error
+		if nodes[i].PID, err = strconv.Atoi(pids[i]); err != nil {
+			return nil, fmt.Errorf("-pid %s: want a number", pids[i])
+		}
+	}
+	return nodes, nil
 }
 
 // settleOf is how long a scenario waits before it looks at idle memory: 10

@@ -1,0 +1,51 @@
+package redis
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"icomet/channel"
+)
+
+// TestOthersMessages: what nobody on a node has subscribed to is not brought to it.
+func TestOthersMessages(t *testing.T) {
+	_, n := startNodes(t, 3, testLimits)
+	a := n[0].join("c", 0)
+	var want []channel.Message
+	for i := range 5 {
+		n[1].mustPublish("c", "x")
+		want = append(want, data(int64(i+1), "x"))
+	}
+	n[0].wait(a.Channel, want...)
+	own := n[2].join("d", 0)
+	n[1].mustPublish("d", "y")
+	n[2].wait(own.Channel, data(1, "y")) // anything sent before would have come before
+	for i, received := range []uint64{5, 0, 1} {
+		if got := n[i].stats.received.Load(); got != received {
+			t.Errorf("node %d has received %d messages of pub/sub, want %d", i, got, received)
+		}
+	}
+}
+
+// TestLostAnswerToAJoin: Redis has counted a subscriber of whom the node does not know
+// that it was let in.
+func TestLostAnswerToAJoin(t *testing.T) {
+	s, nodes := startNodes(t, 1, testLimits)
+	p := startProxy(t, s.Addr())
+	n := startNode(t, testOptions(p.addr()), testLimits)
+	p.deaf.Store(true)
+	if _, err := n.tryJoin(channel.Join{Name: []byte("c"), Since: 1}); !errors.Is(err, channel.ErrUnavailable) {
+		t.Fatalf("the Join has ended with %v", err)
+	}
+	if r := nodes[0].info("c"); r.Subscribers != 1 {
+		t.Fatalf("the test tests nothing: %+v", r)
+	}
+	p.deaf.Store(false)
+	checkFor(t, patience, func() error {
+		if r := nodes[0].info("c"); r.Subscribers != 0 {
+			return fmt.Errorf("%d subscribers are counted", r.Subscribers)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,105 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	"icomet/bench"
+)
+
+// runRedis measures what the Redis engine costs and adds.
+func runRedis(ctx context.Context, args []string) (err error) {
+	f := flag.NewFlagSet("icomet-bench redis", flag.ContinueOnError)
+	cost := bench.RedisCostOptions{}
+	f.StringVar(&cost.Server, "server", "", "the `server` to measure: a command line")
+	f.StringVar(&cost.Script, "script", "channel/redis/scripts/publish.lua", "the `file` of the publishing script")
+	f.StringVar(&cost.Library, "library", "", "a `command` that measures the client library alone: BenchmarkClientAlone of channel/redis")
+	f.DurationVar(&cost.Duration, "duration", 3*time.Second, "of each part of a round of publishing")
+	rounds := f.Int("rounds", 5, "rounds; the figures are medians")
+	delay := f.Duration("delay", time.Minute, "of each part of a round of latency")
+	quick := f.Bool("quick", false, "two rounds, 5 seconds of latency")
+	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil || cost.Server == "" || cost.Library == "" || *rounds < 1 || f.NArg() > 0 {
+		f.Usage()
+		return errUsage
+	}
+	if *quick {
+		*rounds, *delay = 2, 5*time.Second
+	}
+	var report bench.RedisReport
+	for range *rounds {
+		r, err := bench.RedisCost(ctx, cost)
+		if err != nil {
+			return err
+		}
+		report.Rounds = append(report.Rounds, r)
+	}
+	if err := report.WriteCosts(os.Stdout); err != nil {
+		return err
+	}
+	pair, err := bench.StartRedisPair(ctx, cost.Server)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, pair.Stop()) }()
+	for range *rounds {
+		d, err := pair.Delays(ctx, *delay)
+		if err != nil {
+			return err
+		}
+		report.Delays = append(report.Delays, d)
+	}
+	if err := report.WriteDelays(os.Stdout); err != nil {
+		return err
+	}
+	if report.Bystander, err = pair.Bystander(ctx, 5000, min(*delay, 10*time.Second)); err != nil {
+		return err
+	}
+	return report.WriteBystander(os.Stdout)
+}
+
+// runCluster puts a load on several nodes that share a Redis.
+func runCluster(ctx context.Context, args []string) error {
+	f := flag.NewFlagSet("icomet-bench cluster", flag.ContinueOnError)
+	o := bench.ClusterOptions{}
+	f.StringVar(&o.Server, "server", "", "the `server` to start: a command line")
+	f.IntVar(&o.Nodes, "nodes", 12, "nodes, and as many processes of the harness")
+	f.IntVar(&o.Subscribers, "n", 18000, "subscribers of each node")
+	f.IntVar(&o.Channels, "channels", 1000, "channels, each with subscribers on every node")
+	f.Float64Var(&o.Rate, "rate", 50, "messages a `second`, over all channels, published at all nodes")
+	f.DurationVar(&o.Duration, "duration", 10*time.Second, "of publishing")
+	f.DurationVar(&o.Settle, "settle", 5*time.Second, "from the last connect to the idle figures")
+	f.DurationVar(&o.Hold, "hold", 20*time.Second, "then hold them for so long and measure CPU")
+	f.IntVar(&o.Broadcasts, "broadcasts", 3, "broadcasts to all, after a second start")
+	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil || o.Server == "" || f.NArg() > 0 {
+		f.Usage()
+		return errUsage
+	}
+	if o.Nodes < 1 || o.Channels < o.Nodes || o.Broadcasts < 1 || o.Rate <= 0 {
+		return errors.New("want 1 node, broadcast and message a second or more, and at least as many channels as nodes")
+	}
+	watch, clear := progress()
+	results, err := bench.Cluster(ctx, o, watch)
+	clear()
+	if err != nil {
+		return err
+	}
+	var failed int64
+	for _, r := range results {
+		failed += r.Failures
+		if err := r.WriteTable(os.Stdout); err != nil {
+			return err
+		}
+		fmt.Printf("  of each node\t%.1f MiB RSS idle\n", float64(r.RSSIdle)/float64(r.Nodes)/(1<<20))
+	}
+	return failures(failed)
+}
