@@ -43,7 +43,7 @@ func TestSoak(t *testing.T) {
 		t.Fatal(err)
 	}
 	hooligans := s.begin()
-	result, err := bench.Run(t.Context(), scenario, bench.Target{Front: d.front, Admin: d.admin, PID: d.Cmd.Process.Pid}, nil)
+	result, err := bench.Run(t.Context(), scenario, bench.Target{Running: []bench.Node{{Front: d.front, Admin: d.admin, PID: d.Cmd.Process.Pid}}}, nil)
 	hooligans()
 	if err != nil {
 		t.Fatal(err)
