@@ -113,7 +113,7 @@ compare: ## iComet, nchan and the ceiling in turns: 5 rounds of 10 scenarios, ha
 	bench/compare/compare
 
 .PHONY: bench-redis
-bench-redis: ## what the Redis engine costs and adds, against redis-benchmark: 17 minutes
+bench-redis: ## what the Redis engine costs and adds, against redis-benchmark: 20 minutes
 	bench/redis/redis
 
 .PHONY: cluster
