@@ -85,7 +85,7 @@ func TestMemoryRunsShort(t *testing.T) {
 		body, _ := io.ReadAll(resp.Body)
 		return resp.StatusCode, string(body)
 	}
-	content := strings.Repeat("x", 32<<10)
+	content := strings.Repeat("x", 64<<10)
 	refused := 0
 	for i := 0; refused == 0; i++ {
 		if i > 10*limit/len(content) {
@@ -152,7 +152,6 @@ func newRawClient(t *testing.T, addr string) *rawClient {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	_ = c.SetDeadline(time.Now().Add(2 * startLimit))
 	return &rawClient{t, c}
 }
 
@@ -163,6 +162,7 @@ func (c *rawClient) ask(path string) {
 // want reads an answer that has the text.
 func (c *rawClient) want(text string) {
 	c.t.Helper()
+	_ = c.SetDeadline(time.Now().Add(servertest.Patience))
 	_, body, err := c.Answer()
 	if err != nil || !strings.Contains(body, text) {
 		c.t.Errorf("got %q, %v, want %q", body, err, text)
