@@ -63,7 +63,7 @@ func checkRedisReport(t *testing.T, r *RedisReport) {
 			t.Error(write)
 		}
 	}
-	for _, want := range []string{"rate, by redis-benchmark's: 0.", "on another node", "0 came to it"} {
+	for _, want := range []string{"rate, by redis-benchmark's: ", "on another node", "0 came to it"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
