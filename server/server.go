@@ -293,15 +293,17 @@ func (s *Server) setSocket(c *conn, gc gnet.Conn, set *settings) {
 		_ = gc.SetKeepAlive(true, time.Duration(keepalive), probeInterval(keepalive), keepaliveProbes)
 	}
 	// Keep-alive does not run while data is unacknowledged, so a vanished peer that
-	// gets heartbeats would last a quarter of an hour without this.
+	// gets heartbeats would last a quarter of an hour without this. It also ends the
+	// probing, instead of the probes' number: a quarter more than keepalive is time for
+	// two; with none more, a peer whose first probe was lost would be cut at the second.
 	_ = unix.SetsockoptInt(int(c.fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT,
-		int(time.Duration(keepalive)/time.Millisecond))
+		int(time.Duration(keepalive)*5/4/time.Millisecond))
 	if n := set.config.Limits.SendBuffer; n > 0 {
 		_ = gc.SetWriteBuffer(int(n))
 	}
 }
 
-// keepaliveProbes that nobody answers end a silent connection.
+// keepaliveProbes fit into the time of keepalive, one after the other.
 const keepaliveProbes = 5
 
 // probeInterval is the time between two of them. The system counts it in seconds.

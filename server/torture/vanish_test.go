@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"runtime"
@@ -35,6 +36,48 @@ func vanish(nc net.Conn) error {
 	return set
 }
 
+// comeBack undoes vanish.
+func comeBack(nc net.Conn) error {
+	rc, err := nc.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	var set error
+	err = rc.Control(func(fd uintptr) {
+		set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
+	})
+	return errors.Join(err, set)
+}
+
+// TestLostProbe: a keep-alive probe that is lost on the way ends nobody.
+func TestLostProbe(t *testing.T) {
+	const keepalive, interval = 5 * time.Second, time.Second
+	d := start(t, servertest.PlainBinary, "", "LIMITS_KEEPALIVE="+keepalive.String())
+	s, err := subscribe(d.front, "stream", "a", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.nc.Close()
+	d.waitStats(patience, func(s stats) error {
+		if s.Subscribers != 1 {
+			return fmt.Errorf("%d subscribers", s.Subscribers)
+		}
+		return nil
+	})
+	if err := vanish(s.nc); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(keepalive + interval/2) // the first comes in this time
+	if err := comeBack(s.nc); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * interval) // and here the second
+	d.push("a", "still here")
+	if err := s.want(1, "still here"); err != nil {
+		t.Error(err)
+	}
+}
+
 // gone is a way for peers to go.
 type gone struct {
 	name     string
@@ -48,7 +91,7 @@ type gone struct {
 const keepalive = 2 * time.Second
 
 // vanished is what limits.keepalive promises: about twice its time.
-const vanished = 2*keepalive + 1500*time.Millisecond
+const vanished = 2*keepalive + 2*time.Second
 
 var partings = []gone{
 	{name: "vanished, silent", request: "GET /stream?cname=c%d&seq=1 HTTP/1.1\r\nHost: localhost\r\n\r\n", leave: vanish, within: vanished},
