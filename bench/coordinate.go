@@ -30,7 +30,6 @@ type session struct {
 	latest  []Counts
 	up      int
 	ended   int // workers whose publishing is over
-	gone    int // workers that have said their last
 	sheets  []*workerSheet
 	began   time.Time
 	result  *Result
@@ -267,9 +266,6 @@ func (c *session) await(ctx context.Context, done func() bool, until time.Time) 
 }
 
 func (c *session) handle(e event) error {
-	if e.Result != nil || e.Error != "" {
-		c.gone++
-	}
 	switch {
 	case e.Error != "":
 		return fmt.Errorf("worker %d: %s", e.Worker, e.Error)
@@ -343,23 +339,30 @@ func (c *session) evaluate() error {
 }
 
 // hangUp ends the workers, also after an error: a worker whose commands are
-// closed stops, and what it still says is thrown away.
+// closed stops, and what it still says is thrown away. It waits until they have closed
+// their connections, so that the server does not end them all at once.
 func (c *session) hangUp() {
-	for _, w := range c.workers {
-		close(w.commands)
+	limit := 5 * time.Second // then it hangs; the server's end will break its connections
+	for _, g := range c.Groups {
+		limit += time.Duration(g.Subscribers) * time.Millisecond
 	}
 	over := make(chan struct{})
-	missing := len(c.workers) - c.gone
 	go func() {
 		defer close(over)
-		for missing > 0 {
-			if e := <-c.events; e.Result != nil || e.Error != "" {
-				missing--
-			}
+		for _, w := range c.workers {
+			close(w.commands)
+		}
+		for _, w := range c.workers {
+			<-w.ended
 		}
 	}()
-	select {
-	case <-over:
-	case <-time.After(5 * time.Second): // it hangs; the server's end will break its connections
+	for expired := time.After(limit); ; {
+		select {
+		case <-c.events:
+		case <-over:
+			return
+		case <-expired:
+			return
+		}
 	}
 }

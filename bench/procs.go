@@ -21,6 +21,7 @@ const WorkerCommand = "worker"
 // handle is a worker as the coordinator sees it.
 type handle struct {
 	commands chan<- command
+	ended    <-chan struct{} // closed when it has hung up
 }
 
 // startLocal runs the only worker in this process.
@@ -30,8 +31,12 @@ func startLocal(j job, events chan<- event) (handle, error) {
 	if err != nil {
 		return handle{}, err
 	}
-	go w.run()
-	return handle{commands}, nil
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.run()
+	}()
+	return handle{commands, ended}, nil
 }
 
 // startProcesses runs each job in a process of its own, with pipes between
@@ -91,7 +96,9 @@ func startProcess(j job, files []*os.File, events chan<- event) (handle, error) 
 		}
 		in.Close()
 	}()
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		decoder := json.NewDecoder(out)
 		over := false
 		for {
@@ -106,7 +113,7 @@ func startProcess(j job, files []*os.File, events chan<- event) (handle, error) 
 			events <- event{Worker: j.Index, Error: fmt.Sprintf("worker %d ended: %v", j.Index, err)}
 		}
 	}()
-	return handle{commands}, nil
+	return handle{commands, ended}, nil
 }
 
 // RunWorker is the life of a worker process: a job and commands come in as
