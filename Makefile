@@ -37,10 +37,11 @@ demo: build ## run the chat demo and the server it needs; Ctrl-C ends both
 	trap 'exit 0' INT; \
 	wait -n
 
-# The allocation tests run apart: the race detector allocates.
+# Two packages at a time: most of a test is waiting. The allocation tests run apart:
+# the race detector allocates.
 .PHONY: test
 test: test-needs ## run all tests, with the race detector and then the allocation tests
-	CGO_ENABLED=1 go test -race -shuffle=on -p 1 ./...
+	CGO_ENABLED=1 go test -race -shuffle=on -p 2 ./...
 	go test -run '^TestAllocs' ./...
 
 # The race detector needs cgo, so a C compiler with its headers. The others are
