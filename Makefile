@@ -91,7 +91,7 @@ fuzz: ## run every fuzz target for FUZZTIME, one after the other
 MODEL_CHECKS ?= 200
 
 .PHONY: torture
-torture: build ## hostile clients and faults in full size: half an hour; needs qemu and 20,000 open files
+torture: build ## hostile clients and faults in full size: ten minutes; needs qemu and 20,000 open files
 	ICOMET_TORTURE=full go test -count=1 -v -timeout 60m ./server/torture
 	ICOMET_MODEL_CHECKS=$(MODEL_CHECKS) go test -count=1 -timeout 60m -run '^TestModel$$' ./server
 	ICOMET_MODEL_CHECKS=$$((100 * $(MODEL_CHECKS))) go test -count=1 -timeout 60m ./channel/modeltest

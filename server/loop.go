@@ -132,34 +132,29 @@ func (l *loop) HalfFull() bool {
 func (l *loop) post(fn func()) {
 	l.mu.Lock()
 	l.calls = append(l.calls, fn)
-	wake := !l.armed
-	l.armed = true
-	l.mu.Unlock()
-	if wake {
-		l.Wake()
-	}
+	l.unlockAndWake()
 }
 
 // postAnswer says that the result of a is there. Concurrency-safe.
 func (l *loop) postAnswer(a *answer) {
 	l.mu.Lock()
 	l.late = append(l.late, a)
-	wake := !l.armed
-	l.armed = true
-	l.mu.Unlock()
-	if wake {
-		l.Wake()
-	}
+	l.unlockAndWake()
 }
 
 // postTick tells the loop that time has passed, unless the last tick still waits.
 // Concurrency-safe.
 func (l *loop) postTick() {
 	l.mu.Lock()
-	wake := !l.armed
 	if !l.tick {
 		l.tick, l.tickedAt, l.lastPost = true, time.Now(), l.srv.now.Load()
 	}
+	l.unlockAndWake()
+}
+
+// unlockAndWake ends what posts under l.mu: a run is scheduled unless one is already.
+func (l *loop) unlockAndWake() {
+	wake := !l.armed
 	l.armed = true
 	l.mu.Unlock()
 	if wake {
