@@ -13,6 +13,7 @@ func (benchSink) Push(*Channel, Message) bool { return false }
 func (benchSink) Wake()                       {}
 func (benchSink) Full() bool                  { return false }
 func (benchSink) HalfFull() bool              { return false }
+func (benchSink) Busy() bool                  { return false }
 
 func newBenchHub(channels int) (*Hub, [][]byte) {
 	h := NewHub(Limits{MaxChannels: channels, MaxSubscribers: 1e6, BufferSize: 10, Timeout: 30 * time.Second})

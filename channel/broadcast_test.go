@@ -38,7 +38,7 @@ func TestBroadcast(t *testing.T) {
 	wantMessages(t, got.Replay, []Message{{1, "x", Data}, {2, "all", Broadcast}})
 }
 
-// TestBroadcastPauses: while a queue is half full nothing is added to it.
+// TestBroadcastPauses: while a sink is busy nothing is added to it.
 func TestBroadcastPauses(t *testing.T) {
 	const channels, limit = 100, 20
 	h, sink := newTestHub(t, small)
@@ -50,7 +50,7 @@ func TestBroadcastPauses(t *testing.T) {
 	err := h.Broadcast("all", func() bool {
 		pauses++
 		n := len(sink.take())
-		if n > limit/2 {
+		if n > limit/4 {
 			t.Errorf("%d messages were queued", n)
 		}
 		got += n
@@ -73,7 +73,7 @@ func TestBroadcastStopsInTheMiddle(t *testing.T) {
 		t.Fatalf("stopped: %v", err)
 	}
 	in := sink.take()
-	if len(in) != 10 {
+	if len(in) != 5 {
 		t.Errorf("%d messages before the stop", len(in))
 	}
 	for i := range 100 {

@@ -46,6 +46,7 @@ func (s *fakeSink) Wake() {
 
 func (s *fakeSink) Full() bool     { return s.queued(1) }
 func (s *fakeSink) HalfFull() bool { return s.queued(2) }
+func (s *fakeSink) Busy() bool     { return s.queued(4) }
 
 func (s *fakeSink) queued(times int) bool {
 	s.mu.Lock()

@@ -109,7 +109,7 @@ func (h *Hub) Feed(c *Channel, m Message) bool {
 func (h *Hub) Congested(c *Channel) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return h.anyFull(c.sinks)
+	return h.any(c.sinks, Sink.Full)
 }
 
 // Uncopy takes a copy out; its subscribers get last, Closed or Moved. It reports
@@ -182,13 +182,13 @@ func (h *Hub) TakeChanged(dst []Change) []Change {
 // Limits are those that hold now.
 func (h *Hub) Limits() Limits { return *h.limits.Load() }
 
-// Busy reports that bulk work (a broadcast) has to wait for a sink.
-func (h *Hub) Busy() bool { return h.anyHalfFull(1<<len(h.sinks) - 1) }
+// Busy reports that a broadcast has to wait for a sink.
+func (h *Hub) Busy() bool { return h.any(1<<len(h.sinks)-1, Sink.Busy) }
 
 // Watched reports whether any sink has presence watchers, WatchersBusy whether bulk
 // presence has to wait for one of them.
 func (h *Hub) Watched() bool      { return h.watching.Load() != 0 }
-func (h *Hub) WatchersBusy() bool { return h.anyHalfFull(h.watching.Load()) }
+func (h *Hub) WatchersBusy() bool { return h.any(h.watching.Load(), Sink.HalfFull) }
 
 // Announce hands on Online or Offline. The calls for one name come one after the other.
 func (h *Hub) Announce(t Type, name string) { h.wake(h.announce(t, name)) }

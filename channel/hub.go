@@ -199,7 +199,7 @@ func (h *Hub) remove(s *shard, c *Channel) (wake uint64) {
 // sweep frees the channels that are due. While a sink that watches presence is half
 // full it waits: nothing repeats an Offline that was dropped.
 func (h *Hub) sweep(now int64) {
-	for looked := 0; looked < sweepBudget && !h.anyHalfFull(h.watching.Load()); {
+	for looked := 0; looked < sweepBudget && !h.any(h.watching.Load(), Sink.HalfFull); {
 		batch := h.expiry.take(now)
 		if len(batch) == 0 {
 			return
@@ -244,18 +244,10 @@ func (h *Hub) wake(set uint64) {
 	}
 }
 
-func (h *Hub) anyFull(set uint64) bool {
+// any reports whether a sink of the set is Full, HalfFull or Busy.
+func (h *Hub) any(set uint64, is func(Sink) bool) bool {
 	for ; set != 0; set &= set - 1 {
-		if h.sinks[bits.TrailingZeros64(set)].Full() {
-			return true
-		}
-	}
-	return false
-}
-
-func (h *Hub) anyHalfFull(set uint64) bool {
-	for ; set != 0; set &= set - 1 {
-		if h.sinks[bits.TrailingZeros64(set)].HalfFull() {
+		if is(h.sinks[bits.TrailingZeros64(set)]) {
 			return true
 		}
 	}

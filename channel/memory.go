@@ -9,8 +9,7 @@ import (
 const (
 	// broadcastQueue bounds the broadcasts that wait for the one under way.
 	broadcastQueue = 64
-	// broadcastPause is how long a broadcast lets the sinks work when one is half
-	// full.
+	// broadcastPause is how long a broadcast lets the sinks work when one is busy.
 	broadcastPause = time.Millisecond
 	// stopPoll is how often Stop looks whether the last call has ended. It and a
 	// broadcast are the only places of the package that wait.

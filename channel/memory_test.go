@@ -17,13 +17,14 @@ func TestMemoryEngine(t *testing.T) {
 	})
 }
 
-// stuckSink is half full until it is let go.
+// stuckSink is busy until it is let go.
 type stuckSink struct{ loose atomic.Bool }
 
 func (s *stuckSink) Push(*channel.Channel, channel.Message) bool { return false }
 func (s *stuckSink) Wake()                                       {}
 func (s *stuckSink) Full() bool                                  { return false }
-func (s *stuckSink) HalfFull() bool                              { return !s.loose.Load() }
+func (s *stuckSink) HalfFull() bool                              { return false }
+func (s *stuckSink) Busy() bool                                  { return !s.loose.Load() }
 
 // results is a Done that queues the error of each answer.
 type results chan error
@@ -51,7 +52,7 @@ func TestMemoryBroadcastWaits(t *testing.T) {
 		m.Broadcast("x", done)
 		synctest.Wait()
 		if len(done) != 0 {
-			t.Error("answered while the sink is half full")
+			t.Error("answered while the sink is busy")
 		}
 		other := make(results, 1)
 		m.Publish([]byte("a"), "x", other)

@@ -29,7 +29,7 @@ func (h *Hub) PresenceDropped() uint64 { return h.presence.dropped.Load() }
 func (h *Hub) announce(t Type, name string) (wake uint64) {
 	for set := h.watching.Load(); set != 0; set &= set - 1 {
 		one := set & -set
-		if h.anyFull(one) {
+		if h.any(one, Sink.Full) {
 			h.presence.dropped.Add(1)
 			continue
 		}
@@ -49,7 +49,7 @@ func (h *Hub) repeatPresence(now int64) {
 	for h.presence.shard != target {
 		set := h.watching.Load()
 		if set != 0 {
-			if h.anyHalfFull(set) {
+			if h.any(set, Sink.HalfFull) {
 				break
 			}
 			h.wake(h.announceShard(&h.shards[h.presence.shard]))

@@ -21,7 +21,7 @@ func (h *Hub) Publish(name []byte, content string) (seq int64, err error) {
 
 // store gives the message its seq, keeps it and queues it. Channel.mu is held.
 func (h *Hub) store(c *Channel, t Type, content string) (seq int64, wake uint64, err error) {
-	if h.anyFull(c.sinks) {
+	if h.any(c.sinks, Sink.Full) {
 		return 0, 0, ErrOverloaded
 	}
 	m := Message{Seq: c.next, Content: content, Type: t}
@@ -34,7 +34,7 @@ func (h *Hub) store(c *Channel, t Type, content string) (seq int64, wake uint64,
 }
 
 // Broadcast publishes to every channel that exists when its turn comes. It works
-// in slices, calls pause while a queue is half full, and gives up when pause
+// in slices, calls pause while a sink is busy, and gives up when pause
 // returns false. It does not prolong a channel's life.
 func (h *Hub) Broadcast(content string, pause func() bool) error {
 	var batch []*Channel
@@ -57,7 +57,7 @@ func (h *Hub) broadcastTo(c *Channel, content string, pause func() bool) error {
 			c.mu.Unlock()
 			return nil
 		}
-		if !h.anyHalfFull(c.sinks) {
+		if !h.any(c.sinks, Sink.Busy) {
 			_, wake, err := h.store(c, Broadcast, content)
 			c.mu.Unlock()
 			h.wake(wake)

@@ -14,7 +14,10 @@ type Sink interface {
 	Push(ch *Channel, m Message) (wake bool)
 	Wake()
 	// Full reports that the queue is over its limit: a publish is refused before
-	// it gets a seq. HalfFull is where bulk work (broadcast, presence) pauses.
+	// it gets a seq. HalfFull is where presence, which goes on at the next tick, pauses.
+	// Busy is where a broadcast pauses, which looks again in a millisecond: what is
+	// queued more than that only makes others wait behind it.
 	Full() bool
 	HalfFull() bool
+	Busy() bool
 }

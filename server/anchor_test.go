@@ -41,7 +41,7 @@ func TestEachLoopHasOneAnchor(t *testing.T) {
 
 // TestBellBringsARun lets each run ring for the next one, by nothing else.
 func TestBellBringsARun(t *testing.T) {
-	const rounds = 50 // by ticks alone they would take five seconds
+	const rounds = 200 // by ticks alone they would take 20 seconds
 	s := startServer(t, nil)
 	for _, l := range s.loops {
 		done, n := make(chan struct{}), 0

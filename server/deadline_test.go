@@ -178,7 +178,7 @@ func TestTimeoutsOverSockets(t *testing.T) {
 	started := time.Now()
 	took := func(what string, least time.Duration) {
 		t.Helper()
-		if d := time.Since(started); d < least-tickLength || d > least+time.Second {
+		if d := time.Since(started); d < least-tickLength || d > least+lateness {
 			t.Errorf("%s after %v, want %v", what, d, least)
 		}
 	}
@@ -257,13 +257,12 @@ func TestDeliveryPutsTheHeartbeatOff(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	// last is when the test has read it; the server counts from the tick of its sending.
-	if d := time.Since(last); d < 700*time.Millisecond || d > 2*time.Second {
+	if d := time.Since(last); d < 700*time.Millisecond || d > time.Second+lateness {
 		t.Errorf("the heartbeat came %v after the last message", d)
 	}
 }
 
-// TestHeartbeatsAllDueAtOnce sends 2,000 heartbeats that are due in the same tick,
-// each within a second of its time.
+// TestHeartbeatsAllDueAtOnce sends 2,000 heartbeats that are due in the same tick.
 func TestHeartbeatsAllDueAtOnce(t *testing.T) {
 	const n = 2000
 	const seconds = 4 // within which all of them ask again, also on a busy machine
@@ -298,7 +297,7 @@ func TestHeartbeatsAllDueAtOnce(t *testing.T) {
 			t.Fatalf("%+v, %v", ms, err)
 		}
 	}
-	if d := time.Since(started); d > (seconds+1)*time.Second+500*time.Millisecond {
+	if d := time.Since(started); d > seconds*time.Second+lateness {
 		t.Errorf("the last heartbeat came after %v", d)
 	}
 	checkFor(t, patience, func() error {
@@ -314,7 +313,7 @@ func TestHeartbeatsAllDueAtOnce(t *testing.T) {
 }
 
 // TestLingerKeepsTheAnswer sends much input behind a bad request: the answer
-// arrives all the same, and the connection ends within about a second.
+// arrives all the same, and the connection ends about a second later.
 func TestLingerKeepsTheAnswer(t *testing.T) {
 	s := startServer(t, nil)
 	c := dial(t, s.front)
@@ -331,7 +330,7 @@ func TestLingerKeepsTheAnswer(t *testing.T) {
 		}
 		return nil
 	})
-	if d := time.Since(started); d < 800*time.Millisecond || d > 2*time.Second {
+	if d := time.Since(started); d < 800*time.Millisecond || d > time.Second+lateness {
 		t.Errorf("it lingered for %v", d)
 	}
 }

@@ -3,7 +3,7 @@
 //
 // The receiver of a method tells the thread. Methods of loop and conn, and what
 // these own, run on that event loop's goroutine; methods of Server run anywhere.
-// The exceptions (Push, Wake, post, Full, HalfFull, answer.Done) say so.
+// The exceptions (Push, Wake, post, Full, HalfFull, Busy, answer.Done) say so.
 //
 // DESIGN.md has the flows, who owns what, and the facts about gnet that shape the
 // code.

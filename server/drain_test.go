@@ -26,8 +26,8 @@ func (s *testServer) ends(started time.Time, drain time.Duration) {
 	case <-time.After(drain + patience):
 		s.t.Fatal("Run does not return")
 	}
-	if took := time.Since(started); took > drain+time.Second {
-		s.t.Errorf("the drain took %v, want at most %v", took, drain+time.Second)
+	if took := time.Since(started); took > drain+lateness {
+		s.t.Errorf("the drain took %v, want %v", took, drain)
 	}
 }
 
@@ -50,7 +50,7 @@ func (c *client) restOf() (string, error) {
 
 // TestDrainEndsEachKind checks how each kind of connection ends.
 func TestDrainEndsEachKind(t *testing.T) {
-	const drain = 800 * time.Millisecond
+	const drain = 3 * time.Second
 	s := startServer(t, func(c *Config) { c.Limits.DrainTimeout = Duration(drain) })
 	quiet := idle(t, s.front, "/ping")
 	fresh := dial(t, s.front)
@@ -114,7 +114,7 @@ func TestDrainEndsEachKind(t *testing.T) {
 
 // TestDrainIsEven measures when subscribers are sent away.
 func TestDrainIsEven(t *testing.T) {
-	const drain, subscribers = 2 * time.Second, 240
+	const drain, subscribers = 4 * time.Second, 240
 	s := startServer(t, func(c *Config) { c.Limits.DrainTimeout = Duration(drain) })
 	at := make(chan time.Duration, subscribers)
 	var started time.Time
@@ -152,7 +152,7 @@ func TestDrainIsEven(t *testing.T) {
 		times = append(times, d)
 	}
 	sort.Slice(times, func(i, j int) bool { return times[i] < times[j] })
-	if first, last := times[0], times[len(times)-1]; first > drain/4 || last < drain*3/4 || last > drain+500*time.Millisecond {
+	if first, last := times[0], times[len(times)-1]; first > drain/4 || last < drain*3/4 || last > drain+lateness {
 		t.Errorf("the first left after %v, the last after %v", first, last)
 	}
 	for _, part := range []int{1, 2, 3} { // a quarter of them in each quarter of the time, more or less

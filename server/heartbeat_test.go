@@ -19,8 +19,8 @@ func TestHeartbeatAfterSilence(t *testing.T) {
 	}
 	polls := []*subscriber{s.open("poll", "cname=quiet&seq=1"), s.open("sub", "cname=quiet&seq=1")}
 	start := time.Now()
-	// The pace of the publisher, not a wait for anything: 0.5 s to 2 s.
-	pace := time.NewTicker(500 * time.Millisecond)
+	// The pace of the publisher, not a wait for anything: 0.3 s to 1.2 s.
+	pace := time.NewTicker(300 * time.Millisecond)
 	defer pace.Stop()
 	last := start
 	for seq := int64(1); seq <= 4; seq++ {
@@ -40,9 +40,6 @@ func TestHeartbeatAfterSilence(t *testing.T) {
 	}
 	for _, sub := range polls {
 		sub.want("noop", "quiet", 0, "")
-	}
-	if n := time.Since(start); n > 5*time.Second {
-		t.Errorf("this took %v", n)
 	}
 }
 
@@ -73,11 +70,11 @@ func TestHeartbeatNumberEnds(t *testing.T) {
 }
 
 // silent checks that what has just come ended a silence of one second since from, and
-// came within a second after it. A busy server goes by the clock of its last tick, so
+// came soon after it. A busy server goes by the clock of its last tick, so
 // that it may be early by one, of 100 ms.
 func silent(t *testing.T, about string, from time.Time) {
 	t.Helper()
-	if took := time.Since(from); took < 850*time.Millisecond || took > 2*time.Second {
+	if took := time.Since(from); took < 850*time.Millisecond || took > time.Second+lateness {
 		t.Errorf("%s: a noop after %v", about, took)
 	}
 }

@@ -21,6 +21,10 @@ const (
 	// delivered; over it a publish is refused.
 	inboxMessages = 65536
 	inboxBytes    = 64 << 20
+	// busyMessages and busyBytes are where a broadcast pauses for a millisecond: work
+	// for some 30 ms, which the messages of others wait behind.
+	busyMessages = 4096
+	busyBytes    = 8 << 20
 	// idleTicks is how often an idle loop is told that time has passed, slowTicks how
 	// often the ticking goroutine itself looks when all are idle.
 	idleTicks = 8
@@ -123,9 +127,14 @@ func (l *loop) Full() bool {
 	return l.queued.Load() >= inboxMessages || l.queuedBytes.Load() >= inboxBytes
 }
 
-// HalfFull is where bulk work pauses. Concurrency-safe.
+// HalfFull is where presence pauses. Concurrency-safe.
 func (l *loop) HalfFull() bool {
 	return l.queued.Load() >= inboxMessages/2 || l.queuedBytes.Load() >= inboxBytes/2
+}
+
+// Busy is where a broadcast pauses. Concurrency-safe.
+func (l *loop) Busy() bool {
+	return l.queued.Load() >= busyMessages || l.queuedBytes.Load() >= busyBytes
 }
 
 // post runs fn on the loop. Concurrency-safe.

@@ -170,6 +170,7 @@ func (s *sink) Push(_ *channel.Channel, m channel.Message) bool {
 func (s *sink) Wake()          {}
 func (s *sink) Full() bool     { return false }
 func (s *sink) HalfFull() bool { return false }
+func (s *sink) Busy() bool     { return false }
 
 func (s *sink) take() []channel.Message {
 	s.mu.Lock()

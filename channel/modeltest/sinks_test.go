@@ -50,6 +50,7 @@ func (s *sink) Push(ch *channel.Channel, m channel.Message) bool {
 func (s *sink) Wake()          { s.woken++ }
 func (s *sink) Full() bool     { return s.limit > 0 && len(s.inbox) >= s.limit }
 func (s *sink) HalfFull() bool { return s.limit > 0 && 2*len(s.inbox) >= s.limit }
+func (s *sink) Busy() bool     { return s.limit > 0 && 4*len(s.inbox) >= s.limit }
 
 // take makes room in the inbox.
 func (s *sink) take() {

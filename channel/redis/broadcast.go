@@ -14,7 +14,7 @@ const (
 	// broadcastSlice is the channels that one script call writes to: some 10 µs each,
 	// in which Redis does nothing else.
 	broadcastSlice = 100
-	// broadcastPause lets this node's loops work when one is half full.
+	// broadcastPause lets this node's loops work when one is busy.
 	broadcastPause = time.Millisecond
 )
 
@@ -76,7 +76,7 @@ func (e *Engine) failed(what string, err error) error {
 	return channel.ErrUnavailable
 }
 
-// pause waits while a loop of this node is half full.
+// pause waits while a loop of this node is busy.
 func (e *Engine) pause() error {
 	for {
 		select {

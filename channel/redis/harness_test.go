@@ -13,6 +13,10 @@ import (
 // patience is how long a test waits for something that has to happen.
 const patience = 20 * time.Second
 
+// lateness is how much later than it is due something may come on a busy machine that
+// runs other tests beside.
+const lateness = 5 * time.Second
+
 // checkFor tries until there is no error, at most for the limit.
 func checkFor(t testing.TB, limit time.Duration, try func() error) {
 	t.Helper()
@@ -153,6 +157,7 @@ func (s *sink) Full() bool {
 }
 
 func (s *sink) HalfFull() bool { return s.Full() }
+func (s *sink) Busy() bool     { return s.Full() }
 
 func (s *sink) setFull(full bool) {
 	s.mu.Lock()

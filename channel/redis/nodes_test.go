@@ -271,8 +271,8 @@ func (n *testNode) saw(m channel.Message, times int) error {
 	return nil
 }
 
-// TestExpiry: a channel lives while any node has a subscriber, and is freed within a
-// second after its time.
+// TestExpiry: a channel lives while any node has a subscriber, and is freed when its
+// time is over.
 func TestExpiry(t *testing.T) {
 	limits := testLimits
 	limits.Timeout = time.Second
@@ -287,7 +287,7 @@ func TestExpiry(t *testing.T) {
 		}
 		return nil
 	})
-	if age := time.Since(published); age < limits.Timeout || age > limits.Timeout+time.Second {
+	if age := time.Since(published); age < limits.Timeout || age > limits.Timeout+lateness {
 		t.Errorf("freed after %v", age)
 	}
 	if keys := s.CLI("keys", "t:*:left"); keys != "\n" {
@@ -304,7 +304,7 @@ func TestExpiry(t *testing.T) {
 		}
 		return nil
 	})
-	if age := time.Since(left); age < limits.Timeout-50*time.Millisecond || age > limits.Timeout+time.Second {
+	if age := time.Since(left); age < limits.Timeout-50*time.Millisecond || age > limits.Timeout+lateness {
 		t.Errorf("freed %v after the last subscriber has left", age)
 	}
 }
@@ -347,7 +347,7 @@ func TestDeadNode(t *testing.T) {
 		}
 		return alive.counts("both", 1, 1)
 	})
-	if age := time.Since(died); age > 2*time.Second+limits.Timeout+1500*time.Millisecond {
+	if age := time.Since(died); age > 2*time.Second+limits.Timeout+lateness {
 		t.Errorf("noticed and freed after %v", age)
 	}
 	checkFor(t, patience, func() error {

@@ -197,7 +197,7 @@ func (l *load) moreRefused(t *testing.T) {
 func (l *load) endQuick(t *testing.T, readers []*reader) {
 	t.Helper()
 	l.end()
-	if l.slowest > time.Second {
+	if l.slowest > testOptions().Timeout+lateness {
 		t.Errorf("an answer took %v", l.slowest)
 	}
 	l.checkAll(t, readers)
