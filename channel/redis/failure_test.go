@@ -269,3 +269,36 @@ func TestCrowdedUnderLoad(t *testing.T) {
 	})
 	l.endQuick(t, []*reader{r})
 }
+
+// TestStrangeAnswers: a script of another version answers some Joins with what nobody
+// understands. Those behind them in the same round trip get an answer too.
+func TestStrangeAnswers(t *testing.T) {
+	good := joinScript
+	joinScript = newScript("if string.find(ARGV[1], 'strange') then return {} end\n" + good.text)
+	allScripts = append(allScripts, joinScript)
+	t.Cleanup(func() { joinScript, allScripts = good, allScripts[:len(allScripts)-1] }) // after the node's end
+	_, nodes := startNodes(t, 1, deep())
+	const joins = 200
+	answers := make(chan error, joins)
+	for i := range joins {
+		name := fmt.Sprint("c", i)
+		if i%20 == 0 {
+			name = fmt.Sprint("strange", i)
+		}
+		nodes[0].Fetch(&channel.Join{Name: []byte(name)}, doneFunc(func(r channel.Result) { answers <- r.Err }))
+	}
+	for i := range joins {
+		select {
+		case err := <-answers:
+			if err != nil && !errors.Is(err, channel.ErrUnavailable) {
+				t.Error(err)
+			}
+		case <-time.After(patience):
+			t.Fatalf("%d of %d are answered", i, joins)
+		}
+	}
+	checkFor(t, patience, func() error { // its connection comes again
+		_, err := nodes[0].tryJoin(channel.Join{Name: []byte("c1")})
+		return err
+	})
+}

@@ -75,18 +75,18 @@ func (e *Engine) Release(name []byte) {
 // finish takes the answer to a step.
 func (s *step) finish(e *Engine, r rueidis.RedisResult) error {
 	values, err := r.ToArray()
-	if err != nil {
-		return err
-	}
-	if s.syncs != nil {
+	if err == nil && s.syncs != nil {
 		return e.synced(s.syncs, values)
 	}
-	if len(values) == 0 {
-		return errShape
+	status := ""
+	if err == nil {
+		status, err = statusOf(values)
 	}
-	status, err := values[0].ToString()
 	if err != nil {
-		return errShape
+		if s.fetch != nil {
+			e.endFetch(s.fetch, channel.ErrUnavailable)
+		}
+		return err
 	}
 	s.m.part.mu.Lock()
 	result, again, err := e.joinedLocked(s, status, values)
@@ -104,6 +104,18 @@ func (s *step) finish(e *Engine, r rueidis.RedisResult) error {
 		e.finish(s.fetch.done, channel.Result{Err: result})
 	}
 	return err
+}
+
+// statusOf is what join.lua's answer begins with.
+func statusOf(values []rueidis.RedisMessage) (string, error) {
+	if len(values) == 0 {
+		return "", errShape
+	}
+	status, err := values[0].ToString()
+	if err != nil {
+		return "", errShape
+	}
+	return status, nil
 }
 
 // joinErrors are the refusals of join.lua.

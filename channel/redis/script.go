@@ -43,6 +43,10 @@ func readScript(name string, lib bool) *script {
 	if lib {
 		text = mustRead("lib") + text
 	}
+	return newScript(text)
+}
+
+func newScript(text string) *script {
 	sum := sha1.Sum([]byte(text))
 	return &script{text: text, sha: hex.EncodeToString(sum[:])}
 }

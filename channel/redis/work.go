@@ -70,8 +70,9 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 		return false, err
 	}
 	results = results[len(results)-len(b.steps):]
-	for i, s := range b.steps {
-		if err := s.finish(g.e, results[i]); err != nil {
+	for i := range b.steps {
+		if err := b.steps[i].finish(g.e, results[i]); err != nil {
+			g.undo(fetchesOf(b.steps[i+1:]), counts, watches)
 			return more, err
 		}
 	}
@@ -81,7 +82,16 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 	return more, nil
 }
 
-// undo: the connection has ended. The next one compares every copy, so only those
+func fetchesOf(steps []step) (list []*fetch) {
+	for _, s := range steps {
+		if s.fetch != nil {
+			list = append(list, s.fetch)
+		}
+	}
+	return list
+}
+
+// undo: the connection has ended, or is given up. The next one compares every copy, so only those
 // who wait for an answer, and counts, are left. Redis may have let in who is refused here,
 // so it is told the count anew, although the mirror may have gone with the refusal.
 func (g *group) undo(fetches []*fetch, counts []*mirror, watches []*watch) {
