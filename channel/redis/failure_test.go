@@ -302,3 +302,29 @@ func TestStrangeAnswers(t *testing.T) {
 		return err
 	})
 }
+
+// TestRedisOutOfMemory: at Redis's maxmemory newcomers and publishes are refused. The
+// connection stays, and with memory everything goes on.
+func TestRedisOutOfMemory(t *testing.T) {
+	s, nodes := startNodes(t, 1, deep())
+	n := nodes[0]
+	j := n.join("here", 1)
+	n.mustPublish("here", "x")
+	s.CLI("config", "set", "maxmemory", "1")
+	if r := n.publishTo("here", "refused"); !errors.Is(r.Err, channel.ErrUnavailable) {
+		t.Errorf("a publish: %+v", r)
+	}
+	if _, err := n.tryJoin(channel.Join{Name: []byte("new")}); !errors.Is(err, channel.ErrUnavailable) {
+		t.Errorf("a new channel's subscriber: %v", err)
+	}
+	if got := n.join("here", 0); !got.Subscribed {
+		t.Error("a subscriber of a channel that is here was not let in")
+	}
+	s.CLI("config", "set", "maxmemory", "0")
+	n.join("new", 1)
+	n.mustPublish("here", "y")
+	n.wait(j.Channel, data(1, "x"), data(2, "y"))
+	if k := n.stats.reconnects.Load(); k != 0 {
+		t.Errorf("%d connections broke", k)
+	}
+}

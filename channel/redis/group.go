@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -260,13 +261,20 @@ func (g *group) paced(conn rueidis.DedicatedClient, commands []rueidis.Completed
 	return results, err
 }
 
-// do makes one round trip. Errors are the connection's; it is then given up.
+// outOfMemory: Redis is at its maxmemory, and well otherwise.
+func outOfMemory(err error) bool {
+	re, ok := rueidis.IsRedisErr(err)
+	return ok && strings.Contains(re.Error(), "OOM command not allowed")
+}
+
+// do makes one round trip. Errors are the connection's; it is then given up. What
+// single commands are refused for lack of memory is in their results.
 func (g *group) do(conn rueidis.DedicatedClient, commands []rueidis.Completed) ([]rueidis.RedisResult, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), g.e.opts.Timeout)
 	defer cancel()
 	results := conn.DoMulti(ctx, commands...)
 	for _, r := range results {
-		if err := r.Error(); err != nil {
+		if err := r.Error(); err != nil && !outOfMemory(err) {
 			g.e.relayout() // a Cluster may have moved the slot
 			return nil, err
 		}

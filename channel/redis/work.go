@@ -71,7 +71,10 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 	}
 	results = results[len(results)-len(b.steps):]
 	for i := range b.steps {
-		if err := b.steps[i].finish(g.e, results[i]); err != nil {
+		err := b.steps[i].finish(g.e, results[i])
+		if outOfMemory(err) {
+			g.putOff(&b.steps[i], err)
+		} else if err != nil {
 			g.undo(fetchesOf(b.steps[i+1:]), counts, watches)
 			return more, err
 		}
@@ -80,6 +83,23 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 		w.finish(nil)
 	}
 	return more, nil
+}
+
+// putOff: Redis has no memory for this step. A subscriber is refused; what is about the
+// copies comes again with the next tick. The connection goes on serving the others.
+func (g *group) putOff(s *step, err error) {
+	switch {
+	case s.fetch != nil:
+		g.e.log.Error("redis refuses a subscriber", "error", err)
+	case s.syncs != nil:
+		for _, m := range s.syncs {
+			g.addCount(m)
+		}
+	default:
+		g.mu.Lock()
+		g.stale = append(g.stale, s.m)
+		g.mu.Unlock()
+	}
 }
 
 func fetchesOf(steps []step) (list []*fetch) {
