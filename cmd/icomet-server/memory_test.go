@@ -59,8 +59,8 @@ func memoryOf(t *testing.T, admin string) (m memoryStats) {
 // memory is used up. Who is connected goes on, newcomers are told so in their own way,
 // and when the channels have gone there is room again, without anybody's doing.
 func TestMemoryRunsShort(t *testing.T) {
-	const limit = 64 << 20
-	d := start(t, nil, writeConfig(t, `runtime.memory_limit = "64MiB"`, "front.polling_timeout = 3600", "front.channel_timeout = 6", "front.channel_buffer_size = 2", "runtime.event_loops = 2"))
+	const limit = 40 << 20
+	d := start(t, nil, writeConfig(t, `runtime.memory_limit = "40MiB"`, "front.polling_timeout = 3600", "front.channel_timeout = 10", "front.channel_buffer_size = 2", "runtime.event_loops = 2"))
 	front, admin := d.Address("front"), d.Address("admin")
 	if m := memoryOf(t, admin); m.Runtime.Limit != limit || m.Runtime.Refusing || m.Runtime.Used == 0 {
 		t.Fatalf("at the start: %+v", m)

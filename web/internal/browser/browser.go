@@ -16,7 +16,7 @@ import (
 )
 
 // limit bounds one step of a page.
-const limit = 30 * time.Second
+const limit = 60 * time.Second
 
 // Browser is a Chromium of its own, with an empty profile.
 type Browser struct {
