@@ -53,15 +53,13 @@ func testPublishFromMany(t *testing.T, n *node) {
 		}
 	}
 	slices.Sort(seqs)
-	got := n.sink.take()
-	if len(got) != len(seqs) {
-		t.Fatalf("%d delivered, %d published", len(got), len(seqs))
-	}
+	want := make([]channel.Message, len(seqs))
 	for i := range seqs {
-		if want := int64(i + 1); seqs[i] != want || got[i].Seq != want {
-			t.Fatalf("seq %d was given out as %d and delivered as %d", want, seqs[i], got[i].Seq)
+		if want[i] = message(int64(i+1), "x", channel.Data); seqs[i] != want[i].Seq {
+			t.Fatalf("seq %d was given out as %d", want[i].Seq, seqs[i])
 		}
 	}
+	n.wantDelivered(t, want...)
 }
 
 // testBroadcast: every channel has it, under a seq of its own.

@@ -221,6 +221,7 @@ func (e *Engine) Stop() {
 		<-e.stop
 		return
 	}
+	e.catchUp() // subscribers get what was acknowledged
 	e.leave()
 	close(e.stop)
 	e.workers.Wait()

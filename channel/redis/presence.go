@@ -24,8 +24,7 @@ type watch struct {
 
 // watching waits for all groups.
 type watching struct {
-	e    *Engine
-	done channel.Done
+	done func(error)
 	left atomic.Int32
 	err  atomic.Pointer[error]
 }
@@ -41,11 +40,10 @@ func (w *watch) finish(err error) {
 	if s.left.Add(-1) > 0 {
 		return
 	}
-	if err := s.err.Load(); err != nil {
-		s.e.finish(s.done, channel.Result{Err: *err})
-		return
+	if failed := s.err.Load(); failed != nil {
+		err = *failed
 	}
-	s.e.finish(s.done, channel.Result{})
+	s.done(err)
 }
 
 func (g *group) addWatch(w *watch) {
@@ -69,7 +67,7 @@ func (e *Engine) Watch(done channel.Done) {
 	}
 	e.watchedAt.Store(int64(time.Since(e.started)))
 	e.watching.Store(true)
-	e.watchAll(&watching{e: e, done: done}, false)
+	e.watchAll(&watching{done: func(err error) { e.finish(done, channel.Result{Err: err}) }}, false)
 }
 
 func (e *Engine) watchAll(s *watching, off bool) {
@@ -84,6 +82,17 @@ func (e *Engine) watchAll(s *watching, off bool) {
 	}
 	for _, g := range list {
 		g.addWatch(&watch{off: off, shared: s})
+	}
+}
+
+// catchUp returns when the pub/sub connections have brought what was published before:
+// it comes ahead of the answer to whatever is asked on them. It waits at most for Timeout.
+func (e *Engine) catchUp() {
+	done := make(chan struct{})
+	e.watchAll(&watching{done: func(error) { close(done) }}, true)
+	select {
+	case <-done:
+	case <-time.After(e.opts.Timeout):
 	}
 }
 

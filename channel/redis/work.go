@@ -62,6 +62,7 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 	fetches = mine
 	b.watch(watches)
 	if len(b.commands)+len(b.joins)+len(b.subs) == 0 {
+		finishAll(watches)
 		return more, nil
 	}
 	results, err := g.paced(conn, b.all(), max(n, k, c))
@@ -79,10 +80,14 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 			return more, err
 		}
 	}
+	finishAll(watches)
+	return more, nil
+}
+
+func finishAll(watches []*watch) {
 	for _, w := range watches {
 		w.finish(nil)
 	}
-	return more, nil
 }
 
 // putOff: Redis has no memory for this step. A subscriber is refused; what is about the
