@@ -38,6 +38,7 @@ type Engine struct {
 	watchedAt   atomic.Int64          // of the last Watch, ns since started
 	away        atomic.Pointer[error] // what Ready says
 	broadcasts  chan broadcast
+	signingOff  atomic.Bool // Stop: this node's counts are not told any more
 	stats       stats
 
 	stop    chan struct{}  // closed by Stop when the calls are answered
@@ -221,6 +222,7 @@ func (e *Engine) Stop() {
 		<-e.stop
 		return
 	}
+	e.signingOff.Store(true)
 	e.catchUp() // subscribers get what was acknowledged
 	e.leave()
 	close(e.stop)

@@ -31,6 +31,9 @@ type batch struct {
 func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 	b := &batch{g: g, b: conn.B(), subs: make(map[*partition][]string)}
 	g.mu.Lock()
+	if g.e.signingOff.Load() {
+		g.stale, g.counts = nil, nil // both tell Redis counts, and this node's are taken out
+	}
 	fetches, stale, counts := g.fetches, g.stale, g.counts
 	leaving, watches := g.leaving, g.watches
 	n, k, c := min(len(fetches), g.batch), min(len(stale), g.batch), min(len(counts), g.batch)
