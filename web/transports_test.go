@@ -72,6 +72,44 @@ func TestFromNow(t *testing.T) {
 	p.WantNoMistakes()
 }
 
+// TestOpenIsFromNow: a poll without seq is not open before the server has said where now
+// is, though /ping is answered before: what is published once it is open arrives.
+func TestOpenIsFromNow(t *testing.T) {
+	s := servertest.Start(t)
+	target, err := url.Parse(s.Front)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := browser.Start(t)
+	for _, name := range []string{"poll", "jsonp"} {
+		pinged, release := make(chan struct{}, 10), make(chan struct{})
+		proxy := httputil.NewSingleHostReverseProxy(target)
+		site := newSite(t, s.Front)
+		site.mux.Handle("/comet/", http.StripPrefix("/comet", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/ping" {
+				select {
+				case <-release:
+				case <-r.Context().Done(): // the page has gone
+				}
+			}
+			proxy.ServeHTTP(w, r)
+			if r.URL.Path == "/ping" {
+				pinged <- struct{}{}
+			}
+		})))
+		p := b.Open(t, site.URL)
+		connect(p, name, fmt.Sprintf("transports: [%q], subUrl: '/comet'", name))
+		<-pinged
+		p.Run("fetch('/comet/ping').then(r => r.text())") // behind the answer to the first
+		p.Want("comets[0].state", `"connecting"`)
+		close(release)
+		p.Want("comets[0].state", `"open"`)
+		s.Push(name, "m1")
+		p.Want("got", `["m1"]`)
+		p.Close()
+	}
+}
+
 // TestNextTransport: a transport that something in between spoils is given up for
 // the next one, and nothing is lost on the way.
 func TestNextTransport(t *testing.T) {

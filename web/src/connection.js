@@ -107,7 +107,8 @@ export class Connection {
       end: mine(error => this._ended(error)),
     };
     if (!this._timed || (isPoll(name) && !again)) {
-      this._ping().then(mine(() => isPoll(name) && this._opened()), () => {});
+      // A poll that asks from now is open when its first answer says where now is.
+      this._ping().then(mine(() => isPoll(name) && this._next && this._opened()), () => {});
     }
     try {
       this._close = openers[name](p => this._url(p), on, this._init);
