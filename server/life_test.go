@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// TestLifeOfAChannel: each channel is there until its time is over and freed then. Presence tells when; channel_timeout is one second. All channels
+// TestLifeOfAChannel: each channel is there until its time is over and freed then.
+// Presence tells when; channel_timeout is one second. All channels
 // live at the same time, so that the test takes as long as the longest.
 func TestLifeOfAChannel(t *testing.T) {
 	s := startServer(t, withSettings(t, "front.channel_timeout=1"))

@@ -294,8 +294,8 @@ func (s *Server) setSocket(c *conn, gc gnet.Conn, set *settings) {
 	}
 	// Keep-alive does not run while data is unacknowledged, so a vanished peer that
 	// gets heartbeats would last a quarter of an hour without this. It also ends the
-	// probing, instead of the probes' number: it lies between the second and the third. At the
-	// second a peer whose first was lost would be cut.
+	// probing, instead of the probes' number: it lies between the second and the third.
+	// At the second a peer whose first was lost would be cut.
 	_ = unix.SetsockoptInt(int(c.fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT,
 		int((time.Duration(keepalive)+3*probeInterval(keepalive)/2)/time.Millisecond))
 	if n := set.config.Limits.SendBuffer; n > 0 {

@@ -79,6 +79,9 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 		if outOfMemory(err) {
 			g.putOff(&b.steps[i], err)
 		} else if err != nil {
+			if f := b.steps[i].fetch; f != nil { // refused, and perhaps counted by Redis: see undo
+				g.addCount(f.m)
+			}
 			g.undo(fetchesOf(b.steps[i+1:]), counts, watches)
 			return more, err
 		}
@@ -119,9 +122,10 @@ func fetchesOf(steps []step) (list []*fetch) {
 	return list
 }
 
-// undo: the connection has ended, or is given up. The next one compares every copy, so only those
-// who wait for an answer, and counts, are left. Redis may have let in who is refused here,
-// so it is told the count anew, although the mirror may have gone with the refusal.
+// undo: the connection has ended, or is given up. The next one compares every copy, so
+// only those who wait for an answer, and counts, are left. Redis may have let in who is
+// refused here, so it is told the count anew, although the mirror may have gone with the
+// refusal.
 func (g *group) undo(fetches []*fetch, counts []*mirror, watches []*watch) {
 	for _, f := range fetches {
 		g.e.endFetch(f, channel.ErrUnavailable)
