@@ -90,9 +90,13 @@ fuzz: ## run every fuzz target for FUZZTIME, one after the other
 # The random histories of the model tests that "make torture" goes through.
 MODEL_CHECKS ?= 200
 
+# What is promised within a second. The tests beside others allow more.
+PUNCTUAL := ^Test(HeartbeatTime|DeliveryPutsTheHeartbeatOff|HeartbeatsAllDueAtOnce|LifeOfAChannel|RequestTimeout|IdleTimeout|LingerKeepsTheAnswer|DrainEndsEachKind)$$
+
 .PHONY: torture
 torture: build ## hostile clients and faults in full size: ten minutes; needs qemu and 20,000 open files
 	ICOMET_TORTURE=full go test -count=1 -v -timeout 60m ./server/torture
+	ICOMET_TORTURE=full go test -count=1 -run '$(PUNCTUAL)' ./server
 	ICOMET_MODEL_CHECKS=$(MODEL_CHECKS) go test -count=1 -timeout 60m -run '^TestModel$$' ./server
 	ICOMET_MODEL_CHECKS=$$((100 * $(MODEL_CHECKS))) go test -count=1 -timeout 60m ./channel/modeltest
 	bench/million/run-in-vm --mem 1G --timeout 180 -- server/torture/clock-steps bin/icomet-server

@@ -21,8 +21,14 @@ import (
 const patience = servertest.Patience
 
 // lateness is how much later than it is due something may come on a busy machine that
-// runs other tests beside. Nothing may come early.
-const lateness = 5 * time.Second
+// runs other tests beside. Nothing may come early. What is promised is a second; make
+// torture, which has the machine for itself, holds the server to it.
+var lateness = func() time.Duration {
+	if os.Getenv("ICOMET_TORTURE") == "full" {
+		return 1100 * time.Millisecond
+	}
+	return 5 * time.Second
+}()
 
 // TestMain fails the run when servers or clients have left goroutines or
 // descriptors behind.

@@ -45,7 +45,7 @@ func TestLifeOfAChannel(t *testing.T) {
 	waiting := s.open("sub", "cname=waiting&seq=1")
 	again := time.NewTimer(1500 * time.Millisecond) // the pace of the publisher
 	defer again.Stop()
-	s.call("/sign?cname=pushed-late&expires=4")
+	s.call("/sign?cname=pushed-late&expires=2")
 	<-again.C
 	s.call("/broadcast?content=x") // does not prolong a life
 	if got := s.call("/check?cname=subscribed"); got != "{\"subscribed\": 1}\n" {
