@@ -91,7 +91,7 @@ fuzz: ## run every fuzz target for FUZZTIME, one after the other
 MODEL_CHECKS ?= 200
 
 # What is promised within a second. The tests beside others allow more.
-PUNCTUAL := ^Test(HeartbeatTime|DeliveryPutsTheHeartbeatOff|HeartbeatsAllDueAtOnce|LifeOfAChannel|RequestTimeout|IdleTimeout|LingerKeepsTheAnswer|DrainEndsEachKind)$$
+PUNCTUAL := ^Test(HeartbeatTime|HeartbeatAfterSilence|DeliveryPutsTheHeartbeatOff|HeartbeatsAllDueAtOnce|LifeOfAChannel|RequestTimeout|IdleTimeout|LingerKeepsTheAnswer|DrainEndsEachKind)$$
 
 .PHONY: torture
 torture: build ## hostile clients and faults in full size: ten minutes; needs qemu and 20,000 open files

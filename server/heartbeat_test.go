@@ -41,6 +41,9 @@ func TestHeartbeatAfterSilence(t *testing.T) {
 	for _, sub := range polls {
 		sub.want("noop", "quiet", 0, "")
 	}
+	if n := time.Since(start); n > 4*time.Second+lateness {
+		t.Errorf("this took %v", n)
+	}
 }
 
 // TestHeartbeatTime: the first and the later ones come a polling_timeout apart.
