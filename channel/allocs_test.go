@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The race detector allocates, so these run without it.
+// The race detector allocates, so these tests run without it.
 
 // wantAllocs is exact: what a call is allowed to allocate is 0.
 func wantAllocs(t *testing.T, call string, f func()) {
@@ -76,9 +76,9 @@ func TestAllocsAsking(t *testing.T) {
 	wantAllocs(t, "Tick", func() { now += tick; h.Tick(now) })
 }
 
-// TestAllocsIdleChannel measures what a channel costs, its map entry and its place in
-// the wheel included. The bounds leave room for where the maps are in their growth;
-// DESIGN.md has the figures.
+// TestAllocsIdleChannel measures what a channel costs, with its table entry and its place
+// in the wheel. The bounds leave room for the growth of the tables; DESIGN.md has the
+// figures.
 func TestAllocsIdleChannel(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -106,7 +106,7 @@ func TestAllocsIdleChannel(t *testing.T) {
 	}
 }
 
-// heap is what is alive after a collection.
+// heap is the number of live bytes after a garbage collection.
 func heap() int64 {
 	runtime.GC()
 	var m runtime.MemStats

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// benchSink counts nothing and keeps nothing: the benchmarks measure this package.
+// benchSink stores nothing: the benchmarks measure this package only.
 type benchSink struct{}
 
 func (benchSink) Push(*Channel, Message) bool { return false }
@@ -44,7 +44,8 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkPublishParallel is every CPU on channels of its own (spread) or all on one.
+// BenchmarkPublishParallel publishes on every CPU: each to its own channels (spread), or
+// all to one channel.
 func BenchmarkPublishParallel(b *testing.B) {
 	for _, channels := range []int{1, 1000} {
 		b.Run(fmt.Sprint(channels), func(b *testing.B) {
@@ -82,8 +83,8 @@ func BenchmarkJoinLeave(b *testing.B) {
 	}
 }
 
-// BenchmarkCreateAndSweep is the whole life of a channel with one message; the
-// sweep's part is reported on its own.
+// BenchmarkCreateAndSweep is the whole life of a channel with one message; the sweep is
+// also reported on its own.
 func BenchmarkCreateAndSweep(b *testing.B) {
 	const channels = 100_000
 	var swept time.Duration
@@ -104,7 +105,7 @@ func BenchmarkCreateAndSweep(b *testing.B) {
 	b.ReportMetric(float64(swept.Nanoseconds())/float64(b.N)/channels, "ns/swept")
 }
 
-// BenchmarkTickIdle is a tick with many channels of which none is due.
+// BenchmarkTickIdle is a tick with many channels, none of which is due.
 func BenchmarkTickIdle(b *testing.B) {
 	h, names := newBenchHub(100_000)
 	for _, name := range names {

@@ -33,12 +33,12 @@ func TestBroadcast(t *testing.T) {
 	if len(in) != 100 || len(want) != 0 {
 		t.Errorf("%d messages, %d channels got none", len(in), len(want))
 	}
-	// It is stored, also where nobody listens.
+	// It is also stored in a channel without subscribers.
 	got := join(t, h, Join{Name: []byte("nobody's"), Since: 1})
 	wantMessages(t, got.Replay, []Message{{1, "x", Data}, {2, "all", Broadcast}})
 }
 
-// TestBroadcastPauses: while a sink is busy nothing is added to it.
+// TestBroadcastPauses: while a sink is busy, no message is queued to it.
 func TestBroadcastPauses(t *testing.T) {
 	const channels, limit = 100, 20
 	h, sink := newTestHub(t, small)
@@ -62,7 +62,7 @@ func TestBroadcastPauses(t *testing.T) {
 	}
 }
 
-// TestBroadcastStopsInTheMiddle: the channels that had their turn have it whole.
+// TestBroadcastStopsInTheMiddle: the channels that had their turn have the whole message.
 func TestBroadcastStopsInTheMiddle(t *testing.T) {
 	h, sink := newTestHub(t, small)
 	for i := range 100 {
@@ -85,8 +85,8 @@ func TestBroadcastStopsInTheMiddle(t *testing.T) {
 	}
 }
 
-// TestBroadcastMeetsAClose: a channel closed after the snapshot is passed over, also
-// when the broadcast was waiting for it.
+// TestBroadcastMeetsAClose: a channel that is closed after the snapshot is skipped, also
+// when the broadcast is waiting for it.
 func TestBroadcastMeetsAClose(t *testing.T) {
 	h, sink := newTestHub(t, small)
 	c := subscribe(t, h, "a")

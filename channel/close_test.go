@@ -40,7 +40,7 @@ func TestClose(t *testing.T) {
 	clk.wantFreedAt(t, "a", 30*time.Second)
 }
 
-// TestCloseReachesAFullSink: what ends subscribers is never refused.
+// TestCloseReachesAFullSink: Closed is never refused, since it ends subscribers.
 func TestCloseReachesAFullSink(t *testing.T) {
 	h, sink := newTestHub(t, small)
 	c := subscribe(t, h, "a")
@@ -51,8 +51,8 @@ func TestCloseReachesAFullSink(t *testing.T) {
 	h.Leave(c, 0, true)
 }
 
-// TestClosedWhileInTheWheel: the sweep meets a channel that was closed, while its
-// name is another channel's.
+// TestClosedWhileInTheWheel: the sweep meets a closed channel whose name another channel
+// has by then.
 func TestClosedWhileInTheWheel(t *testing.T) {
 	h, _ := newTestHub(t, small)
 	publish(t, h, "a", "x")
@@ -113,7 +113,7 @@ func TestAlive(t *testing.T) {
 	clk.wantFreedAt(t, "a", 330*time.Second)
 }
 
-// TestOverloadGivesNoSeq: a refused publish leaves no trace.
+// TestOverloadGivesNoSeq: a refused publish changes nothing.
 func TestOverloadGivesNoSeq(t *testing.T) {
 	h, sink := newTestHub(t, small)
 	other := new(fakeSink)
@@ -141,7 +141,7 @@ func TestOverloadGivesNoSeq(t *testing.T) {
 	publish(t, h, "b", "a channel without subscribers there goes on")
 }
 
-// TestWakeHoldsNoLock: a sink may do anything in Wake.
+// TestWakeHoldsNoLock: Wake is called without a lock, so a sink may do anything in it.
 func TestWakeHoldsNoLock(t *testing.T) {
 	h, sink := watch(t, small)
 	woken := 0

@@ -2,47 +2,52 @@ package channel
 
 import "time"
 
-// Engine is where the calls of the admin port go: to this process's hub (Memory)
-// or through a store that several nodes share. Every call is answered through its
-// Done exactly once: maybe before the call returns, maybe later from another
-// goroutine. Concurrency-safe. name and content are not kept as byte slices after
-// the call returns.
+// Engine carries out the calls of the admin port: in this process's hub (Memory), or
+// through a store that several nodes share. Each call is answered through its Done
+// exactly once, before the call returns or later from another goroutine. The methods are
+// concurrency-safe and do not keep the bytes of name.
 //
-// Errors in a Result: those of the Hub's method of the same name, ErrStopped,
-// ErrOverloaded when the queue to the store is full, and ErrUnavailable. After
-// ErrUnavailable the call may have been carried out or not.
+// Errors in a Result: those of the Hub's method of the same name; ErrStopped;
+// ErrOverloaded when the queue to the store is full; ErrUnavailable when it is not known
+// whether the call was carried out.
 type Engine interface {
-	// Publish is done when the message is stored: who subscribes from then on, to
-	// any node, finds it. Memory has then queued it to every subscriber too.
+	// Publish stores a message. When it is done, every later subscriber finds the
+	// message, on any node; Memory has then also queued it to every present one.
 	Publish(name []byte, content string, done Done)
-	// Broadcast is done when every channel has it.
+	// Broadcast publishes to every channel. It is done when each of them has the message.
 	Broadcast(content string, done Done)
+	// Sign is Hub.Sign.
 	Sign(name []byte, wait time.Duration, done Done)
+	// Clear is Hub.Clear.
 	Clear(name []byte, done Done)
+	// Close is Hub.Close; it frees the channel on all nodes.
 	Close(name []byte, done Done)
-	// Info counts the subscribers of one channel on all nodes and says whether it is
-	// alive; without a name it counts all channels and all subscribers.
+	// Info with a name gives Subscribers (on all nodes) and Alive of that channel;
+	// without a name, Channels and Subscribers of all.
 	Info(name []byte, done Done)
-	// Fetch does for a Join what its hub could not (ErrFetch). When it is done
-	// without an error, the Join is repeated at once with Fetched set, and a place
-	// among the subscribers is kept until Release. Errors: those of Join.
+	// Fetch does what the hub could not do for a Join that failed with ErrFetch. When it
+	// is done without an error, the caller repeats the Join at once, with Fetched set. A
+	// place among the subscribers is reserved until Release. Errors: those of Join.
 	Fetch(j *Join, done Done)
+	// Release gives back the place that one Fetch has reserved. The caller calls it once
+	// for each successful Fetch, after the Join or instead of it.
 	Release(name []byte)
-	// Watch is done when presence reaches this hub; WatchPresence follows at once.
+	// Watch is done when presence messages reach this hub. The caller then calls
+	// Hub.WatchPresence at once.
 	Watch(done Done)
-	// Status is what the operator is shown, ready for encoding/json; nil: nothing.
+	// Status is what /stats shows of the engine, for encoding/json; nil: nothing.
 	Status() any
-	// Ready is nil, or says why newcomers should not be sent to this node: it has not
-	// reached its store for a while.
+	// Ready is nil, or the reason why a load balancer should send no newcomers to this
+	// node: its store has been out of reach for a while.
 	Ready() error
-	// Stop refuses new work with ErrStopped and returns when all calls before it are
-	// answered. A second Stop waits too; no Done may call it.
+	// Stop refuses new calls with ErrStopped and returns when all earlier calls are
+	// answered. A second Stop waits too. A Done must not call it.
 	Stop()
 }
 
-// Result answers an Engine call.
+// Result is the answer to an Engine call. Fields that the call does not set are zero.
 type Result struct {
-	Seq         int64  // Publish: the message's; Sign, Clear, Close: as the Hub's methods
+	Seq         int64  // Publish: the message's; Sign, Clear, Close: as the Hub's methods return it
 	Token       string // Sign
 	Channels    int    // Info without a name
 	Subscribers int    // Info
@@ -50,7 +55,7 @@ type Result struct {
 	Err         error
 }
 
-// Done takes the result of one call.
+// Done receives the result of one call. It is called with no lock of the engine held.
 type Done interface {
 	Done(Result)
 }

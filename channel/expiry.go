@@ -3,29 +3,29 @@ package channel
 import "sync"
 
 const (
-	// slotMS is the wheel's resolution; with wheelSlots slots it looks 102 s ahead.
-	// What expires later is looked at once a turn and put back.
+	// slotMS is the wheel's resolution. With wheelSlots slots the wheel reaches 102 s
+	// ahead; a later deadline is looked at once a turn and put back.
 	slotMS     = 100
 	wheelSlots = 1024
-	// sweepBudget bounds the channels one tick looks at; the rest waits for the next.
-	// At 0.1 to 0.2 µs each that is 40 ms at most, and a million that are due at once
-	// are freed within half a second.
+	// sweepBudget bounds the channels that one tick looks at; the rest waits for the
+	// next. At 0.1 to 0.2 µs each that is at most 40 ms, and a million channels that are
+	// due at once are freed within half a second.
 	sweepBudget = 200_000
-	// sweepBatch is how many are taken out of the wheel at a time.
+	// sweepBatch is how many channels are taken out of the wheel at a time.
 	sweepBatch = 1000
 )
 
-// expiry is a timing wheel of the channels without a subscriber. A channel is in
-// it at most once (Channel.armed); when its deadline has moved, it is put right
-// at the time it was due, not at every publish. mu is a leaf lock.
+// expiry is a timing wheel of the channels without a subscriber. A channel is in it at
+// most once (Channel.armed). A deadline that moves does not move the channel: the sweep
+// puts it back when its old slot comes. mu is a leaf lock.
 type expiry struct {
 	mu    sync.Mutex
 	slots [wheelSlots][]*Channel
-	swept int64      // the slot number up to which everything has left the wheel
-	due   []*Channel // what has left the wheel and was over the batch
+	swept int64      // all slots up to this number have been emptied
+	due   []*Channel // taken out of the slots, but not by take yet
 }
 
-// add enters a channel at its deadline. Channel.mu is held.
+// add puts a channel into the slot of its deadline. Channel.mu is held.
 func (e *expiry) add(c *Channel) {
 	e.mu.Lock()
 	slot := max(int64(c.deadline), e.swept+1)
@@ -37,8 +37,8 @@ func (e *expiry) add(c *Channel) {
 	e.mu.Unlock()
 }
 
-// take returns up to sweepBatch channels to look at; they are no longer in the
-// wheel. The slice is good until the next take. The sweeping goroutine calls it.
+// take removes up to sweepBatch channels from the wheel and returns them. The slice is
+// valid until the next take. Only the goroutine of Tick calls it.
 func (e *expiry) take(now int64) []*Channel {
 	e.mu.Lock()
 	defer e.mu.Unlock()

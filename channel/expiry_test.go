@@ -16,7 +16,7 @@ type clock struct {
 	now time.Duration
 }
 
-// to ticks until now is at.
+// to ticks until now is the given time.
 func (c *clock) to(at time.Duration) {
 	for c.now < at {
 		c.now = min(at, c.now+tick)
@@ -24,7 +24,8 @@ func (c *clock) to(at time.Duration) {
 	}
 }
 
-// wantFreedAt: the channel is there up to at, and freed within a second after.
+// wantFreedAt: the channel exists up to the given time, and is freed within a second
+// after it.
 func (c *clock) wantFreedAt(t *testing.T, name string, at time.Duration) {
 	t.Helper()
 	c.to(at)
@@ -44,7 +45,7 @@ func exists(h *Hub, name string) bool {
 	return s.channels.find(h.hash([]byte(name)), []byte(name)) != nil
 }
 
-// TestExpiry: from which moment a channel's time counts. Timeout is 30 s.
+// TestExpiry: the moment from which a channel's time counts. Timeout is 30 s.
 func TestExpiry(t *testing.T) {
 	const s = time.Second
 	name := []byte("a")
@@ -138,8 +139,8 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
-// TestExpiryAnyPhase: at whatever time between two ticks, also late ones, a channel
-// is used, it is freed within a second after its time and never before.
+// TestExpiryAnyPhase: a channel is used at any time between two ticks, some of them late.
+// It is freed within a second after its time, and never before.
 func TestExpiryAnyPhase(t *testing.T) {
 	for _, wait := range []time.Duration{time.Second, 1023 * tick, 1024 * tick, 1025 * tick} {
 		for late := time.Duration(0); late <= 250*time.Millisecond; late += 50 * time.Millisecond {
@@ -148,7 +149,7 @@ func TestExpiryAnyPhase(t *testing.T) {
 				c := &clock{h: h}
 				c.to(5*time.Second + phase)
 				h.Sign([]byte("a"), wait)
-				used := c.now + late // the hub does not know it yet
+				used := c.now + late // the hub does not know this time yet
 				c.now = used
 				h.Tick(used)
 				c.wantFreedAt(t, "a", used+wait)
@@ -169,8 +170,8 @@ func TestExpiryFarDeadline(t *testing.T) {
 	c.wantFreedAt(t, "a", month)
 }
 
-// TestExpiryClockJump: a jump of a million slots loses nothing and frees nothing
-// that is not due.
+// TestExpiryClockJump: a jump of a million slots loses no channel, and frees none that is
+// not due.
 func TestExpiryClockJump(t *testing.T) {
 	h, _ := newTestHub(t, small)
 	for i := range 50 {
@@ -187,7 +188,7 @@ func TestExpiryClockJump(t *testing.T) {
 	h.Leave(ch, 0, true)
 	c.wantFreedAt(t, "beyond", jump+10*time.Second)
 	c.wantFreedAt(t, "subscribed", jump+30*time.Second)
-	// Going through each slot of 250 years would take minutes.
+	// Going through each slot of 250 years one by one would take minutes.
 	publish(t, h, "a", "x")
 	h.Tick(250 * 365 * 24 * time.Hour)
 	if n := h.Channels(); n != 0 {
@@ -226,7 +227,7 @@ func TestExpiryRevived(t *testing.T) {
 			publish(t, h, "a", "x")
 			c := &clock{h: h}
 			c.to(30 * time.Second)
-			// The sweep has taken it out of the wheel and not looked at it yet.
+			// The sweep has taken it out of the wheel, but not looked at it yet.
 			c.now += time.Second
 			ms := c.now.Milliseconds()
 			h.now.Store(ms)
@@ -244,7 +245,7 @@ func TestExpiryRevived(t *testing.T) {
 	}
 }
 
-// TestExpiryArmedOnce: however often a channel is used, it is in the wheel once.
+// TestExpiryArmedOnce: however often a channel is used, it is in the wheel at most once.
 func TestExpiryArmedOnce(t *testing.T) {
 	h, _ := newTestHub(t, small)
 	c := &clock{h: h}
@@ -263,8 +264,8 @@ func TestExpiryArmedOnce(t *testing.T) {
 	c.wantFreedAt(t, "a", c.now-tick+30*time.Second)
 }
 
-// TestSweepBudget: more than a tick's worth is due at once. The rest comes with the
-// next tick, and what is added meanwhile is not lost.
+// TestSweepBudget: more channels are due at once than one tick looks at. The rest is
+// freed at the next tick, and what is added meanwhile is not lost.
 func TestSweepBudget(t *testing.T) {
 	const extra = 10
 	l := small
@@ -288,7 +289,7 @@ func TestSweepBudget(t *testing.T) {
 }
 
 // TestSweepWaitsForPresence: many channels are due at once, and the sink that watches
-// is slow. No Offline is lost, and when it has caught up the rest is freed.
+// presence is slow. No Offline is lost; when the sink has caught up, the rest is freed.
 func TestSweepWaitsForPresence(t *testing.T) {
 	const channels = 5 * sweepBatch
 	l := small

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// delivery is one message that a sink was given.
+// delivery is one message that was pushed to a sink.
 type delivery struct {
 	ch *Channel
 	m  Message
 }
 
-// fakeSink stands for an event loop: it keeps what it was given, in order, and asks
-// to be woken when its inbox was empty. limit 0: never full.
+// fakeSink stands for an event loop: it stores what is pushed, in order, and asks for a
+// Wake when its inbox was empty. limit 0: never full.
 type fakeSink struct {
 	mu     sync.Mutex
 	inbox  []delivery
@@ -63,7 +63,7 @@ func (s *fakeSink) take() []delivery {
 	return out
 }
 
-// messages empties the inbox and drops the channels.
+// messages empties the inbox and returns the messages without their channels.
 func (s *fakeSink) messages() []Message {
 	var out []Message
 	for _, d := range s.take() {
@@ -72,11 +72,11 @@ func (s *fakeSink) messages() []Message {
 	return out
 }
 
-// small are limits that no test reaches by accident.
+// small are limits that tests reach only on purpose.
 var small = Limits{MaxChannels: 1000, MaxSubscribers: 1000, BufferSize: 4, Timeout: 30 * time.Second}
 
-// newTestHub returns a hub with one sink (number 0). At the end of the test every
-// Wake that was asked for must have come.
+// newTestHub returns a hub with one sink (number 0). At the end of the test, every Wake
+// that was asked for must have come.
 func newTestHub(t *testing.T, l Limits) (*Hub, *fakeSink) {
 	h, s := NewHub(l), new(fakeSink)
 	h.AddSink(s)
@@ -107,7 +107,7 @@ func join(t *testing.T, h *Hub, j Join) Joined {
 	return out
 }
 
-// subscribe joins from now on sink 0.
+// subscribe joins from now, on sink 0.
 func subscribe(t *testing.T, h *Hub, name string) *Channel {
 	t.Helper()
 	return join(t, h, Join{Name: []byte(name)}).Channel
@@ -128,8 +128,8 @@ func wantMessages(t *testing.T, got, want []Message) {
 	}
 }
 
-// checkHub walks every structure of a hub at rest: a channel without a subscriber
-// that is not in the wheel would live for ever.
+// checkHub checks all structures of a hub at rest. A channel that has no subscriber and
+// is not in the wheel would live for ever.
 func checkHub(t *testing.T, h *Hub) {
 	t.Helper()
 	inWheel := make(map[*Channel]int)

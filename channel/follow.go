@@ -2,39 +2,40 @@ package channel
 
 import "sync"
 
-// A follower is the hub of one node of several: its channels are copies of those
-// that a store has. It has a copy while it has subscribers of the channel, and for
-// Limits.Timeout after the last one. Its engine makes the copies and keeps them up
-// to date with the methods of this file; the hub's own Publish, Sign, Clear, Close
-// and Broadcast are not used then.
+// A follower is the hub of one of several nodes: its channels are copies of those in a
+// store. It has the copy of a channel while the channel has subscribers here, and for
+// Limits.Timeout after the last one. Its engine makes the copies and keeps them up to
+// date with the methods of this file, instead of Publish, Sign, Clear, Close and
+// Broadcast.
 type followed struct {
 	mu      sync.Mutex // a leaf lock
 	changed []*Channel
 }
 
-// Copy is how a channel stands in the store.
+// Copy is the state of a channel in the store.
 type Copy struct {
 	Next     int64
 	Token    string    // hex digits; "": nobody has signed it
-	Messages []Message // the stored ones, in order; the last is Next-1
-	Crowded  bool
+	Messages []Message // the stored ones, in order; the last has seq Next-1
+	Crowded  bool      // the store has to count each further subscriber
 }
 
-// Change is a copy whose subscribers have come or gone since the last look.
+// Change is a copy whose number of subscribers may have changed, or that has left the
+// hub.
 type Change struct {
 	Channel     *Channel
 	Subscribers int
 	Freed       bool // the copy is no longer in the hub
 }
 
-// Follow makes the hub a follower. Before the first Join only.
+// Follow makes the hub a follower. It must be called before the first Join.
 func (h *Hub) Follow() { h.follow = new(followed) }
 
-// Following reports that the hub has only some of the channels: copies of those that
-// have, or just had, subscribers on this node.
+// Following reports that the hub is a follower: it has only the channels that have, or
+// recently had, subscribers on this node.
 func (h *Hub) Following() bool { return h.follow != nil }
 
-// noteLocked enters a copy in the list of the changed. Channel.mu is held.
+// noteLocked puts a copy into the list for TakeChanged. Channel.mu is held.
 func (h *Hub) noteLocked(c *Channel) {
 	if h.follow == nil || c.changed {
 		return
@@ -45,7 +46,8 @@ func (h *Hub) noteLocked(c *Channel) {
 	h.follow.mu.Unlock()
 }
 
-// followedFor is obtainFor of a follower: what the copy cannot tell, the store has to.
+// followedFor is obtainFor of a follower. ErrFetch: the copy cannot decide, so the store
+// has to.
 func (h *Hub) followedFor(j *Join) (*Channel, error) {
 	c := h.lookup(j.Name)
 	if c == nil {
@@ -54,7 +56,7 @@ func (h *Hub) followedFor(j *Join) (*Channel, error) {
 	if j.Fetched {
 		return c, nil
 	}
-	// A seq that is not there yet may be one that another node has given out already.
+	// A seq above the copy's next may exist already: another node may have given it out.
 	known := j.Since <= c.next && !c.crowded && int(c.subs) < h.limits.Load().MaxSubscribers/4
 	if !known || j.Auth && !c.token.matches(j.Token) {
 		h.settle(c)
@@ -63,8 +65,8 @@ func (h *Hub) followedFor(j *Join) (*Channel, error) {
 	return c, nil
 }
 
-// Install makes a copy. One engine goroutine at a time calls it for a name, and only
-// when there is none.
+// Install makes the copy of a channel that the hub does not have. For one name, only one
+// goroutine at a time calls it.
 func (h *Hub) Install(name string, s Copy) *Channel {
 	hash := h.hash([]byte(name))
 	c := &Channel{name: name, hash: hash, next: s.Next, token: parseToken(s.Token), crowded: s.Crowded}
@@ -86,8 +88,8 @@ func (h *Hub) Install(name string, s Copy) *Channel {
 	return c
 }
 
-// Feed stores the next message of a copy and queues it to its subscribers. It
-// reports whether the copy is still there; m.Seq is its next.
+// Feed stores the next message of a copy and queues it to the subscribers. m.Seq is not
+// checked: the caller keeps the order. It reports whether the copy is still in the hub.
 func (h *Hub) Feed(c *Channel, m Message) bool {
 	c.mu.Lock()
 	if c.closed {
@@ -105,15 +107,15 @@ func (h *Hub) Feed(c *Channel, m Message) bool {
 	return true
 }
 
-// Congested reports that a sink with subscribers of the copy is over its limit.
+// Congested reports that a sink with subscribers of the copy is full.
 func (h *Hub) Congested(c *Channel) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return h.any(c.sinks, Sink.Full)
 }
 
-// Uncopy takes a copy out; its subscribers get last, Closed or Moved. It reports
-// how many there are.
+// Uncopy takes a copy out of the hub and queues last (Closed or Moved) to its
+// subscribers. It returns their number; 0 if the copy had left already.
 func (h *Hub) Uncopy(c *Channel, last Message) (subscribers int) {
 	s := h.shard(c.hash)
 	s.mu.Lock()
@@ -132,7 +134,7 @@ func (h *Hub) Uncopy(c *Channel, last Message) (subscribers int) {
 	return subscribers
 }
 
-// DropBelow forgets the stored messages before seq (a Clear elsewhere).
+// DropBelow drops the stored messages before seq, as a Clear on another node does.
 func (h *Hub) DropBelow(c *Channel, seq int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -146,7 +148,8 @@ func (h *Hub) DropBelow(c *Channel, seq int64) {
 	}
 }
 
-// Learn notes what the store has told of a copy beside its messages.
+// Learn stores what the store says of a copy besides messages: the token (32 hex digits,
+// "": none), and whether the channel is crowded (see Copy).
 func (h *Hub) Learn(c *Channel, token string, crowded bool) {
 	c.mu.Lock()
 	if c.token == nil {
@@ -156,14 +159,14 @@ func (h *Hub) Learn(c *Channel, token string, crowded bool) {
 	c.mu.Unlock()
 }
 
-// CountOf is how many subscribers a copy has, and whether it is still there.
+// CountOf returns how many subscribers a copy has, and whether it is still in the hub.
 func (h *Hub) CountOf(c *Channel) (subscribers int, there bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return int(c.subs), !c.closed
 }
 
-// TakeChanged appends the copies that have changed since the last call.
+// TakeChanged appends the copies that have changed since the last call, each once.
 func (h *Hub) TakeChanged(dst []Change) []Change {
 	f := h.follow
 	f.mu.Lock()
@@ -179,16 +182,19 @@ func (h *Hub) TakeChanged(dst []Change) []Change {
 	return dst
 }
 
-// Limits are those that hold now.
+// Limits returns the present limits.
 func (h *Hub) Limits() Limits { return *h.limits.Load() }
 
 // Busy reports that a broadcast has to wait for a sink.
 func (h *Hub) Busy() bool { return h.any(1<<len(h.sinks)-1, Sink.Busy) }
 
-// Watched reports whether any sink has presence watchers, WatchersBusy whether bulk
-// presence has to wait for one of them.
-func (h *Hub) Watched() bool      { return h.watching.Load() != 0 }
+// Watched reports whether any sink has presence watchers.
+func (h *Hub) Watched() bool { return h.watching.Load() != 0 }
+
+// WatchersBusy reports whether a sink with presence watchers is half full: repeats of
+// Online then have to wait.
 func (h *Hub) WatchersBusy() bool { return h.any(h.watching.Load(), Sink.HalfFull) }
 
-// Announce hands on Online or Offline. The calls for one name come one after the other.
+// Announce queues Online or Offline to the sinks with watchers. For one name, the caller
+// makes one call after the other.
 func (h *Hub) Announce(t Type, name string) { h.wake(h.announce(t, name)) }

@@ -9,24 +9,24 @@ import (
 	"time"
 )
 
-// What a call can be refused for.
+// Why a call is refused.
 var (
-	ErrTooManyChannels    = errors.New("too many channels")
-	ErrTooManySubscribers = errors.New("too many subscribers")
-	ErrToken              = errors.New("token error")
-	ErrNotFound           = errors.New("channel not connected")
-	ErrOverloaded         = errors.New("overloaded: a delivery queue is full")
-	ErrStopped            = errors.New("shutting down")
-	ErrUnavailable        = errors.New("the store of the channels cannot be reached")
-	ErrFetch              = errors.New("the channel has to be fetched first")
-	ErrMemory             = errors.New("memory is short")
+	ErrTooManyChannels    = errors.New("too many channels")                           // Limits.MaxChannels is reached
+	ErrTooManySubscribers = errors.New("too many subscribers")                        // Limits.MaxSubscribers is reached
+	ErrToken              = errors.New("token error")                                 // the token is wrong, or the channel does not exist
+	ErrNotFound           = errors.New("channel not connected")                       // there is no such channel
+	ErrOverloaded         = errors.New("overloaded: a delivery queue is full")        // a sink, or the engine's queue, is full
+	ErrStopped            = errors.New("shutting down")                               // Engine.Stop was called
+	ErrUnavailable        = errors.New("the store of the channels cannot be reached") // the call may have been carried out or not
+	ErrFetch              = errors.New("the channel has to be fetched first")         // follower: Engine.Fetch has to come first
+	ErrMemory             = errors.New("memory is short")                             // Hub.StopGrowth is on, and the call would create a channel
 )
 
-// Limits can change while the hub runs (SetLimits).
+// Limits bound the channels of a hub. SetLimits replaces them while the hub runs.
 type Limits struct {
-	MaxChannels    int
+	MaxChannels    int           // in this hub; with a store: on all nodes
 	MaxSubscribers int           // per channel
-	BufferSize     int           // messages kept per channel, at least 1
+	BufferSize     int           // messages stored per channel, at least 1
 	Timeout        time.Duration // how long a channel lives without a subscriber, at least 1 ms
 }
 
@@ -35,34 +35,36 @@ const shards = 256
 type shard struct {
 	mu       sync.Mutex
 	channels table
-	_        [24]byte // a cache line each: neighbours' locks do not slow each other
+	_        [24]byte // fills the cache line, so that locks of neighbours do not share one
 }
 
-// Hub holds all channels of this process. Its methods are concurrency-safe.
+// Hub holds all channels of this process. Its methods are concurrency-safe, except where
+// a comment says otherwise.
 type Hub struct {
 	seed   maphash.Seed
 	limits atomic.Pointer[Limits]
-	now    atomic.Int64 // hub time: ms since the start, as the last Tick said
+	now    atomic.Int64 // hub time: ms since the start, by the last Tick or SetTime
 	sinks  []Sink       // fixed before the first Join
-	follow *followed    // nil: the channels are this hub's own
+	follow *followed    // nil: not a follower
 
 	channels    atomic.Int64
 	subscribers atomic.Int64
 	watching    atomic.Uint64 // the set of sinks with presence watchers
-	noGrowth    atomic.Bool   // no channel is created: ErrMemory
+	noGrowth    atomic.Bool   // new channels are refused with ErrMemory
 	presence    presence
 	expiry      expiry
 	shards      [shards]shard
 }
 
-// NewHub returns an empty hub.
+// NewHub returns an empty hub without sinks, at hub time 0.
 func NewHub(l Limits) *Hub {
 	h := &Hub{seed: maphash.MakeSeed()}
 	h.limits.Store(&l)
 	return h
 }
 
-// AddSink registers a sink and returns its number. Before the first Join only.
+// AddSink registers a sink and returns its number, from 0. It must be called before the
+// first Join. More than MaxSinks are a panic.
 func (h *Hub) AddSink(s Sink) int {
 	if len(h.sinks) == MaxSinks {
 		panic("channel: more than 64 sinks")
@@ -71,21 +73,24 @@ func (h *Hub) AddSink(s Sink) int {
 	return len(h.sinks) - 1
 }
 
-// SetLimits replaces the limits; channels over a lower limit stay.
+// SetLimits replaces the limits. Channels and subscribers above a lower limit stay.
 func (h *Hub) SetLimits(l Limits) { h.limits.Store(&l) }
 
 // StopGrowth says whether new channels are refused with ErrMemory.
 func (h *Hub) StopGrowth(on bool) { h.noGrowth.Store(on) }
 
-// Channels and Subscribers are the totals.
-func (h *Hub) Channels() int    { return int(h.channels.Load()) }
+// Channels is the number of channels in this hub.
+func (h *Hub) Channels() int { return int(h.channels.Load()) }
+
+// Subscribers is the number of subscribers of all channels in this hub.
 func (h *Hub) Subscribers() int { return int(h.subscribers.Load()) }
 
-// SetTime tells the time between two Ticks, when these come seldom.
+// SetTime sets the hub's time, as the duration since the start, between two Ticks that
+// are far apart.
 func (h *Hub) SetTime(now time.Duration) { h.now.Store(now.Milliseconds()) }
 
-// Tick tells the time since the start. It frees the channels whose time is over
-// and repeats presence. One goroutine calls it, about every 100 ms.
+// Tick sets the hub's time, as the duration since the start, frees the channels that have
+// expired and repeats presence. One goroutine calls it, about every 100 ms.
 func (h *Hub) Tick(now time.Duration) {
 	ms := now.Milliseconds()
 	h.now.Store(ms)
@@ -93,24 +98,24 @@ func (h *Hub) Tick(now time.Duration) {
 	h.repeatPresence(ms)
 }
 
-// staleMS is how old the hub's time may be when a deadline is taken from it: the
-// last Tick was a tick ago, or more when it had much to do. Added to each deadline,
-// it keeps a channel from being freed before its time.
+// staleMS is how old the hub's time may be when a deadline is computed from it: the last
+// Tick was a tick ago, or more if it had much to do. It is added to each deadline, so
+// that no channel is freed too early.
 const staleMS = 300
 
-// deadlineIn is the hub time when something that lasts d from now is over.
+// deadlineIn is the hub time (ms) at which a period of d that starts now is over.
 func (h *Hub) deadlineIn(d time.Duration) int64 {
 	return h.now.Load() + d.Milliseconds() + staleMS
 }
 
-// timeoutDeadline is the deadline of a channel that somebody uses now.
+// timeoutDeadline is the deadline of a channel that is used now.
 func (h *Hub) timeoutDeadline() int64 { return h.deadlineIn(h.limits.Load().Timeout) }
 
 func (h *Hub) hash(name []byte) uint32 { return uint32(maphash.Bytes(h.seed, name)) }
 
 func (h *Hub) shard(hash uint32) *shard { return &h.shards[hash%shards] }
 
-// lookup returns the channel of that name, locked, or nil.
+// lookup returns the channel of that name with Channel.mu held, or nil.
 func (h *Hub) lookup(name []byte) *Channel {
 	hash := h.hash(name)
 	s := h.shard(hash)
@@ -128,8 +133,8 @@ func (h *Hub) lookup(name []byte) *Channel {
 	}
 }
 
-// obtain returns the channel of that name, locked, and creates it when it is not
-// there. The new channel's life is what the caller then gives it.
+// obtain returns the channel of that name with Channel.mu held, and creates it if needed.
+// The caller sets a new channel's deadline and calls settle.
 func (h *Hub) obtain(name []byte) (*Channel, error) {
 	hash := h.hash(name)
 	s := h.shard(hash)
@@ -159,9 +164,9 @@ func (h *Hub) obtain(name []byte) (*Channel, error) {
 	}
 }
 
-// reserve counts one more channel, unless that is too many. The count never goes
-// over the limit, not even for a moment: a refused newcomer must not take the
-// place that another channel is just giving free.
+// reserve counts one more channel, unless the limit is reached. The count never exceeds
+// the limit, not even for a moment: otherwise a refused creation could make another one
+// fail that has a free place.
 func (h *Hub) reserve() bool {
 	for {
 		n := h.channels.Load()
@@ -174,7 +179,8 @@ func (h *Hub) reserve() bool {
 	}
 }
 
-// settle arms the expiry of a channel without a subscriber and unlocks it.
+// settle puts a channel without a subscriber into the expiry wheel and unlocks
+// Channel.mu.
 func (h *Hub) settle(c *Channel) {
 	if c.subs == 0 && !c.armed && !c.closed {
 		c.armed = true
@@ -183,11 +189,11 @@ func (h *Hub) settle(c *Channel) {
 	c.mu.Unlock()
 }
 
-// remove takes a channel out of the hub. Its shard's lock and its own are held.
+// remove takes a channel out of the hub. The shard's lock and Channel.mu are held.
 func (h *Hub) remove(s *shard, c *Channel) (wake uint64) {
 	s.channels.remove(c)
 	c.closed = true
-	c.ring = nil // the wheel and subscribers may hold on to c for a while
+	c.ring = nil // the wheel and subscribers may keep the pointer for a while
 	h.channels.Add(-1)
 	if h.follow != nil {
 		h.noteLocked(c)
@@ -196,8 +202,8 @@ func (h *Hub) remove(s *shard, c *Channel) (wake uint64) {
 	return h.announce(Offline, c.name)
 }
 
-// sweep frees the channels that are due. While a sink that watches presence is half
-// full it waits: nothing repeats an Offline that was dropped.
+// sweep frees the channels that are due. It waits while a sink that watches presence is
+// half full, because an Offline that is dropped is not repeated.
 func (h *Hub) sweep(now int64) {
 	for looked := 0; looked < sweepBudget && !h.any(h.watching.Load(), Sink.HalfFull); {
 		batch := h.expiry.take(now)
@@ -226,8 +232,8 @@ func (h *Hub) sweepOne(c *Channel, now int64) {
 	h.wake(wake)
 }
 
-// push hands m to every sink of the set. Channel.mu is held; the caller wakes the
-// returned set after unlocking.
+// push queues m to every sink of the set and returns the set to wake. Channel.mu
+// (presence: the shard's lock) is held; the caller wakes after unlocking.
 func (h *Hub) push(c *Channel, m Message, set uint64) (wake uint64) {
 	for ; set != 0; set &= set - 1 {
 		i := bits.TrailingZeros64(set)
@@ -244,7 +250,7 @@ func (h *Hub) wake(set uint64) {
 	}
 }
 
-// any reports whether a sink of the set is Full, HalfFull or Busy.
+// any reports whether is (Full, HalfFull or Busy) holds for a sink of the set.
 func (h *Hub) any(set uint64, is func(Sink) bool) bool {
 	for ; set != 0; set &= set - 1 {
 		if is(h.sinks[bits.TrailingZeros64(set)]) {

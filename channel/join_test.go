@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestJoinRules is protocol §4, rules 1 to 4: what a subscriber starts with.
+// TestJoinRules: what a subscriber is given at the start, for each first seq that it may
+// ask for.
 func TestJoinRules(t *testing.T) {
 	const buffer = 4
 	for _, tc := range []struct {
@@ -68,7 +69,8 @@ func TestJoinRules(t *testing.T) {
 	}
 }
 
-// checkSubscribed says whether the next message reaches a subscriber, and ends it.
+// checkSubscribed checks whether the next message reaches a subscriber, and ends the
+// subscription.
 func checkSubscribed(t *testing.T, h *Hub, sink *fakeSink, got Joined, want bool) {
 	t.Helper()
 	subscribers := 0
@@ -104,7 +106,7 @@ func TestJoinAppendsToReplay(t *testing.T) {
 	if err != nil || !slices.Equal(seqs(got.Replay), []int64{77, 1}) || got.Subscribed {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	// Nothing was appended: a poll waits although the slice is not empty.
+	// Nothing was appended, so a poll waits, although the slice is not empty.
 	got, err = h.Join(&Join{Name: []byte("a"), Since: 2, OneShot: true}, before)
 	if err != nil || !got.Subscribed {
 		t.Fatalf("got %+v, %v", got, err)
@@ -122,7 +124,7 @@ func TestLeaveOfOneOfTwo(t *testing.T) {
 	h.Leave(c, 0, true)
 }
 
-// TestSinksGetOnlyTheirs: a channel is pushed once to each sink with a subscriber.
+// TestSinksGetOnlyTheirs: a message is pushed once to each sink that has a subscriber.
 func TestSinksGetOnlyTheirs(t *testing.T) {
 	h, first := newTestHub(t, small)
 	second, third := new(fakeSink), new(fakeSink)
@@ -146,7 +148,7 @@ func TestTooManySinks(t *testing.T) {
 	for range MaxSinks {
 		h.AddSink(new(fakeSink))
 	}
-	// The last of them must fit into the set.
+	// The sink with the highest number must fit into the set.
 	join(t, h, Join{Name: []byte("a"), Sink: MaxSinks - 1})
 	publish(t, h, "a", "x")
 	if got := h.sinks[MaxSinks-1].(*fakeSink).messages(); len(got) != 1 {
@@ -203,8 +205,8 @@ func TestMaxChannels(t *testing.T) {
 	publish(t, h, "b", "x")
 }
 
-// TestMaxChannelsExact: many compete for the last places while others give theirs
-// free; at no moment are there too many.
+// TestMaxChannelsExact: many goroutines compete for the last places while others free
+// theirs. The limit is never exceeded.
 func TestMaxChannelsExact(t *testing.T) {
 	const workers, places, rounds = 8, 4, 100_000
 	l := small

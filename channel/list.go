@@ -5,26 +5,25 @@ import (
 	"time"
 )
 
-// walkStep is how many buckets of a table one hold of its shard's lock looks at. A
-// bucket has a channel on average, and each can be a miss of the cache, so this is
-// well below 0.1 ms.
+// walkStep is how many buckets of a table are read per hold of the shard's lock. A bucket
+// has about one channel, each possibly a cache miss, so a hold is well below 0.1 ms.
 const walkStep = 256
 
-// Brief is how a channel stands.
+// Brief is a summary of one channel.
 type Brief struct {
 	Name        string
-	Hash        uint32 // the same for the channel's life
+	Hash        uint32 // see Channel.Hash
 	Subscribers int
 	Next        int64         // the seq of the next message
 	Stored      int           // messages in the buffer
 	Oldest      int64         // the seq of the oldest of them; Next when there is none
-	TimeLeft    time.Duration // that it lives yet without a subscriber; 0 with one
+	TimeLeft    time.Duration // until it is freed; 0 while it has a subscriber
 }
 
-// Walk calls visit with some channels after the other until it returns false. Who is
-// there all the time is seen, once or, when a table changes its size meanwhile, maybe
-// twice. The slice is good until visit returns. No lock is held during visit, and
-// none longer than for walkStep channels.
+// Walk calls visit with groups of channels until visit returns false. A channel that
+// exists all the time is seen once, or twice if a table changes its size meanwhile. The
+// slice is valid until visit returns. No lock is held during visit, and none for longer
+// than walkStep buckets take.
 func (h *Hub) Walk(visit func(some []Brief) bool) {
 	var found []*Channel
 	var briefs []Brief
@@ -59,8 +58,8 @@ func (h *Hub) walkShard(s *shard, cursor uint32, dst []*Channel) (found []*Chann
 }
 
 // step appends the channels of the bucket at cursor and returns the cursor of the next
-// bucket, 0 behind the last. It counts from the highest bit down: a table of another
-// size has then seen the same hashes at the same cursor.
+// bucket, 0 after the last. It counts from the highest bit down: when the table changes
+// its size, a cursor still stands for the same hashes.
 func (t *table) step(cursor uint32, dst []*Channel) ([]*Channel, uint32) {
 	if len(t.buckets) == 0 {
 		return dst, 0
@@ -83,9 +82,9 @@ func (h *Hub) briefLocked(c *Channel) Brief {
 	return b
 }
 
-// Look tells how a channel stands and appends its stored messages from since on, the
-// last limit of them. It changes nothing: who looks is no subscriber, and a channel
-// that is not there is not created.
+// Look summarizes one channel and appends its stored messages with seq at least since, at
+// most the last limit of them. It changes nothing and creates no channel; there is false
+// if the channel does not exist.
 func (h *Hub) Look(name []byte, since int64, limit int, dst []Message) (b Brief, ms []Message, there bool) {
 	c := h.lookup(name)
 	if c == nil {

@@ -39,8 +39,8 @@ func TestWalk(t *testing.T) {
 	}
 }
 
-// TestWalkWhileTablesChange: who is there from beginning to end is seen while the
-// tables grow and shrink under the walk.
+// TestWalkWhileTablesChange: a channel that exists from beginning to end is seen, while
+// the tables grow and shrink.
 func TestWalkWhileTablesChange(t *testing.T) {
 	h := NewHub(Limits{MaxChannels: 1 << 20, MaxSubscribers: 10, BufferSize: 1, Timeout: time.Hour})
 	name := func(i int) []byte { return fmt.Append(nil, "stays", i) }
@@ -55,7 +55,7 @@ func TestWalkWhileTablesChange(t *testing.T) {
 		for _, b := range some {
 			seen[b.Name] = true
 		}
-		// Up to 100 channels a shard and down again, several times in a walk.
+		// Up to 100 channels a shard and down again, several times per walk.
 		for range 600 {
 			other := fmt.Append(nil, "comes and goes", others)
 			if growing {
@@ -78,8 +78,8 @@ func TestWalkWhileTablesChange(t *testing.T) {
 	}
 }
 
-// TestStepOverChangingTable: the cursor holds over every change of a table's size at
-// every place.
+// TestStepOverChangingTable: a cursor stays valid over every change of the table's size,
+// at every position.
 func TestStepOverChangingTable(t *testing.T) {
 	for _, sizes := range [][2]int{{8, 16}, {16, 8}, {8, 64}, {64, 8}, {32, 32}} {
 		for at := range sizes[0] {
@@ -114,7 +114,7 @@ func TestStepOverChangingTable(t *testing.T) {
 	}
 }
 
-// TestLook: what it tells, and that it leaves nothing behind.
+// TestLook: what it returns, and that it changes nothing.
 func TestLook(t *testing.T) {
 	h := NewHub(Limits{MaxChannels: 10, MaxSubscribers: 10, BufferSize: 5, Timeout: 10 * time.Second})
 	if _, _, there := h.Look([]byte("a"), 0, 10, nil); there || h.Channels() != 0 {
@@ -157,8 +157,8 @@ func TestLook(t *testing.T) {
 }
 
 // TestWalkHoldsNoLockForLong: however many channels there are, nobody waits 1 ms for a
-// shard. On a busy machine anything can come between, so a hold that took longer is
-// tried again: it is the walk's own fault only when it always does.
+// shard. On a busy machine a hold can take longer for other reasons, so it is tried
+// again: the walk is at fault only if every try is slow.
 func TestWalkHoldsNoLockForLong(t *testing.T) {
 	h := NewHub(Limits{MaxChannels: 1 << 20, MaxSubscribers: 10, BufferSize: 1, Timeout: time.Hour})
 	const channels = 200_000

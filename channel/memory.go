@@ -7,30 +7,30 @@ import (
 )
 
 const (
-	// broadcastQueue bounds the broadcasts that wait for the one under way.
+	// broadcastQueue bounds the broadcasts that wait for the one in progress.
 	broadcastQueue = 64
-	// broadcastPause is how long a broadcast lets the sinks work when one is busy.
+	// broadcastPause is how long a broadcast waits when a sink is busy.
 	broadcastPause = time.Millisecond
-	// stopPoll is how often Stop looks whether the last call has ended. It and a
-	// broadcast are the only places of the package that wait.
+	// stopPoll is how often Stop checks whether the last call has ended. Stop and the
+	// pause of a broadcast are the only waits in this package.
 	stopPoll = time.Millisecond
 )
 
-// Memory is the Engine of a single process: everything but broadcast happens, and
-// is answered, inside the call.
+// Memory is the Engine of a single process. It carries out and answers every call before
+// it returns, except Broadcast.
 type Memory struct {
 	hub   *Hub
 	queue chan broadcast
 	stop  chan struct{}
 
-	mu      sync.Mutex     // a leaf: nothing is queued once stopped is set
-	running sync.WaitGroup // the worker
+	mu      sync.Mutex     // a leaf; once stopped is set, nothing is queued
+	running sync.WaitGroup // the broadcast worker
 	stopped atomic.Bool
 	calls   [callCounters]callCounter
 }
 
-// callCounters is how many counters share the count of the calls under way. With
-// one, every publish of every loop would write to the same cache line.
+// callCounters is how many counters the calls in progress are spread over. With a single
+// counter, every publish of every loop would write to the same cache line.
 const callCounters = 16
 
 type callCounter struct {
@@ -45,16 +45,16 @@ type broadcast struct {
 
 var _ Engine = (*Memory)(nil)
 
-// NewMemory starts the engine with its broadcast worker. Stop ends it.
+// NewMemory returns an engine for h and starts its broadcast worker, which Stop ends.
 func NewMemory(h *Hub) *Memory {
 	m := &Memory{hub: h, queue: make(chan broadcast, broadcastQueue), stop: make(chan struct{})}
 	m.running.Go(m.broadcastLoop)
 	return m
 }
 
-// begin lets a call in, or answers it with ErrStopped and returns nil. Let in, it
-// owes the counter a decrement. No lock is held during the call, so that a Done may
-// call the engine again.
+// begin counts a call in progress and returns its counter, for end. After Stop it answers
+// the call with ErrStopped and returns nil. No lock is held during a call, so a Done may
+// call the engine.
 func (m *Memory) begin(name []byte, done Done) *callCounter {
 	c := &m.calls[0]
 	if len(name) > 0 {
@@ -71,6 +71,7 @@ func (m *Memory) begin(name []byte, done Done) *callCounter {
 
 func (c *callCounter) end() { c.n.Add(-1) }
 
+// Publish is Hub.Publish.
 func (m *Memory) Publish(name []byte, content string, done Done) {
 	call := m.begin(name, done)
 	if call == nil {
@@ -81,8 +82,8 @@ func (m *Memory) Publish(name []byte, content string, done Done) {
 	done.Done(Result{Seq: seq, Err: err})
 }
 
-// Broadcast is walked off the caller's goroutine: with a million channels it takes
-// a second.
+// Broadcast queues the message for the worker, since a million channels take a second.
+// ErrOverloaded when 64 broadcasts are waiting.
 func (m *Memory) Broadcast(content string, done Done) {
 	if err := m.enqueue(broadcast{content, done}); err != nil {
 		done.Done(Result{Err: err})
@@ -103,6 +104,7 @@ func (m *Memory) enqueue(b broadcast) error {
 	}
 }
 
+// Sign is Hub.Sign.
 func (m *Memory) Sign(name []byte, wait time.Duration, done Done) {
 	call := m.begin(name, done)
 	if call == nil {
@@ -113,6 +115,7 @@ func (m *Memory) Sign(name []byte, wait time.Duration, done Done) {
 	done.Done(Result{Seq: s.Seq, Token: s.Token, Err: err})
 }
 
+// Clear is Hub.Clear.
 func (m *Memory) Clear(name []byte, done Done) {
 	call := m.begin(name, done)
 	if call == nil {
@@ -123,6 +126,7 @@ func (m *Memory) Clear(name []byte, done Done) {
 	done.Done(Result{Seq: next, Err: err})
 }
 
+// Close is Hub.Close.
 func (m *Memory) Close(name []byte, done Done) {
 	call := m.begin(name, done)
 	if call == nil {
@@ -133,6 +137,7 @@ func (m *Memory) Close(name []byte, done Done) {
 	done.Done(Result{Seq: next, Err: err})
 }
 
+// Info reads the hub's counts. It also works after Stop.
 func (m *Memory) Info(name []byte, done Done) {
 	if len(name) == 0 {
 		done.Done(Result{Channels: m.hub.Channels(), Subscribers: m.hub.Subscribers()})
@@ -141,13 +146,23 @@ func (m *Memory) Info(name []byte, done Done) {
 	done.Done(Result{Subscribers: m.hub.ChannelSubscribers(name), Alive: m.hub.Alive(name)})
 }
 
-// Fetch has nothing to do: the hub has every channel. So has Watch.
+// Fetch does nothing: the hub has every channel.
 func (m *Memory) Fetch(_ *Join, done Done) { done.Done(Result{}) }
-func (m *Memory) Release([]byte)           {}
-func (m *Memory) Watch(done Done)          { done.Done(Result{}) }
-func (m *Memory) Status() any              { return nil }
-func (m *Memory) Ready() error             { return nil }
 
+// Release does nothing: a Fetch reserves no place.
+func (m *Memory) Release([]byte) {}
+
+// Watch does nothing: presence starts in the hub.
+func (m *Memory) Watch(done Done) { done.Done(Result{}) }
+
+// Status is nil: there is nothing to show.
+func (m *Memory) Status() any { return nil }
+
+// Ready is always nil.
+func (m *Memory) Ready() error { return nil }
+
+// Stop is as in Engine. It ends the broadcast in progress at its next pause, and answers
+// it and the queued ones with ErrStopped.
 func (m *Memory) Stop() {
 	m.mu.Lock()
 	if m.stopped.CompareAndSwap(false, true) {
@@ -156,7 +171,7 @@ func (m *Memory) Stop() {
 	m.mu.Unlock()
 	m.running.Wait()
 	for i := range m.calls {
-		for m.calls[i].n.Load() > 0 { // it has seen that we stop, or is nearly done
+		for m.calls[i].n.Load() > 0 { // it is about to see stopped, or nearly done
 			time.Sleep(stopPoll)
 		}
 	}
@@ -174,7 +189,7 @@ func (m *Memory) broadcastLoop() {
 	}
 }
 
-// refuseQueued answers what is still queued after the stop.
+// refuseQueued answers what is still in the queue after Stop.
 func (m *Memory) refuseQueued() {
 	for {
 		select {

@@ -17,7 +17,7 @@ func TestMemoryEngine(t *testing.T) {
 	})
 }
 
-// stuckSink is busy until it is let go.
+// stuckSink is busy until it is released.
 type stuckSink struct{ loose atomic.Bool }
 
 func (s *stuckSink) Push(*channel.Channel, channel.Message) bool { return false }
@@ -41,10 +41,11 @@ func newStuck(t *testing.T) (*channel.Memory, *stuckSink) {
 	return channel.NewMemory(h), s
 }
 
-// In a synctest bubble time is not real, and a goroutine that is left fails the test.
+// In a synctest bubble time is not real, and a goroutine that does not end fails the
+// test.
 
-// TestMemoryBroadcastWaits: a broadcast goes on when the sink does; calls that are
-// not broadcasts do not wait behind it.
+// TestMemoryBroadcastWaits: a broadcast continues when the sink is no longer busy; other
+// calls do not wait for it.
 func TestMemoryBroadcastWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, sink := newStuck(t)
@@ -67,8 +68,8 @@ func TestMemoryBroadcastWaits(t *testing.T) {
 	})
 }
 
-// TestMemoryStopEndsBroadcasts: the one under way and those in the queue are answered
-// with ErrStopped, what is over the queue with ErrOverloaded.
+// TestMemoryStopEndsBroadcasts: the broadcast in progress and the queued ones are
+// answered with ErrStopped, those that do not fit into the queue with ErrOverloaded.
 func TestMemoryStopEndsBroadcasts(t *testing.T) {
 	const queue, over = 64, 3
 	synctest.Test(t, func(t *testing.T) {
@@ -93,7 +94,7 @@ func TestMemoryStopEndsBroadcasts(t *testing.T) {
 	})
 }
 
-// TestMemoryStopWaits: Stop does not return before the call under way is answered.
+// TestMemoryStopWaits: Stop does not return before the call in progress is answered.
 func TestMemoryStopWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newStuck(t)

@@ -1,21 +1,22 @@
 package channel
 
-// Type says what a Message is.
+// Type is the kind of a Message.
 type Type uint8
 
+// The kinds of a Message.
 const (
 	Data      Type = iota // published to one channel; stored
 	Broadcast             // published to every channel; stored
-	Closed                // the channel was closed; ends its subscribers; not stored
-	Online                // presence: the channel named by Content was created, or is still there
+	Closed                // the channel was closed: its subscribers end; not stored
+	Online                // presence: the channel named by Content was created, or still exists
 	Offline               // presence: the channel named by Content was freed
-	Moved                 // a follower's copy has a gap before Seq: its subscribers join again from there; not stored
+	Moved                 // a follower's copy has a gap before Seq: its subscribers join again from Seq; not stored
 )
 
-// Message is immutable and passed by value: storing it in a ring or an inbox
-// allocates nothing beyond its content, which all of them share.
+// Message is immutable and passed by value. All copies share the content, so storing one
+// in a ring or an inbox allocates nothing more.
 type Message struct {
-	Seq     int64  // its number in the channel; for Closed the channel's next seq, for Moved the seq to go on from
+	Seq     int64  // its number in the channel; Closed: the channel's next seq; Moved: the seq to go on from; presence: 0
 	Content string // Data, Broadcast: the body of a JSON string, without quotes; presence: the channel's name
 	Type    Type
 }

@@ -2,16 +2,15 @@ package channel
 
 import "sync/atomic"
 
-// presence repeats that a channel is online every Limits.Timeout. The hub's
-// shards are gone through once in that time, so that the repeats are spread
-// evenly; a channel's place is its shard's.
+// presence repeats Online for each channel every Limits.Timeout. The shards take turns,
+// one after the other, so that the repeats are spread evenly over that time.
 type presence struct {
-	shard   int // the next shard to announce; the ticking goroutine's own
+	shard   int // the next shard to announce; used by the goroutine of Tick only
 	dropped atomic.Uint64
 }
 
-// WatchPresence says whether a sink has presence watchers; its Push then gets
-// Online and Offline messages.
+// WatchPresence says whether a sink has presence watchers. Its Push then gets Online and
+// Offline messages.
 func (h *Hub) WatchPresence(sink int, on bool) {
 	bit := uint64(1) << sink
 	if on {
@@ -21,11 +20,11 @@ func (h *Hub) WatchPresence(sink int, on bool) {
 	}
 }
 
-// PresenceDropped counts the presence messages that full sinks have not got.
+// PresenceDropped is the number of presence messages that full sinks have lost.
 func (h *Hub) PresenceDropped() uint64 { return h.presence.dropped.Load() }
 
-// announce queues a presence message to every watching sink but the full ones. The
-// shard's lock is held, which keeps the order of online and offline for one name.
+// announce queues a presence message to every watching sink that is not full. The shard's
+// lock is held, which keeps Online and Offline of one name in order.
 func (h *Hub) announce(t Type, name string) (wake uint64) {
 	for set := h.watching.Load(); set != 0; set &= set - 1 {
 		one := set & -set
@@ -38,11 +37,11 @@ func (h *Hub) announce(t Type, name string) (wake uint64) {
 	return wake
 }
 
-// repeatPresence announces the shards whose turn has come at now (ms). While a
-// sink is half full it waits: the shards are then announced late, none is left out.
+// repeatPresence announces the shards whose turn has come at now (ms). While a sink is
+// half full it waits; the shards are then late, but none is left out.
 func (h *Hub) repeatPresence(now int64) {
 	if h.follow != nil {
-		return // its engine knows the channels
+		return // its engine repeats presence: it knows all channels
 	}
 	period := h.limits.Load().Timeout.Milliseconds()
 	target := int(now % period * shards / period)

@@ -40,8 +40,8 @@ func TestPresenceOfALife(t *testing.T) {
 	wantMessages(t, slices.DeleteFunc(sink.messages(), func(m Message) bool { return m.Type == Online }), offline)
 }
 
-// TestPresenceRepeats: each channel is announced once in each Timeout, at the same
-// time of the period, and the announcements are spread over it.
+// TestPresenceRepeats: each channel is announced once per Timeout, always at the same
+// point of the period, and the announcements are spread over it.
 func TestPresenceRepeats(t *testing.T) {
 	const channels, periods = 1000, 4
 	h, sink := watch(t, small)
@@ -68,7 +68,7 @@ func TestPresenceRepeats(t *testing.T) {
 				t.Fatalf("%s: announced at %v", name, at)
 			}
 		}
-		// The shard of the last moment may have its turn just after the end.
+		// The last shard may have its turn just after the end.
 		if len(at) != periods && len(at) != periods-1 {
 			t.Fatalf("%s: announced %d times", name, len(at))
 		}
@@ -102,7 +102,7 @@ func TestPresenceNoneWhenNobodyWatches(t *testing.T) {
 	}
 }
 
-// TestPresenceDropped: a full sink loses its own messages only, and each is counted.
+// TestPresenceDropped: a full sink loses its own messages only, and each loss is counted.
 func TestPresenceDropped(t *testing.T) {
 	h, full := watch(t, small)
 	other := new(fakeSink)
@@ -120,8 +120,8 @@ func TestPresenceDropped(t *testing.T) {
 	}
 }
 
-// TestPresenceRepeatsWait: while a watching sink is half full the repeats wait, and
-// then none is left out.
+// TestPresenceRepeatsWait: while a watching sink is half full the repeats wait;
+// afterwards none is left out.
 func TestPresenceRepeatsWait(t *testing.T) {
 	h, sink := watch(t, small)
 	for i := range 200 {

@@ -2,9 +2,9 @@ package channel
 
 import "time"
 
-// Publish stores a message and queues it to every subscriber; it creates the
-// channel when needed. Errors: ErrTooManyChannels, and ErrOverloaded before a seq
-// is given out.
+// Publish stores a message and queues it to every subscriber. It creates the channel if
+// needed. Errors: ErrTooManyChannels, ErrMemory, ErrOverloaded; a refused message has no
+// seq.
 func (h *Hub) Publish(name []byte, content string) (seq int64, err error) {
 	c, err := h.obtain(name)
 	if err != nil {
@@ -19,7 +19,7 @@ func (h *Hub) Publish(name []byte, content string) (seq int64, err error) {
 	return seq, err
 }
 
-// store gives the message its seq, keeps it and queues it. Channel.mu is held.
+// store gives the message its seq, stores it and queues it. Channel.mu is held.
 func (h *Hub) store(c *Channel, t Type, content string) (seq int64, wake uint64, err error) {
 	if h.any(c.sinks, Sink.Full) {
 		return 0, 0, ErrOverloaded
@@ -33,9 +33,9 @@ func (h *Hub) store(c *Channel, t Type, content string) (seq int64, wake uint64,
 	return m.Seq, h.push(c, m, c.sinks), nil
 }
 
-// Broadcast publishes to every channel that exists when its turn comes. It works
-// in slices, calls pause while a sink is busy, and gives up when pause
-// returns false. It does not prolong a channel's life.
+// Broadcast publishes to every channel that exists when its turn comes. While a sink is
+// busy or full it calls pause; when that returns false, it ends with ErrStopped, and the rest of
+// the channels do not get the message. It does not prolong a channel's life.
 func (h *Hub) Broadcast(content string, pause func() bool) error {
 	var batch []*Channel
 	for i := range h.shards {
@@ -82,15 +82,15 @@ func (h *Hub) snapshot(s *shard, dst []*Channel) []*Channel {
 	return dst
 }
 
-// Signed is the answer to Sign.
+// Signed is the result of Sign.
 type Signed struct {
-	Seq   int64 // of the oldest stored message, or the next
+	Seq   int64 // of the oldest stored message; if there is none, the next
 	Token string
 }
 
-// Sign creates the channel when needed and gives its token, which stays the same
-// while the channel lives. The channel then waits at least wait for a subscriber.
-// Error: ErrTooManyChannels.
+// Sign returns the channel's token, which stays the same while the channel lives. It
+// creates the channel if needed, and keeps it for at least wait without a subscriber.
+// Errors: ErrTooManyChannels, ErrMemory.
 func (h *Hub) Sign(name []byte, wait time.Duration) (Signed, error) {
 	c, err := h.obtain(name)
 	if err != nil {
@@ -120,7 +120,7 @@ func (h *Hub) Clear(name []byte) (next int64, err error) {
 	return next, nil
 }
 
-// Close ends the subscribers of a channel, frees it and returns its next seq.
+// Close frees a channel, queues Closed to its subscribers and returns its next seq.
 // Error: ErrNotFound.
 func (h *Hub) Close(name []byte) (next int64, err error) {
 	hash := h.hash(name)
@@ -141,7 +141,8 @@ func (h *Hub) Close(name []byte) (next int64, err error) {
 	return next, nil
 }
 
-// ChannelSubscribers counts the subscribers of one channel; 0 for an unknown one.
+// ChannelSubscribers is the number of subscribers of one channel in this hub; 0 if there
+// is no such channel.
 func (h *Hub) ChannelSubscribers(name []byte) int {
 	c := h.lookup(name)
 	if c == nil {
@@ -151,7 +152,7 @@ func (h *Hub) ChannelSubscribers(name []byte) int {
 	return int(c.subs)
 }
 
-// Alive reports whether a channel is subscribed or not yet expired.
+// Alive reports whether a channel has a subscriber or has not expired yet.
 func (h *Hub) Alive(name []byte) bool {
 	c := h.lookup(name)
 	if c == nil {

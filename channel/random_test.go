@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// modelChannel is what a channel should be, said as plainly as protocol §5 does.
+// modelChannel is the plain model of a channel: DESIGN.md, "Sequence rules" and "Expiry".
 type modelChannel struct {
 	next     int64
 	subs     []*Channel
 	deadline time.Duration
 }
 
-// TestRandomOperations does random things with controlled time, compares with the
-// plain model, and walks the hub's structures after each step.
+// TestRandomOperations does random operations in controlled time, compares the hub with
+// the model, and checks the hub's structures after each step.
 func TestRandomOperations(t *testing.T) {
 	const seed = 20260730
 	r := rand.New(rand.NewPCG(seed, seed))
@@ -37,7 +37,7 @@ func TestRandomOperations(t *testing.T) {
 		}
 		h.Tick(now)
 		for name, c := range m {
-			// In the second after its time it may be there or not.
+			// In the second after its time it may exist or not.
 			if len(c.subs) == 0 && now > c.deadline && !exists(h, name) {
 				delete(m, name)
 			} else if !exists(h, name) || len(c.subs) == 0 && now > c.deadline+time.Second {

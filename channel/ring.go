@@ -1,17 +1,15 @@
 package channel
 
-// ring keeps the last messages of a channel in seq order, without gaps: each
-// stored message has the seq of the one before plus 1. It belongs to its Channel
-// (Channel.mu). It grows by doubling up to the limit, so that a channel with one
-// message does not pay for the whole buffer, and gives back what a reload made
-// too much.
+// ring stores the last messages of a channel in seq order, without gaps. It grows by
+// doubling up to the limit, so a channel with one message does not pay for the whole
+// buffer; it shrinks when the limit does. Channel.mu protects it.
 type ring struct {
 	buf     []Message
 	head, n int
 }
 
-// push appends m and drops the oldest so that at most limit messages are kept.
-// The limit may differ from call to call (a reload).
+// push appends m and drops the oldest messages, so that at most limit (at least 1) are
+// stored. The limit may differ from call to call (a reload).
 func (r *ring) push(m Message, limit int) {
 	for r.n >= limit {
 		r.head = (r.head + 1) % len(r.buf)
@@ -26,7 +24,7 @@ func (r *ring) push(m Message, limit int) {
 	r.n++
 }
 
-// since appends every stored message with that seq or a later one to dst.
+// since appends to dst every stored message whose seq is at least seq.
 func (r *ring) since(seq int64, dst []Message) []Message {
 	if r == nil || r.n == 0 {
 		return dst
@@ -38,7 +36,7 @@ func (r *ring) since(seq int64, dst []Message) []Message {
 	return dst
 }
 
-// oldest is the seq of the oldest stored message; ok is false when there is none.
+// oldest is the seq of the oldest stored message; ok is false if there is none.
 func (r *ring) oldest() (seq int64, ok bool) {
 	if r == nil || r.n == 0 {
 		return 0, false

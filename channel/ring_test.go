@@ -62,7 +62,7 @@ func checkRing(t *testing.T, r *ring, model []Message, limit int) {
 			t.Fatalf("since %d: %v, want %v", seq, got, model[i:])
 		}
 	}
-	// What was dropped must not keep its content alive.
+	// Dropped messages must not keep their content alive.
 	held := 0
 	for _, m := range r.buf {
 		if m != (Message{}) {

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// The storm: publishers, broadcasters, closers and a clock that frees channels, against
-// fake event loops whose subscribers join, poll and leave. Each loop checks what every
-// subscriber of its own sees from Joined.Next on: no gap, no duplicate, no reorder.
+// The storm: publishers, broadcasters, closers and a clock that frees channels run
+// against fake event loops, whose subscribers join, poll and leave. Each loop checks what
+// each of its subscribers gets from Joined.Next on: no gap, no duplicate, in order.
 
 // stormSub is one subscriber of a loop: the next seq it must get.
 type stormSub struct{ next int64 }
 
-// stormLoop plays one event loop: only its goroutine touches subs and polled.
+// stormLoop plays one event loop. Only its goroutine touches subs and polled.
 type stormLoop struct {
 	fakeSink
 	t      *testing.T
@@ -28,7 +28,7 @@ type stormLoop struct {
 	subs   map[*Channel][]*stormSub
 	polled map[*Channel]int64 // the next seq of this loop's poller
 	online map[string]bool
-	seen   *atomic.Int64 // messages that subscribers of all loops have got
+	seen   *atomic.Int64 // messages that the subscribers of all loops have got
 }
 
 func newStormLoop(t *testing.T, h *Hub, limit int, seen *atomic.Int64) *stormLoop {
@@ -52,7 +52,7 @@ func newStormLoop(t *testing.T, h *Hub, limit int, seen *atomic.Int64) *stormLoo
 	return l
 }
 
-// drain hands out what a wake brought.
+// drain delivers what is in the inbox.
 func (l *stormLoop) drain() {
 	for _, d := range l.take() {
 		if d.ch == nil {
@@ -75,7 +75,7 @@ func (l *stormLoop) drain() {
 func (l *stormLoop) deliver(d delivery, s *stormSub) {
 	switch {
 	case d.m.Seq < s.next && d.m.Type != Closed:
-		// In its replay, or from before it asked.
+		// It is in the replay, or before what was asked for.
 	case d.m.Seq != s.next:
 		l.t.Errorf("%s: got seq %d (type %d), want %d", d.ch.Name(), d.m.Seq, d.m.Type, s.next)
 	case d.m.Type != Closed:
@@ -84,7 +84,7 @@ func (l *stormLoop) deliver(d delivery, s *stormSub) {
 	}
 }
 
-// presence: no name goes offline that is not online. Repeats say online again.
+// presence checks that no name goes offline that is not online. Online may be repeated.
 func (l *stormLoop) presence(m Message) {
 	if m.Type == Offline && !l.online[m.Content] && l.h.PresenceDropped() == 0 {
 		l.t.Errorf("%s: offline and was not online", m.Content)
@@ -105,8 +105,8 @@ func (l *stormLoop) join(name []byte, since int64) {
 	}
 }
 
-// checkReplay: what is stored comes up to Next without a gap, from the wanted seq on
-// or from where a full buffer begins.
+// checkReplay: the replay goes up to Next without a gap, from the wanted seq on, or from
+// the oldest one of a full buffer.
 func (l *stormLoop) checkReplay(got Joined, since int64) {
 	first := got.Next - int64(len(got.Replay))
 	for i, m := range got.Replay {
@@ -122,7 +122,7 @@ func (l *stormLoop) checkReplay(got Joined, since int64) {
 	}
 }
 
-// poll asks once, as a long poller that comes back with its seq.
+// poll asks once, as a long-polling client that comes back with its seq.
 func (l *stormLoop) poll(name []byte, c *Channel) {
 	since := l.polled[c]
 	got, err := l.h.Join(&Join{Name: name, Since: since, Sink: l.number, OneShot: true}, nil)
@@ -151,7 +151,7 @@ func (l *stormLoop) leave(c *Channel) {
 	l.h.Leave(c, l.number, len(subs) == 1)
 }
 
-// step is one random deed.
+// step does one random operation.
 func (l *stormLoop) step() {
 	name := stormName()
 	switch rand.IntN(4) {
@@ -174,7 +174,7 @@ func (l *stormLoop) step() {
 	}
 }
 
-// run drains and does random things until stop, then only drains.
+// run drains and does random operations until stop, then only drains.
 func (l *stormLoop) run(stop, end chan struct{}) {
 	for {
 		select {
@@ -215,12 +215,12 @@ func TestStorm(t *testing.T) {
 	})
 }
 
-// The storm lasts for stormMessages of each publisher, and on until subscribers have seen
-// stormSeen, which on a busy machine can be later.
+// The storm lasts for stormMessages of each publisher, and until subscribers have got
+// stormSeen messages, which on a busy machine can take longer.
 const stormPublishers, stormMessages, stormSeen = 6, 5000, 1000
 
-// stormPublisher publishes, and more, by its number, as long as goOn says; it counts what
-// was refused.
+// stormPublisher publishes, and does other calls depending on its number, as long as goOn
+// says so. It counts what was refused.
 func stormPublisher(t *testing.T, h *Hub, number int, goOn func() bool, refused *atomic.Int64) {
 	for i := 0; i < stormMessages || goOn(); i++ {
 		name := stormName()
@@ -266,7 +266,7 @@ func storm(t *testing.T, limit int) (refused int64, dropped uint64) {
 			case <-stop:
 				return
 			default:
-				now += 5 * time.Second // a channel nobody needs is freed soon
+				now += 5 * time.Second // so that an unused channel is freed soon
 				h.Tick(now)
 				runtime.Gosched()
 			}
@@ -286,7 +286,7 @@ func storm(t *testing.T, limit int) (refused int64, dropped uint64) {
 	return overloaded.Load(), dropped
 }
 
-// checkStormEnd: everybody has everything, and the hub's books are right.
+// checkStormEnd: every subscriber has every message, and the hub's counts are right.
 func checkStormEnd(t *testing.T, h *Hub, all []*stormLoop) {
 	t.Helper()
 	checkHub(t, h)
@@ -306,7 +306,8 @@ func checkStormEnd(t *testing.T, h *Hub, all []*stormLoop) {
 	}
 }
 
-// checkStormLeaves: when all have left, everything is freed and said to be offline.
+// checkStormLeaves: when all have left, every channel is freed, and Offline was sent for
+// each.
 func checkStormLeaves(t *testing.T, h *Hub, all []*stormLoop, now time.Duration) {
 	t.Helper()
 	for _, l := range all {
@@ -319,7 +320,7 @@ func checkStormLeaves(t *testing.T, h *Hub, all []*stormLoop, now time.Duration)
 	for c := (&clock{h: h, now: now}); c.now < now+small.Timeout+time.Second; {
 		c.to(c.now + tick)
 		for _, l := range all {
-			l.drain() // a sweep waits for sinks that are half full
+			l.drain() // a sweep waits while a sink is half full
 		}
 	}
 	checkHub(t, h)
@@ -336,7 +337,7 @@ func checkStormLeaves(t *testing.T, h *Hub, all []*stormLoop, now time.Duration)
 	}
 }
 
-// TestPublishersSeeOneSequence: the seqs of many publishers are 1 to n, each once.
+// TestPublishersSeeOneSequence: the seqs that many publishers get are 1 to n, each once.
 func TestPublishersSeeOneSequence(t *testing.T) {
 	const publishers, messages = 8, 500
 	h, _ := newTestHub(t, small)

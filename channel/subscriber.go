@@ -1,40 +1,41 @@
 package channel
 
-// Join is a subscriber's wish.
+// Join is a request to subscribe.
 type Join struct {
 	Name  []byte
-	Since int64 // the next seq wanted; 0 or less: from now
-	Sink  int   // who holds the subscriber
-	// Auth demands that the channel exists and that Token is its token.
+	Since int64 // the first seq wanted; 0 or less: from now
+	Sink  int   // number of the sink that has the subscriber
+	// Auth demands that the channel exists and that Token is its token; else ErrToken.
 	Auth  bool
 	Token []byte
-	// Known demands that the channel exists.
+	// Known demands that the channel exists; else ErrToken.
 	Known bool
-	// Fetched says that Engine.Fetch has just judged this Join: token and limits
-	// are not looked at again.
+	// Fetched says that Engine.Fetch has just checked the token and the limits of this
+	// Join; they are not checked again.
 	Fetched bool
-	// OneShot is a long poll: when there is something to answer at once, it does
-	// not become a subscriber. The channel's life counts from then.
+	// OneShot is a long poll: if there is something to answer at once, it does not become
+	// a subscriber. The channel then lives for Limits.Timeout from now.
 	OneShot bool
 }
 
-// Joined is what a subscriber starts with. Replay and Next come from one critical
-// section: a message queued for the sink with a seq below Next is in Replay or was
-// not asked for, and is to be skipped. That closes the race between subscribe and
-// publish.
+// Joined is where a subscriber starts. Replay and Next are taken under one hold of the
+// channel's lock: a message in the sink's queue with a seq below Next is in Replay or was
+// not asked for, and the sink skips it. So no publish is lost or doubled.
 type Joined struct {
 	Channel    *Channel
-	Replay     []Message
-	Next       int64 // the seq of the first message that comes live
-	TellNext   bool  // the subscriber has to be told Next (it asked from now, or for a seq that is not there yet)
-	Subscribed bool  // Leave is owed
+	Replay     []Message // the argument of Join, with the stored messages appended
+	Next       int64     // the seq of the first message that the sink's queue brings
+	TellNext   bool      // the subscriber has to be told Next: it asked from now, or for a later seq than Next
+	Subscribed bool      // the caller has to call Leave later
 }
 
-// Join subscribes. Stored messages that were asked for are appended to replay. The
-// Joins and Leaves of one sink come one after the other (in the server, from its
-// event loop): else the sink could not know which Leave is the last.
-// Errors: ErrToken, ErrTooManyChannels, ErrTooManySubscribers, ErrMemory; on a
-// follower ErrFetch, when Engine.Fetch has to come first.
+// Join subscribes, and appends the stored messages that were asked for to replay. It
+// creates the channel if needed and allowed. One sink makes its Joins and Leaves one
+// after the other (the server: on its event loop), because it has to know which Leave is
+// the last.
+//
+// Errors: ErrToken, ErrTooManyChannels, ErrTooManySubscribers, ErrMemory; on a follower
+// also ErrFetch: call Engine.Fetch first.
 func (h *Hub) Join(j *Join, replay []Message) (Joined, error) {
 	c, err := h.obtainFor(j)
 	if err != nil {
@@ -83,7 +84,8 @@ func (h *Hub) obtainFor(j *Join) (*Channel, error) {
 	return c, nil
 }
 
-// Leave ends a subscription. last says that the sink has no other subscriber of c.
+// Leave ends a subscription; last says that the sink has no other subscriber of c. See
+// Join for who calls it.
 func (h *Hub) Leave(c *Channel, sink int, last bool) {
 	c.mu.Lock()
 	c.subs--

@@ -1,15 +1,15 @@
 package channel
 
-// table finds a shard's channels by name: a hash table chained through the
-// channels (Channel.chain), at 16 bytes a channel where a map takes 45. It belongs
-// to its shard's lock. The zero value is ready.
+// table finds the channels of a shard by name. It is a hash table chained through the
+// channels (Channel.chain): 16 bytes a channel, a Go map takes 45. The shard's lock
+// protects it. The zero value is ready.
 type table struct {
 	buckets []*Channel // the length is a power of two
 	n       int
 }
 
-// at is the link where the chain of a hash begins. The low bits of the hash have
-// chosen the shard.
+// at is the link at which the chain of a hash begins. The low bits of the hash have
+// selected the shard, so they are not used again.
 func (t *table) at(hash uint32) **Channel {
 	return &t.buckets[hash/shards%uint32(len(t.buckets))]
 }
@@ -25,7 +25,7 @@ func (t *table) find(hash uint32, name []byte) *Channel {
 	return c
 }
 
-// add enters a channel whose name is not there.
+// add enters a channel. Its name must not be in the table.
 func (t *table) add(c *Channel) {
 	if t.n++; t.n > len(t.buckets) {
 		t.resize(max(1, 2*len(t.buckets)))
@@ -34,8 +34,8 @@ func (t *table) add(c *Channel) {
 	c.chain, *link = *link, c
 }
 
-// remove takes a channel out that is there. A table that has become much too large
-// shrinks, so that memory comes back after a surge.
+// remove takes a channel out, which must be in the table. A table that is much too large
+// shrinks, so memory is given back after a surge.
 func (t *table) remove(c *Channel) {
 	link := t.at(c.hash)
 	for *link != c {

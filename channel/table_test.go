@@ -6,15 +6,15 @@ import (
 	"testing"
 )
 
-// TestTable compares a table with a map over random additions and removals, with
-// few hashes so that chains are long, and walks it after every one.
+// TestTable compares a table with a map over random additions and removals, with few
+// different hashes so that chains are long, and reads the whole table after each step.
 func TestTable(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var tab table
 	want := make(map[string]*Channel)
 	for step := range 20_000 {
 		name := fmt.Sprint(rnd.IntN(400))
-		hash := uint32(len(name)) * shards // three different ones
+		hash := uint32(len(name)) * shards // three different hashes
 		if step%1000 > 500 && want[name] != nil || want[name] != nil && rnd.IntN(2) == 0 {
 			tab.remove(want[name])
 			delete(want, name)

@@ -6,11 +6,11 @@ import (
 	"encoding/hex"
 )
 
-// tokenBytes is the size of a token before it is written as hex digits.
+// tokenBytes is the size of a token; as text it has twice as many hex digits.
 const tokenBytes = 16
 
-// token is nil until /sign first asks for it: an idle channel without one costs a
-// word. It belongs to its Channel (Channel.mu).
+// token belongs to its Channel and is protected by Channel.mu. It is a pointer, nil until
+// the first Sign, so that a channel without one pays for one word only.
 type token [tokenBytes]byte
 
 func newToken() *token {
@@ -21,7 +21,7 @@ func newToken() *token {
 
 func (t *token) String() string { return hex.EncodeToString(t[:]) }
 
-// parseToken reads what String gives; anything else is no token.
+// parseToken is the reverse of String; it returns nil for any other text.
 func parseToken(text string) *token {
 	if len(text) != 2*tokenBytes {
 		return nil
@@ -33,10 +33,10 @@ func parseToken(text string) *token {
 	return t
 }
 
-// NewToken is a token's text, from a cryptographic source.
+// NewToken returns a new random token as 32 hex digits. Concurrency-safe.
 func NewToken() string { return newToken().String() }
 
-// matches compares in constant time. A channel nobody signed (nil) matches nothing.
+// matches compares in constant time. A channel without a token (nil) matches nothing.
 func (t *token) matches(text []byte) bool {
 	if t == nil {
 		return false

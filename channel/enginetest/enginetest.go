@@ -1,8 +1,8 @@
-// Package enginetest is the behaviour that every channel.Engine must show, as one
-// suite that the tests of each engine run.
+// Package enginetest is a test suite for the behaviour that every channel.Engine must
+// have. The tests of each engine call Run.
 //
-// An answer may come inside the call or later from another goroutine, so the suite
-// always waits for Done; it never relies on time, but for giving up.
+// It must not know any engine, and it does not rely on time: an answer may come before
+// the call returns or later from another goroutine, so the suite waits for Done.
 package enginetest
 
 import (
@@ -16,11 +16,11 @@ import (
 	"icomet/channel"
 )
 
-// giveUp is how long a call may stay unanswered before a test fails.
+// giveUp is how long a call may stay unanswered before the test fails.
 const giveUp = 20 * time.Second
 
-// Start returns a new engine over a new hub with these limits, both without any
-// channel. The suite stops the engine; what else was started ends by t.Cleanup.
+// Start returns a new engine over a new hub with these limits, neither with any channel.
+// The suite stops the engine; t.Cleanup ends whatever else Start has started.
 type Start func(t *testing.T, l channel.Limits) (channel.Engine, *channel.Hub)
 
 // Run runs the suite.
@@ -72,7 +72,7 @@ func newNode(t *testing.T, start Start) *node {
 	return n
 }
 
-// call waits for the answer of one engine call.
+// call makes one engine call and waits for its answer.
 func call(t *testing.T, do func(channel.Done)) channel.Result {
 	t.Helper()
 	a := newAnswers(1)
@@ -114,7 +114,7 @@ func (n *node) info(t *testing.T, name string) channel.Result {
 	return r
 }
 
-// tryJoin joins as the server does: what the hub cannot tell, the engine fetches.
+// tryJoin joins as the server does: when the hub needs it (ErrFetch), the engine fetches.
 func (n *node) tryJoin(t *testing.T, j channel.Join) (channel.Joined, error) {
 	t.Helper()
 	for {
@@ -141,8 +141,8 @@ func (n *node) join(t *testing.T, j channel.Join) channel.Joined {
 	return got
 }
 
-// wantDelivered waits for these messages, since an engine of several nodes may answer
-// a call before this node's subscribers have them, and wants no others.
+// wantDelivered waits for these messages, since an engine of several nodes may answer a
+// call before this node's subscribers have the message, and accepts no others.
 func (n *node) wantDelivered(t *testing.T, want ...channel.Message) {
 	t.Helper()
 	var got []channel.Message
@@ -154,7 +154,7 @@ func (n *node) wantDelivered(t *testing.T, want ...channel.Message) {
 	wantMessages(t, append(got, n.sink.take()...), want...)
 }
 
-// sink keeps what it is given.
+// sink stores what is pushed.
 type sink struct {
 	mu    sync.Mutex
 	inbox []channel.Message
@@ -180,8 +180,8 @@ func (s *sink) take() []channel.Message {
 	return out
 }
 
-// answers collects the Results of a known number of calls and finds a second answer
-// to one call.
+// answers collects the results of a known number of calls, and detects a second answer to
+// one call.
 type answers struct {
 	results  []channel.Result
 	given    int
@@ -201,7 +201,7 @@ func newAnswers(calls int) *answers {
 	return a
 }
 
-// next is the Done of one more call.
+// next returns the Done of one more call.
 func (a *answers) next() channel.Done {
 	a.given++
 	return &answer{to: a, i: a.given - 1}
@@ -240,7 +240,7 @@ func (a *answers) checkOnce(t *testing.T) {
 	}
 }
 
-// doneFunc is a Done that goes on.
+// doneFunc is a Done that calls a function.
 type doneFunc func(channel.Result)
 
 func (f doneFunc) Done(r channel.Result) { f(r) }

@@ -15,7 +15,7 @@ func (n *node) fetch(t *testing.T, j channel.Join) channel.Result {
 	return call(t, func(d channel.Done) { n.engine.Fetch(&j, d) })
 }
 
-// becomes waits until an Info says so: an engine of several nodes may count late.
+// becomes waits until Info returns this: an engine of several nodes may count late.
 func (n *node) becomes(t *testing.T, name string, want channel.Result) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
@@ -31,7 +31,7 @@ func (n *node) becomes(t *testing.T, name string, want channel.Result) {
 	}
 }
 
-// testJoinErrors: what a Join is refused for, whoever has to find it out.
+// testJoinErrors: why a Join is refused, whether the hub or the engine finds out.
 func testJoinErrors(t *testing.T, n *node) {
 	token := n.sign(t, "a").Token
 	for name, j := range map[string]channel.Join{
@@ -54,7 +54,8 @@ func testJoinErrors(t *testing.T, n *node) {
 	n.becomes(t, "", channel.Result{Channels: 2, Subscribers: 2})
 }
 
-// testMaxSubscribers: no more than the limit get in, and a place given free is found.
+// testMaxSubscribers: no more than the limit get in, and a place that becomes free can be
+// used.
 func testMaxSubscribers(t *testing.T, n *node) {
 	var c *channel.Channel
 	for range limits.MaxSubscribers {
@@ -84,11 +85,11 @@ func testMaxSubscribers(t *testing.T, n *node) {
 	}
 }
 
-// testFetch: a Fetch leaves nothing behind when its Join does not come, and may come
-// when there was no need.
+// testFetch: a Fetch whose Join never comes leaves nothing behind, and a Fetch that is
+// not needed does no harm.
 func testFetch(t *testing.T, n *node) {
 	n.publish(t, "a", "x")
-	n.engine.Release(a) // nobody has a place
+	n.engine.Release(a) // no place is reserved
 	for range 3 {
 		if r := n.fetch(t, channel.Join{Name: a}); r.Err != nil {
 			t.Fatal(r.Err)
@@ -107,7 +108,7 @@ func testFetch(t *testing.T, n *node) {
 	n.becomes(t, "", channel.Result{Channels: 1, Subscribers: 1})
 	wantOK(t, "Publish", n.publish(t, "a", "y"), 2)
 	n.wantDelivered(t, message(2, "y", channel.Data))
-	for range limits.MaxSubscribers - 1 { // no place is kept any more
+	for range limits.MaxSubscribers - 1 { // no place is reserved any more
 		n.join(t, channel.Join{Name: a})
 	}
 	for i := range limits.MaxSubscribers {
@@ -116,7 +117,7 @@ func testFetch(t *testing.T, n *node) {
 	n.becomes(t, "a", channel.Result{Alive: true})
 }
 
-// testFetchReusesName: as testCallerReusesName, for the name in a Join.
+// testFetchReusesName: like testCallerReusesName, for the name in a Join.
 func testFetchReusesName(t *testing.T, n *node) {
 	n.publish(t, "a", "x")
 	buf := []byte("a")
@@ -138,7 +139,7 @@ func testFetchReusesName(t *testing.T, n *node) {
 	}
 }
 
-// testInfo: what it counts, of one channel and of all.
+// testInfo: the counts of one channel and of all.
 func testInfo(t *testing.T, n *node) {
 	n.becomes(t, "a", channel.Result{})
 	n.becomes(t, "", channel.Result{})
@@ -156,13 +157,13 @@ func testInfo(t *testing.T, n *node) {
 	n.becomes(t, "", channel.Result{Channels: 3, Subscribers: 3})
 	n.close(t, "a")
 	n.becomes(t, "a", channel.Result{})
-	n.hub.Leave(c, 0, false) // as its sink does when it is told
+	n.hub.Leave(c, 0, false) // as its sink does when it gets Closed
 	n.hub.Leave(c, 0, true)
 	n.becomes(t, "", channel.Result{Channels: 2, Subscribers: 1})
 }
 
-// testWatch: after Watch, what comes and goes is told in this order. Online may be
-// repeated.
+// testWatch: after Watch, channels that are created and freed are announced in this
+// order. Online may be repeated.
 func testWatch(t *testing.T, n *node) {
 	for range 2 {
 		if r := call(t, n.engine.Watch); r.Err != nil {
@@ -187,7 +188,7 @@ func testWatch(t *testing.T, n *node) {
 	wantMessages(t, got, online, offline, online)
 }
 
-// testStatus: it can be shown, before and after the end, and the engine is ready.
+// testStatus: Status can be encoded, before and after Stop, and the engine is ready.
 func testStatus(t *testing.T, n *node) {
 	if err := n.engine.Ready(); err != nil {
 		t.Errorf("not ready: %v", err)

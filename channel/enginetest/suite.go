@@ -12,8 +12,8 @@ import (
 
 var a = []byte("a")
 
-// testPublish: once it is answered, a message is with the subscribers and in the
-// buffer for those who come next.
+// testPublish: when a publish is answered, the present subscribers have the message, and
+// later ones find it stored.
 func testPublish(t *testing.T, n *node) {
 	n.join(t, channel.Join{Name: a})
 	want := make([]channel.Message, 6)
@@ -27,8 +27,8 @@ func testPublish(t *testing.T, n *node) {
 	n.wantDelivered(t)
 }
 
-// testPublishFromMany: every call has one answer, every seq one owner, and the
-// subscriber sees them in order.
+// testPublishFromMany: every call has one answer, no seq is given out twice, and the
+// subscriber gets the messages in order.
 func testPublishFromMany(t *testing.T, n *node) {
 	const publishers, messages = 4, 100
 	n.join(t, channel.Join{Name: a})
@@ -62,7 +62,7 @@ func testPublishFromMany(t *testing.T, n *node) {
 	n.wantDelivered(t, want...)
 }
 
-// testBroadcast: every channel has it, under a seq of its own.
+// testBroadcast: every channel has the message, each with its own seq.
 func testBroadcast(t *testing.T, n *node) {
 	n.publish(t, "a", "1")
 	n.publish(t, "a", "2")
@@ -146,7 +146,7 @@ func testMaxChannels(t *testing.T, n *node) {
 	wantOK(t, "Publish to the place given free", n.publish(t, "more", "x"), 1)
 }
 
-// testCallerReusesName: the server's names are views into its read buffer.
+// testCallerReusesName: the server's names are slices of its read buffer.
 func testCallerReusesName(t *testing.T, n *node) {
 	buf := make([]byte, 1)
 	reused := func(do func(name []byte, d channel.Done)) channel.Result {
@@ -165,7 +165,7 @@ func testCallerReusesName(t *testing.T, n *node) {
 	wantOK(t, "Close", reused(func(b []byte, d channel.Done) { n.engine.Close(b, d) }), 2)
 }
 
-// testCallFromDone: an answer may be followed by the next call at once.
+// testCallFromDone: a Done may make the next call at once.
 func testCallFromDone(t *testing.T, n *node) {
 	r := call(t, func(d channel.Done) {
 		n.engine.Publish(a, "1", doneFunc(func(channel.Result) {
@@ -191,8 +191,8 @@ func testStop(t *testing.T, n *node) {
 	}
 }
 
-// testStopInTheMiddle: each call is answered once, and none that was let in is left
-// when Stop returns.
+// testStopInTheMiddle: each call is answered once, and all accepted calls are answered
+// before Stop returns.
 func testStopInTheMiddle(t *testing.T, n *node) {
 	const callers, rounds = 4, 50
 	n.join(t, channel.Join{Name: a})

@@ -1,5 +1,6 @@
-// Package modeltest holds the hub against a plain model of protocol §4 and §5:
-// random operations, and whatever a subscriber gets has to be what the model says.
-// It is a package of its own since the tests of channel need the standard library
-// only. server/model_test.go does the same over sockets.
+// Package modeltest compares the hub with a plain model of its rules (channel/DESIGN.md):
+// after random operations, each subscriber must have got what the model says.
+//
+// It is a package of its own because the tests of channel may import the standard library
+// only. It has tests only, and nobody imports it.
 package modeltest

@@ -10,7 +10,7 @@ import (
 	"icomet/channel"
 )
 
-// subscribe joins from any seq, with and without a token, as a stream or a poll.
+// subscribe joins from any seq, with or without a token, as a stream or a poll.
 func (w *world) subscribe(t *rapid.T) {
 	name := drawName(t)
 	s := rapid.SampledFrom(w.sinks).Draw(t, "sink")
@@ -51,7 +51,7 @@ func (w *world) refusal(c *modelChannel, j *channel.Join) error {
 	return nil
 }
 
-// joined compares what a subscriber begins with (protocol §4, 2 to 4).
+// joined compares what a subscriber is given at the start.
 func (w *world) joined(t *rapid.T, c *modelChannel, s *sink, j *channel.Join, got channel.Joined) {
 	tellNext := j.Since <= 0 || j.Since > c.next
 	var replay []channel.Message
@@ -91,7 +91,7 @@ func (w *world) disconnect(t *rapid.T) {
 }
 
 // pass lets time pass, in ticks. It never stops in the second in which a channel may
-// or may not be there.
+// exist or not.
 func (w *world) pass(t *rapid.T) {
 	const tick = 100 * time.Millisecond
 	end := w.now + time.Duration(rapid.IntRange(1, 700).Draw(t, "ticks"))*tick

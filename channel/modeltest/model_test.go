@@ -17,18 +17,18 @@ import (
 // checksVariable is how many random histories are tried.
 const checksVariable = "ICOMET_MODEL_CHECKS"
 
-// freedWithin is what protocol §5 allows between a channel's time and its end, with
-// the staleness of the hub's own clock.
+// freedWithin is how late after its deadline a channel may be freed: a second, and the
+// age of the hub's own time.
 const freedWithin = 1300 * time.Millisecond
 
-// modelChannel is a channel as protocol §5 describes it.
+// modelChannel is the model of a channel: DESIGN.md, "Sequence rules" and "Expiry".
 type modelChannel struct {
 	name     string
 	next     int64
 	kept     []channel.Message
 	token    string
 	subs     map[*subscriber]*sink
-	deadline time.Duration // of its life without a subscriber
+	deadline time.Duration // end of its life while it has no subscriber
 }
 
 // world is a hub with its sinks, and the model of it.
@@ -54,7 +54,7 @@ func TestModel(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"":           w.check,
 			"subscribe":  w.subscribe,
-			"subscribe2": w.subscribe, // most of life is subscribing and publishing
+			"subscribe2": w.subscribe, // most operations are subscribes and publishes
 			"publish":    w.publish,
 			"publish2":   w.publish,
 			"broadcast":  w.broadcast,
@@ -110,7 +110,7 @@ func drawName(t *rapid.T) string {
 	return "c" + strconv.Itoa(rapid.IntRange(0, 4).Draw(t, "channel"))
 }
 
-// obtain is the model's channel; nil when there may be no more.
+// obtain returns the model's channel; nil when the limit is reached.
 func (w *world) obtain(name string) *modelChannel {
 	c := w.model[name]
 	if c == nil && len(w.model) < w.limits.MaxChannels {
@@ -124,7 +124,7 @@ func (w *world) extend(c *modelChannel, d time.Duration) {
 	c.deadline = max(c.deadline, w.now+d)
 }
 
-// store is what a publish does to the model.
+// store is the effect of a publish on the model.
 func (w *world) store(c *modelChannel, m channel.Message) {
 	m.Seq = c.next
 	c.next++
@@ -172,8 +172,8 @@ func (w *world) anyFull(c *modelChannel) bool {
 	return false
 }
 
-// broadcast lets the sinks take what waits in its pauses, as the server's loops do.
-// They deliver later, since the order of the channels is nobody's business.
+// broadcast lets the sinks take what waits during its pauses, as the server's loops do.
+// They deliver it later, since the order between channels does not matter.
 func (w *world) broadcast(t *rapid.T) {
 	content := w.content()
 	err := w.hub.Broadcast(content, func() bool {
@@ -198,7 +198,7 @@ func (w *world) clear(t *rapid.T) {
 	}
 }
 
-// wantKnown compares the answer of clear or close.
+// wantKnown compares the result of Clear or Close.
 func (w *world) wantKnown(t *rapid.T, name string, next int64, err error) *modelChannel {
 	c := w.model[name]
 	switch {

@@ -8,11 +8,11 @@ import (
 	"icomet/channel"
 )
 
-// subscriber is one of a sink's, with what it was given and what it should have been.
+// subscriber belongs to one sink; it has what it got and what it should have got.
 type subscriber struct {
 	of        *modelChannel
 	ch        *channel.Channel
-	next      int64 // as the server's conn.next: what is below it is skipped
+	next      int64 // messages with a lower seq are skipped, as in the server
 	got, want []channel.Message
 }
 
@@ -21,17 +21,17 @@ type delivery struct {
 	m  channel.Message
 }
 
-// sink stands for an event loop that takes its time: what is pushed waits until
-// run. It does what the server's loop does, in the plainest way.
+// sink stands for a slow event loop: what is pushed waits until run. It does what the
+// server's loop does, in the plainest way.
 type sink struct {
 	hub    *channel.Hub
 	number int
 	limit  int // of the inbox; 0: none
 	inbox  []delivery
-	taken  []delivery // out of the inbox, not yet delivered
+	taken  []delivery // out of the inbox, but not delivered yet
 	subs   []*subscriber
-	stray  int // messages of channels that nobody here subscribes to
-	asked  int // Pushes that wanted a Wake
+	stray  int // messages of channels without a subscriber on this sink
+	asked  int // Pushes that asked for a Wake
 	woken  int
 }
 
@@ -58,7 +58,7 @@ func (s *sink) take() {
 	s.inbox = nil
 }
 
-// run delivers what waits; then every subscriber has what the model says.
+// run delivers what waits; then every subscriber must have what the model says.
 func (s *sink) run(t *rapid.T) {
 	s.take()
 	taken := s.taken
