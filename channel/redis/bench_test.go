@@ -16,11 +16,12 @@ import (
 	"icomet/channel/redis/redistest"
 )
 
-// benchDepth is the publishes in flight, as so many publishers have them.
+// benchDepth is the number of publishes in flight: that many publishers at a time.
 const benchDepth = 256
 
-// BenchmarkPublish publishes 100 bytes to 1,000 channels that nobody subscribes to.
-// Beside it: the same script through the client library alone, in batches of as many.
+// BenchmarkPublish publishes 100 bytes to 1,000 channels without subscribers. For
+// comparison, BenchmarkClientAlone runs the same script through the client library alone,
+// in batches of the same size.
 func BenchmarkPublish(b *testing.B) {
 	s := redistest.Start(b)
 	n := startNode(b, testOptions(s.Addr()), testLimits)
@@ -51,8 +52,8 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkClientAlone also tells the CPU of this process, so without Redis's: what the
-// client library takes for a call.
+// BenchmarkClientAlone also reports the CPU time of this process, without Redis: what the
+// client library takes per call.
 func BenchmarkClientAlone(b *testing.B) {
 	s := redistest.Start(b)
 	n := startNode(b, testOptions(s.Addr()), testLimits)

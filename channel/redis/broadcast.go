@@ -9,12 +9,13 @@ import (
 )
 
 const (
-	// broadcastQueue bounds the broadcasts that wait for the one under way.
+	// broadcastQueue bounds the broadcasts that wait for the one in progress.
 	broadcastQueue = 64
-	// broadcastSlice is the channels that one script call writes to: some 10 µs each,
-	// in which Redis does nothing else.
+	// broadcastSlice is how many channels one script call writes to: some 10 µs each, in
+	// which Redis does nothing else.
 	broadcastSlice = 100
-	// broadcastPause lets this node's loops work when one is busy.
+	// broadcastPause is how long a broadcast, or the reading of pub/sub, waits when a
+	// loop of this node is behind.
 	broadcastPause = time.Millisecond
 )
 
@@ -23,7 +24,8 @@ type broadcast struct {
 	done    channel.Done
 }
 
-// Broadcast writes to every channel that Redis has when its part's turn comes.
+// Broadcast writes to every channel that Redis has when its partition's turn comes. It
+// queues the message for one worker; ErrOverloaded when 64 broadcasts are waiting.
 func (e *Engine) Broadcast(content string, done channel.Done) {
 	if !e.begin(done) {
 		return
@@ -46,7 +48,8 @@ func (e *Engine) broadcastLoop() {
 	}
 }
 
-// broadcast stops at the first part that fails: those before it have the message.
+// broadcast stops at the first partition that fails; the partitions before it have the
+// message.
 func (e *Engine) broadcast(content string) error {
 	for _, p := range e.parts {
 		names, err := e.names(p)
@@ -94,7 +97,7 @@ func (e *Engine) pause() error {
 	}
 }
 
-// names lists the channels of a part.
+// names lists the channels of a partition.
 func (e *Engine) names(p *partition) ([]string, error) {
 	ctx, cancel := e.deadline()
 	defer cancel()

@@ -10,14 +10,14 @@ import (
 	"icomet/channel"
 )
 
-// errShape says that a script has answered what it never does.
+// errShape says that a script's answer has a form that no script of this version gives.
 var errShape = errors.New("redis: an answer has the wrong shape; do all nodes run one version?")
 
-// closedFor is how long a node that was cut off can still learn that a channel was
-// closed, rather than freed.
+// closedFor is how long Redis remembers that a channel was closed, for a node that was
+// cut off.
 const closedFor = 10 * time.Minute
 
-// ints reads a list that is all numbers.
+// ints reads a list of numbers.
 func ints(values []rueidis.RedisMessage, want int) ([]int64, error) {
 	if len(values) < want {
 		return nil, errShape
@@ -33,7 +33,7 @@ func ints(values []rueidis.RedisMessage, want int) ([]int64, error) {
 	return out, nil
 }
 
-// epochAndSeq reads {..., epoch, seq, ...} from position i on.
+// epochAndSeq reads the epoch at position i and the seq after it.
 func epochAndSeq(values []rueidis.RedisMessage, i int) (epoch string, seq int64, err error) {
 	if len(values) < i+2 {
 		return "", 0, errShape
@@ -56,15 +56,15 @@ func none(values []rueidis.RedisMessage) bool {
 	return err == nil && n == 0
 }
 
-// countMade counts a channel that a call has made.
+// countMade counts a channel if the call has created one.
 func (e *Engine) countMade(made rueidis.RedisMessage) {
 	if n, err := made.AsInt64(); err == nil {
 		e.room.made(n)
 	}
 }
 
-// Publish gives this node's own copy the message before the answer: a subscriber that
-// comes to this node next finds it.
+// Publish is as in channel.Engine. Before the answer, this node's own copy gets the
+// message, so that the next subscriber on this node finds it.
 func (e *Engine) Publish(name []byte, content string, done channel.Done) {
 	if e.congested.Load() {
 		done.Done(channel.Result{Err: channel.ErrOverloaded})
@@ -99,6 +99,7 @@ func (e *Engine) Publish(name []byte, content string, done channel.Done) {
 	})
 }
 
+// Sign is as in channel.Engine.
 func (e *Engine) Sign(name []byte, wait time.Duration, done channel.Done) {
 	p := e.partition(name)
 	e.submit(&op{
@@ -125,15 +126,17 @@ func (e *Engine) Sign(name []byte, wait time.Duration, done channel.Done) {
 	})
 }
 
+// Clear is as in channel.Engine.
 func (e *Engine) Clear(name []byte, done channel.Done) {
 	e.change(name, clearScript, kindCleared, done, e.publish)
 }
 
+// Close is as in channel.Engine.
 func (e *Engine) Close(name []byte, done channel.Done) {
 	e.change(name, closeScript, kindClosed, done, e.publish, millis(closedFor))
 }
 
-// change is Clear or Close.
+// change carries out Clear or Close.
 func (e *Engine) change(name []byte, s *script, kind byte, done channel.Done, args ...string) {
 	p, cname := e.partition(name), string(name)
 	e.submit(&op{
@@ -156,8 +159,8 @@ func (e *Engine) change(name []byte, s *script, kind byte, done channel.Done, ar
 	})
 }
 
-// Info adds this node's own subscribers, as they are, to what Redis knows of the
-// others'.
+// Info is as in channel.Engine. It adds this node's present subscribers to what Redis
+// knows of the other nodes.
 func (e *Engine) Info(name []byte, done channel.Done) {
 	if len(name) == 0 {
 		if e.begin(done) {
@@ -180,8 +183,8 @@ func (e *Engine) Info(name []byte, done channel.Done) {
 	})
 }
 
-// totals counts all channels, and the subscribers on the other nodes; this node's are
-// taken as they are.
+// totals counts all channels, and adds this node's present subscribers to those of the
+// other nodes.
 func (e *Engine) totals(done channel.Done) {
 	ctx, cancel := e.deadline()
 	defer cancel()

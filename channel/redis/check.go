@@ -9,19 +9,20 @@ import (
 )
 
 const (
-	// checkTick is how often some quiet channels are compared with Redis.
+	// checkTick is how often some of the quiet channels are compared with Redis.
 	checkTick = 100 * time.Millisecond
-	// changesTick is how late Redis knows of subscribers that have come or gone,
-	// beyond the first one of a channel.
+	// changesTick is how late Redis learns that subscribers have come or gone, except the
+	// first one of a channel, which it counts at once.
 	changesTick = 50 * time.Millisecond
 )
 
-// checker walks over the group's partitions, once in Options.CheckInterval: pub/sub may
-// drop a message, and nothing comes behind it that would show the gap. It renews the
-// counts too, should another node have taken this one for dead.
+// checker compares all copies of the group's partitions once per Options.CheckInterval.
+// Pub/sub may lose the last message of a channel, and then no later one shows the gap.
+// The comparison also renews the counts, in case another node has taken this one for
+// dead.
 type checker struct {
 	group *group
-	next  float64 // partition
+	next  float64 // the partition to compare next
 }
 
 func (c *checker) some(conn rueidis.DedicatedClient) error {
@@ -73,7 +74,7 @@ func (c *checker) one(conn rueidis.DedicatedClient, p *partition) error {
 	return nil
 }
 
-// changesLoop hands on whose subscribers have come or gone.
+// changesLoop passes the copies whose subscribers have come or gone to their groups.
 func (e *Engine) changesLoop() {
 	var changes []channel.Change
 	every(e.stop, changesTick, func() {
@@ -93,7 +94,7 @@ func (e *Engine) changed(c *channel.Change) {
 	defer p.mu.Unlock()
 	m := p.mirrors[name]
 	switch {
-	case m == nil || m.ch != c.Channel: // taken out by this engine, or there is a newer copy
+	case m == nil || m.ch != c.Channel: // taken out by this engine, or replaced by a newer copy
 	case c.Freed:
 		e.dropLocked(m)
 	default:

@@ -17,46 +17,49 @@ import (
 	"icomet/channel"
 )
 
-// Engine is one node. Its methods are concurrency-safe.
+// Engine is one node. Its methods are concurrency-safe and do not wait for Redis, except
+// Stop.
 type Engine struct {
 	opts    Options
 	hub     *channel.Hub
 	log     *slog.Logger
 	client  rueidis.Client
 	cluster bool
-	node    string // this process, among all
+	node    string // unique name of this process
 	started time.Time
-	publish string // the publish command: sharded in a Cluster
-	keepFor string // Options.KeepTime as the scripts want it
+	publish string // the publish command: SPUBLISH in a Cluster
+	keepFor string // Options.KeepTime in ms, for the scripts
 	parts   [partitions]*partition
 
 	room        room
 	nodes       nodes
-	queuedBytes atomic.Int64          // content of calls not answered
+	queuedBytes atomic.Int64          // content of unanswered calls, in bytes
 	congested   atomic.Bool           // a loop of this node is behind: publishes are refused
-	watching    atomic.Bool           // presence is subscribed to
-	watchedAt   atomic.Int64          // of the last Watch, ns since started
-	away        atomic.Pointer[error] // what Ready says
+	watching    atomic.Bool           // subscribed to presence
+	watchedAt   atomic.Int64          // time of the last Watch, ns since started
+	away        atomic.Pointer[error] // the error that Ready returns
 	broadcasts  chan broadcast
-	signingOff  atomic.Bool // Stop: this node's counts are not told any more
+	signingOff  atomic.Bool // set by Stop: this node's counts are no longer sent
 	stats       stats
 
-	stop    chan struct{}  // closed by Stop when the calls are answered
-	workers sync.WaitGroup // every goroutine but the groups'
+	stop    chan struct{}  // closed by Stop when all calls are answered
+	workers sync.WaitGroup // every goroutine except those of the groups
 
-	moved    chan struct{} // the layout has to be looked at; room for one
+	moved    chan struct{} // asks for a look at the layout; capacity 1
 	groupsMu sync.Mutex
-	groups   map[string]*group // by the master's address; "" without Cluster
+	groups   map[string]*group // by the master's address; "" without a Cluster
 
-	mu      sync.RWMutex // a leaf: no call begins once stopped is set
+	mu      sync.RWMutex // a leaf; once stopped is set, no call begins
 	calls   sync.WaitGroup
 	stopped bool
-	quiet   chan struct{} // closed when Stop has begun: broadcasts give up
+	quiet   chan struct{} // closed when Stop begins: broadcasts give up
 }
 
 var _ channel.Engine = (*Engine)(nil)
 
-// New connects and makes hub a follower. Stop ends it.
+// New connects to Redis and makes o.Hub a follower. Stop ends the engine. Errors name the
+// addresses and, if it is known, what to look at (DESIGN.md, "TLS, users, errors of the
+// start").
 func New(o Options) (*Engine, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("redis: %w", err)
@@ -118,7 +121,8 @@ func (e *Engine) start() error {
 	return nil
 }
 
-// nodeName is this process: who and where for the reader, a random part for the rest.
+// nodeName names this process: host and process id for the reader, and a random part to
+// make it unique.
 func nodeName() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -127,7 +131,7 @@ func nodeName() string {
 	return fmt.Sprintf("%s:%d:%08x", host, os.Getpid(), rand.Uint32())
 }
 
-// newEpoch names a new life of a channel.
+// newEpoch returns the epoch of a new channel.
 func newEpoch() string {
 	var b [epochLen / 2]byte
 	for i, v := 0, rand.Uint64(); i < len(b); i, v = i+1, v>>8 {
@@ -147,13 +151,13 @@ func flag(on bool) string {
 	return "0"
 }
 
-// deadline of one call to Redis.
+// deadline is the context of one call to Redis.
 func (e *Engine) deadline() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), e.opts.Timeout)
 }
 
-// loadScripts loads them into every node that answers, replicas included: one may
-// take over.
+// loadScripts loads the scripts into every node that answers, replicas too, since one may
+// become the master.
 func (e *Engine) loadScripts(ctx context.Context) error {
 	var last error
 	loaded := false
@@ -179,7 +183,7 @@ func firstError(results []rueidis.RedisResult) error {
 	return nil
 }
 
-// run executes one script, outside the pipelines of calls.
+// run executes one script, outside the lanes.
 func (e *Engine) run(ctx context.Context, s *script, keys []string, args ...string) rueidis.RedisResult {
 	r := e.client.Do(ctx, s.command(e.client.B(), keys, args...))
 	if noScript(r.Error()) && e.loadScripts(ctx) == nil {
@@ -188,7 +192,8 @@ func (e *Engine) run(ctx context.Context, s *script, keys []string, args ...stri
 	return r
 }
 
-// begin lets a call in, or answers it with ErrStopped. Let in, it owes calls.Done.
+// begin counts a call in progress, for calls.Done, or answers it with ErrStopped and
+// returns false.
 func (e *Engine) begin(done channel.Done) bool {
 	e.mu.RLock()
 	in := !e.stopped
@@ -202,13 +207,13 @@ func (e *Engine) begin(done channel.Done) bool {
 	return in
 }
 
-// finish answers a call that was let in.
+// finish answers a call that has begun.
 func (e *Engine) finish(done channel.Done, r channel.Result) {
 	done.Done(r)
 	e.calls.Done()
 }
 
-// Stop answers what has begun, takes this node out of Redis and lets go of it.
+// Stop answers the calls in progress, takes this node out of Redis and disconnects.
 func (e *Engine) Stop() {
 	e.mu.Lock()
 	first := !e.stopped
@@ -223,7 +228,7 @@ func (e *Engine) Stop() {
 		return
 	}
 	e.signingOff.Store(true)
-	e.catchUp() // subscribers get what was acknowledged
+	e.catchUp() // so that subscribers get what was acknowledged
 	e.leave()
 	close(e.stop)
 	e.workers.Wait()

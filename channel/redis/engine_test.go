@@ -12,14 +12,14 @@ import (
 	"icomet/channel/redis/redistest"
 )
 
-// TestSuite: one Redis. Each test has a prefix of its own, so that they do not see
-// each other's channels.
+// TestSuite runs the suite on one Redis. Each test has its own prefix, so that they do
+// not see each other's channels.
 func TestSuite(t *testing.T) {
 	s := redistest.Start(t)
 	runSuite(t, s.Addr())
 }
 
-// TestSuiteSecure: over TLS, as a user with few rights, in a database of its own.
+// TestSuiteSecure runs it over TLS, as a user with few rights, in a database of its own.
 func TestSuiteSecure(t *testing.T) {
 	s, ca := redistest.StartTLS(t, "of-default", redistest.User(t.Name())...)
 	pem, err := os.ReadFile(ca)

@@ -9,7 +9,7 @@ import (
 // epochLen is the length of an epoch, which tells one life of a channel from another.
 const epochLen = 16
 
-// The kinds of an event, as the scripts write them.
+// The kinds of events, as the scripts write them.
 const (
 	kindData      = 'D'
 	kindBroadcast = 'B'
@@ -18,28 +18,28 @@ const (
 	kindFreed     = 'F'
 )
 
-// markLen is the length of a mark, which tells one message from another that has got
-// the same seq: after a fail-over, what was not replicated is given out again.
+// markLen is the length of a mark, which tells apart two messages with the same seq:
+// after a fail-over, seqs that were not replicated are given out again.
 const markLen = 8
 
-// noMark is before the first message.
+// noMark stands for the mark before the first message.
 const noMark = "00000000"
 
-// event is what a script tells the followers of a channel.
+// event is what a script publishes to the nodes that follow a channel.
 type event struct {
 	kind    byte
 	epoch   string
 	seq     int64  // Closed, Cleared, Freed: the channel's next
 	before  string // Data, Broadcast: the mark of the message before
-	mark    string // and its own
+	mark    string // Data, Broadcast: its own mark
 	content string
 }
 
 // stored reports that the event is a message.
 func (ev *event) stored() bool { return ev.kind == kindData || ev.kind == kindBroadcast }
 
-// parseEvent takes KIND EPOCH SEQ ":" CONTENT apart; before a message's content are
-// the two marks.
+// parseEvent reads KIND EPOCH SEQ ":" CONTENT. For a message, the two marks precede the
+// content.
 func parseEvent(s string) (ev event, ok bool) {
 	if len(s) < 1+epochLen+2 {
 		return ev, false
@@ -65,7 +65,7 @@ func parseEvent(s string) (ev event, ok bool) {
 	return ev, true
 }
 
-// message of an event that is stored.
+// message returns the message of an event for which stored is true.
 func (ev *event) message() channel.Message {
 	return storedMessage(ev.kind, ev.seq, ev.content)
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// explain puts what the operator has to look at in front of an error of the start.
+// explain adds to an error of the start the addresses and what the operator should look
+// at.
 func (o *Options) explain(err error) error {
 	if why := o.why(err); why != "" {
 		err = fmt.Errorf("%s: %w", why, err)

@@ -8,7 +8,7 @@ import (
 	"icomet/channel/redis/redistest"
 )
 
-// TestSentinelFailoverUnderLoad kills the master while everybody publishes and reads.
+// TestSentinelFailoverUnderLoad kills the master while clients publish and read.
 func TestSentinelFailoverUnderLoad(t *testing.T) {
 	master, replica, sentinel := redistest.StartSentinel(t)
 	failOverUnderLoad(t, sentinelOptions(sentinel), master, replica)
@@ -20,10 +20,10 @@ func TestClusterFailoverUnderLoad(t *testing.T) {
 	failOverUnderLoad(t, testOptions(redistest.Addrs(servers)...), servers[0], servers[3:]...)
 }
 
-// failOverUnderLoad: publishes are refused within a second, and go on by themselves.
-// What was acknowledged and replicated before, and what is acknowledged after, every
-// subscriber has exactly once, in order. What the master had not replicated may be
-// lost to who comes later, and nobody has anything twice.
+// failOverUnderLoad: publishes are refused within a second, and work again without help.
+// Every subscriber has each message that was acknowledged and replicated before, or
+// acknowledged after, exactly once and in order. Later subscribers may lack what the
+// master had not replicated. Nobody has a message twice.
 func failOverUnderLoad(t *testing.T, o Options, master *redistest.Server, replicas ...*redistest.Server) {
 	t.Helper()
 	var nodes []*testNode
@@ -36,11 +36,11 @@ func failOverUnderLoad(t *testing.T, o Options, master *redistest.Server, replic
 	l.more(t, 300)
 	replicated := l.snapshot()
 	master.Replicated()
-	for _, r := range replicas { // it is cut off, and its master does not let it in again
+	for _, r := range replicas { // it is cut off, and its master does not let it connect again
 		r.CLI("config", "set", "masteruser", "nobody", "masterauth", "x")
 	}
 	master.CLI("client", "kill", "type", "replica")
-	l.more(t, 100) // that the replica has not got
+	l.more(t, 100) // these the replica does not have
 	_, before := l.count()
 	master.Kill()
 	checkFor(t, patience, func() error {
@@ -86,9 +86,9 @@ func failOverUnderLoad(t *testing.T, o Options, master *redistest.Server, replic
 	}
 }
 
-// TestParted: Redis has other messages under seqs that a copy has had already. Found
-// after a reconnect and by the look at quiet channels; the subscribers are told where
-// the common part ends, and get the others from there.
+// TestParted: Redis has other messages under seqs that a copy already has. That is
+// noticed after a reconnect and by the check of quiet channels. The subscribers are told
+// where the common part ends, and get the other messages from there.
 func TestParted(t *testing.T) {
 	for name, c := range map[string]struct {
 		others []string // stored from seq 4 on

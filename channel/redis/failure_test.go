@@ -11,7 +11,7 @@ import (
 	"icomet/channel/redis/redistest"
 )
 
-// deep is enough history for what is published while a node is cut off.
+// deep has enough history for what is published while a node is cut off.
 func deep() channel.Limits {
 	l := testLimits
 	l.BufferSize = 100_000
@@ -44,7 +44,7 @@ func wantNotMoved(t *testing.T, readers []*reader) {
 }
 
 // TestPubSubConnectionsCut kills every pub/sub connection again and again under load:
-// nothing is lost, repeated or out of order, and nobody is told of a gap.
+// nothing is lost, doubled or out of order, and nobody is told of a gap.
 func TestPubSubConnectionsCut(t *testing.T) {
 	s, nodes := startNodes(t, 3, deep())
 	names := channelNames(10)
@@ -63,7 +63,7 @@ func TestPubSubConnectionsCut(t *testing.T) {
 	}
 }
 
-// TestAllConnectionsCut kills all connections: a publish may fail, an acknowledged
+// TestAllConnectionsCut kills all connections: a publish may fail, but an acknowledged
 // one is never lost.
 func TestAllConnectionsCut(t *testing.T) {
 	s, nodes := startNodes(t, 3, deep())
@@ -81,7 +81,7 @@ func TestAllConnectionsCut(t *testing.T) {
 	wantNotMoved(t, readers)
 }
 
-// startChecked connects a node that looks at quiet channels every 300 ms.
+// startChecked connects a node that checks quiet channels every 300 ms.
 func startChecked(t *testing.T, limits channel.Limits) (*redistest.Server, *testNode) {
 	t.Helper()
 	s := redistest.Start(t)
@@ -90,14 +90,14 @@ func startChecked(t *testing.T, limits channel.Limits) (*redistest.Server, *test
 	return s, startNode(t, o, limits)
 }
 
-// TestDroppedMessages: pub/sub may lose a message without a word. What comes next, or
-// the look at quiet channels, brings it from history.
+// TestDroppedMessages: pub/sub loses a message without notice. The next message, or the
+// check of quiet channels, brings it from history.
 func TestDroppedMessages(t *testing.T) {
 	s, n := startChecked(t, deep())
 	r := newReader(n, "c")
 	p := n.partition([]byte("c"))
 	n.mustPublish("c", "0")
-	// As a script would, but for the publish: nobody is told.
+	// Like a script, but without the publish, so no node is told.
 	lose := func(seq int64, content string) {
 		mark := fmt.Sprintf("%08d", seq)
 		s.CLI("rpush", p.base+"h:c", "D"+mark+content)
@@ -106,7 +106,7 @@ func TestDroppedMessages(t *testing.T) {
 	lose(2, "1")
 	n.mustPublish("c", "2")
 	checkFor(t, patience, func() error { return r.has([]string{"0", "1", "2"}) })
-	// The first may be found by the count of the subscriber, told at that time.
+	// The first may already be found when the subscriber is counted.
 	want := []string{"0", "1", "2"}
 	for seq := int64(4); seq < 8; seq++ {
 		want = append(want, itoa(seq-1))
@@ -118,8 +118,8 @@ func TestDroppedMessages(t *testing.T) {
 	}
 }
 
-// TestGapIsTold: when history has lost what was missed, the subscriber is told where
-// it goes on, and it is counted.
+// TestGapIsTold: when the missed messages are gone from the history, the subscriber is
+// told where to go on, and the gap is counted.
 func TestGapIsTold(t *testing.T) {
 	s, n := startChecked(t, testLimits)
 	r := newReader(n, "c")
@@ -140,9 +140,9 @@ func TestGapIsTold(t *testing.T) {
 	}
 }
 
-// TestKillRedis: kill -9 under load, three times, with append-only persistence at
-// every write. Meanwhile publishes are refused within a second; afterwards everything
-// goes on by itself.
+// TestKillRedis kills Redis (kill -9) under load, three times, with an append-only file
+// synced at every write. Publishes are refused within a second; afterwards everything
+// works again without help.
 func TestKillRedis(t *testing.T) {
 	s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	var nodes []*testNode
@@ -162,7 +162,7 @@ func TestKillRedis(t *testing.T) {
 	l.endQuick(t, readers)
 }
 
-// TestSlowRedis stops Redis for a while: publishes get their answer within a second.
+// TestSlowRedis stops Redis for a while: publishes are answered within a second.
 func TestSlowRedis(t *testing.T) {
 	s, nodes := startNodes(t, 2, deep())
 	names := channelNames(4)
@@ -186,8 +186,8 @@ func TestSlowRedis(t *testing.T) {
 	l.endQuick(t, readers)
 }
 
-// TestFlushAll: everything stored is gone under load. Each channel begins anew, its
-// subscribers are told, and go on from its first message.
+// TestFlushAll deletes everything stored under load. Each channel begins again, and its
+// subscribers are told and go on from its first message.
 func TestFlushAll(t *testing.T) {
 	s, nodes := startNodes(t, 2, deep())
 	names := channelNames(4)
@@ -218,8 +218,8 @@ func TestFlushAll(t *testing.T) {
 	}
 }
 
-// TestCongestedNode: while a loop of a node is over its limit, publishes to that node
-// are refused, and nothing is lost: it goes on when the loop does.
+// TestCongestedNode: while a loop of a node is full, publishes to that node are refused
+// and nothing is lost. When the loop goes on, so does the node.
 func TestCongestedNode(t *testing.T) {
 	_, nodes := startNodes(t, 2, deep())
 	behind := nodes[0]
@@ -245,8 +245,8 @@ func TestCongestedNode(t *testing.T) {
 	wantNotMoved(t, []*reader{r})
 }
 
-// TestCrowdedUnderLoad: what the Joins and counts of a crowded channel bring from Redis
-// is older than what this node has published and delivered meanwhile. That is no gap.
+// TestCrowdedUnderLoad: what Joins and counts of a crowded channel bring from Redis may
+// be older than what this node has published and delivered meanwhile. That is no gap.
 func TestCrowdedUnderLoad(t *testing.T) {
 	limits := deep()
 	limits.MaxSubscribers = 4
@@ -270,8 +270,8 @@ func TestCrowdedUnderLoad(t *testing.T) {
 	l.endQuick(t, []*reader{r})
 }
 
-// TestStrangeAnswers: a script of another version answers some Joins with what nobody
-// understands. Those behind them in the same round trip get an answer too.
+// TestStrangeAnswers: a script of another version gives some Joins an answer that cannot
+// be read. The Joins behind them in the same round trip are answered too.
 func TestStrangeAnswers(t *testing.T) {
 	good := joinScript
 	joinScript = newScript("local function join()\n" + good.text + "\nend\nlocal out = join()\n" +
@@ -298,11 +298,11 @@ func TestStrangeAnswers(t *testing.T) {
 			t.Fatalf("%d of %d are answered", i, joins)
 		}
 	}
-	checkFor(t, patience, func() error { // its connection comes again
+	checkFor(t, patience, func() error { // its connection comes back
 		_, err := nodes[0].tryJoin(channel.Join{Name: []byte("c1")})
 		return err
 	})
-	for i := 0; i < joins; i += 20 { // Redis has let some of them in, all were refused
+	for i := 0; i < joins; i += 20 { // Redis has counted some of them, but all were refused
 		checkFor(t, patience, func() error {
 			if r := nodes[1].info(fmt.Sprint("strange", i)); r.Subscribers != 0 {
 				return fmt.Errorf("strange%d: %+v", i, r)
@@ -312,8 +312,8 @@ func TestStrangeAnswers(t *testing.T) {
 	}
 }
 
-// TestRedisOutOfMemory: at Redis's maxmemory newcomers and publishes are refused. The
-// connection stays, and with memory everything goes on.
+// TestRedisOutOfMemory: at Redis's maxmemory, newcomers and publishes are refused. The
+// connection stays, and when there is memory again everything works.
 func TestRedisOutOfMemory(t *testing.T) {
 	s, nodes := startNodes(t, 1, deep())
 	n := nodes[0]

@@ -17,44 +17,44 @@ const (
 	// maxFetches bounds the Joins that wait for Redis, per master.
 	maxFetches = 16384
 	// groupBatch bounds the channels of each kind of work in one round trip on the
-	// pub/sub connection, leastBatch how few a slow Redis makes it.
+	// pub/sub connection. A slow Redis lowers it, to leastBatch at the least.
 	groupBatch = 256
 	leastBatch = 8
-	// syncBatch is the channels that one sync.lua looks at.
+	// syncBatch is how many channels one call of sync.lua compares.
 	syncBatch = 100
-	// reconnectPause is between two tries to connect.
+	// reconnectPause is the time between two attempts to connect.
 	reconnectPause = 100 * time.Millisecond
 )
 
-// fetch is a Join that its hub could not do.
+// fetch is a Join that needs Redis.
 type fetch struct {
 	m     *mirror
-	auth  bool // token is the one it needs
-	known bool // the channel has to be there
+	auth  bool // the right token is needed
+	known bool // the channel must exist already
 	token string
 	done  channel.Done
-	kept  bool // a place for a new channel is kept
+	kept  bool // a place for a new channel is reserved
 }
 
-// group serves the partitions of one master: it has the pub/sub connection, on which
-// it also compares copies, and the lanes of calls. Its goroutine makes one round trip
-// after the other; so when it tells Redis a count, no Join is under way.
+// group serves the partitions of one master. It has the lanes of calls, and the pub/sub
+// connection, on which it also compares copies. Its goroutine makes one round trip after
+// the other, so no Join is in progress while it sends counts to Redis.
 type group struct {
 	e     *Engine
 	addr  string
 	lanes []*lane
 	stop  chan struct{}
-	wake  chan struct{} // room for one
+	wake  chan struct{} // capacity 1
 	ended sync.WaitGroup
 	live  atomic.Bool
-	batch int // the present groupBatch; its goroutine's own
+	batch int // the present groupBatch; used by the group's goroutine only
 
 	mu      sync.Mutex // a leaf
 	closed  bool
 	fetches []*fetch
-	stale   []*mirror      // to be compared with Redis
-	counts  []*mirror      // whose subscribers have come or gone
-	leaving []subscription // to be unsubscribed
+	stale   []*mirror      // to compare with Redis
+	counts  []*mirror      // copies whose subscribers have come or gone
+	leaving []subscription // to unsubscribe
 	watches []*watch
 }
 
@@ -93,7 +93,8 @@ func (g *group) addStale(m *mirror) {
 	g.poke()
 }
 
-// addCount has Redis told how many subscribers a copy has. A mirror is once in the list.
+// addCount has the number of a copy's subscribers sent to Redis. A mirror is in the list
+// at most once.
 func (g *group) addCount(m *mirror) {
 	if m.counting.Swap(true) {
 		return
@@ -109,7 +110,8 @@ func (g *group) addUnsubscribe(p *partition, name string) {
 	g.mu.Unlock()
 }
 
-// addFetch reports false when the group has closed.
+// addFetch queues a fetch. ok is false when the group has closed: the partition has
+// another group by now.
 func (g *group) addFetch(f *fetch) (ok bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -126,7 +128,7 @@ func (g *group) addFetch(f *fetch) (ok bool, err error) {
 	return true, nil
 }
 
-// run keeps the connection. After each break everything is compared again.
+// run keeps the pub/sub connection up. After each break all copies are compared.
 func (g *group) run() {
 	for {
 		err := g.session()
@@ -151,7 +153,7 @@ func (g *group) run() {
 
 var errNoMaster = errors.New("no connection to this master is known")
 
-// session connects and works until the connection ends.
+// session connects, and works until the connection ends.
 func (g *group) session() error {
 	client := g.e.masterClient(g.addr)
 	if client == nil {
@@ -197,10 +199,10 @@ func (g *group) session() error {
 // begin has every copy subscribed and compared on the new connection.
 func (g *group) begin() {
 	g.mu.Lock()
-	g.leaving = nil // the old connection took them along
-	g.stale = nil   // all are compared, once
+	g.leaving = nil // those subscriptions ended with the old connection
+	g.stale = nil   // all are compared below
 	g.mu.Unlock()
-	g.live.Store(true) // before: a partition that moves here now is adopted by layOut
+	g.live.Store(true) // set first: from here on, layOut has a partition that moves here adopted
 	for _, p := range g.e.parts {
 		if p.group.Load() == g {
 			g.adopt(p)
@@ -211,13 +213,13 @@ func (g *group) begin() {
 	}
 }
 
-// adopt has a partition's copies subscribed and compared.
+// adopt has the copies of a partition subscribed and compared.
 func (g *group) adopt(p *partition) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, m := range p.mirrors {
 		m.subscribed = false
-		m.counting.Store(false) // the group that had it in its list may have ended
+		m.counting.Store(false) // the group whose list it was in may have ended
 		g.e.refresh(m)
 	}
 }
@@ -237,16 +239,17 @@ func (g *group) onMessage(msg rueidis.PubSubMessage) {
 	}
 }
 
-// onSubscription sees a Cluster end a subscription: the slot has moved.
+// onSubscription notices that a Cluster has ended a subscription because the slot has
+// moved.
 func (g *group) onSubscription(s rueidis.PubSubSubscription) {
 	if s.Kind == "sunsubscribe" {
 		g.e.relayout()
 	}
 }
 
-// paced makes one round trip about so many channels, and learns from it. Nodes that lose
-// one Redis all compare their copies at the same time: with as many at once as a quick
-// Redis takes, none of them would have its answer in time, and each would begin anew.
+// paced makes one round trip about n channels and adapts the batch size to the time it
+// took. When Redis comes back, all nodes compare all their copies at once: with full
+// batches none would have its answer in time, and each would begin again.
 func (g *group) paced(conn rueidis.DedicatedClient, commands []rueidis.Completed, n int) ([]rueidis.RedisResult, error) {
 	began := time.Now()
 	results, err := g.do(conn, commands)
@@ -261,14 +264,14 @@ func (g *group) paced(conn rueidis.DedicatedClient, commands []rueidis.Completed
 	return results, err
 }
 
-// outOfMemory: Redis is at its maxmemory, and well otherwise.
+// outOfMemory reports that Redis refused a command at its maxmemory; otherwise it works.
 func outOfMemory(err error) bool {
 	re, ok := rueidis.IsRedisErr(err)
 	return ok && strings.Contains(re.Error(), "OOM command not allowed")
 }
 
-// do makes one round trip. Errors are the connection's; it is then given up. What
-// single commands are refused for lack of memory is in their results.
+// do makes one round trip. An error means that the connection must be given up. Commands
+// refused for lack of memory have their error in the results only.
 func (g *group) do(conn rueidis.DedicatedClient, commands []rueidis.Completed) ([]rueidis.RedisResult, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), g.e.opts.Timeout)
 	defer cancel()
@@ -282,7 +285,7 @@ func (g *group) do(conn rueidis.DedicatedClient, commands []rueidis.Completed) (
 	return results, nil
 }
 
-// failFetches answers who waits while there is no connection.
+// failFetches answers those who wait, since there is no connection.
 func (g *group) failFetches() {
 	g.mu.Lock()
 	fetches, watches := g.fetches, g.watches
@@ -296,7 +299,7 @@ func (g *group) failFetches() {
 	}
 }
 
-// close ends the group: its partitions have another by then.
+// close ends the group. Its partitions have another group by then.
 func (g *group) close() {
 	g.mu.Lock()
 	g.closed = true

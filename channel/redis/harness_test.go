@@ -10,14 +10,13 @@ import (
 	"icomet/channel"
 )
 
-// patience is how long a test waits for something that has to happen.
+// patience is how long a test waits for something that must happen.
 const patience = 20 * time.Second
 
-// lateness is how much later than it is due something may come on a busy machine that
-// runs other tests beside.
+// lateness is how much later than due something may happen on a busy machine.
 const lateness = 5 * time.Second
 
-// checkFor tries until there is no error, at most for the limit.
+// checkFor calls try until it returns nil, for at most limit.
 func checkFor(t testing.TB, limit time.Duration, try func() error) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
@@ -49,7 +48,7 @@ func testOptions(addrs ...string) Options {
 	return Options{
 		Addresses: addrs, Prefix: "t:", Pool: 2, DialTimeout: 500 * time.Millisecond,
 		Timeout: 800 * time.Millisecond, NodeTimeout: 2 * time.Second,
-		// What is to be found without the look at quiet channels has to be.
+		// Tests must not depend on the check of quiet channels by chance.
 		CheckInterval: time.Hour,
 	}
 }
@@ -120,13 +119,13 @@ func (l *quietLog) end() {
 	l.mu.Unlock()
 }
 
-// sink keeps what it is given, by channel.
+// sink stores what is pushed, by channel.
 type sink struct {
 	mu       sync.Mutex
 	inbox    []delivery
 	presence []channel.Message
-	onPush   func() // set while nothing comes
-	full     bool   // over its limit
+	onPush   func() // set while nothing is pushed
+	full     bool   // what Full returns
 }
 
 type delivery struct {
@@ -176,7 +175,7 @@ func (s *sink) of(ch *channel.Channel) (out []channel.Message) {
 	return out
 }
 
-// result waits for the answer of one call.
+// result makes one call and waits for its answer.
 func result(t testing.TB, do func(channel.Done)) channel.Result {
 	t.Helper()
 	got := make(chan channel.Result, 1)

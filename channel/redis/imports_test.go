@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"icomet/internal/importtest"
 )
 
 // TestOnlyImporter: nothing else in the module imports the Redis client.
@@ -51,3 +53,14 @@ func TestNoWallClock(t *testing.T) {
 }
 
 var wallClock = regexp.MustCompile(`\.Unix(Nano|Milli|Micro)?\(|time\.(Unix(Milli|Micro)?|Date)\(|\.Round\(0\)`)
+
+func TestImports(t *testing.T) {
+	importtest.Check(t, map[string]string{
+		"std":                      "as everywhere",
+		"icomet/channel":           "the Engine to implement, and the Hub that follows",
+		"github.com/redis/rueidis": "the Redis client; only this package may import it (TestOnlyImporter)",
+	})
+	importtest.Forbid(t, map[string]string{
+		"net/http/...": "no HTTP is known here: calls come through channel.Engine",
+	})
+}

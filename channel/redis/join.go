@@ -6,7 +6,8 @@ import (
 	"icomet/channel"
 )
 
-// Fetch asks Redis for a place among the subscribers, and brings the copy up to date.
+// Fetch is as in channel.Engine. It subscribes to the channel, reserves a place among the
+// subscribers, and makes the copy or brings it up to date.
 func (e *Engine) Fetch(j *channel.Join, done channel.Done) {
 	if !e.begin(done) {
 		return
@@ -35,7 +36,7 @@ func (e *Engine) queueFetch(f *fetch) {
 	}
 }
 
-// endFetch answers a Fetch that has failed.
+// endFetch answers a Fetch with an error.
 func (e *Engine) endFetch(f *fetch, err error) {
 	f.m.part.mu.Lock()
 	e.endFetchLocked(f)
@@ -55,8 +56,8 @@ func (e *Engine) endFetchLocked(f *fetch) {
 	}
 }
 
-// Release gives up the place that a Fetch has kept: the subscriber counts by now, or
-// has gone.
+// Release gives back the place that a Fetch has reserved: by now the subscriber is
+// counted itself, or has gone.
 func (e *Engine) Release(name []byte) {
 	p := e.partition(name)
 	p.mu.Lock()
@@ -72,7 +73,8 @@ func (e *Engine) Release(name []byte) {
 	p.group.Load().addCount(m)
 }
 
-// finish takes the answer to a step.
+// finish handles the answer to a step. An error: the answer cannot be read, and the
+// connection must be given up.
 func (s *step) finish(e *Engine, r rueidis.RedisResult) error {
 	values, err := r.ToArray()
 	if err == nil && s.syncs != nil {
@@ -106,7 +108,7 @@ func (s *step) finish(e *Engine, r rueidis.RedisResult) error {
 	return err
 }
 
-// statusOf is what join.lua's answer begins with.
+// statusOf reads the first element of join.lua's answer.
 func statusOf(values []rueidis.RedisMessage) (string, error) {
 	if len(values) == 0 {
 		return "", errShape
@@ -123,8 +125,8 @@ var joinErrors = map[string]error{
 	"token": channel.ErrToken, "full": channel.ErrTooManySubscribers, "absent": channel.ErrTooManyChannels,
 }
 
-// joinedLocked takes the answer of join.lua. result is the Fetch's; again says that it
-// has to be asked once more; err: the answer makes no sense.
+// joinedLocked handles the answer of join.lua. result is the Fetch's; again: the fetch
+// has to be queued again; err: the answer cannot be read.
 func (e *Engine) joinedLocked(s *step, status string, values []rueidis.RedisMessage) (result error, again bool, err error) {
 	m := s.m
 	switch status {
@@ -139,8 +141,8 @@ func (e *Engine) joinedLocked(s *step, status string, values []rueidis.RedisMess
 			m.granted++
 		}
 		if m.checkThere(e.hub); m.ch == nil && s.part {
-			// The hub has freed the copy since: the answer is not its whole history. The
-			// Join finds that out and comes again.
+			// The hub has freed the copy meanwhile, and the answer has only a part of the
+			// history. The Join will fail with ErrFetch and fetch again.
 			return nil, false, nil
 		}
 		e.bringLocked(m, st)
@@ -164,7 +166,7 @@ func (e *Engine) joinedLocked(s *step, status string, values []rueidis.RedisMess
 	return result, false, nil
 }
 
-// uncopyLocked ends a copy whose channel has ended.
+// uncopyLocked ends the copy of a channel that has ended.
 func (e *Engine) uncopyLocked(m *mirror, next int64) {
 	if m.ch != nil {
 		e.hub.Uncopy(m.ch, channel.Message{Seq: next, Type: channel.Closed})
@@ -219,7 +221,7 @@ func readState(values []rueidis.RedisMessage) (*state, error) {
 	return s, nil
 }
 
-// synced takes the answer of sync.lua.
+// synced handles the answer of sync.lua.
 func (e *Engine) synced(ms []*mirror, values []rueidis.RedisMessage) error {
 	if len(values) != len(ms) {
 		return errShape
@@ -245,7 +247,7 @@ func (e *Engine) syncedOne(m *mirror, values []rueidis.RedisMessage) error {
 	}
 	if len(values) == 0 {
 		if m.wanted(e.hub) > 0 || m.waiting > 0 {
-			e.refresh(m) // makes it again
+			e.refresh(m) // creates the channel again
 		} else {
 			e.uncopyLocked(m, m.next)
 		}

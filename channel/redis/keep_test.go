@@ -11,7 +11,7 @@ import (
 	"icomet/channel/redis/redistest"
 )
 
-// keyEnds is what is left of each key, ms.
+// keyEnds is the remaining time of each key, in ms.
 func keyEnds(s *redistest.Server) map[string]int64 {
 	script := `local out = {}
 for _, key in ipairs(redis.call('KEYS', 't:*')) do out[#out + 1] = redis.call('PTTL', key) .. ' ' .. key end
@@ -25,7 +25,7 @@ return out`
 	return ends
 }
 
-// busy does everything that makes a key.
+// busy makes keys of every kind.
 func (n *testNode) busy(name string) {
 	n.t.Helper()
 	n.mustPublish(name+"published", "x")
@@ -42,8 +42,7 @@ func (n *testNode) busy(name string) {
 	}
 }
 
-// TestEveryKeyEnds: whatever nodes do, no key is left for ever when all of them are
-// killed at once.
+// TestEveryKeyEnds: when all nodes are killed at once, no key is left for ever.
 func TestEveryKeyEnds(t *testing.T) {
 	s := redistest.Start(t)
 	o := testOptions(s.Addr())
@@ -67,7 +66,7 @@ func TestEveryKeyEnds(t *testing.T) {
 	}
 }
 
-// TestKeysOfBefore: keys that have no end, as an older version has left them, get one.
+// TestKeysOfBefore: keys without an end, as an older version has left them, get one.
 func TestKeysOfBefore(t *testing.T) {
 	s, nodes := startNodes(t, 1, testLimits)
 	n := nodes[0]
@@ -91,9 +90,9 @@ func TestKeysOfBefore(t *testing.T) {
 	})
 }
 
-// TestQuietChannelsOutliveKeepTime: as long as a node is there, nothing ends: a quiet
-// channel with a subscriber, and one that was signed for a long time. With the node
-// everything does.
+// TestQuietChannelsOutliveKeepTime: while a node runs, a quiet channel with a subscriber
+// stays, and so does one that was signed for a long time. Without a node, everything
+// ends.
 func TestQuietChannelsOutliveKeepTime(t *testing.T) {
 	s := redistest.Start(t)
 	o := testOptions(s.Addr())

@@ -12,39 +12,39 @@ import (
 )
 
 const (
-	// laneQueue and laneBytes bound the calls that wait for Redis: over it a call is
-	// refused. laneBytes is of all lanes together.
+	// laneQueue bounds the calls of a lane that wait for Redis, laneBytes the content of
+	// all lanes. Above either, a call is refused.
 	laneQueue = 8192
 	laneBytes = 64 << 20
-	// laneBatch and batchBytes bound what one round trip carries.
+	// laneBatch (calls) and batchBytes bound one round trip.
 	laneBatch  = 256
 	batchBytes = 4 << 20
-	// probeInterval is how often a Redis that is away is tried.
+	// probeInterval is how often a Redis that does not answer is tried.
 	probeInterval = 100 * time.Millisecond
 )
 
-// op is one call on its way to Redis.
+// op is one call to Redis.
 type op struct {
 	part   *partition
 	script *script
 	keys   []string
 	args   []string
-	size   int64 // of its content, bytes
-	mayArg int   // the argument that says whether it may create a channel; 0: it never does
-	kept   bool  // it may: a place is kept
+	size   int64 // of its content, in bytes
+	mayArg int   // index of the argument that says whether it may create a channel; 0: it never creates one
+	kept   bool  // a place for a new channel is reserved
 	done   channel.Done
 	at     time.Time
 	// read turns the answer into the result.
 	read func([]rueidis.RedisMessage) (channel.Result, error)
 }
 
-// lane sends the calls of some partitions, one batch after the other: those that come
-// while Redis works make the next batch, in their order.
+// lane sends the calls of some partitions in batches, one after the other. Calls that
+// come while Redis works form the next batch, in their order.
 type lane struct {
 	e     *Engine
 	queue chan *op
 
-	mu     sync.RWMutex // nothing is queued once closed is set
+	mu     sync.RWMutex // once closed is set, nothing is queued
 	closed bool
 	down   atomic.Bool // Redis does not answer: calls are refused at once
 }
@@ -53,7 +53,7 @@ func (e *Engine) newLane() *lane {
 	return &lane{e: e, queue: make(chan *op, laneQueue)}
 }
 
-// submit lets a call in and queues it, or answers it.
+// submit queues a call, or answers it with an error.
 func (e *Engine) submit(o *op) {
 	if !e.begin(o.done) {
 		return
@@ -110,7 +110,7 @@ func (l *lane) isClosed() bool {
 	return l.closed
 }
 
-// close ends the lane when what is queued is answered.
+// close ends the lane after the queued calls are answered.
 func (l *lane) close() {
 	l.mu.Lock()
 	if !l.closed {
@@ -154,8 +154,8 @@ func (l *lane) fail(batch []*op) {
 	}
 }
 
-// send makes one round trip. The time of the oldest call counts: each has its answer
-// within the timeout.
+// send makes one round trip. Its deadline is that of the oldest call, so that every call
+// is answered within the timeout.
 func (l *lane) send(batch []*op) {
 	e := l.e
 	ctx, cancel := context.WithDeadline(context.Background(), batch[0].at.Add(e.opts.Timeout))
@@ -186,7 +186,8 @@ func (l *lane) send(batch []*op) {
 	}
 }
 
-// keepPlaces lets the calls create channels, as far as there is room.
+// keepPlaces reserves places for the calls that may create channels, as far as there is
+// room.
 func (l *lane) keepPlaces(batch []*op) {
 	for _, o := range batch {
 		if o.mayArg > 0 {
@@ -196,8 +197,9 @@ func (l *lane) keepPlaces(batch []*op) {
 	}
 }
 
-// makeNear repeats, near the limit, the calls that have found no channel: only now are
-// the channels counted. All calls for such a channel are among them, in their order.
+// makeNear repeats, near the limit of channels, the calls that have found no channel;
+// only then are the channels counted. It repeats all calls for such a channel, in their
+// order.
 func (l *lane) makeNear(ctx context.Context, batch []*op, results []rueidis.RedisResult) {
 	var again []*op
 	var places []int
@@ -223,7 +225,7 @@ func (l *lane) exec(ctx context.Context, batch []*op) []rueidis.RedisResult {
 	return l.e.client.DoMulti(ctx, commands...)
 }
 
-// answer reads a result. Errors: Redis's or the connection's.
+// answer reads a result. Errors come from Redis or from the connection.
 func (o *op) answer(r rueidis.RedisResult) (channel.Result, error) {
 	values, err := r.ToArray()
 	if err != nil {
@@ -258,7 +260,7 @@ func (l *lane) probe() {
 	}
 }
 
-// answers tries a partition of this lane.
+// answers tries one partition of this lane.
 func (l *lane) answers() bool {
 	for _, p := range l.e.parts {
 		if p.group.Load().laneOf(p) != l {

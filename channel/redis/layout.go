@@ -11,7 +11,8 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// layoutInterval is how often a Cluster is asked who serves what; a break asks at once.
+// layoutInterval is how often a Cluster is asked which master serves which slots. After a
+// break it is asked at once.
 const layoutInterval = time.Second
 
 // findCluster reports whether Redis runs as a Cluster.
@@ -30,7 +31,7 @@ func (e *Engine) masterClient(addr string) rueidis.Client {
 	return e.client.Nodes()[addr]
 }
 
-// layOut gives every partition to the group of its master.
+// layOut assigns every partition to the group of its master.
 func (e *Engine) layOut() error {
 	owner := func(int) string { return "" }
 	if e.cluster {
@@ -70,14 +71,14 @@ func (e *Engine) layOut() error {
 	return nil
 }
 
-// owners asks a Cluster for the address of each partition's master.
+// owners asks a Cluster for the master of each partition, by address.
 func (e *Engine) owners(ctx context.Context) (func(int) string, error) {
 	b := e.client.B()
 	commands := []rueidis.Completed{b.ClusterSlots().Build()}
 	for _, p := range e.parts {
 		commands = append(commands, b.ClusterKeyslot().Key(p.due).Build())
 	}
-	// Any node can tell; the first that answers does.
+	// Any node can answer; the first answer counts.
 	err := errors.New("no node is known")
 	for addr, c := range e.client.Nodes() {
 		results := c.DoMulti(ctx, commands...)
@@ -114,8 +115,8 @@ func readOwners(asked string, results []rueidis.RedisResult) (func(int) string, 
 	return func(i int) string { return out[i] }, nil
 }
 
-// readRange reads {from, to, {host, port, ...}, ...}. An empty host is that of the
-// node that was asked.
+// readRange reads {from, to, {host, port, ...}, ...}. An empty host means the node that
+// was asked.
 func readRange(asked string, r rueidis.RedisMessage) (from, to int64, addr string, err error) {
 	v, err := r.ToArray()
 	if err != nil || len(v) < 3 {
@@ -138,7 +139,7 @@ func readRange(asked string, r rueidis.RedisMessage) (from, to int64, addr strin
 	return n[0], n[1], net.JoinHostPort(host, itoa(n[2])), nil
 }
 
-// relayout has the layout looked at soon.
+// relayout asks layoutLoop to look at the layout soon.
 func (e *Engine) relayout() {
 	select {
 	case e.moved <- struct{}{}:
@@ -158,7 +159,7 @@ func (e *Engine) layoutLoop() {
 			return
 		case <-tick.C:
 		case <-e.moved:
-			select { // several groups notice at a time
+			select { // several groups notice at the same time
 			case <-e.stop:
 				return
 			case <-time.After(reconnectPause):
@@ -170,7 +171,7 @@ func (e *Engine) layoutLoop() {
 	}
 }
 
-// waitLive waits for the pub/sub connections, at least one.
+// waitLive waits until every pub/sub connection is up. When ctx ends, one is enough.
 func (e *Engine) waitLive(ctx context.Context) error {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()

@@ -7,36 +7,36 @@ import (
 	"icomet/channel"
 )
 
-// maxHeld bounds the events that a copy keeps while it is being brought up to date;
-// with more it starts again from Redis.
+// maxHeld bounds the events that are held while a copy is brought up to date. When there
+// are more, they are dropped and the copy is compared again.
 const maxHeld = 4096
 
-// mirror keeps one copy up to date. It belongs to its partition's lock.
+// mirror keeps one copy up to date. Its partition's lock protects it.
 //
-// It exists from the first Fetch until the hub has freed the copy: that long this
-// node is subscribed to the channel.
+// It exists, and this node is subscribed to the channel, from the first Fetch until the
+// hub has freed the copy.
 type mirror struct {
 	part *partition
 	name string
-	ch   *channel.Channel // nil until it has been loaded
+	ch   *channel.Channel // nil until the copy is made
 
 	epoch string
-	next  int64  // seq of the next message to come
+	next  int64  // the seq of the next message
 	mark  string // of the message before next
-	floor int64  // messages below it have been cleared
+	floor int64  // messages below this seq have been cleared
 
-	parted     bool // it has messages that Redis has lost: the whole history is wanted
-	live       bool // what comes can be applied; else it is held until Redis has told the rest
-	subscribed bool // to the channel, on the present connection
+	parted     bool // it has messages that Redis has lost: the whole history is needed
+	live       bool // events are applied; otherwise they are held until Redis has answered
+	subscribed bool // on the present connection
 	held       []event
 	lost       bool // held was full
-	waiting    int  // Fetches that are not answered
-	granted    int  // places kept by answered ones until Release
+	waiting    int  // unanswered Fetches
+	granted    int  // places reserved by answered Fetches, until Release
 
-	counting atomic.Bool // in a group's list of counts
+	counting atomic.Bool // it is in a group's list of counts
 }
 
-// wanted is the number of subscribers that Redis is to know of.
+// wanted is the number of subscribers that Redis should have for this node.
 func (m *mirror) wanted(h *channel.Hub) int {
 	n := m.granted
 	if m.ch != nil {
@@ -46,9 +46,9 @@ func (m *mirror) wanted(h *channel.Hub) int {
 	return n
 }
 
-// receive takes an event from pub/sub. While a loop with subscribers of the channel is
-// over its limit, it waits: Redis then queues for this node, up to its own limit for
-// pub/sub clients, and publishes to this node are refused.
+// receive handles an event from pub/sub. It waits while a loop with subscribers of the
+// channel is full. Redis then queues for this node, up to its limit for pub/sub clients,
+// and this node refuses publishes (back-pressure).
 func (e *Engine) receive(p *partition, name string, ev event) {
 	for {
 		p.mu.Lock()
@@ -73,8 +73,8 @@ func (e *Engine) receive(p *partition, name string, ev event) {
 	}
 }
 
-// applyOwn takes what a call of this node has done, if it is the very next thing; else
-// pub/sub brings it in its order.
+// applyOwn applies what a call of this node has done, if it is the next event. Otherwise
+// pub/sub will bring it in order.
 func (e *Engine) applyOwn(p *partition, name string, ev event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -103,7 +103,7 @@ func (e *Engine) applyLocked(m *mirror, ev event) {
 		e.dropLocked(m)
 	case ev.kind == kindFreed:
 		if m.wanted(e.hub) > 0 || m.waiting > 0 {
-			e.refresh(m) // somebody has come just now
+			e.refresh(m) // somebody has subscribed just now
 			return
 		}
 		e.hub.Uncopy(m.ch, channel.Message{Seq: ev.seq, Type: channel.Closed})
@@ -117,7 +117,7 @@ func (e *Engine) applyLocked(m *mirror, ev event) {
 	default:
 		m.next, m.mark = m.next+1, ev.mark
 		if !e.hub.Feed(m.ch, ev.message()) {
-			e.dropLocked(m) // the hub has freed it
+			e.dropLocked(m) // the hub has freed the copy
 		}
 	}
 }
@@ -129,14 +129,14 @@ func (m *mirror) hold(ev event) {
 	m.held = append(m.held, ev)
 }
 
-// refresh has the copy compared with Redis; until then events are held.
+// refresh has the copy compared with Redis. Until then events are held.
 func (e *Engine) refresh(m *mirror) {
 	m.live = false
 	m.part.group.Load().addStale(m)
 }
 
-// dropLocked ends a mirror whose copy has been taken out of the hub, or one that never
-// had one. Who still waits for it has it loaded again.
+// dropLocked ends a mirror that has no copy any more, or never had one. If a Fetch waits
+// or a place is reserved, it is loaded again instead.
 func (e *Engine) dropLocked(m *mirror) {
 	m.forget()
 	if m.waiting > 0 || m.granted > 0 {
@@ -149,29 +149,29 @@ func (e *Engine) dropLocked(m *mirror) {
 	}
 }
 
-// forget that there is a copy.
+// forget resets the mirror to the state without a copy.
 func (m *mirror) forget() {
 	m.ch, m.epoch, m.next, m.mark, m.floor, m.parted = nil, "", 0, "", 0, false
 }
 
-// state is what join.lua tells of a channel.
+// state is join.lua's answer about a channel.
 type state struct {
 	epoch   string
 	next    int64
 	floor   int64
 	total   int64 // subscribers on all nodes
-	made    int64 // 1: the call has made it
+	made    int64 // 1: the call has created it
 	token   string
 	mark    string // of the last message
 	history []channel.Message
-	marks   []string // of history
-	part    bool     // history begins where the copy has wanted it
-	asked   int64    // the copy's next when it was asked
+	marks   []string // of the messages in history
+	part    bool     // history begins at the seq that the copy asked for
+	asked   int64    // the copy's next when it asked
 }
 
 func (s *state) crowded(limit int) bool { return s.total*2 > int64(limit) }
 
-// first is the seq of the first message that Redis could still tell.
+// first is the seq of the oldest message that Redis has.
 func (s *state) first() int64 {
 	if len(s.history) > 0 {
 		return s.history[0].Seq
@@ -179,7 +179,7 @@ func (s *state) first() int64 {
 	return s.next
 }
 
-// checkThere forgets a copy that the hub has freed: it is then loaded whole.
+// checkThere forgets a copy that the hub has freed, so that all of it is loaded again.
 func (m *mirror) checkThere(h *channel.Hub) {
 	if m.ch == nil {
 		return
@@ -190,15 +190,15 @@ func (m *mirror) checkThere(h *channel.Hub) {
 	}
 }
 
-// bringLocked brings the copy up to what Redis has told, and then goes on with what
-// was held meanwhile.
+// bringLocked brings the copy up to date with Redis's answer, and then applies the held
+// events.
 func (e *Engine) bringLocked(m *mirror, s *state) {
 	crowded := s.crowded(e.hub.Limits().MaxSubscribers)
 	switch {
 	case m.live && s.epoch == m.epoch && (s.next < m.next || s.next == m.next && s.mark == m.mark),
 		s.epoch == m.epoch && s.next < m.next && s.next >= s.asked:
-		// A publish of this node may have come in ahead of this answer. If the copy is not
-		// live, that was while it was: it is going to be compared anew.
+		// The answer is older than the copy: a publish of this node has come before it.
+		// If the copy is not live, it was then, and it will be compared again.
 		e.hub.Learn(m.ch, s.token, crowded)
 		return
 	case m.ch == nil:
@@ -240,9 +240,9 @@ func (e *Engine) installLocked(m *mirror, s *state, crowded bool) {
 	m.epoch, m.next, m.mark, m.floor = s.epoch, s.next, s.mark, s.floor
 }
 
-// moveLocked: messages that this node has not got are gone from the history, or Redis
-// has others under their seqs (FLUSHALL, a fail-over that has lost what was not yet
-// replicated). The subscribers are told where it goes on, and join again.
+// moveLocked replaces a copy that cannot be continued: messages that it lacks are gone
+// from the history, or Redis has others under their seqs (FLUSHALL, or a fail-over that
+// has lost messages). The subscribers are told where to go on, and join again.
 func (e *Engine) moveLocked(m *mirror, s *state, crowded bool) {
 	seq := s.first()
 	if s.epoch == m.epoch && seq <= m.next {

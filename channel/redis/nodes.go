@@ -13,26 +13,26 @@ import (
 )
 
 const (
-	// beatsPerTimeout is how often a node says that it lives within node_timeout.
+	// beatsPerTimeout is the number of heartbeats in each node_timeout.
 	beatsPerTimeout = 5
-	// sweepInterval is how often the ends of channels are looked for; a channel is to
-	// be freed within a second after its time.
+	// sweepInterval is how often expired channels are looked for: a channel must be freed
+	// within a second after its time.
 	sweepInterval = 250 * time.Millisecond
-	// sweepSlice and forgetSlice bound one script call.
+	// sweepSlice and forgetSlice bound the channels of one script call.
 	sweepSlice  = 100
 	forgetSlice = 100
-	// sweepRounds bounds the slices of one partition in one turn.
+	// sweepRounds bounds the script calls for one partition in one turn.
 	sweepRounds = 50
 )
 
-// nodes is who else is there, by the last heartbeat.
+// nodes are the living nodes, as of the last heartbeat.
 type nodes struct {
 	mu     sync.Mutex
 	living []string // sorted
 	about  []nodeStatus
 }
 
-// nodeStatus is what a node says of itself.
+// nodeStatus is what a node publishes about itself.
 type nodeStatus struct {
 	Node        string            `json:"node"`
 	Copies      int               `json:"copies"`
@@ -46,7 +46,7 @@ func (n *nodes) list() []nodeStatus {
 	return slices.Clone(n.about)
 }
 
-// rank is this node's place among n living ones.
+// rank is this node's place among the living ones, and their number.
 func (n *nodes) rank(node string) (rank, of int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -61,8 +61,8 @@ func (e *Engine) nodeKeys() []string {
 	return []string{e.opts.Prefix + "{nodes}seen", e.opts.Prefix + "{nodes}about"}
 }
 
-// beat says that this node lives. When Redis does not know it any more (another node
-// has taken it for dead, FLUSHALL), everything is compared.
+// beat sends a heartbeat. If Redis does not know this node any more (another node has
+// taken it for dead, or FLUSHALL), everything is compared.
 func (e *Engine) beat() error {
 	ctx, cancel := e.deadline()
 	defer cancel()
@@ -110,7 +110,7 @@ func (n *nodes) learn(living, about []string) {
 	for i, node := range living {
 		s := nodeStatus{Node: node}
 		if i < len(about) {
-			_ = json.Unmarshal([]byte(about[i]), &s) // another version's: the name is shown
+			_ = json.Unmarshal([]byte(about[i]), &s) // of another version: only the name is shown
 		}
 		list = append(list, s)
 	}
@@ -139,8 +139,8 @@ func (e *Engine) compareAll() {
 	}
 }
 
-// bury takes a dead node's subscribers off the channels. It is done again until it
-// has been done whole.
+// bury takes a dead node's subscribers off the channels. The next heartbeats repeat it
+// until it has succeeded.
 func (e *Engine) bury(node string) {
 	e.log.Warn("redis: a node has gone", "node", node)
 	if err := e.forget(node, e.quiet); err != nil {
@@ -150,7 +150,7 @@ func (e *Engine) bury(node string) {
 
 var errNoTime = errors.New("there is no time left")
 
-// forget takes a node out of Redis, unless stop is closed before.
+// forget takes a node out of Redis, unless stop is closed first.
 func (e *Engine) forget(node string, stop <-chan struct{}) error {
 	for _, p := range e.parts {
 		for left := int64(1); left > 0; {
@@ -176,8 +176,8 @@ func (e *Engine) forget(node string, stop <-chan struct{}) error {
 		b.Hdel().Key(keys[1]).Field(node).Build()))
 }
 
-// leave takes this node out when it stops, as far as it can in the time of one call. What
-// it cannot do any more, the others do after node_timeout.
+// leave takes this node out of Redis when it stops, within the time of one call. What it
+// does not manage, the other nodes do after node_timeout.
 func (e *Engine) leave() {
 	if !e.up() {
 		return
@@ -197,7 +197,7 @@ func (e *Engine) nodeLoop() {
 	})
 }
 
-// sweepLoop frees what is over in this node's share of the partitions.
+// sweepLoop frees the expired channels in this node's share of the partitions.
 func (e *Engine) sweepLoop() { every(e.quiet, sweepInterval, e.sweep) }
 
 // every calls f in each interval until stop is closed.
@@ -227,7 +227,7 @@ func (e *Engine) sweep() {
 		for i, r := range results {
 			n, err := r.AsInt64()
 			if noScript(err) {
-				_ = e.loadScripts(ctx) // the next turn finds them
+				_ = e.loadScripts(ctx) // for the next turn
 			}
 			e.room.made(-n)
 			if n == sweepSlice {

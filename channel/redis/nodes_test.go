@@ -36,8 +36,8 @@ func data(seq int64, content string) channel.Message {
 	return channel.Message{Seq: seq, Content: content}
 }
 
-// TestPublishElsewhere: a message reaches the subscribers on every node, and who comes
-// to another node finds the history.
+// TestPublishElsewhere: a message reaches the subscribers on every node, and a later
+// subscriber on another node finds the history.
 func TestPublishElsewhere(t *testing.T) {
 	_, n := startNodes(t, 3, testLimits)
 	a, b := n[0].join("c", 0), n[1].join("c", 0)
@@ -58,8 +58,8 @@ func TestPublishElsewhere(t *testing.T) {
 	}
 }
 
-// TestReturnToASlowerNode: a seq that this node has not seen yet, but another node has
-// given out, is no reason to send the client back.
+// TestReturnToASlowerNode: a client asks for a seq that another node has given out and
+// this node has not seen. It must not be told a lower one.
 func TestReturnToASlowerNode(t *testing.T) {
 	_, n := startNodes(t, 2, testLimits)
 	n[1].join("c", 0)
@@ -71,8 +71,8 @@ func TestReturnToASlowerNode(t *testing.T) {
 	}
 }
 
-// TestOnlySubscribedChannels: a node is subscribed to what it has subscribers of, and
-// to nothing else; a channel without a local subscriber has no copy.
+// TestOnlySubscribedChannels: a node is subscribed only to the channels of its
+// subscribers, and has no copy of other channels.
 func TestOnlySubscribedChannels(t *testing.T) {
 	limits := testLimits
 	limits.Timeout = time.Second
@@ -121,7 +121,8 @@ func TestTokensAreShared(t *testing.T) {
 	}
 }
 
-// TestLimitsCountAllNodes: the most subscribers and channels are of all nodes together.
+// TestLimitsCountAllNodes: the limits of subscribers and channels count all nodes
+// together.
 func TestLimitsCountAllNodes(t *testing.T) {
 	limits := testLimits
 	limits.MaxSubscribers, limits.MaxChannels = 4, 3
@@ -149,7 +150,8 @@ func TestLimitsCountAllNodes(t *testing.T) {
 	}
 }
 
-// TestInfoCountsAllNodes: this node's subscribers at once, the others' soon.
+// TestInfoCountsAllNodes: this node's subscribers are counted at once, those of the
+// others soon.
 func TestInfoCountsAllNodes(t *testing.T) {
 	_, n := startNodes(t, 3, testLimits)
 	var joined []channel.Joined
@@ -210,7 +212,7 @@ func TestCloseAndClearElsewhere(t *testing.T) {
 	}
 }
 
-// TestBroadcastOnce: one seq a channel, even when two nodes hold it.
+// TestBroadcastOnce: one seq per channel, even when two nodes have its copy.
 func TestBroadcastOnce(t *testing.T) {
 	_, n := startNodes(t, 2, testLimits)
 	a, b := n[0].join("both", 0), n[1].join("both", 0)
@@ -230,7 +232,8 @@ func TestBroadcastOnce(t *testing.T) {
 	}
 }
 
-// TestPresenceEverywhere: online when it is created anywhere, offline when it is freed.
+// TestPresenceEverywhere: online when a channel is created on any node, offline when it
+// is freed.
 func TestPresenceEverywhere(t *testing.T) {
 	limits := testLimits
 	limits.Timeout = time.Second
@@ -271,8 +274,8 @@ func (n *testNode) saw(m channel.Message, times int) error {
 	return nil
 }
 
-// TestExpiry: a channel lives while any node has a subscriber, and is freed when its
-// time is over.
+// TestExpiry: a channel lives while any node has a subscriber of it, and is freed when
+// its time is over.
 func TestExpiry(t *testing.T) {
 	limits := testLimits
 	limits.Timeout = time.Second
@@ -309,7 +312,7 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
-// die has a node vanish as a killed process does: it tells nobody.
+// die makes a node vanish like a killed process.
 func (n *testNode) die() {
 	close(n.quiet)
 	n.mu.Lock()
@@ -321,8 +324,8 @@ func (n *testNode) die() {
 	n.client.Close()
 }
 
-// TestDeadNode: a dead node's subscribers keep channels alive for node_timeout and the
-// channel's own time, no longer.
+// TestDeadNode: a dead node's subscribers keep a channel alive for node_timeout plus the
+// channel's own time, not longer.
 func TestDeadNode(t *testing.T) {
 	limits := testLimits
 	limits.Timeout = time.Second
@@ -361,11 +364,11 @@ func TestDeadNode(t *testing.T) {
 	}
 }
 
-// TestTakenForDead: a node that was silent for too long and comes back counts again.
+// TestTakenForDead: a node that was silent for too long and comes back is counted again.
 func TestTakenForDead(t *testing.T) {
 	_, n := startNodes(t, 2, testLimits)
 	n[1].join("c", 0)
-	checkFor(t, patience, func() error { // on a busy machine it may be back before anybody looks
+	checkFor(t, patience, func() error { // on a busy machine it may be back before this looks
 		if err := n[0].forget(n[1].node, nil); err != nil { // as if it had been silent
 			t.Fatal(err)
 		}
@@ -377,7 +380,7 @@ func TestTakenForDead(t *testing.T) {
 	checkFor(t, patience, func() error { return n[0].counts("c", 1, 1) })
 }
 
-// TestStopLeaves: a node that stops takes its subscribers along at once.
+// TestStopLeaves: when a node stops, its subscribers are no longer counted, at once.
 func TestStopLeaves(t *testing.T) {
 	s, n := startNodes(t, 2, testLimits)
 	n[1].join("c", 0)

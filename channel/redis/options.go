@@ -12,31 +12,32 @@ import (
 	"icomet/channel"
 )
 
-// Options is what New needs.
+// Options configure New.
 type Options struct {
 	Addresses []string // one; several for Cluster; the Sentinels' when Sentinel is set
-	Sentinel  string   // the master's name
+	Sentinel  string   // the name that the Sentinels know the master by; "": no Sentinel
 	Username  string
 	Password  string
 	TLS       *tls.Config // nil: none
-	DB        int         // not with Cluster
-	Prefix    string      // of all keys; without braces
-	Pool      int         // pipelines of calls to each master
+	DB        int         // 0 in a Cluster
+	Prefix    string      // of all keys; no braces
+	Pool      int         // lanes (pipelines of calls) to each master, at least 1
 
+	// DialTimeout bounds the making of a connection.
 	DialTimeout time.Duration
-	// Timeout bounds one call to Redis, and with it the wait of a publisher.
+	// Timeout bounds one call to Redis, and so the time until a call is answered.
 	Timeout time.Duration
 	// NodeTimeout is how long a silent node counts as alive.
 	NodeTimeout time.Duration
 	// CheckInterval is how often a quiet channel is compared with Redis; 0: 10 s.
 	CheckInterval time.Duration
-	// KeepTime is how long Redis keeps what is stored when no node is there any more;
-	// 0: a day. The same on all nodes, and far longer than NodeTimeout.
+	// KeepTime is how long Redis keeps the channels when no node is left; 0: a day. It
+	// must be the same on all nodes and far longer than NodeTimeout.
 	KeepTime time.Duration
 
-	Hub    *channel.Hub
+	Hub    *channel.Hub // without channels and subscribers
 	Logger *slog.Logger
-	// About is what the other nodes' operators are shown of this one.
+	// About is what the other nodes' /stats show of this node.
 	About map[string]string
 }
 
@@ -46,7 +47,7 @@ const (
 	// pingInterval and pingTimeout find a connection that is open but dead.
 	pingInterval = time.Second
 	pingTimeout  = 2 * time.Second
-	// pipelineQueue is the commands in flight on a connection, a power of two in bits.
+	// pipelineQueue is the base-2 logarithm of the commands in flight on a connection.
 	pipelineQueue = 12
 )
 
@@ -56,8 +57,8 @@ func (o *Options) clientOption() rueidis.ClientOption {
 		SelectDB: o.DB, ClientName: "icomet", DisableCache: true,
 		Dialer:           net.Dialer{Timeout: o.DialTimeout, KeepAlive: pingInterval},
 		ConnWriteTimeout: pingTimeout, RingScaleEachConn: pipelineQueue,
-		// One connection for all calls: several would not keep the order of a
-		// publisher's messages.
+		// One connection for all calls: several would not keep a publisher's messages in
+		// order.
 		PipelineMultiplex: -1,
 	}
 	if o.Sentinel != "" {

@@ -1,11 +1,11 @@
 package redis
 
-// A master that dies takes along what no replica had. The seqs of that are given out
-// again, for other messages, and copies on all nodes have the old ones: they have
-// parted from Redis. The marks show it.
+// When a master dies, messages that no replica had are lost, and their seqs are given out
+// again, for other messages. Copies that have the old ones have parted from Redis. The
+// marks show it.
 
-// firstWanted is what a copy asks of the history: with the message before the next,
-// whose mark is compared.
+// firstWanted is the first seq that a copy asks of the history. It includes the message
+// before the next, because its mark is compared.
 func (m *mirror) firstWanted() int64 {
 	if m.parted {
 		return 1
@@ -13,8 +13,8 @@ func (m *mirror) firstWanted() int64 {
 	return max(1, m.next-1)
 }
 
-// partedFrom reports that the copy has messages that Redis has not got. When the
-// message before the copy's next is trimmed or cleared, nobody can tell.
+// partedFrom reports that the copy has messages that Redis does not have. It cannot tell
+// when the message before the copy's next is trimmed or cleared.
 func (m *mirror) partedFrom(s *state) bool {
 	if m.ch == nil || s.epoch != m.epoch {
 		return false
@@ -28,8 +28,8 @@ func (m *mirror) partedFrom(s *state) bool {
 	return m.next == 1 && m.mark != noMark
 }
 
-// firstNew is the seq of the first stored message that the copy has not got, or has
-// got another one for. What is older than what the copy stores it has had.
+// firstNew is the seq of the first stored message that the copy does not have, or has
+// another message for. Messages older than what the copy stores count as known.
 func (e *Engine) firstNew(m *mirror, s *state) int64 {
 	_, had, _ := e.hub.Look([]byte(m.name), 1, e.hub.Limits().BufferSize, nil)
 	for _, msg := range s.history {

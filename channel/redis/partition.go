@@ -8,19 +8,20 @@ import (
 	"sync/atomic"
 )
 
-// partitions is how many parts the channels are divided in, by name. All keys of a
-// part are in one slot of a Cluster, so that one script can change a channel together
-// with the part's own sets. Every node, and what is stored, depends on the number.
+// partitions is the number of parts that the channels are divided into, by name. All keys
+// of a partition are in one slot of a Cluster, so that one script can change a channel
+// together with the partition's sets. What is stored depends on this number, so all nodes
+// must have the same.
 const partitions = 256
 
-// partition is one part and this node's copies of its channels.
+// partition is one part of the channels, with this node's copies of them.
 type partition struct {
 	index    int
-	base     string // begins all its keys
-	due      string // the sorted set: name → end of life, ms
-	presence string // the pub/sub channel
+	base     string // prefix of all its keys
+	due      string // key of the sorted set: name → end of life, ms
+	presence string // its pub/sub channel for presence
 
-	group atomic.Pointer[group] // who serves it
+	group atomic.Pointer[group] // the group that serves it
 
 	mu      sync.Mutex
 	mirrors map[string]*mirror
@@ -34,14 +35,14 @@ func newPartition(prefix string, i int) *partition {
 	}
 }
 
-// state is the key of a channel's state, and its pub/sub channel.
+// state is the key of a channel's state; its pub/sub channel has the same name.
 func (p *partition) state(name string) string { return p.base + "c:" + name }
 
 func partitionOf(name []byte) int { return int(crc32.ChecksumIEEE(name) % partitions) }
 
 func (e *Engine) partition(name []byte) *partition { return e.parts[partitionOf(name)] }
 
-// locate takes a pub/sub channel apart; name is "" for presence.
+// locate splits the name of a pub/sub channel; name is "" for presence.
 func (e *Engine) locate(pubsub string) (p *partition, name string, ok bool) {
 	rest, ok := strings.CutPrefix(pubsub, e.opts.Prefix+"{")
 	if !ok {

@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	// watchGrace is how long presence stays subscribed to without a watcher: from a
-	// Watch to the WatchPresence that follows it.
+	// watchGrace is how long presence stays subscribed to without a watcher. It covers
+	// the time between Watch and the WatchPresence that follows.
 	watchGrace = 10 * time.Second
-	// repeatTick is how often it is looked whose turn the repeat is.
+	// repeatTick is how often the repeats are continued.
 	repeatTick = 100 * time.Millisecond
 )
 
-// watch asks a group to subscribe to the presence of its partitions, or (off) to end
-// that. shared is nil when nobody waits.
+// watch asks a group to subscribe to the presence of its partitions, or (off) to
+// unsubscribe. shared is nil when nobody waits.
 type watch struct {
 	off    bool
 	shared *watching
@@ -54,13 +54,13 @@ func (g *group) addWatch(w *watch) {
 	}
 	g.mu.Unlock()
 	if dead {
-		w.finish(channel.ErrUnavailable) // begin subscribes when it is back
+		w.finish(channel.ErrUnavailable) // when the connection is back, begin subscribes
 		return
 	}
 	g.poke()
 }
 
-// Watch is done when all presence is subscribed to. To subscribe again is harmless.
+// Watch is as in channel.Engine. Subscribing again does no harm.
 func (e *Engine) Watch(done channel.Done) {
 	if !e.begin(done) {
 		return
@@ -85,8 +85,8 @@ func (e *Engine) watchAll(s *watching, off bool) {
 	}
 }
 
-// catchUp returns when the pub/sub connections have brought what was published before:
-// it comes ahead of the answer to whatever is asked on them. It waits at most for Timeout.
+// catchUp returns when the pub/sub connections have brought everything published before,
+// which comes ahead of the answer to any later command. It waits at most for Timeout.
 func (e *Engine) catchUp() {
 	done := make(chan struct{})
 	e.watchAll(&watching{done: func(error) { close(done) }}, true)
@@ -96,7 +96,7 @@ func (e *Engine) catchUp() {
 	}
 }
 
-// announce hands on one presence message: 1 or 0, and the name.
+// announce passes one presence message to the hub: 1 or 0, and the name.
 func (e *Engine) announce(text string) {
 	if len(text) < 2 {
 		return
@@ -108,8 +108,9 @@ func (e *Engine) announce(text string) {
 	}
 }
 
-// repeatLoop tells this node's watchers which channels are there, each once in a
-// Timeout: partition i's turn is at i/256 of it. Without watchers it asks nothing.
+// repeatLoop announces every existing channel to this node's watchers once per
+// Limits.Timeout: partition i's turn is at i/256 of it. Without watchers it does not ask
+// Redis.
 func (e *Engine) repeatLoop() {
 	tick := time.NewTicker(repeatTick)
 	defer tick.Stop()
@@ -143,7 +144,7 @@ func (e *Engine) stopping() bool {
 	}
 }
 
-// endWatch ends the subscription that nobody needs any more.
+// endWatch unsubscribes from presence when there is no watcher.
 func (e *Engine) endWatch() {
 	if e.watching.Load() && time.Since(e.started)-time.Duration(e.watchedAt.Load()) > watchGrace {
 		e.watching.Store(false)
@@ -154,7 +155,7 @@ func (e *Engine) endWatch() {
 func (e *Engine) repeat(p *partition) {
 	names, err := e.names(p)
 	if err != nil {
-		return // it comes again in a Timeout
+		return // it is repeated a Timeout later
 	}
 	for _, name := range names {
 		for e.hub.WatchersBusy() && !e.stopping() {

@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// proxy stands between a node and Redis and does what networks do.
+// proxy stands between a node and Redis and behaves like a bad network.
 type proxy struct {
 	listener net.Listener
 	to       string
 	delay    atomic.Int64 // ns, of each piece, both ways
-	script   atomic.Int64 // ns, of each call of a script, as a Redis that has a lot to do
-	deaf     atomic.Bool  // what Redis answers is thrown away
-	dead     atomic.Bool  // new connections too: open, and nothing passes
+	script   atomic.Int64 // ns, for each script call, like a busy Redis
+	deaf     atomic.Bool  // Redis's answers are thrown away
+	dead     atomic.Bool  // for new connections too: open, but nothing passes
 
 	mu    sync.Mutex
-	conns map[net.Conn]*atomic.Bool // what passes is thrown away when it is set
+	conns map[net.Conn]*atomic.Bool // true: everything it carries is thrown away
 	ended sync.WaitGroup
 }
 
@@ -94,8 +94,8 @@ func (p *proxy) cut() {
 	}
 }
 
-// half leaves the connections open, and lets nothing pass any more. New ones are
-// well once it is healed.
+// half leaves the connections open, but nothing passes any more. New ones work after
+// heal.
 func (p *proxy) half() {
 	p.dead.Store(true)
 	p.mu.Lock()
@@ -131,7 +131,7 @@ func TestNetworkCuts(t *testing.T) {
 	wantNotMoved(t, readers)
 }
 
-// TestNetworkDelays: 30 ms each way, so that what a node learns is always old.
+// TestNetworkDelays: 30 ms each way, so that a node's knowledge is always old.
 func TestNetworkDelays(t *testing.T) {
 	p, nodes, names, readers := startProxied(t)
 	p.delay.Store(int64(30 * time.Millisecond))
@@ -147,8 +147,8 @@ func TestNetworkDelays(t *testing.T) {
 	}
 }
 
-// TestManyCopiesOnASlowRedis: comparing them all takes longer than one call may, so it is
-// done in parts; done all at once it would break the connection and begin anew for ever.
+// TestManyCopiesOnASlowRedis: comparing all copies takes longer than one call may, so it
+// is done in parts. In one piece it would break the connection and start again for ever.
 func TestManyCopiesOnASlowRedis(t *testing.T) {
 	s, nodes := startNodes(t, 1, deep())
 	p := startProxy(t, s.Addr())
@@ -166,8 +166,8 @@ func TestManyCopiesOnASlowRedis(t *testing.T) {
 	wantNotMoved(t, readers)
 }
 
-// TestNetworkHalfOpen: the connections stay open and dead. Publishes to that node are
-// refused within a second; it finds new connections by itself, and its subscribers get
+// TestNetworkHalfOpen: the connections stay open but dead. Publishes to that node are
+// refused within a second. It makes new connections without help, and its subscribers get
 // what they have missed.
 func TestNetworkHalfOpen(t *testing.T) {
 	p, nodes, names, readers := startProxied(t)

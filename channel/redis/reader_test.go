@@ -10,16 +10,16 @@ import (
 	"icomet/channel"
 )
 
-// reader is a subscriber as a loop has it: it skips what it has, wants the rest in
-// order and without a gap, and joins again when its channel has moved.
+// reader is a subscriber as on a loop: it skips what it has, checks that the rest comes
+// in order and without a gap, and joins again when its channel has moved.
 type reader struct {
 	n    *testNode
 	name string
 	ch   *channel.Channel
 	next int64
 
-	got    map[string]int // contents: how often
-	moved  int            // times it was told that something is missing
+	got    map[string]int // content → how often
+	moved  int            // times it was told of a gap
 	closed bool
 	errs   []error
 }
@@ -62,14 +62,14 @@ func (r *reader) read() {
 		r.n.hub.Leave(r.ch, 0, true)
 		j := channel.Join{Name: []byte(r.name), Since: m.Seq, Fetched: true}
 		joined, err := r.n.tryJoin(j)
-		for err != nil { // as a client that is cut comes back
+		for err != nil { // as a client that is cut off comes back
 			joined, err = r.n.tryJoin(j)
 		}
 		r.take(joined)
 	}
 }
 
-// has wants every content once.
+// has checks that it has every content exactly once.
 func (r *reader) has(contents []string) error {
 	r.read()
 	if len(r.errs) > 0 {
@@ -99,13 +99,13 @@ func (s *sink) takeOf(ch *channel.Channel) (out []channel.Message) {
 	return out
 }
 
-// load publishes to channels on all nodes until it is stopped, and remembers what was
+// load publishes to channels on all nodes until it is stopped, and records what was
 // acknowledged.
 type load struct {
 	mu      sync.Mutex
 	acked   map[string][]string // by channel
 	refused int
-	slowest time.Duration // of any answer
+	slowest time.Duration // the slowest answer
 	stop    chan struct{}
 	running sync.WaitGroup
 }
@@ -159,7 +159,7 @@ func (l *load) end() {
 	l.running.Wait()
 }
 
-// count is how many are acknowledged.
+// count is the number of acknowledged and refused publishes.
 func (l *load) count() (acked, refused int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -193,7 +193,8 @@ func (l *load) moreRefused(t *testing.T) {
 	})
 }
 
-// endQuick ends the load: no answer took a second, no reader missed anything.
+// endQuick ends the load and checks that no answer took a second and no reader missed
+// anything.
 func (l *load) endQuick(t *testing.T, readers []*reader) {
 	t.Helper()
 	l.end()
@@ -204,7 +205,7 @@ func (l *load) endQuick(t *testing.T, readers []*reader) {
 	wantNotMoved(t, readers)
 }
 
-// checkAll wants every reader to have every acknowledged message of its channel.
+// checkAll waits until every reader has every acknowledged message of its channel.
 func (l *load) checkAll(t *testing.T, readers []*reader) {
 	t.Helper()
 	for _, r := range readers {

@@ -8,15 +8,16 @@ import (
 
 const (
 	readyTick = 100 * time.Millisecond
-	// awayLimit is how long Redis has to be away before Ready says so, backLimit how
-	// long it has to be back before Ready takes it back: a load balancer that looks at
-	// every change is not to act on each broken connection.
+	// awayLimit is how long Redis must be away before Ready is an error, backLimit how
+	// long it must be back before Ready is nil again: a load balancer should not react to
+	// each broken connection.
 	awayLimit = time.Second
 	backLimit = 2 * time.Second
 )
 
-// Ready is nil while any master can be used: if one of a Cluster is away, it is so for
-// every node, and its neighbours' channels are still served.
+// Ready is as in channel.Engine. It is nil while any master answers: if one master of a
+// Cluster is away, it is away for every node, and the other masters' channels are still
+// served.
 func (e *Engine) Ready() error {
 	if away := e.away.Load(); away != nil {
 		return *away
@@ -48,7 +49,7 @@ func (e *Engine) readyLoop() {
 	}
 }
 
-// up reports that every master answers and pub/sub is connected to it.
+// up reports that every master answers and its pub/sub connection is up.
 func (e *Engine) up() bool {
 	up, all := e.groupsUp()
 	return up == all

@@ -8,7 +8,8 @@ import (
 	"icomet/channel"
 )
 
-// TestOthersMessages: what nobody on a node has subscribed to is not brought to it.
+// TestOthersMessages: a node does not receive messages of channels that nobody on it has
+// subscribed to.
 func TestOthersMessages(t *testing.T) {
 	_, n := startNodes(t, 3, testLimits)
 	a := n[0].join("c", 0)
@@ -28,8 +29,8 @@ func TestOthersMessages(t *testing.T) {
 	}
 }
 
-// TestLostAnswerToAJoin: Redis has counted a subscriber of whom the node does not know
-// that it was let in.
+// TestLostAnswerToAJoin: Redis has counted a subscriber, but the node does not get the
+// answer.
 func TestLostAnswerToAJoin(t *testing.T) {
 	s, nodes := startNodes(t, 1, testLimits)
 	p := startProxy(t, s.Addr())

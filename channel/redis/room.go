@@ -7,28 +7,28 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// nearMargin is how many channels the other nodes may make unnoticed between two
-// heartbeats: nearer to the limit, the channels are counted first.
+// nearMargin is how many channels the other nodes may create unnoticed between two
+// heartbeats. Nearer to the limit, the channels are counted before one is created.
 const nearMargin = 10_000
 
-// room knows about how many channels there are, for max_channels. No counter in
-// Redis says it, since no script can change it together with a channel: they are in
-// different slots. Nodes that create channels at the same time at the very limit can
-// exceed it by what they have under way.
+// room estimates the number of channels, for max_channels. There is no counter in Redis,
+// because no script could change it together with a channel, which is in another slot.
+// Nodes that create channels at the same moment at the limit can exceed it by their calls
+// in progress.
 type room struct {
 	mu      sync.Mutex
-	counted int64 // by the last census, and what this node has made and freed since
-	kept    int64 // places for creations under way
+	counted int64 // by the last census, plus what this node has created and minus what it has freed since
+	kept    int64 // places reserved for creations in progress
 }
 
-// near reports that the channels have to be counted before one is made.
+// near reports that the channels must be counted before one is created.
 func (e *Engine) near() bool {
 	e.room.mu.Lock()
 	defer e.room.mu.Unlock()
 	return e.room.counted+e.room.kept+nearMargin > int64(e.hub.Limits().MaxChannels)
 }
 
-// keep keeps a place for a channel that a call may create.
+// keep reserves a place for a channel that a call may create.
 func (e *Engine) keep() bool {
 	most := int64(e.hub.Limits().MaxChannels)
 	e.room.mu.Lock()
@@ -46,7 +46,7 @@ func (r *room) giveBack() {
 	r.mu.Unlock()
 }
 
-// made counts channels that this node has created, or (negative) freed.
+// made counts channels that this node has created or (negative) freed.
 func (r *room) made(n int64) {
 	r.mu.Lock()
 	r.counted += n

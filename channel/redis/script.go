@@ -12,8 +12,8 @@ import (
 //go:embed scripts/*.lua
 var scriptFiles embed.FS
 
-// script is one Lua script. Redis forgets scripts when it restarts or another node
-// takes over: who gets NOSCRIPT loads all of them and tries again.
+// script is one Lua script. Redis forgets the scripts when it restarts or a replica takes
+// over. Whoever gets NOSCRIPT loads all of them and tries again.
 type script struct {
 	text string
 	sha  string
@@ -51,7 +51,7 @@ func newScript(text string) *script {
 	return &script{text: text, sha: hex.EncodeToString(sum[:])}
 }
 
-// mustRead reads a file that is compiled in.
+// mustRead reads an embedded file.
 func mustRead(name string) string {
 	b, err := scriptFiles.ReadFile("scripts/" + name + ".lua")
 	if err != nil {
@@ -78,12 +78,13 @@ func noScript(err error) bool {
 	return ok && re.IsNoScript()
 }
 
-// lost reports that the connection, not Redis's answer, is the trouble.
+// lost reports that there is no usable answer: the connection has failed, or Redis cannot
+// serve now.
 func lost(err error) bool {
 	if err == nil || rueidis.IsRedisNil(err) {
 		return false
 	}
 	re, ok := rueidis.IsRedisErr(err)
-	// Redis answers, but not what was asked: it loads, or has no master.
+	// Redis answers, but it is loading its data or has no master.
 	return !ok || strings.HasPrefix(re.Error(), "LOADING") || strings.HasPrefix(re.Error(), "CLUSTERDOWN")
 }

@@ -2,18 +2,18 @@ package redis
 
 import "sync/atomic"
 
-// stats counts from the start.
+// stats are counters since the start.
 type stats struct {
 	refused        atomic.Uint64 // calls answered with ErrUnavailable or ErrOverloaded
 	refreshed      atomic.Uint64 // comparisons with Redis after a gap or a reconnect
-	fetched        atomic.Uint64 // messages that pub/sub has not brought and history has
-	gaps           atomic.Uint64 // times a channel's history had lost what was missing
-	gapSubscribers atomic.Uint64 // subscribers that were told so
-	reconnects     atomic.Uint64 // pub/sub connections that broke
-	received       atomic.Uint64 // messages that pub/sub has brought
+	fetched        atomic.Uint64 // messages that came from history because pub/sub had not brought them
+	gaps           atomic.Uint64 // times that messages a copy lacked were gone from the history
+	gapSubscribers atomic.Uint64 // subscribers that were told of such a gap
+	reconnects     atomic.Uint64 // broken pub/sub connections
+	received       atomic.Uint64 // messages from pub/sub
 }
 
-// status is the engine's part of /stats.
+// status is the engine's part of /stats; see stats for the counters.
 type status struct {
 	Type           string       `json:"type"`
 	Node           string       `json:"node"`
@@ -29,7 +29,7 @@ type status struct {
 	Nodes          []nodeStatus `json:"nodes"`
 }
 
-// Status is what /stats shows.
+// Status is what /stats shows of the engine.
 func (e *Engine) Status() any {
 	return &status{
 		Type: "redis", Node: e.node, Up: e.up(), Copies: e.hub.Channels(),

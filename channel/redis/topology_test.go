@@ -28,7 +28,7 @@ func TestSuiteSentinel(t *testing.T) {
 }
 
 // TestSentinelFailover kills the master. What was replicated is there, and everything
-// goes on with the new one by itself.
+// goes on with the new master without help.
 func TestSentinelFailover(t *testing.T) {
 	master, _, sentinel := redistest.StartSentinel(t)
 	var nodes []*testNode
@@ -41,8 +41,8 @@ func TestSentinelFailover(t *testing.T) {
 	})
 }
 
-// TestClusterFailover kills one master of three with a replica each. The channels of
-// the others go on meanwhile.
+// TestClusterFailover kills one of three masters, each with a replica. The channels of
+// the other masters are served meanwhile.
 func TestClusterFailover(t *testing.T) {
 	servers := redistest.StartCluster(t, 1)
 	var nodes []*testNode
@@ -58,7 +58,8 @@ func TestClusterFailover(t *testing.T) {
 	})
 }
 
-// failOver has a load before and after, and wants every acknowledged message once.
+// failOver puts load on the nodes before and after, and checks that every acknowledged
+// message arrives once.
 func failOver(t *testing.T, nodes []*testNode, kill func()) {
 	t.Helper()
 	names := channelNames(30)

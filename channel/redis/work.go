@@ -6,33 +6,33 @@ import (
 	"icomet/channel"
 )
 
-// step is one script of a batch and what its answer is for.
+// step is one script call of a batch, with what its answer is for.
 type step struct {
 	m     *mirror
 	fetch *fetch    // join.lua for a subscriber
-	part  bool      // join.lua: only what is new to the copy was asked for
-	next  int64     // join.lua: the copy's, when it was asked
-	syncs []*mirror // sync.lua for some of one partition
+	part  bool      // join.lua: only the history from the copy's next on was asked for
+	next  int64     // join.lua: the copy's next when it was asked
+	syncs []*mirror // sync.lua: copies of one partition
 }
 
-// batch is one round trip on the pub/sub connection: first what is no longer wanted,
-// then the new subscriptions, then the scripts: what is published after a script has
-// run comes behind its answer.
+// batch is one round trip on the pub/sub connection: first the unsubscriptions, then the
+// new subscriptions, then the scripts. So everything published after a script has run
+// arrives behind its answer.
 type batch struct {
 	g        *group
 	b        rueidis.Builder
 	commands []rueidis.Completed
-	steps    []step // of the last len(steps) commands
+	steps    []step // their answers are the last len(steps)
 	joins    []rueidis.Completed
 	subs     map[*partition][]string
 }
 
-// work makes one round trip out of what waits, and reports whether more does.
+// work makes one round trip out of the queued work, and reports whether more is queued.
 func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 	b := &batch{g: g, b: conn.B(), subs: make(map[*partition][]string)}
 	g.mu.Lock()
 	if g.e.signingOff.Load() {
-		g.stale, g.counts = nil, nil // both tell Redis counts, and this node's are taken out
+		g.stale, g.counts = nil, nil // both send counts to Redis, from which this node is being taken out
 	}
 	fetches, stale, counts := g.fetches, g.stale, g.counts
 	leaving, watches := g.leaving, g.watches
@@ -50,12 +50,12 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 	}
 	if len(fetches) > 0 && g.e.near() {
 		ctx, cancel := g.e.deadline()
-		_ = g.e.census(ctx) // without it, what is known counts
+		_ = g.e.census(ctx) // if it fails, the last count is used
 		cancel()
 	}
 	mine := fetches[:0]
 	for _, f := range fetches {
-		if f.m.part.group.Load() != g { // it has moved to another master
+		if f.m.part.group.Load() != g { // the partition has moved to another master
 			g.e.queueFetch(f)
 			continue
 		}
@@ -79,7 +79,7 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 		if outOfMemory(err) {
 			g.putOff(&b.steps[i], err)
 		} else if err != nil {
-			if f := b.steps[i].fetch; f != nil { // refused, and perhaps counted by Redis: see undo
+			if f := b.steps[i].fetch; f != nil { // refused, but Redis may have counted it: see undo
 				g.addCount(f.m)
 			}
 			g.undo(fetchesOf(b.steps[i+1:]), counts, watches)
@@ -96,8 +96,8 @@ func finishAll(watches []*watch) {
 	}
 }
 
-// putOff: Redis has no memory for this step. A subscriber is refused; what is about the
-// copies comes again with the next tick. The connection goes on serving the others.
+// putOff handles a step for which Redis has no memory. A subscriber is refused; the rest
+// is tried again later. The connection stays, for the others.
 func (g *group) putOff(s *step, err error) {
 	switch {
 	case s.fetch != nil:
@@ -122,10 +122,10 @@ func fetchesOf(steps []step) (list []*fetch) {
 	return list
 }
 
-// undo: the connection has ended, or is given up. The next one compares every copy, so
-// only those who wait for an answer, and counts, are left. Redis may have let in who is
-// refused here, so it is told the count anew, although the mirror may have gone with the
-// refusal.
+// undo answers and requeues the work of a connection that has failed. The next connection
+// compares every copy, so only waiting calls and counts are left to do. Redis may have
+// counted a subscriber that is refused here, so its count is sent again, even if the
+// mirror has gone.
 func (g *group) undo(fetches []*fetch, counts []*mirror, watches []*watch) {
 	for _, f := range fetches {
 		g.e.endFetch(f, channel.ErrUnavailable)
@@ -140,7 +140,7 @@ func (g *group) undo(fetches []*fetch, counts []*mirror, watches []*watch) {
 }
 
 func (b *batch) all() []rueidis.Completed {
-	for _, names := range b.subs { // a Cluster wants one slot in each
+	for _, names := range b.subs { // a Cluster needs one command for each slot
 		if b.g.e.cluster {
 			b.commands = append(b.commands, b.b.Ssubscribe().Channel(names...).Build())
 		} else {
@@ -150,7 +150,7 @@ func (b *batch) all() []rueidis.Completed {
 	return append(b.commands, b.joins...)
 }
 
-// unsubscribe leaves out who has come back meanwhile.
+// unsubscribe skips channels that somebody has subscribed to again.
 func (b *batch) unsubscribe(list []subscription) {
 	parts := make(map[*partition][]string)
 	for _, s := range list {
@@ -173,7 +173,7 @@ func (b *batch) drop(names []string) {
 	}
 }
 
-// subscribe belongs to the mirror's partition's lock.
+// subscribe adds a subscription, once. The partition's lock is held.
 func (b *batch) subscribe(m *mirror) {
 	if !m.subscribed {
 		m.subscribed = true
@@ -181,11 +181,11 @@ func (b *batch) subscribe(m *mirror) {
 	}
 }
 
-// count tells Redis how many subscribers each has.
+// count sends the numbers of subscribers to Redis.
 func (b *batch) count(list []*mirror) {
 	parts := make(map[*partition][]*mirror)
 	for _, m := range list {
-		m.counting.Store(false) // before it is counted: who comes now is in the list again
+		m.counting.Store(false) // before counting: a later change puts it into the list again
 		if now := m.part.group.Load(); now != b.g {
 			now.addCount(m)
 			continue
@@ -207,7 +207,7 @@ func (b *batch) sync(p *partition, ms []*mirror, used bool) {
 	p.mu.Lock()
 	for _, m := range ms {
 		n := 0
-		if now := p.mirrors[m.name]; now != nil { // m, or the one in its place
+		if now := p.mirrors[m.name]; now != nil { // m, or its successor
 			n = now.wanted(e.hub)
 		}
 		args = append(args, m.name, itoa(n), flag(used))
@@ -221,13 +221,13 @@ func (b *batch) add(s step, script *script, p *partition, args []string) {
 	b.joins = append(b.joins, script.command(b.b, []string{p.due}, args...))
 }
 
-// compare asks how a copy stands.
+// compare has a copy compared by join.lua.
 func (b *batch) compare(m *mirror) {
 	p := m.part
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.mirrors[m.name] != m || m.live || p.group.Load() != b.g {
-		return // dropped, compared already, or the new group's
+		return // dropped, compared already, or another group's by now
 	}
 	b.join(m, nil)
 }
@@ -242,7 +242,8 @@ func (b *batch) fetch(f *fetch) {
 	b.join(f.m, f)
 }
 
-// join is join.lua with a subscriber (fetch) or without. The partition's lock is held.
+// join calls join.lua, for a subscriber (f) or, if f is nil, only for the copy. The
+// partition's lock is held.
 func (b *batch) join(m *mirror, f *fetch) {
 	e := b.g.e
 	limits := e.hub.Limits()

@@ -1,5 +1,6 @@
-// Package redistest starts Debian's redis-server for tests: on free ports, each in a
-// directory of its own, and gone with the test.
+// Package redistest starts Debian's redis-server for tests: on free ports, each in its
+// own directory, ended with the test. It must not know the engine that is tested. Tests
+// call it; methods that take no t fail the test that started the server.
 package redistest
 
 import (
@@ -19,7 +20,7 @@ import (
 // patience is how long a server may take for anything.
 const patience = 30 * time.Second
 
-// Server is one process.
+// Server is one redis-server process. Its methods belong to the goroutine of the test.
 type Server struct {
 	t    testing.TB
 	port int
@@ -30,7 +31,7 @@ type Server struct {
 	done chan struct{} // closed when it has ended
 }
 
-// Start starts one; args are more of its options.
+// Start starts a server; args are more of its options, as on the command line.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
 	s := prepare(t, args...)
@@ -50,9 +51,8 @@ func prepare(t testing.TB, args ...string) *Server {
 	return s
 }
 
-// freePort is one that nobody listened on a moment ago, and below those that the
-// system gives to outgoing connections: a server that is killed and started again has
-// to get it again.
+// freePort returns a port on which nobody listened a moment ago, below the range for
+// outgoing connections: a server that is killed must get the same port again.
 func freePort(t testing.TB) int {
 	t.Helper()
 	const from, to = 10_000, 32_768
@@ -67,10 +67,10 @@ func freePort(t testing.TB) int {
 	return 0
 }
 
-// Addr is its address.
+// Addr is its address, HOST:PORT.
 func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 
-// Start starts it again after a Kill, with what it has stored.
+// Start starts a killed server again, on the same port and with its stored data.
 func (s *Server) Start() {
 	s.t.Helper()
 	path, err := exec.LookPath("redis-server")
@@ -113,7 +113,7 @@ func (s *Server) Start() {
 	})
 }
 
-// Wait waits until there is no error.
+// Wait calls try until it returns nil, for at most 30 s; what names the condition.
 func (s *Server) Wait(what string, try func() error) {
 	s.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -132,13 +132,13 @@ func (s *Server) Wait(what string, try func() error) {
 // Signal sends a signal to the process.
 func (s *Server) Signal(sig syscall.Signal) { _ = s.cmd.Process.Signal(sig) }
 
-// Kill ends it with SIGKILL.
+// Kill ends the process with SIGKILL and waits for its end.
 func (s *Server) Kill() {
 	s.Signal(syscall.SIGKILL)
 	<-s.done
 }
 
-// CLI runs one command with redis-cli and returns what it prints.
+// CLI runs one command with redis-cli and returns its output.
 func (s *Server) CLI(args ...string) string {
 	s.t.Helper()
 	out, err := s.tryCLI(args...)
@@ -158,8 +158,8 @@ func (s *Server) tryCLI(args ...string) (string, error) {
 }
 
 // Replicated waits until a replica has everything that the server has written so far.
-// WAIT is about the writes of its own connection, so there is one; the key is the
-// first of a row that is in this server's slots.
+// WAIT covers only the writes of its own connection, so this makes one; the key is the
+// first of a series that is in one of this server's slots.
 func (s *Server) Replicated() {
 	s.t.Helper()
 	for i := 0; ; i++ {
@@ -187,7 +187,7 @@ func (s *Server) expect(text string, args ...string) {
 	})
 }
 
-// Addrs are the addresses of several.
+// Addrs returns the addresses of servers.
 func Addrs(servers []*Server) (addrs []string) {
 	for _, s := range servers {
 		addrs = append(addrs, s.Addr())
@@ -195,8 +195,8 @@ func Addrs(servers []*Server) (addrs []string) {
 	return addrs
 }
 
-// StartCluster starts a Cluster of three masters with so many replicas each; the
-// masters come first.
+// StartCluster starts a Cluster of three masters with the given number of replicas each;
+// the masters come first.
 func StartCluster(t testing.TB, replicas int, args ...string) []*Server {
 	t.Helper()
 	var servers []*Server
@@ -220,8 +220,8 @@ func StartCluster(t testing.TB, replicas int, args ...string) []*Server {
 	return servers
 }
 
-// StartSentinel starts a master with a replica and one Sentinel that watches it as
-// "mymaster".
+// StartSentinel starts a master with one replica, and one Sentinel that watches it under
+// the name "mymaster".
 func StartSentinel(t testing.TB) (master, replica, sentinel *Server) {
 	t.Helper()
 	master = Start(t)

@@ -15,9 +15,8 @@ import (
 	"time"
 )
 
-// StartTLS starts a server that speaks nothing but TLS, with a certificate for
-// 127.0.0.1 that it has signed itself: ca is its file. password is the default user's;
-// "" for none.
+// StartTLS starts a server that speaks TLS only, with a self-signed certificate for
+// 127.0.0.1; ca is its file. password is the default user's; "" for none.
 func StartTLS(t testing.TB, password string, args ...string) (s *Server, ca string) {
 	t.Helper()
 	ca, key := Certificate(t)
@@ -40,7 +39,7 @@ func (s *Server) portOption() string {
 	return "--port"
 }
 
-// Certificate makes a certificate for 127.0.0.1 that signs itself, and its key.
+// Certificate makes a self-signed certificate for 127.0.0.1, and its key.
 func Certificate(t testing.TB) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

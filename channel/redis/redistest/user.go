@@ -1,7 +1,7 @@
 package redistest
 
-// User is the options of a server with the user push, whose password is of-push. It
-// has the rights that channel/redis/DESIGN.md names, for keys with this prefix.
+// User returns the options for a server with the user push, whose password is of-push. It
+// has the rights that channel/redis/DESIGN.md lists, for keys with this prefix.
 func User(prefix string) []string {
 	return []string{
 		"--user", "push", "on", ">of-push", "~" + prefix + "*", "&" + prefix + "*",

@@ -1,7 +1,8 @@
--- Stores one message in each of some channels; it does not prolong their lives.
+-- Stores one message in each of the named channels and publishes it. It does not
+-- prolong their lives.
 -- KEYS: due
 -- ARGV: content, buffer size, publish command, mark, names...
--- Returns for each name {epoch, seq}, or {} when there is no such channel any more.
+-- Returns for each name {epoch, seq}, or {} if the channel no longer exists.
 local out = {}
 for i = 5, #ARGV do
   local name = ARGV[i]

@@ -1,6 +1,7 @@
+-- Drops the stored messages of a channel.
 -- KEYS: due
 -- ARGV: name, publish command
--- Returns {0} when there is no channel, else {1, epoch, next}.
+-- Returns {0} if there is no such channel, else {1, epoch, next}.
 local name = ARGV[1]
 local v = redis.call('HMGET', state(name), 'e', 'n')
 if not v[1] then return {0} end

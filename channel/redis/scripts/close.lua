@@ -1,6 +1,7 @@
+-- Frees a channel and ends its subscribers.
 -- KEYS: due
--- ARGV: name, publish command, how long a node that has missed it can learn of it (ms)
--- Returns {0} when there is no channel, else {1, epoch, next}.
+-- ARGV: name, publish command, how long to remember the end for nodes that miss it (ms)
+-- Returns {0} if there is no such channel, else {1, epoch, next}.
 local name = ARGV[1]
 local v = redis.call('HMGET', state(name), 'e', 'n')
 if not v[1] then return {0} end

@@ -1,7 +1,7 @@
--- Takes the subscribers of a node that has gone off its channels.
+-- Removes the subscribers of a dead node from the channels of the partition.
 -- KEYS: due
--- ARGV: node, timeout (ms), how many channels at most
--- Returns how many channels are left.
+-- ARGV: node, timeout (ms), maximum of channels in this call
+-- Returns how many of the node's channels are left.
 local node, most = ARGV[1], tonumber(ARGV[3])
 local names = redis.call('HRANDFIELD', counts(node), most)
 for _, name in ipairs(names) do

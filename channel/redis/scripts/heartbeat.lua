@@ -1,9 +1,9 @@
--- A node says that it lives and learns who else does.
--- KEYS: seen (node → when it was last heard, ms), about (node → what it says of itself)
--- ARGV: node, what it says, how long a silent node counts as alive (ms), how long the
---       channels' keys are kept (ms): these are for longer, so that the counts of a
---       silent node are always taken off
--- Returns {was it unknown (1, 0), the living, what each says, the dead}.
+-- Records that a node lives, and lists the living and the dead nodes.
+-- KEYS: seen (node → last heartbeat, ms), about (node → its description)
+-- ARGV: node, its description, how long a silent node counts as alive (ms), how long the
+--       channels' keys are kept (ms): the keys of this script are kept twice as long, so
+--       that the counts of a silent node are always removed
+-- Returns {was the node unknown (1, 0), living nodes, their descriptions, dead nodes}.
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local unknown = redis.call('ZADD', KEYS[1], now, ARGV[1])

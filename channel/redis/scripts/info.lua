@@ -1,3 +1,4 @@
+-- Tells whether a channel is alive, and counts its subscribers.
 -- KEYS: due
 -- ARGV: name, node
 -- Returns {alive (1, 0), subscribers on the other nodes}.

@@ -1,15 +1,16 @@
--- Brings a node's copy of a channel up to date and, when asked to, counts one more
--- subscriber on it.
+-- Returns what brings a node's copy of a channel up to date and, if asked to, counts one
+-- more subscriber on that node.
 -- KEYS: due
 -- ARGV: name, node, publish command, new epoch, timeout (ms), may create (1, 0),
 --       the node's epoch ('' for none), first seq wanted from history,
---       subscribers to add (1, 0), most subscribers,
---       whether a token is needed (1, 0), the token,
+--       subscribers to add (1, 0), limit of subscribers,
+--       is a token needed (1, 0), the token,
 --       the node's count without the added one, how long keys are kept (ms)
 -- Returns {status} or
 -- {'ok', epoch, next, floor, subscribers, token, made, the last mark, history...};
--- history ends with the message before next. status: absent, token, full, or
--- {'closed', next} when the node's epoch has been closed.
+-- history ends with the message before next. status: absent (may not create), token
+-- (wrong token), full (limit of subscribers), or {'closed', next} if the channel of the
+-- node's epoch has been closed.
 local name, node, publish = ARGV[1], ARGV[2], ARGV[3]
 local v = redis.call('HMGET', state(name), 'e', 'n', 'f', 't', 'm')
 local epoch, seq, floor, token, mark = v[1], v[2], v[3], v[4], v[5]
@@ -35,7 +36,7 @@ if add > 0 and others + n + add > tonumber(ARGV[10]) then
   return {'full'}
 end
 local total = count(name, node, n + add)
--- Only a look, without a subscriber before or after, does not prolong its life.
+-- A mere comparison, without a subscriber before or after, does not prolong its life.
 settle(name, (mine > 0 or n + add > 0) and tonumber(ARGV[5]) or 0)
 local out = {'ok', epoch, tonumber(seq), tonumber(floor or 0), total, token or '', made, mark or '00000000'}
 local from = 1

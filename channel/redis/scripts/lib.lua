@@ -1,6 +1,6 @@
--- What the scripts share; it is put in front of each but publish.lua. KEYS[1] is
--- always the partition's due set, whose name without "due" begins all of the
--- partition's keys: they are in one slot, so Cluster lets a script name them.
+-- Shared functions, prepended to each script except publish.lua. KEYS[1] is always the
+-- partition's due set. Its name without "due" is the prefix of all keys of the
+-- partition; they are in one slot, so a Cluster lets a script compute their names.
 local due = KEYS[1]
 local base = string.sub(due, 1, -4)
 local t = redis.call('TIME')
@@ -11,19 +11,19 @@ local function history(name) return base .. 'h:' .. name end
 local function closed(name) return base .. 'x:' .. name end
 local function counts(node) return base .. 'n:' .. node end
 
--- tell sends to the subscribers of a channel: a kind, the epoch, a seq, and what follows.
+-- tell publishes an event to the nodes that follow a channel.
 local function tell(publish, name, kind, epoch, seq, content)
   redis.call(publish, state(name), string.format('%s%s%d:', kind, epoch, seq) .. content)
 end
 
--- All keys of a partition end together, when no node has swept it for keep (ms): due
--- has the end, sweep.lua puts it off, and last gives it to a key that may be new.
+-- All keys of a partition expire together, when no node has swept it for keep (ms): due
+-- has the time, sweep.lua renews it, and last gives it to a key that may be new.
 local function last(key)
   local left = redis.call('PTTL', due)
   if left >= 0 then redis.call('PEXPIREAT', key, now + left) end
 end
 
--- make is followed by settle.
+-- make creates a channel. The caller calls settle after it.
 local function make(publish, name, epoch, keep)
   redis.call('HSET', state(name), 'e', epoch, 'n', 1, 's', 0, 'd', 0)
   redis.call('ZADD', due, 0, name)
@@ -32,8 +32,7 @@ local function make(publish, name, epoch, keep)
   redis.call(publish, base .. 'p', '1' .. name)
 end
 
--- settle puts a channel's place in the due set right. wait (ms) prolongs its life;
--- 0 does not.
+-- settle updates a channel in the due set. wait (ms) prolongs its life; 0 does not.
 local function settle(name, wait)
   local v = redis.call('HMGET', state(name), 's', 'd')
   local deadline = tonumber(v[2])
@@ -48,8 +47,8 @@ local function settle(name, wait)
   end
 end
 
--- count sets how many subscribers of a channel a node has, and returns how many
--- there are on all nodes.
+-- count sets the number of subscribers that a channel has on a node, and returns their
+-- number on all nodes.
 local function count(name, node, n)
   local key = counts(node)
   local old = tonumber(redis.call('HGET', key, name) or 0)
@@ -69,6 +68,7 @@ local function count(name, node, n)
   return redis.call('HINCRBY', state(name), 's', n - old)
 end
 
+-- free deletes a channel.
 local function free(name)
   redis.call('DEL', state(name), history(name))
   redis.call('ZREM', due, name)

@@ -1,11 +1,11 @@
--- Stores one message and publishes it. The hot script: everything else goes
--- through lib.lua, this one stands alone.
+-- Stores one message and publishes it. It does not use lib.lua, because it is the script
+-- that must be fast.
 -- KEYS: state, history, due, presence
 -- ARGV: name, content, buffer size, timeout (ms), new epoch (its first half is the
 --       message's mark), may create (1, 0),
 --       publish command, how long keys are kept (ms)
--- Returns {0} when there is no channel and none may be made, else
--- {1, epoch, seq, made (1, 0), the mark before}.
+-- Returns {0} if there is no channel and none may be created, else
+-- {1, epoch, seq, created (1, 0), the mark before}.
 local state, history = KEYS[1], KEYS[2]
 local v = redis.call('HMGET', state, 'e', 'n', 's', 'd', 'm')
 local epoch, seq, subs, deadline = v[1], tonumber(v[2]), v[3], tonumber(v[4])
@@ -23,7 +23,7 @@ redis.call('HSET', state, 'n', seq + 1, 'd', deadline, 'm', mark)
 local stored = redis.call('RPUSH', history, 'D' .. mark .. ARGV[2])
 if stored > tonumber(ARGV[3]) then redis.call('LTRIM', history, -ARGV[3], -1) end
 if subs == '0' then redis.call('ZADD', KEYS[3], deadline, ARGV[1]) end
-if stored == 1 then -- keys are new: as last of lib.lua
+if stored == 1 then -- keys are new: like last in lib.lua
   local left = redis.call('PTTL', KEYS[3])
   if left < 1 then
     left = ARGV[8]

@@ -1,8 +1,9 @@
+-- Returns the token of a channel, which it creates if needed.
 -- KEYS: due
 -- ARGV: name, wait (ms), new token, new epoch, may create (1, 0), publish command,
 --       how long keys are kept (ms)
--- Returns {0} when there is no channel and none may be made, else
--- {1, oldest stored or next seq, token, made (1, 0)}.
+-- Returns {0} if there is no channel and none may be created, else
+-- {1, oldest stored or next seq, token, created (1, 0)}.
 local name, made = ARGV[1], 0
 local v = redis.call('HMGET', state(name), 'n', 't')
 local seq, token = v[1], v[2]

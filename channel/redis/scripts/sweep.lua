@@ -1,7 +1,8 @@
--- Frees channels whose time is over, and keeps the partition's keys.
+-- Frees expired channels, and renews the expiry of the partition's keys.
 -- KEYS: due
--- ARGV: publish command, how many at most, how long keys are kept without a node (ms)
--- Returns how many.
+-- ARGV: publish command, maximum of channels in this call, how long keys are kept
+--       without a node (ms)
+-- Returns how many it has freed.
 local names = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, ARGV[2])
 for _, name in ipairs(names) do
   local v = redis.call('HMGET', state(name), 'e', 'n')

@@ -1,9 +1,9 @@
--- Sets a node's counts of subscribers and tells how its channels stand.
+-- Sets a node's counts of subscribers and returns the state of those channels.
 -- KEYS: due
 -- ARGV: node, timeout (ms), then for each channel: name, count,
---       used (1: somebody came or went, 0: only a look)
--- Returns for each: {epoch, next, floor, subscribers, the last mark}, or {} when there is none: a
--- node that has subscribers then joins again.
+--       used (1: somebody came or went, 0: only a comparison)
+-- Returns for each {epoch, next, floor, subscribers, the last mark}, or {} if there is no
+-- such channel: a node that has subscribers of it then calls join.lua.
 local node, timeout = ARGV[1], tonumber(ARGV[2])
 local out = {}
 for i = 3, #ARGV, 3 do
