@@ -4,7 +4,7 @@ package httpparse
 
 import "testing"
 
-// Steady state means buffers that have grown already; then nothing is allocated.
+// checkAllocs: in the steady state, when the buffers have grown, nothing is allocated.
 func checkAllocs(t *testing.T, f func()) {
 	t.Helper()
 	f()

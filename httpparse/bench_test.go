@@ -8,14 +8,14 @@ import (
 	"testing"
 )
 
-// benchRequest is what a browser's subscribe call looks like, 214 bytes.
+// benchRequest is a typical subscribe request of a browser, 214 bytes.
 const benchRequest = "GET /stream?cname=news-room-17&seq=10427&token=0f9a3c5e7b1d2864a0c2e4f6&noop=0 HTTP/1.1\r\n" +
 	"Host: push.example.org:8100\r\n" +
 	"User-Agent: Mozilla/5.0 (X11; Linux x86_64) Firefox/145\r\n" +
 	"Accept: */*\r\n" +
 	"Connection: keep-alive\r\n\r\n"
 
-// walkQuery looks at every pair as an endpoint does.
+// walkQuery reads every pair, as an endpoint does.
 func walkQuery(q []byte) (n int) {
 	for {
 		name, value, rest, ok := NextPair(q)
@@ -56,7 +56,7 @@ func BenchmarkParseAndQuery(b *testing.B) {
 	}
 }
 
-// BenchmarkNetHTTP is the measure: the same request through the standard library.
+// BenchmarkNetHTTP is the comparison: the same request through the standard library.
 func BenchmarkNetHTTP(b *testing.B) {
 	src := strings.NewReader(benchRequest)
 	br := bufio.NewReader(src)
@@ -85,9 +85,9 @@ func BenchmarkNetHTTPAndQuery(b *testing.B) {
 	}
 }
 
-// BenchmarkDribble gives the largest head that the limits allow byte by byte.
-// Most of the time per byte is the search for the end of the 8 KiB request line;
-// parsing anew each time takes twenty-five times as long.
+// BenchmarkDribble parses the largest allowed head, which arrives byte by byte. Most of
+// the time per byte is the search for the end of the 8 KiB request line; parsing from the
+// start each time takes twenty-five times as long.
 func BenchmarkDribble(b *testing.B) {
 	head := []byte("GET /" + strings.Repeat("a", 8<<10-len("GET / HTTP/1.1")) + " HTTP/1.1\r\nHost: a\r\n" +
 		strings.Repeat("X-Filler: "+strings.Repeat("b", 180)+"\r\n", 80) + "\r\n")

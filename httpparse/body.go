@@ -2,7 +2,8 @@ package httpparse
 
 import "math"
 
-// maxSizeDigits bounds a chunk size line; leading zeros would be without end.
+// maxSizeDigits bounds the digits of a chunk size; otherwise leading zeros could go on
+// for ever.
 const maxSizeDigits = 16
 
 type chunkState uint8
@@ -22,22 +23,22 @@ const (
 	chunkDone
 )
 
-// ChunkDecoder decodes a chunked body (RFC 9112 section 7.1) as it arrives, in
-// any fragmentation. It keeps no view of the input. Extensions and trailers are
-// checked, counted against Limits.Header together, and dropped: so a body of n
-// bytes is at most about 21n + Limits.Header bytes on the wire.
+// ChunkDecoder decodes a chunked body (RFC 9112 section 7.1) as it arrives, in pieces of
+// any size. It keeps no slice of the input. Extensions and trailers are checked, counted
+// together against Limits.Header, and dropped. So a body of n bytes is at most about 21n
+// + Limits.Header bytes on the wire. Call Reset before the first use.
 type ChunkDecoder struct {
 	state    chunkState
-	last     bool  // the chunk being read is the one of size zero
-	digits   uint8 // of the size being read
+	last     bool  // the present chunk has the size zero
+	digits   uint8 // read so far of the size
 	size     uint64
-	left     int64 // data bytes left of this chunk
+	left     int64 // data bytes left in this chunk
 	bodyLeft int64
 	metaLeft int
 	err      error
 }
 
-// Reset makes d ready for a new body.
+// Reset prepares d for a new body.
 func (d *ChunkDecoder) Reset(lim *Limits) {
 	*d = ChunkDecoder{bodyLeft: lim.Body, metaLeft: lim.Header}
 }
@@ -45,9 +46,9 @@ func (d *ChunkDecoder) Reset(lim *Limits) {
 // Done reports whether the body, with its trailers, has ended.
 func (d *ChunkDecoder) Done() bool { return d.state == chunkDone }
 
-// Next consumes from b and returns one run of body bytes, a view of b that may
-// be empty, and how many bytes of b it consumed. Call it again with the rest
-// until n is 0 or Done. An error is final.
+// Next reads from b and returns one run of body bytes (a slice of b, maybe empty) and how
+// many bytes of b it has read. Call it again with the rest until n is 0 or Done is true.
+// An error is one of the "refusals of a chunked body"; it is final.
 func (d *ChunkDecoder) Next(b []byte) (data []byte, n int, err error) {
 	if d.err != nil {
 		return nil, 0, d.err
@@ -70,7 +71,7 @@ func (d *ChunkDecoder) Next(b []byte) (data []byte, n int, err error) {
 	return nil, n, nil
 }
 
-// step takes in one byte that is not data.
+// step reads one byte that is not data.
 func (d *ChunkDecoder) step(c byte) error {
 	switch d.state {
 	case chunkSize:
@@ -107,7 +108,7 @@ func expect(c, want byte) error {
 	return nil
 }
 
-// meta counts a byte of an extension or trailer and refuses control characters.
+// meta counts a byte of an extension or a trailer, and refuses control characters.
 func (d *ChunkDecoder) meta(c byte, bad error) error {
 	if c < 0x20 && c != '\t' || c == 0x7f {
 		return bad
@@ -118,7 +119,7 @@ func (d *ChunkDecoder) meta(c byte, bad error) error {
 	return nil
 }
 
-// sizeByte reads the size up to and with the byte that ends it.
+// sizeByte reads a byte of the size, or the byte that ends it.
 func (d *ChunkDecoder) sizeByte(c byte) error {
 	if v := hexDigit[c]; v != notHex {
 		if d.digits == maxSizeDigits {
@@ -146,8 +147,8 @@ func (d *ChunkDecoder) sizeByte(c byte) error {
 	return d.meta(c, ErrChunkExtension)
 }
 
-// trailerByte reads the trailer section, RFC 9112 section 7.1.2, with the same
-// strictness as the header.
+// trailerByte reads a byte of the trailer section (RFC 9112 section 7.1.2), as strictly
+// as the header is read.
 func (d *ChunkDecoder) trailerByte(c byte) error {
 	switch d.state {
 	case trailerStart:

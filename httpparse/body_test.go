@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// decode runs a whole body through d in pieces of the given sizes, the last
-// size again and again. It returns the data, what was left behind the body, and
-// the error; ErrIncomplete when the body did not end.
+// decode decodes a whole body in pieces of the given sizes; the last size is repeated. It
+// returns the data, the bytes after the body, and the error: ErrIncomplete if the body
+// has not ended.
 func decode(d *ChunkDecoder, body string, sizes ...int) (data, rest string, err error) {
 	var out strings.Builder
 	for len(body) > 0 && !d.Done() {

@@ -2,11 +2,11 @@ package httpparse
 
 import "errors"
 
-// ErrIncomplete says that b is a good beginning and that more bytes are needed.
+// ErrIncomplete says that the bytes so far are valid, and that more are needed.
 var ErrIncomplete = errors.New("incomplete request head")
 
-// Error is a refusal: the status to answer with and a sentence for the reader
-// of the answer. All of them are the variables below, to be compared by identity.
+// Error is a refusal: the status to answer with, and a sentence for whoever reads the
+// answer. All values are the variables below; compare them by identity.
 type Error struct {
 	Status int
 	Text   string
@@ -14,7 +14,11 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Text }
 
-// Refusals of a request head, in the order of the protocol.
+// Refusals of a request head, in the order in which it is read. RFC 9112 allows a
+// recipient to be lenient; this package is not, because every leniency is a way to
+// disagree with a proxy about where a request ends: CRLF is the only line end, no folded
+// fields, no white space around a field name or a chunk size, one framing per request,
+// one Host.
 var (
 	ErrBadRequestLine     = &Error{400, "the request line is not METHOD SP TARGET SP HTTP/d.d"}
 	ErrBadTarget          = &Error{400, "the request target has no form that fits the method"}

@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// FuzzParse holds Parse against net/http.ReadRequest: what both accept they read
-// alike, we refuse more only for the reasons in stricter, and accept more only
-// for those in laxer, none of which has to do with framing.
+// FuzzParse compares Parse with net/http.ReadRequest. What both accept they must read
+// alike. Parse may refuse more only for the reasons in stricter, and accept more only for
+// those in laxer, none of which affects framing.
 func FuzzParse(f *testing.F) {
 	files, _ := filepath.Glob("testdata/requests/*.txt")
 	for _, path := range files {
@@ -87,7 +87,7 @@ func compare(t *testing.T, b []byte, r *Request, std *http.Request) {
 	for _, f := range r.Fields {
 		ours.Add(textproto.CanonicalMIMEHeaderKey(string(f.Name)), string(f.Value))
 	}
-	// What net/http takes out of the map, folds or adds to it.
+	// What net/http removes from the map, joins or adds.
 	for _, name := range []string{"Host", "Transfer-Encoding", "Content-Length", "Trailer", "Cache-Control"} {
 		ours.Del(name)
 		std.Header.Del(name)
@@ -102,7 +102,7 @@ func compare(t *testing.T, b []byte, r *Request, std *http.Request) {
 	}
 }
 
-// laxer says why we may accept what net/http does not.
+// laxer returns why Parse may accept what net/http does not.
 func laxer(r *Request, b []byte) string {
 	target := strings.Fields(string(b))[1]
 	if r.Method == CONNECT {
@@ -117,8 +117,8 @@ func laxer(r *Request, b []byte) string {
 	return ""
 }
 
-// stricter reports whether err is one of the refusals that we know to be ours
-// alone, and the request has what it is about.
+// stricter reports whether err is a refusal that only Parse has, and the request has what
+// it is about.
 func stricter(err error, b []byte, std *http.Request) bool {
 	line, header, _ := strings.Cut(string(b), "\n")
 	lower := strings.ToLower(header)

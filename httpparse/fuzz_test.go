@@ -17,8 +17,8 @@ import (
 
 var fuzzBodyLimits = Limits{Header: 100, Body: 200}
 
-// FuzzChunked holds ChunkDecoder against the body reader of net/http, and
-// against itself with the input cut in another way.
+// FuzzChunked compares ChunkDecoder with the body reader of net/http, and with itself on
+// the same input in other pieces.
 func FuzzChunked(f *testing.F) {
 	for _, s := range []string{
 		"5\r\nhello\r\n0\r\n\r\nGET", "5;a=\"b\"\r\nhello\r\nA\r\n0123456789\r\n0;x\r\nExpires: 0\r\nX: y\r\n\r\n", "0x5\r\n", "5 \r\n", "5\nhello\n0\n\n",
@@ -74,8 +74,8 @@ func netHTTPBody(t *testing.T, body string) (data, rest string, err error) {
 	return string(b), string(left), nil
 }
 
-// stricterChunk reports whether err is a refusal of ours alone, and the body has
-// what it is about.
+// stricterChunk reports whether err is a refusal that only ChunkDecoder has, and the body
+// has what it is about.
 func stricterChunk(err error, body string) bool {
 	switch err {
 	case ErrBodyTooLarge:
@@ -84,22 +84,22 @@ func stricterChunk(err error, body string) bool {
 		return len(body) > fuzzBodyLimits.Header
 	case ErrChunkSize: // white space round the size, no digit before an extension
 		return strings.ContainsAny(body, " \t;")
-	case ErrChunkExtension: // net/http does not look into extensions
+	case ErrChunkExtension: // net/http does not read extensions
 		return strings.Contains(body, ";")
-	case ErrTrailer, ErrChunkEnd: // folds, bare LF and what else net/textproto bears
+	case ErrTrailer, ErrChunkEnd: // folded lines, bare LF and other things that net/textproto accepts
 		return strings.Contains(body, "0\r\n") || strings.Contains(body, ";")
 	}
 	return false
 }
 
-// FuzzQuery holds NextPair and AppendUnescaped against url.ParseQuery.
+// FuzzQuery compares NextPair and AppendUnescaped with url.ParseQuery.
 func FuzzQuery(f *testing.F) {
 	for _, s := range []string{"", "a=b&c=d", "&&a&=b&=&a==", "a+b=%20%2B&%61=%ff", "a=%", "a=%zz&b", "a=%00", "cname=0123456789abcdef&seq=1"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, q string) {
 		if strings.Contains(q, ";") {
-			return // an error to net/url, a byte like others to us and to the original server
+			return // an error in net/url; an ordinary byte here and in the original server
 		}
 		ours := url.Values{}
 		var firstErr error
@@ -139,7 +139,7 @@ func unescapePart(t *testing.T, s []byte) (string, error) {
 	return string(out), err
 }
 
-// FuzzJSON holds JSONMembers against encoding/json.
+// FuzzJSON compares JSONMembers with encoding/json.
 func FuzzJSON(f *testing.F) {
 	for _, s := range []string{
 		`{}`, `{"a":"b","c":-1.5e+3}`, ` { "a" : 0 , "b" : "\u63a8\ud83d\ude00\ud83d\n" } `, `{"a":true}`, `{"a":[{}]}`, `{"a":1,}`, `{"a":01}`, `[1]`, `{"a":"\u0000"}`, "{\"\xff\":\"\xc3\"}",
@@ -158,8 +158,8 @@ func FuzzJSON(f *testing.F) {
 	})
 }
 
-// stdMembers is members by way of encoding/json; ok is false for what is not a
-// flat object of strings and numbers without NUL.
+// stdMembers is members by means of encoding/json; ok is false unless b is a flat object
+// of strings and numbers without NUL.
 func stdMembers(b []byte) (all string, ok bool) {
 	if !json.Valid(b) {
 		return "", false
@@ -187,7 +187,7 @@ func stdMembers(b []byte) (all string, ok bool) {
 	return s.String(), !strings.Contains(s.String(), "\x00")
 }
 
-// FuzzJSONString holds ValidJSONString against encoding/json.
+// FuzzJSONString compares ValidJSONString with encoding/json.
 func FuzzJSONString(f *testing.F) {
 	for _, s := range []string{"", "plain", `\u63a8\ud83d`, `a"`, `\`, `\x`, "\xff", "推送", "\x1f", `","`, `0123456\"01234567`} {
 		f.Add([]byte(s))

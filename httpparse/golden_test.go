@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the dumps of testdata/requests anew; read the diff before you believe it")
+var update = flag.Bool("update", false, "rewrite the dumps of testdata/requests; check the diff")
 
 var testLimits = Limits{RequestLine: 8 << 10, Header: 16 << 10, Fields: 100, Body: 1 << 20}
 
@@ -20,11 +20,11 @@ var testLimits = Limits{RequestLine: 8 << 10, Header: 16 << 10, Fields: 100, Bod
 //
 //	# why it is here
 //	limits: request line, header, fields, body      (optional)
-//	the request: line ends of the file are nothing, \r \n \t \\ and \xNN are bytes
+//	the request: line ends of the file are ignored, \r \n \t \\ and \xNN are bytes
 //	----------
-//	the dump of what Parse makes of it
+//	the dump of Parse's result
 //
-// Cases are parted by empty lines.
+// Empty lines separate the cases.
 type goldenCase struct {
 	prose, request, want string
 	limitsLine           string
@@ -64,7 +64,7 @@ func (c *goldenCase) limits(t *testing.T) *Limits {
 	return &lim
 }
 
-// bytes undoes the notation. The slice has no spare capacity.
+// bytes decodes the notation. The slice has no spare capacity.
 func (c *goldenCase) bytes(t *testing.T) []byte {
 	t.Helper()
 	s := strings.ReplaceAll(c.request, "\n", "")
@@ -102,7 +102,7 @@ func exact(b []byte) []byte {
 	return e
 }
 
-// dump writes a result down in full.
+// dump writes a result in full.
 func dump(r *Request, err error) string {
 	var refused *Error
 	if errors.As(err, &refused) {
@@ -138,8 +138,8 @@ func dump(r *Request, err error) string {
 	return s.String()
 }
 
-// checkCuts holds the promise of the package: the verdict depends on the bytes
-// and not on how they were cut. It returns the dump of the whole.
+// checkCuts checks that the result depends only on the bytes, not on how they arrive in
+// pieces. It returns the dump of the whole.
 func checkCuts(t *testing.T, b []byte, lim *Limits) string {
 	t.Helper()
 	var whole Request
@@ -149,7 +149,8 @@ func checkCuts(t *testing.T, b []byte, lim *Limits) string {
 	if wholeErr == nil {
 		headLen = whole.HeadLen
 	}
-	// While the head has not ended, a call with seen may leave its errors for later.
+	// While the head has not ended, a call with seen > 0 may find an error later than a
+	// call with seen 0.
 	ended := bytes.Contains(b, []byte("\n\r\n")) || bytes.Contains(b, []byte("\n\n"))
 	same := func(got string) bool {
 		return got == want || got == dump(nil, ErrIncomplete) && !ended

@@ -6,12 +6,12 @@ import (
 	"math"
 )
 
-// parseHeader reads the fields from b[i:], after the request line, up to the
-// empty line, and draws from them what the message framing depends on.
+// parseHeader reads the fields from b[i:], after the request line, up to the empty line,
+// and sets what the framing of the request depends on.
 func parseHeader(r *Request, b []byte, i int, lim *Limits) error {
 	short := ErrIncomplete
 	if len(b)-i >= lim.Header {
-		// Bytes beyond the limit must not change the verdict.
+		// Bytes beyond the limit must not change the result.
 		b, short = b[:i+lim.Header], ErrHeaderTooLarge
 	}
 	var f framing
@@ -23,8 +23,8 @@ func parseHeader(r *Request, b []byte, i int, lim *Limits) error {
 	return f.apply(r, lim)
 }
 
-// parseFields appends the fields from b[i:] on to fields and shows each to f. It
-// returns the index after the empty line.
+// parseFields appends the fields from b[i:] to fields and passes each to f. It returns
+// the index after the empty line.
 func parseFields(fields []Field, b []byte, i int, f *framing, most int) ([]Field, int, error) {
 	for {
 		start := i
@@ -66,8 +66,8 @@ func parseFields(fields []Field, b []byte, i int, f *framing, most int) ([]Field
 	}
 }
 
-// checkLineEnd says whether b, behind a field value, starts with CRLF: nil,
-// ErrIncomplete or what is wrong.
+// checkLineEnd checks that b, which follows a field value, starts with CRLF: nil,
+// ErrIncomplete, or what is wrong.
 func checkLineEnd(b []byte) error {
 	switch {
 	case len(b) >= 2 && b[0] == '\r' && b[1] == '\n':
@@ -80,7 +80,7 @@ func checkLineEnd(b []byte) error {
 	return ErrFieldValue
 }
 
-// checkEmptyLine does the same where a field name ought to be and is not.
+// checkEmptyLine does the same where a field name should be and is not.
 func checkEmptyLine(b []byte) error {
 	switch err := checkLineEnd(b); {
 	case err != ErrFieldValue:
@@ -91,7 +91,7 @@ func checkEmptyLine(b []byte) error {
 	return ErrFieldName
 }
 
-// valueEnd returns the index of the first byte from i on that cannot stand in a
+// valueEnd returns the index, at least i, of the first byte that is not allowed in a
 // field value (RFC 9110 section 5.5), or len(b).
 func valueEnd(b []byte, i int) int {
 	for ; i+8 <= len(b); i += 8 {
@@ -100,7 +100,7 @@ func valueEnd(b []byte, i int) int {
 		if marks == 0 {
 			continue
 		}
-		// A tab is allowed but so rare that it may break the stride.
+		// A tab is allowed, but so rare that it may leave the eight-byte steps.
 		if i += first(marks); b[i] != '\t' {
 			return i
 		}
@@ -112,8 +112,8 @@ func valueEnd(b []byte, i int) int {
 	return i
 }
 
-// framing collects the fields that say where the request ends and how the
-// connection goes on.
+// framing collects the fields that decide where the request ends and whether the
+// connection stays open.
 type framing struct {
 	length     int64
 	lengthText []byte // nil: no Content-Length
@@ -126,8 +126,8 @@ type framing struct {
 	badExpect  bool
 }
 
-// note takes in one field. Its errors depend on this field and those before it
-// only; what depends on the whole header waits for apply.
+// note reads one field. Its errors depend only on this field and those before it; apply
+// checks what depends on the whole header.
 func (f *framing) note(name, value []byte) error {
 	switch len(name) {
 	case len("host"):
@@ -161,8 +161,8 @@ func (f *framing) note(name, value []byte) error {
 	return nil
 }
 
-// noteHost refuses what RFC 9112 section 3.2 does: a second Host, or one that
-// cannot be a host. An empty one is what a target without authority calls for.
+// noteHost refuses a second Host, or one that cannot be a host (RFC 9112 section 3.2). An
+// empty one is allowed: the RFC asks for it when the target has no authority.
 func (f *framing) noteHost(value []byte) error {
 	f.hosts++
 	if f.hosts > 1 {
@@ -174,8 +174,8 @@ func (f *framing) noteHost(value []byte) error {
 	return nil
 }
 
-// validHost knows the characters of RFC 3986 section 3.2.2, less the comma, which lets
-// two readers see two hosts.
+// validHost allows the characters of RFC 3986 section 3.2.2 except the comma, which could
+// make two readers see two different hosts.
 func validHost(h []byte) bool {
 	for _, c := range h {
 		if class[c]&hostChar == 0 {
@@ -198,8 +198,8 @@ func (f *framing) noteConnection(value []byte) {
 	}
 }
 
-// noteLength accepts a repeated field only if it is the same to the byte: "5" and
-// "05" are one number to some readers and two values to others.
+// noteLength accepts a repeated field only if it has the same bytes: "5" and "05" are one
+// number to some readers and two values to others.
 func (f *framing) noteLength(value []byte) error {
 	n, ok := parseDigits(value, math.MaxInt64)
 	if !ok {
@@ -212,8 +212,8 @@ func (f *framing) noteLength(value []byte) error {
 	return nil
 }
 
-// apply judges the header as a whole, RFC 9112 section 6.3, and fills r. First
-// comes what puts the framing in doubt, then what is only not supported.
+// apply checks the header as a whole (RFC 9112 section 6.3) and fills r. Errors about the
+// framing come before those about what is only not supported.
 func (f *framing) apply(r *Request, lim *Limits) error {
 	switch {
 	case f.hosts == 0 && r.Minor == 1:
@@ -232,7 +232,7 @@ func (f *framing) apply(r *Request, lim *Limits) error {
 	r.ContentLength = f.length
 	r.Chunked = f.hasCoding
 	r.KeepAlive = !f.close && (r.Minor == 1 || f.keepAlive)
-	// RFC 9110 section 10.1.1: on 1.0 the expectation is to be ignored.
+	// RFC 9110 section 10.1.1: an HTTP/1.0 expectation must be ignored.
 	r.ExpectContinue = f.expect && r.Minor == 1
 	return nil
 }

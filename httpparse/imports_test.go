@@ -1,30 +1,24 @@
 package httpparse
 
 import (
-	"go/parser"
-	"go/token"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
+
+	"icomet/internal/importtest"
 )
 
-// The package is pure: only these, in code; the standard library, in tests.
 func TestImports(t *testing.T) {
-	pure := map[string]bool{"bytes": true, "encoding/binary": true, "errors": true, "math": true, "math/bits": true, "unicode/utf16": true, "unicode/utf8": true}
-	files, _ := filepath.Glob("*.go")
-	for _, name := range files {
-		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, spec := range f.Imports {
-			path, _ := strconv.Unquote(spec.Path.Value)
-			first, _, _ := strings.Cut(path, "/")
-			standard := !strings.Contains(first, ".") && first != "icomet"
-			if !standard || !strings.HasSuffix(name, "_test.go") && !pure[path] {
-				t.Errorf("%s imports %s", name, path)
-			}
-		}
-	}
+	const pure = "pure: no I/O, no clock, no lock"
+	importtest.Check(t, map[string]string{
+		"bytes":           pure,
+		"encoding/binary": pure,
+		"errors":          pure,
+		"math":            pure,
+		"math/bits":       pure,
+		"unicode/utf16":   pure,
+		"unicode/utf8":    pure,
+	})
+	importtest.CheckTests(t, map[string]string{
+		"std":                        "the oracles: net/http, net/url, encoding/json",
+		"icomet/internal/importtest": "this test",
+	})
 }

@@ -14,7 +14,7 @@ const (
 	jsonEnd
 )
 
-// JSONMembers walks one flat JSON object (RFC 8259) of strings and numbers.
+// JSONMembers reads one flat JSON object (RFC 8259) of strings and numbers.
 //
 //	m.Init(body, scratch[:0])
 //	for m.Next() {
@@ -22,13 +22,12 @@ const (
 //	}
 //	scratch, err = m.Scratch(), m.Err()
 //
-// A string without escapes is a view of the body; one with escapes is decoded
-// at the end of the scratch space. Earlier members stay valid while later ones
-// are decoded: scratch space is only ever appended to, and when it grows the
-// members before keep the old array.
+// A string without escapes is a slice of the body; one with escapes is decoded to the
+// end of the scratch space. Earlier members stay valid: the scratch space is only
+// appended to, and when it grows, they keep the old array.
 //
-// Bytes that are not UTF-8 pass as they are, an escaped lone surrogate becomes
-// U+FFFD, a number keeps its literal text.
+// Bytes that are not UTF-8 are kept as they are, an escaped lone surrogate becomes
+// U+FFFD, and a number keeps its text.
 type JSONMembers struct {
 	Name, Value []byte
 
@@ -39,18 +38,19 @@ type JSONMembers struct {
 	err     error
 }
 
-// Init starts a walk over b. Decoded strings are appended to scratch.
+// Init starts to read b. Decoded strings are appended to scratch.
 func (m *JSONMembers) Init(b, scratch []byte) {
 	*m = JSONMembers{b: b, scratch: scratch}
 }
 
-// Err is the *Error that ended the walk, or nil.
+// Err is the *Error that ended the reading, or nil.
 func (m *JSONMembers) Err() error { return m.err }
 
-// Scratch gives the scratch space back, perhaps grown, for the next Init.
+// Scratch returns the scratch space, which may have grown, for the next Init.
 func (m *JSONMembers) Scratch() []byte { return m.scratch }
 
-// Next reads the next member. It returns false at the end and on an error.
+// Next reads the next member into Name and Value. It returns false at the end and on an
+// error.
 func (m *JSONMembers) Next() bool {
 	if m.err == nil {
 		var more bool
@@ -87,7 +87,7 @@ func (m *JSONMembers) comma() (more bool, err error) {
 	return false, ErrJSONObject
 }
 
-// end reads the '}' and makes sure that nothing but white space follows.
+// end reads the '}' and checks that only white space follows.
 func (m *JSONMembers) end() error {
 	m.i++
 	m.state = jsonEnd
@@ -129,7 +129,7 @@ func (m *JSONMembers) member() (more bool, err error) {
 	return err == nil, err
 }
 
-// token passes over white space and returns the byte there, 0 at the end.
+// token skips white space and returns the byte there, 0 at the end.
 func (m *JSONMembers) token() byte {
 	for ; m.i < len(m.b); m.i++ {
 		switch c := m.b[m.i]; c {
@@ -226,8 +226,8 @@ func plainEnd(b []byte, i int) int {
 	return i
 }
 
-// unescape decodes the escape at the start of b and returns its length, 0 when
-// it is broken. A pair of surrogates is one escape (RFC 8259 section 7).
+// unescape decodes the escape at the start of b and returns its length, 0 if it is
+// invalid. A pair of surrogates is one escape (RFC 8259 section 7).
 func unescape(b []byte) (r rune, n int) {
 	if len(b) < 2 {
 		return 0, 0
@@ -276,9 +276,9 @@ func hex4(b []byte) (r rune, ok bool) {
 	return r, true
 }
 
-// ValidJSONString reports whether b, put between quotes, is exactly one string
-// of RFC 8259 in valid UTF-8, so that it may be sent as it is. An escaped lone
-// surrogate passes: it is valid in the grammar.
+// ValidJSONString reports whether b, between quotes, is exactly one JSON string (RFC
+// 8259) in valid UTF-8, so that it may be sent as it is. An escaped lone surrogate is
+// allowed: the grammar permits it.
 func ValidJSONString(b []byte) bool {
 	for i := plainEnd(b, 0); i < len(b); i = plainEnd(b, i) {
 		if b[i] != '\\' {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// members writes a walk down; each result is taken when the walk is over, so a
-// member that a later one overwrote would show.
+// members writes all members down. It reads the results only at the end, so a member that
+// a later one has overwritten would show.
 func members(b, scratch []byte) (string, error) {
 	var m JSONMembers
 	var all []Field

@@ -5,17 +5,22 @@ import (
 	"encoding/binary"
 )
 
-// maxMethod bounds the method token, so that a peer cannot make every call look
-// through a long one again; RFC 9112 section 3 wants 501 for a method longer
-// than any known one.
+// maxMethod bounds the method, so that a client cannot make every call read a long one
+// again. RFC 9112 section 3 wants 501 for a method longer than any known one.
 const maxMethod = 32
 
-// Parse reads one request head from the start of b.
+// Parse reads one request head from the start of b into r. It returns nil (a whole head),
+// ErrIncomplete (call again with more bytes), or an *Error (answer with its status and
+// close the connection, because it is not certain where the request ends).
 //
-// seen is how many leading bytes of b an earlier call already answered
-// ErrIncomplete for, 0 at first. Then only the new bytes are looked at, save
-// for one bytes.IndexByte over the request line, so a head that arrives byte
-// by byte is not parsed again at every byte.
+// seen is the length of b in an earlier call that returned ErrIncomplete, 0 at first.
+// Then Parse reads only the new bytes, except for one bytes.IndexByte over the request
+// line, so that a head that arrives byte by byte is not parsed again for each byte.
+//
+// The result depends only on the bytes, not on how they arrive in pieces: if a beginning
+// is refused, everything that begins with it is refused with the same Error. Without
+// seen, an error may be found earlier. Limits are checked while the bytes arrive: the
+// caller never has to buffer more than Limits.RequestLine + Limits.Header + a few bytes.
 func Parse(r *Request, b []byte, seen int, lim *Limits) error {
 	if seen > 0 {
 		if end := bytes.IndexByte(b[:seen], '\n') + 1; end > 0 {
@@ -32,9 +37,9 @@ func Parse(r *Request, b []byte, seen int, lim *Limits) error {
 	return parseHeader(r, b, n, lim)
 }
 
-// hasEmptyLine reports whether an LF at from or later ends an empty line. A bare
-// LF counts: parsing then refuses it at once instead of waiting for the CRLF
-// that may never come.
+// hasEmptyLine reports whether an LF at index from or later ends an empty line. A bare LF
+// counts, so that parsing refuses it at once instead of waiting for a CRLF that may never
+// come.
 func hasEmptyLine(b []byte, from int) bool {
 	for {
 		k := bytes.IndexByte(b[from:], '\n')
@@ -50,14 +55,13 @@ func hasEmptyLine(b []byte, from int) bool {
 
 var lf, lfcr = []byte("\n"), []byte("\n\r")
 
-// parseRequestLine reads the request line and returns its length with CRLF. It
-// refuses at the first byte that cannot belong to one, so that a TLS hello or a
-// stray client is answered without waiting for a line end. The line must not be
-// complete in b[:seen].
+// parseRequestLine reads the request line and returns its length with CRLF. It refuses at
+// the first byte that is not allowed, so that a TLS handshake or a stray client is
+// answered without waiting for a line end. The line must not be complete in b[:seen].
 func parseRequestLine(r *Request, b []byte, seen int, lim *Limits) (int, error) {
 	short := ErrIncomplete
 	if len(b)-2 >= lim.RequestLine {
-		// Bytes beyond the limit must not change the verdict.
+		// Bytes beyond the limit must not change the result.
 		b, short = b[:lim.RequestLine+2], ErrRequestLineTooLong
 		seen = min(seen, len(b)) // the limit may have been lowered between two calls
 	}
@@ -70,8 +74,8 @@ func parseRequestLine(r *Request, b []byte, seen int, lim *Limits) (int, error) 
 			return 0, err
 		}
 	}
-	// What follows the target has at most len("HTTP/1.1\r") bytes while the line
-	// is incomplete, so of the bytes seen only the last ten can hold its end.
+	// While the line is incomplete, at most len("HTTP/1.1\r") bytes follow the target, so
+	// its end can only be in the last ten of the bytes seen.
 	end := targetEnd(b, max(start, seen-10))
 	if end == len(b) {
 		return 0, short
@@ -92,7 +96,7 @@ func parseRequestLine(r *Request, b []byte, seen int, lim *Limits) (int, error) 
 	return end + 1 + 10, nil
 }
 
-// orShort is err, but short for a parse that only ran out of bytes.
+// orShort returns err, but short if the bytes have only run out.
 func orShort(err, short error) error {
 	if err == nil || err == ErrIncomplete {
 		return short
@@ -140,8 +144,8 @@ func parseMethod(b []byte) (m Method, start int, err error) {
 	return MethodUnknown, i + 1, nil
 }
 
-// checkTargetStart refuses a target, perhaps incomplete, that does not start
-// with '/' and is none of the other forms of RFC 9112 section 3.2 either.
+// checkTargetStart refuses a target, perhaps incomplete, that begins neither with '/' nor
+// with one of the other forms of RFC 9112 section 3.2.
 func checkTargetStart(m Method, t []byte) error {
 	switch {
 	case targetEnd(t[:1], 0) == 0:
@@ -163,10 +167,10 @@ func checkTargetStart(m Method, t []byte) error {
 	return ErrBadTarget
 }
 
-// targetEnd returns the index of the first byte from i on that cannot stand in a
-// request target, or len(b). RFC 3986 leaves fewer characters, but browsers and
-// older clients send UTF-8 and the likes of '|' unescaped; none of these can
-// make two readers disagree on where the target ends.
+// targetEnd returns the index, at least i, of the first byte that is not allowed in a
+// request target, or len(b). RFC 3986 allows fewer characters, but browsers and older
+// clients send UTF-8 and characters such as '|' unescaped. None of them can make two
+// readers disagree on where the target ends.
 func targetEnd(b []byte, i int) int {
 	for ; i+8 <= len(b); i += 8 {
 		x := binary.LittleEndian.Uint64(b[i:])
@@ -180,7 +184,8 @@ func targetEnd(b []byte, i int) int {
 	return i
 }
 
-// parseVersion reads HTTP/d.d CRLF from the start of v, the slow way.
+// parseVersion reads HTTP/d.d CRLF from the start of v. It is for all cases but the
+// common one.
 func parseVersion(v []byte) (minor uint8, err error) {
 	const form = "HTTP/d.d\r\n"
 	for i := range form {
@@ -203,7 +208,8 @@ func parseVersion(v []byte) (minor uint8, err error) {
 
 var slash = []byte("/")
 
-// splitTarget sets Path and Query. t is not empty and passed checkTargetStart.
+// splitTarget sets Path, Query and Authority. t is not empty and has passed
+// checkTargetStart.
 func splitTarget(r *Request, t []byte) error {
 	r.Query, r.Authority = nil, nil
 	if t[0] != '/' {
@@ -211,8 +217,8 @@ func splitTarget(r *Request, t []byte) error {
 			r.Path = t
 			return nil
 		}
-		// absolute-form. RFC 9110 section 4.2.4: user information before an '@'
-		// is to be taken for an attempt to deceive.
+		// absolute-form. RFC 9110 section 4.2.4: user information before an '@' has to be
+		// treated as an attempt to deceive; validHost refuses it.
 		t = t[bytes.IndexByte(t, '/')+2:]
 		n := 0
 		for n < len(t) && t[n] != '/' && t[n] != '?' {

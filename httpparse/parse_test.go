@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A request line is refused at its first wrong byte, not at its end: the peer
-// may be waiting for us.
+// TestEagerRefusal: a request line is refused at its first wrong byte, not at its end,
+// because the client may be waiting for the answer.
 func TestEagerRefusal(t *testing.T) {
 	for _, c := range []struct {
 		line string // the last byte is the wrong one
@@ -52,7 +52,8 @@ func TestEagerRefusal(t *testing.T) {
 	}
 }
 
-// A peer that never ends its line or header is refused at the limit.
+// TestLimitsWhileIncomplete: a client that never ends its line or header is refused at
+// the limit.
 func TestLimitsWhileIncomplete(t *testing.T) {
 	line := "GET / HTTP/1.1\r\n"
 	for _, c := range []struct {
@@ -158,8 +159,8 @@ func TestContentTypeIs(t *testing.T) {
 	}
 }
 
-// The word functions agree with the obvious loops for every byte at every place,
-// alone and behind a byte that borrows.
+// TestStrides: the functions on words agree with simple loops, for every byte in every
+// position, alone and after a byte that borrows.
 func TestStrides(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -179,7 +180,7 @@ func TestStrides(t *testing.T) {
 						b := bytes.Repeat([]byte{filler}, size)
 						b[at] = byte(x)
 						if at+1 < size {
-							b[at+1] = byte(x + 1) // the byte that a borrow would mark wrongly
+							b[at+1] = byte(x + 1) // the byte that a borrow would mark by mistake
 						}
 						want := slices.IndexFunc(b, c.ends)
 						if want < 0 {

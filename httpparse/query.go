@@ -6,10 +6,10 @@ import (
 	"math"
 )
 
-// NextPair cuts the first name=value from q, a query string or form body, and
-// returns the rest. A name without '=' has an empty value; empty pairs between
-// two '&' are passed over. ok is false when q is exhausted. Name and value are
-// still escaped: see Plain and AppendUnescaped.
+// NextPair splits the first name=value off q, a query string or form body, and returns
+// the rest. A name without '=' has an empty value; empty pairs between two '&' are
+// skipped. ok is false at the end of q. Name and value are still escaped: see Plain and
+// AppendUnescaped.
 func NextPair(q []byte) (name, value, rest []byte, ok bool) {
 	for len(q) > 0 && q[0] == '&' {
 		q = q[1:]
@@ -45,8 +45,8 @@ func nameEnd(q []byte) int {
 	return i
 }
 
-// pairEnd returns the index of the first '&' from i on, or len(q). Values are
-// mostly shorter than what bytes.IndexByte needs to pay off.
+// pairEnd returns the index, at least i, of the first '&', or len(q). Most values are too
+// short for bytes.IndexByte to be faster.
 func pairEnd(q []byte, i int) int {
 	for ; i+8 <= len(q); i += 8 {
 		if marks := equal(binary.LittleEndian.Uint64(q[i:]), '&'); marks != 0 {
@@ -59,7 +59,7 @@ func pairEnd(q []byte, i int) int {
 	return i
 }
 
-// Plain reports whether s has no '%', '+' or NUL, so that it can be used as it is.
+// Plain reports whether s has no '%', '+' or NUL, so that it needs no unescaping.
 func Plain(s []byte) bool {
 	if len(s) < 8 {
 		for _, c := range s {
@@ -70,7 +70,7 @@ func Plain(s []byte) bool {
 		return true
 	}
 	for i := 0; ; i += 8 {
-		i = min(i, len(s)-8) // the last stride may overlap the one before
+		i = min(i, len(s)-8) // the last step may overlap the one before
 		x := binary.LittleEndian.Uint64(s[i:])
 		if equal(x, '%')|equal(x, '+')|below(x, 1) != 0 {
 			return false
@@ -81,8 +81,8 @@ func Plain(s []byte) bool {
 	}
 }
 
-// AppendUnescaped appends s to dst with %XX and '+' decoded. On ErrEscape and
-// ErrNUL it returns dst as it was.
+// AppendUnescaped appends s to dst with %XX and '+' decoded. On an error (ErrEscape,
+// ErrNUL) it returns dst unchanged.
 func AppendUnescaped(dst, s []byte) ([]byte, error) {
 	old := dst
 	for i := 0; i < len(s); i++ {
@@ -109,8 +109,8 @@ func AppendUnescaped(dst, s []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// ParseInt reads a decimal int64 with an optional '-'. A '+', anything that is
-// not a digit, an empty b and an overflow make ok false.
+// ParseInt reads a decimal int64 with an optional '-'. ok is false for a '+', for any
+// other non-digit, for an empty b and on overflow.
 func ParseInt(b []byte) (v int64, ok bool) {
 	if len(b) > 0 && b[0] == '-' {
 		n, ok := parseDigits(b[1:], 1<<63)
@@ -120,7 +120,7 @@ func ParseInt(b []byte) (v int64, ok bool) {
 	return int64(n), ok
 }
 
-// parseDigits reads a decimal number of at most most, without a sign.
+// parseDigits reads a decimal number from 0 to most, without a sign.
 func parseDigits(b []byte, most uint64) (v uint64, ok bool) {
 	for _, c := range b {
 		d := uint64(c - '0')
@@ -132,8 +132,8 @@ func parseDigits(b []byte, most uint64) (v uint64, ok bool) {
 	return v, len(b) > 0
 }
 
-// ContentTypeIs reports whether the media type of a Content-Type value, without
-// its parameters and ASCII case, is want, which must be given in lower case.
+// ContentTypeIs reports whether the media type of a Content-Type value is want, which
+// must be in lower case. It ignores parameters and ASCII case.
 func ContentTypeIs(v []byte, want string) bool {
 	if n := bytes.IndexByte(v, ';'); n >= 0 {
 		v = v[:n]

@@ -25,35 +25,35 @@ func (m Method) String() string {
 	return methodNames[MethodUnknown]
 }
 
-// Limits bound what a peer can make the server hold. There is no "unlimited":
-// a zero refuses everything beyond nothing, and the caller sets all four.
+// Limits bound what one client can make the server hold. There is no "unlimited": the
+// caller sets all four, and 0 allows nothing.
 type Limits struct {
 	RequestLine int   // bytes, without its CRLF
-	Header      int   // bytes after the request line up to and with the empty line; also chunk extensions and trailers together
+	Header      int   // bytes after the request line, including the empty line; for a chunked body, all extensions and trailers together
 	Fields      int   // count
-	Body        int64 // bytes, decoded
+	Body        int64 // bytes after decoding
 }
 
-// Field is one header field as it was sent; the value without the white space round it.
+// Field is one header field as it was sent; Value is without the white space around it.
 type Field struct{ Name, Value []byte }
 
-// Request is a parsed head. It may be used again for the next request: Fields
-// keeps its storage. Its contents are meaningful only after Parse returned nil.
+// Request is a parsed head, and is valid only after Parse has returned nil. Reuse it for
+// the next request: Fields keeps its storage.
 type Request struct {
 	Method         Method
 	Minor          uint8  // of HTTP/1.Minor: 0 or 1
-	Path, Query    []byte // as sent, still escaped; Query without '?', nil when there is none
-	Authority      []byte // of an absolute target: it counts instead of Host; nil when there is none
-	HeadLen        int    // bytes, with the final CRLFCRLF
-	ContentLength  int64  // bytes; 0 when there is none, meaningless when Chunked
+	Path, Query    []byte // as sent, still escaped; Query without '?', nil if there is none
+	Authority      []byte // of an absolute target; it takes precedence over Host; nil if there is none
+	HeadLen        int    // bytes, including the final CRLFCRLF
+	ContentLength  int64  // bytes; 0 if there is none; meaningless if Chunked
 	Chunked        bool
-	KeepAlive      bool // as the version and Connection say
+	KeepAlive      bool // by version and Connection
 	ExpectContinue bool
 	Fields         []Field
 }
 
-// Get returns the value of the first field with this name, which must be given
-// in lower case, or nil when there is none.
+// Get returns the value of the first field with this name, or nil if there is none. The
+// name must be in lower case.
 func (r *Request) Get(lowerName string) []byte {
 	for i := range r.Fields {
 		if f := &r.Fields[i]; equalFold(f.Name, lowerName) {

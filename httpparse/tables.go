@@ -5,7 +5,7 @@ import "math/bits"
 // Classes of bytes, one bit each.
 const (
 	tokenChar = 1 << iota // RFC 9110 section 5.6.2
-	hostChar              // what may stand in a Host value: see validHost
+	hostChar              // allowed in a Host value: see validHost
 )
 
 var class = func() (t [256]uint8) {
@@ -21,7 +21,7 @@ var class = func() (t [256]uint8) {
 
 const notHex = 0xff
 
-// hexDigit gives the value of a hexadecimal digit, or notHex.
+// hexDigit is the value of a hexadecimal digit, or notHex.
 var hexDigit = func() (t [256]uint8) {
 	for c := range t {
 		t[c] = notHex
@@ -33,10 +33,10 @@ var hexDigit = func() (t [256]uint8) {
 	return t
 }()
 
-// Eight bytes at a time. Each of these functions marks bytes of a little-endian
-// word with their top bit. A subtraction may borrow from a marked byte into the
-// ones above it, so only the lowest mark is certain to be right; marks may be
-// joined with | because the lowest of several right lowest marks is right.
+// Eight bytes at a time: each of these functions marks bytes of a little-endian word by
+// their top bit. A subtraction may borrow from the bytes above a marked one, so only the
+// lowest mark is reliable. Marks of several functions may be combined with |, because the
+// lowest of reliable lowest marks is reliable.
 const (
 	ones = 0x0101010101010101
 	tops = 0x8080808080808080
@@ -45,7 +45,7 @@ const (
 // below marks bytes less than c, for c up to 0x80.
 func below(x uint64, c byte) uint64 { return (x - ones*uint64(c)) & ^x & tops }
 
-// unprintable marks bytes less than c and DEL.
+// unprintable marks bytes less than c, and DEL.
 func unprintable(x uint64, c byte) uint64 {
 	return ((x - ones*uint64(c)) | (x&^tops + ones)) &^ x & tops
 }
@@ -56,7 +56,7 @@ func equal(x uint64, c byte) uint64 { return below(x^ones*uint64(c), 1) }
 // first is the index of the byte with the lowest mark.
 func first(marks uint64) int { return bits.TrailingZeros64(marks) >> 3 }
 
-// equalFold reports whether b is lower but for ASCII case.
+// equalFold reports whether b equals lower, ignoring ASCII case.
 func equalFold(b []byte, lower string) bool {
 	if len(b) != len(lower) {
 		return false
@@ -72,7 +72,7 @@ func equalFold(b []byte, lower string) bool {
 	return true
 }
 
-// trimOWS cuts optional white space (RFC 9110 section 5.6.3) off both ends.
+// trimOWS removes optional white space (RFC 9110 section 5.6.3) from both ends.
 func trimOWS(b []byte) []byte {
 	for len(b) > 0 && isOWS(b[0]) {
 		b = b[1:]
