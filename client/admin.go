@@ -14,40 +14,42 @@ import (
 	"time"
 )
 
-// Admin makes calls to the admin port. It is safe for concurrent use. Errors are
-// those of the connection, or a *StatusError.
+// Admin makes calls to the admin port. It is safe for concurrent use. Each method returns
+// a *StatusError if the server refuses the call, otherwise the error of the connection or
+// of ctx.
 type Admin struct {
 	URL string // http://host:port
-	Key string // one of admin.keys; "": the server wants none
+	Key string // one of admin.keys; "": the server needs none
 
 	// HTTP, if set, is used instead of http.DefaultClient.
 	HTTP *http.Client
 }
 
-// Signed is what Sign gives. Token and Channel are for the subscriber.
+// Signed is the result of Sign. The subscriber needs Channel and Token.
 type Signed struct {
 	Channel string
-	Seq     int64         // the oldest stored, or the next, message
-	Token   string        // the same while the channel lives
-	Expires time.Duration // how long the channel waits for a subscriber
-	Silence time.Duration // the heartbeat period of subscribers
+	Seq     int64         // the number of the oldest stored message; if there is none, of the next
+	Token   string        // 32 hex digits, the same while the channel lives
+	Expires time.Duration // how long the channel waits for a subscriber, whole seconds
+	Silence time.Duration // the heartbeat period of subscribers, whole seconds
 }
 
-// Totals are the server's counts.
+// Totals are the server's counts; with several servers on one Redis, of all of them.
 type Totals struct {
 	Version     string `json:"version"`
 	Channels    int64  `json:"channels"`
 	Subscribers int64  `json:"subscribers"`
 }
 
-// Presence is one event of a channel's life.
+// Presence says that a channel was created or freed.
 type Presence struct {
 	Channel string
-	Online  bool // created, or (repeated now and then) still there; else freed
+	Online  bool // true: created, or still there (a repeat); false: freed
 }
 
-// Sign creates the channel if it is not there and gives its token. It waits expires
-// for a subscriber (whole seconds, at most 30 days; 0: the server's channel_timeout).
+// Sign returns the channel's token, and creates the channel if needed. It waits expires
+// for a subscriber (rounded to seconds, at most 30 days; 0: the server's
+// channel_timeout).
 func (a *Admin) Sign(ctx context.Context, channel string, expires time.Duration) (Signed, error) {
 	var s struct {
 		Cname, Token string
@@ -67,32 +69,33 @@ func (a *Admin) Sign(ctx context.Context, channel string, expires time.Duration)
 	}, nil
 }
 
-// Push publishes a text. When it returns nil the message is stored and on its way to
-// every subscriber.
+// Push publishes a text, and creates the channel if needed. When it returns nil, the
+// message is stored and queued to every subscriber.
 func (a *Admin) Push(ctx context.Context, channel, content string) error {
 	_, err := a.call(ctx, "/push", url.Values{"cname": {channel}, "content": {content}})
 	return err
 }
 
-// Pub publishes a content that is already the body of a JSON string, without quotes.
+// Pub is Push for content that is already the body of a JSON string, without the quotes.
 func (a *Admin) Pub(ctx context.Context, channel, encoded string) error {
 	_, err := a.call(ctx, "/pub", url.Values{"cname": {channel}, "content": {encoded}})
 	return err
 }
 
-// Broadcast publishes a text to every channel.
+// Broadcast publishes a text to every channel that exists.
 func (a *Admin) Broadcast(ctx context.Context, content string) error {
 	_, err := a.call(ctx, "/broadcast", url.Values{"content": {content}})
 	return err
 }
 
-// Close ends the channel's subscribers and frees it; next is the number its next
-// message would have had. An unknown channel is a *StatusError with 404.
+// Close ends the subscribers of the channel and frees it; next is the number that its
+// next message would have had. If there is no such channel, the error is a *StatusError
+// with status 404.
 func (a *Admin) Close(ctx context.Context, channel string) (next int64, err error) {
 	return a.control(ctx, "/close", channel)
 }
 
-// Clear drops the channel's stored messages. Otherwise as Close.
+// Clear drops the stored messages of the channel. Otherwise it is like Close.
 func (a *Admin) Clear(ctx context.Context, channel string) (next int64, err error) {
 	return a.control(ctx, "/clear", channel)
 }
@@ -109,33 +112,34 @@ func (a *Admin) control(ctx context.Context, path, channel string) (next int64, 
 	return next, nil
 }
 
-// Totals counts channels and subscribers.
+// Totals counts all channels and subscribers.
 func (a *Admin) Totals(ctx context.Context) (t Totals, err error) {
 	err = a.callJSON(ctx, "/info", url.Values{}, &t)
 	return t, err
 }
 
-// Subscribers counts those of one channel; 0 for an unknown one.
+// Subscribers counts the subscribers of one channel; 0 if there is no such channel.
 func (a *Admin) Subscribers(ctx context.Context, channel string) (int64, error) {
 	var v struct{ Subscribers int64 }
 	err := a.callJSON(ctx, "/info", url.Values{"cname": {channel}}, &v)
 	return v.Subscribers, err
 }
 
-// Alive says whether the channel has a subscriber or has not expired yet.
+// Alive reports whether the channel has a subscriber or has not expired yet.
 func (a *Admin) Alive(ctx context.Context, channel string) (bool, error) {
 	var v map[string]int
 	err := a.callJSON(ctx, "/check", url.Values{"cname": {channel}}, &v)
 	return len(v) > 0, err
 }
 
-// Stats gives the server's counters as JSON.
+// Stats returns the server's counters, as the JSON of /stats.
 func (a *Admin) Stats(ctx context.Context) (json.RawMessage, error) {
 	return a.call(ctx, "/stats", url.Values{})
 }
 
-// Presence gives the channels that come and go; those that stay are repeated every
-// channel_timeout. It ends with an error: ctx's, or that of the connection.
+// Presence yields the channels that are created and freed; existing channels are repeated
+// once per channel_timeout. The last pair has the error that ended it: that of ctx or of
+// the connection.
 func (a *Admin) Presence(ctx context.Context) iter.Seq2[Presence, error] {
 	return func(yield func(Presence, error) bool) {
 		resp, err := request(ctx, a.client(), http.MethodGet, a.address("/psub"), a.Key, nil)
@@ -165,8 +169,8 @@ func (a *Admin) Presence(ctx context.Context) iter.Seq2[Presence, error] {
 	}
 }
 
-// unescapeControl undoes what a presence line does to control characters in a name.
-// A percent sign of the name itself is not escaped there, so only those are undone.
+// unescapeControl restores the control characters of a name in a presence line. The
+// server does not escape a percent sign in a name, so nothing else may be unescaped.
 func unescapeControl(name string) string {
 	var b strings.Builder
 	for {

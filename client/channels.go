@@ -9,35 +9,36 @@ import (
 )
 
 const (
-	// MaxChannels bounds a list: the server goes through all of its channels for each
-	// channelsPage of it.
+	// MaxChannels bounds a list: for each channelsPage of it, the server reads all of its
+	// channels.
 	MaxChannels  = 10000
 	channelsPage = 200
 )
 
-// ChannelSorts are the orders of a list: the first is the default; all but name have
-// the highest first.
+// ChannelSorts are the orders of a list. The first is the default. All but name begin
+// with the highest value.
 var ChannelSorts = []string{"subscribers", "rate", "stored", "name"}
 
-// ChannelQuery says which channels are listed.
+// ChannelQuery selects the channels of a list.
 type ChannelQuery struct {
-	Search string // a part of the name, in small or capital letters; "": all
+	Search string // part of the name, ignoring case; "": all
 	Sort   string // one of ChannelSorts; "": the first
 	Limit  int    // 1 to MaxChannels; 0: 100
 }
 
-// ChannelInfo is a channel of a list.
+// ChannelInfo is one channel of a list.
 type ChannelInfo struct {
 	Name        string  `json:"name"`
 	Subscribers int64   `json:"subscribers"`
 	Stored      int64   `json:"stored"` // messages
 	Next        int64   `json:"next"`   // the number of the next message
-	Rate        float64 `json:"rate"`   // messages a second, in a list sorted by it; else 0
+	Rate        float64 `json:"rate"`   // messages a second, if the list is sorted by it; otherwise 0
 }
 
-// Channels lists channels of the server that is asked (of several on one Redis: that
-// one's); matched counts those that the search finds. A list of more than 200 is got in
-// pages, between which channels come, go and change places: none is in it twice.
+// Channels lists channels of the server that is asked; with several servers on one Redis,
+// only those with subscribers on that server. matched is the number of channels that
+// match the search. A list of more than 200 is read in pages; channels may change between
+// two pages, but none is in the list twice. Errors: as of Admin.
 func (a *Admin) Channels(ctx context.Context, q ChannelQuery) (list []ChannelInfo, matched int64, err error) {
 	if q.Limit == 0 {
 		q.Limit = 100

@@ -16,11 +16,11 @@ import (
 
 func TestMain(m *testing.M) { servertest.Main(m) }
 
-// inbox runs a Subscriber and keeps what it gives.
+// inbox runs a Subscriber and stores what it yields.
 type inbox struct {
 	t        *testing.T
 	messages chan client.Message
-	failures chan error // OnError's
+	failures chan error // of OnError
 	end      chan error // of Messages
 	stop     context.CancelFunc
 }
@@ -65,7 +65,7 @@ func wait[T any](t *testing.T, c chan T) T {
 	}
 }
 
-// want takes as many messages as it wants contents.
+// want takes one message for each of the contents, and compares them.
 func (b *inbox) want(contents ...string) (got []client.Message) {
 	b.t.Helper()
 	for _, c := range contents {
@@ -91,7 +91,7 @@ func pushAll(s *servertest.Server, channel string, contents []string) {
 	}
 }
 
-// TestTransports: the same messages by each, over cuts of the connection.
+// TestTransports: each transport brings the same messages, although connections are cut.
 func TestTransports(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=100", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	for _, transport := range client.Transports {
@@ -114,7 +114,7 @@ func TestTransports(t *testing.T) {
 			if last.Type != "broadcast" || last.Channel != channel || last.Seq != 25 || last.Lost != 0 || last.Restarted {
 				t.Errorf("got %+v", last)
 			}
-			s.WaitSubscribers(channel, 1) // between two polls nobody is told of a close
+			s.WaitSubscribers(channel, 1) // between two polls a client is not told of a close
 			s.Call("/close", "cname", channel)
 			if err := wait(t, b.end); err != client.ErrClosed {
 				t.Errorf("ended with %v, want ErrClosed", err)
@@ -136,7 +136,7 @@ func TestFromNowAndAgain(t *testing.T) {
 		t.Errorf("ended with %v", err)
 	}
 	s.Push("a", "m2")
-	receive(t, sub).want("m2") // goes on where it was
+	receive(t, sub).want("m2") // continues where it was
 }
 
 // TestLeaveLoop: leaving the loop ends the connection.
@@ -191,7 +191,7 @@ func TestToken(t *testing.T) {
 			return signed.Token, err
 		},
 	})
-	// The failing Token is asked for the same denial until it gives one.
+	// Token fails, and is asked again with the same number until it succeeds.
 	if err := wait(t, b.failures); !strings.Contains(err.Error(), "no token today") {
 		t.Errorf("failure %v", err)
 	}

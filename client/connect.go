@@ -15,21 +15,21 @@ import (
 	"time"
 )
 
-// Transport is how messages come.
+// Transport is how a subscriber receives messages.
 type Transport string
 
-// The transports. All give the same messages.
+// The transports. All bring the same messages.
 const (
-	Stream Transport = "stream" // endless chunks, one JSON text a line
+	Stream Transport = "stream" // endless chunks, one JSON text per line
 	SSE    Transport = "sse"    // server-sent events
-	Iframe Transport = "iframe" // endless HTML, as a browser's hidden frame gets
+	Iframe Transport = "iframe" // endless HTML, as for a hidden frame of a browser
 	Poll   Transport = "poll"   // long polling
 )
 
-// Transports lists them.
+// Transports lists all transports; the first is the default.
 var Transports = []Transport{Stream, SSE, Iframe, Poll}
 
-// transportLine cuts the message out of a line of an endless response; nil: the line
+// transportLine extracts the message from a line of an endless response; nil if the line
 // has none.
 var transportLine = map[Transport]func([]byte) []byte{
 	Stream: func(line []byte) []byte { return line },
@@ -49,13 +49,13 @@ var transportLine = map[Transport]func([]byte) []byte{
 	},
 }
 
-// maxLine bounds a line, so a message with its framing.
+// maxLine bounds a line (a message with its framing), in bytes.
 const maxLine = 64 << 20
 
-// maxSentence bounds what is read of an error answer.
+// maxSentence bounds what is read of an error answer, in bytes.
 const maxSentence = 4 << 10
 
-// connect makes one connection and takes what it brings. It never returns nil.
+// connect makes one connection and handles what it brings. It never returns nil.
 func (r *run) connect() error {
 	if r.Token != nil && !r.signed {
 		token, err := r.Token(r.ctx, r.denied)
@@ -82,8 +82,8 @@ func (r *run) connect() error {
 	return err
 }
 
-// askSilence asks the server for its heartbeat period. When that fails the
-// connection will say why.
+// askSilence asks the server for its heartbeat period. If that fails, the connection that
+// follows will report why.
 func (r *run) askSilence() {
 	ctx, cancel := context.WithTimeout(r.ctx, pingLimit)
 	defer cancel()
@@ -112,7 +112,7 @@ func (r *run) receive(ctx context.Context, alive func()) error {
 	cut := transportLine[transport]
 	path := "/" + string(transport)
 	if transport == Poll {
-		path = "/sub" // /poll without a callback's name
+		path = "/sub" // /poll without a callback
 		cut = transportLine[Stream]
 	}
 	if cut == nil {
@@ -155,8 +155,8 @@ func (r *run) receive(ctx context.Context, alive func()) error {
 	return errors.New("the server ended the response")
 }
 
-// request returns an answer with status 200, or an error. A key is sent as
-// Authorization: Bearer.
+// request makes a request and returns an answer with status 200, or an error. It sends
+// key as Authorization: Bearer.
 func request(ctx context.Context, c *http.Client, method, address, key string, form url.Values) (*http.Response, error) {
 	var body io.Reader
 	if form != nil {
@@ -174,7 +174,7 @@ func request(ctx context.Context, c *http.Client, method, address, key string, f
 	}
 	resp, err := c.Do(req)
 	if err != nil {
-		// The address has the token in it, which does not belong in messages.
+		// The address has the token in it, which must not be in error messages.
 		if ue, ok := errors.AsType[*url.Error](err); ok {
 			return nil, ue.Err
 		}
@@ -184,15 +184,15 @@ func request(ctx context.Context, c *http.Client, method, address, key string, f
 		return resp, nil
 	}
 	defer resp.Body.Close()
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxSentence)) // what there is of it
-	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))    // 0 when it is none
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxSentence)) // as much as can be read
+	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))    // 0 if there is none
 	return nil, &StatusError{
 		Status: resp.StatusCode, Text: strings.TrimSpace(string(text)),
 		RetryAfter: time.Duration(seconds) * time.Second,
 	}
 }
 
-// get reads a whole answer.
+// get reads a whole answer with status 200.
 func get(ctx context.Context, c *http.Client, address, key string) ([]byte, error) {
 	resp, err := request(ctx, c, http.MethodGet, address, key, nil)
 	if err != nil {

@@ -21,22 +21,22 @@ import (
 	"time"
 )
 
-// Message is one published message.
+// Message is one published message. The JSON form is that of the server.
 type Message struct {
-	Type    string `json:"type"` // data, or broadcast: published to all channels
+	Type    string `json:"type"` // data, or broadcast (published to all channels)
 	Channel string `json:"cname"`
-	Seq     int64  `json:"seq"` // from 1, one more for each message of the channel
+	Seq     int64  `json:"seq"` // from 1, plus one for each message of the channel
 	Content string `json:"content"`
 
-	// Lost is how many messages before this one had left the server's buffer before
-	// they could be had.
+	// Lost is the number of messages directly before this one that had left the server's
+	// buffer.
 	Lost int64 `json:"lost,omitempty"`
-	// Restarted says that the numbering began anew before this message: the channel
-	// was freed, or the server restarted.
+	// Restarted says that the numbering started again before this message: the channel
+	// was freed, or the server was restarted.
 	Restarted bool `json:"restarted,omitempty"`
 }
 
-// What a server sends beside messages.
+// Types that are not messages.
 const (
 	typeData      = "data"
 	typeBroadcast = "broadcast"
@@ -48,27 +48,28 @@ const (
 )
 
 var (
-	// ErrClosed ends Messages: the channel was closed on the server's side.
+	// ErrClosed ends Messages: the server has closed the channel.
 	ErrClosed = errors.New("the channel was closed")
-	// ErrUnauthorized ends Messages when no Token function can give another token.
+	// ErrUnauthorized ends Messages: the token is refused, and there is no Token function
+	// that returns another.
 	ErrUnauthorized = errors.New("the token is not valid for the channel")
-	// ErrTooMany is given to OnError: the server has too many channels, or the
-	// channel too many subscribers.
+	// ErrTooMany is passed to OnError: the server has too many channels, or the channel
+	// has too many subscribers.
 	ErrTooMany = errors.New("too many channels or subscribers")
 )
 
-// StatusError is an answer with another status than 200.
+// StatusError is an answer with a status other than 200.
 type StatusError struct {
 	Status     int
-	Text       string        // the server's sentence
-	RetryAfter time.Duration // 0: the server did not say
+	Text       string        // the server's explanation
+	RetryAfter time.Duration // 0: not given
 }
 
 func (e *StatusError) Error() string {
 	return fmt.Sprintf("HTTP %d: %s", e.Status, e.Text)
 }
 
-// decode reads a message, or a list of them.
+// decode reads a message, or a list of messages.
 func decode(b []byte) ([]Message, error) {
 	b = bytes.TrimSpace(b)
 	if len(b) > 0 && b[0] == '[' {

@@ -9,48 +9,49 @@ import (
 	"time"
 )
 
-// Subscriber receives one channel. Its fields are not changed while Messages runs;
-// one Subscriber runs once at a time.
+// Subscriber receives one channel. It may run one Messages at a time, and its fields must
+// not be changed meanwhile, except by Messages itself.
 type Subscriber struct {
-	URL       string    // the front port: http://host:port, and a path behind a proxy
+	URL       string    // of the front port: http://host:port, with a path if a proxy needs one
 	Channel   string    // 1 to 255 bytes of UTF-8
-	Seq       int64     // the first message wanted; 0: from now, 1: all that are stored
+	Seq       int64     // the first message wanted; 0: from now; 1: all stored messages
 	Transport Transport // "": Stream
 
-	// Token gives the token of a server that wants one; denied counts the refused
-	// ones since the last that was good. When it returns ErrUnauthorized Messages ends
-	// with that; after another error it is asked again. Without it there is no token.
+	// Token returns the token, if the server needs one. denied is the number of tokens
+	// that the server has refused since it accepted one. If Token returns
+	// ErrUnauthorized, Messages ends with it; after another error it is called again.
+	// nil: no token is sent.
 	Token func(ctx context.Context, denied int) (string, error)
 
-	// After a failure the wait is between half and all of MinBackoff, doubled with
-	// each further failure up to MaxBackoff. 0: 500 ms and 30 s.
+	// The wait after a failure is random, between half and all of MinBackoff, which
+	// doubles with each further failure up to MaxBackoff. 0: 500 ms and 30 s.
 	MinBackoff, MaxBackoff time.Duration
 
-	// Silence is how long a connection may be silent before it is given up. 0: 1.3
-	// times the heartbeat period, which the server is asked for, and at least 1.5 s
-	// more than it.
+	// Silence is how long a connection may be silent before it is given up. 0: 1.3 times
+	// the server's heartbeat period, and at least 1.5 s longer than the period.
 	Silence time.Duration
 
-	// OnError, if set, hears of each failure that is tried again after wait.
+	// OnError, if set, is called for each failure after which Messages tries again, in
+	// wait.
 	OnError func(err error, wait time.Duration)
 
-	// HTTP, if set, is used instead of a client of its own. It must have no Timeout.
+	// HTTP, if set, replaces the Subscriber's own client. It must have no Timeout.
 	HTTP *http.Client
 }
 
 const (
 	defaultMinBackoff = 500 * time.Millisecond
 	defaultMaxBackoff = 30 * time.Second
-	tooManyBackoff    = 5 * time.Second  // the least, after a 429
-	unknownSilence    = 78 * time.Second // until the server has said its period
+	tooManyBackoff    = 5 * time.Second  // at least, after a 429
+	unknownSilence    = 78 * time.Second // until the server has told its period
 	pingLimit         = 10 * time.Second
-	late              = 1500 * time.Millisecond // of a heartbeat: the server keeps its period within a second
+	late              = 1500 * time.Millisecond // how late a heartbeat may be: the server keeps its period within a second
 )
 
-// Messages gives the channel's messages in order, each exactly once, over any number
-// of connections. The last pair has an error: ctx's, ErrClosed, ErrUnauthorized, or
-// a *StatusError of a wrong call. When it is called again it goes on behind the last
-// message given.
+// Messages yields the channel's messages in order, each exactly once, over any number of
+// connections. The last pair has the error that ended it: ctx's, ErrClosed,
+// ErrUnauthorized, or a *StatusError that would not change if the request were repeated.
+// A later call continues after the last message that was yielded.
 func (s *Subscriber) Messages(ctx context.Context) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		r := run{Subscriber: s, ctx: ctx, yield: yield, http: s.HTTP, next: s.Seq, fresh: s.Seq < 2, silence: s.Silence}
@@ -67,10 +68,10 @@ func (s *Subscriber) Messages(ctx context.Context) iter.Seq2[Message, error] {
 	}
 }
 
-// errStopped: the loop over Messages was left.
+// errStopped: the caller has left the loop over Messages.
 var errStopped = errors.New("stopped")
 
-// errAgain ends a connection that is followed by another at once.
+// errAgain ends a connection after which the next one is made at once.
 var errAgain = errors.New("again")
 
 // run is one call of Messages.
@@ -81,15 +82,15 @@ type run struct {
 	http    *http.Client
 	silence time.Duration
 
-	next      int64  // the next message wanted; 0: not known yet
-	fresh     bool   // what is missing before the first message is not lost
-	restarted bool   // to be told with the next message
-	lost      int64  // likewise
-	token     string // of the last Token
-	signed    bool   // token is to be used
+	next      int64  // the number of the next message wanted; 0: not known yet
+	fresh     bool   // messages missing before the first one do not count as lost
+	restarted bool   // for the next message
+	lost      int64  // for the next message
+	token     string // the last result of Token
+	signed    bool   // token is to be sent
 	denied    int    // tokens refused in a row
-	failures  int    // in a row
-	got       bool   // this connection has given something
+	failures  int    // connections failed in a row
+	got       bool   // this connection has brought something
 }
 
 func (r *run) loop() error {
@@ -105,18 +106,18 @@ func (r *run) loop() error {
 			return r.ctx.Err()
 		case errors.Is(err, ErrUnauthorized):
 			if r.Token == nil || !r.signed {
-				return ErrUnauthorized // Token itself said so when nothing is signed
+				return ErrUnauthorized // without a token, Token itself has returned it
 			}
 			r.signed = false
 			if r.denied++; r.denied == 1 {
-				continue // it may just have been an old one
+				continue // the token may only have expired
 			}
 		}
 		if r.got {
 			r.failures = 0
 		}
 		if wrong, ok := errors.AsType[*StatusError](err); ok && wrong.Status/100 == 4 && wrong.Status != 408 && wrong.Status != 429 {
-			return err // it would be answered the same again
+			return err // it would fail in the same way again
 		}
 		if err := r.wait(err); err != nil {
 			return err
@@ -155,7 +156,7 @@ func (r *run) wait(err error) error {
 	}
 }
 
-// take handles what the server sent. An error ends the connection.
+// take handles what the server has sent. An error ends the connection.
 func (r *run) take(m Message) error {
 	r.got = true
 	switch m.Type {
@@ -174,7 +175,7 @@ func (r *run) take(m Message) error {
 		r.got = false
 		return ErrTooMany
 	}
-	return nil // a heartbeat, or what a later server may say
+	return nil // a heartbeat, or a type of a later server version
 }
 
 func (r *run) deliver(m Message) error {
@@ -193,7 +194,7 @@ func (r *run) deliver(m Message) error {
 	return nil
 }
 
-// numbering takes the server's word on which message is the next.
+// numbering handles what the server says is the next message's number.
 func (r *run) numbering(next int64) error {
 	switch {
 	case r.next == 0 || r.fresh:
@@ -202,8 +203,8 @@ func (r *run) numbering(next int64) error {
 		r.lost += next - r.next
 		r.next = next
 	case next < r.next:
-		// The channel began anew. What its new life has had may still be stored, so
-		// it is asked for from the start.
+		// The channel is a new one. Its first messages may still be stored, so they are
+		// asked for from the first on.
 		r.restarted, r.next = true, 1
 		if next > 1 {
 			return errAgain

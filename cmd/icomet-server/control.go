@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// actionSignals are what "-s ACTION" sends.
+// actionSignals are the signals that "-s ACTION" sends.
 var actionSignals = map[string]unix.Signal{
 	"stop":    unix.SIGTERM,
 	"restart": unix.SIGTERM,
@@ -17,8 +17,8 @@ var actionSignals = map[string]unix.Signal{
 	"reopen":  unix.SIGUSR1,
 }
 
-// signalServer signals the server that holds the pidfile. After stop and
-// restart it waits until that has ended, at most limit.
+// signalServer signals the server that holds the pidfile. After stop and restart it waits
+// for the end of that process, at most limit.
 func signalServer(path, action string, limit time.Duration) error {
 	if path == "" {
 		return errors.New("no pidfile is configured")
@@ -48,10 +48,10 @@ func signalServer(path, action string, limit time.Duration) error {
 	return nil
 }
 
-// findServer gives a descriptor for the process that holds the pidfile, which
-// the caller closes. A descriptor stays with its process, unlike an id.
+// findServer returns a descriptor (pidfd) of the process that holds the pidfile; the
+// caller closes it. Unlike an id, a descriptor never comes to mean another process.
 func findServer(path string) (process, pid int, err error) {
-	// Opened for writing since a write lock is asked about.
+	// For writing, because the kernel is asked about a write lock.
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return -1, 0, fmt.Errorf("no server is running: there is no pidfile %s", path)
@@ -73,10 +73,10 @@ func findServer(path string) (process, pid int, err error) {
 			return -1, 0, fmt.Errorf("process %d: %w", pid, err)
 		}
 		if err != nil {
-			continue // it has just ended; the lock says so
+			continue // it has just ended; the lock will show it
 		}
-		// Who still holds the lock now is who the descriptor was opened for:
-		// the id cannot have gone to another process in between.
+		// If the process still holds the lock, it is the one that the descriptor was
+		// opened for: its id cannot have been reused meanwhile.
 		if again, err := lockHolder(f); err == nil && again == pid {
 			return process, pid, nil
 		}
@@ -84,8 +84,8 @@ func findServer(path string) (process, pid int, err error) {
 	}
 }
 
-// waitForEnd waits on the process itself and not on its lock: the kernel drops
-// the lock some moments before it closes the last listener.
+// waitForEnd waits for the process and not for its lock, because the kernel releases the
+// lock shortly before it closes the last listener.
 func waitForEnd(process int, limit time.Duration) (ended bool, err error) {
 	deadline := time.Now().Add(limit)
 	for {

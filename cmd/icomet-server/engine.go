@@ -15,7 +15,8 @@ import (
 	"icomet/server"
 )
 
-// engineOf makes the engine that is configured; nil: the server's own, memory.
+// engineOf returns a function that makes the configured engine; nil: the server's own,
+// memory. It reads the files that the configuration names.
 func engineOf(cfg *server.Config, log *slog.Logger) (func(*channel.Hub) (channel.Engine, error), error) {
 	if cfg.Engine.Type != "redis" {
 		return nil, nil

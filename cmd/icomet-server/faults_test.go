@@ -23,7 +23,7 @@ func startWithDescriptors(t *testing.T, limit int, lines ...string) *daemon {
 // listener is one subscriber of the channel crowd.
 type listener struct {
 	*servertest.Conn
-	status string // of the answer; "" when the connection was closed without one
+	status string // of the answer; "" if the connection was closed without one
 }
 
 func listenAt(addr string) (*listener, error) {
@@ -33,14 +33,14 @@ func listenAt(addr string) (*listener, error) {
 	}
 	l := &listener{Conn: c}
 	fmt.Fprintf(c, "GET /stream?cname=crowd&seq=1 HTTP/1.1\r\nHost: t\r\n\r\n")
-	head, _ := c.Head() // none: closed without an answer
+	head, _ := c.Head() // no head: closed without an answer
 	if fields := strings.Fields(head); len(fields) > 1 {
 		l.status = fields[1]
 	}
 	return l, nil
 }
 
-// rush lets n subscribers come at once and returns those that are in.
+// rush lets n subscribers connect at once and returns those that got in.
 func rush(t *testing.T, addr string, n int) (in []*listener) {
 	t.Helper()
 	var mu sync.Mutex
@@ -83,8 +83,9 @@ func (l *listener) expect(content string) error {
 	return err
 }
 
-// TestAcceptAtTheDescriptorLimit rushes a server that may open 300 files, more than
-// once. gnet ends its whole engine when accept finds no descriptor (gnet fact 7).
+// TestAcceptAtTheDescriptorLimit sends more connections than a server with 300
+// descriptors can have, several times. The server must stop accepting before: gnet ends
+// its whole engine when accept fails for lack of a descriptor.
 func TestAcceptAtTheDescriptorLimit(t *testing.T) {
 	const limit = 300
 	d := startWithDescriptors(t, limit, `limits.drain_timeout = "200ms"`)
@@ -108,7 +109,7 @@ func TestAcceptAtTheDescriptorLimit(t *testing.T) {
 		}
 	}
 	publish("one")
-	// The administrators' own reserve, while newcomers keep coming.
+	// The reserve for administrators, while newcomers keep coming.
 	var admins []net.Conn
 	for range 10 {
 		nc, err := net.Dial("tcp", admin)
@@ -129,7 +130,7 @@ func TestAcceptAtTheDescriptorLimit(t *testing.T) {
 		}
 	}
 	publish("two")
-	// It recovers by itself when some have left.
+	// It accepts again without help when some have left.
 	for _, l := range in[:100] {
 		_ = l.Close()
 	}
@@ -152,8 +153,8 @@ func TestAcceptAtTheDescriptorLimit(t *testing.T) {
 	d.WaitEnd(startLimit, 0)
 }
 
-// TestResetStorm resets some thousand connections at every moment of their life,
-// with output on its way: the process gives every descriptor back.
+// TestResetStorm resets some thousand connections at every moment of their life, with
+// output on its way. The process must release every descriptor.
 func TestResetStorm(t *testing.T) {
 	d := startWithDescriptors(t, 600)
 	d.WaitLog("role=admin", 1)

@@ -14,31 +14,31 @@ import (
 	"icomet/server/servertest"
 )
 
-// startLimit is how long a process may take for anything that is quick.
+// startLimit is how long a process may take for anything that should be quick.
 const startLimit = servertest.Patience
 
 func TestMain(m *testing.M) { servertest.Main(m) }
 
-// command prepares the server's binary. Of the environment only what the test
-// gives reaches its configuration.
+// command prepares the server's binary. Its configuration sees only the environment that
+// the test gives.
 func command(t *testing.T, environ []string, args ...string) *exec.Cmd {
 	t.Helper()
 	return servertest.Command(t, servertest.Binary, environ, args...)
 }
 
-// underLimit prepares the binary behind a line of shell that sets limits.
+// underLimit prepares the binary behind a shell line that sets limits.
 func underLimit(t *testing.T, ulimit string, lines ...string) *exec.Cmd {
 	t.Helper()
 	return servertest.Limited(command(t, nil, writeConfig(t, lines...)), ulimit)
 }
 
-// result is what a process that has ended leaves.
+// result is what a process has left when it has ended.
 type result struct {
 	status         int
 	stdout, stderr string
 }
 
-// runToEnd runs the binary as a command that ends by itself.
+// runToEnd runs the binary as a command that ends without being stopped.
 func runToEnd(t *testing.T, environ []string, args ...string) result {
 	t.Helper()
 	cmd := command(t, environ, args...)
@@ -58,7 +58,7 @@ func runToEnd(t *testing.T, environ []string, args ...string) result {
 	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
-// daemon is a server that runs.
+// daemon is a running server.
 type daemon struct{ *servertest.Process }
 
 // start runs the binary and waits until both ports listen.
@@ -69,13 +69,13 @@ func start(t *testing.T, environ []string, args ...string) *daemon {
 	return d
 }
 
-// launch starts the command and sees to its end with the test's.
+// launch starts the command, and ends it with the test.
 func launch(t *testing.T, cmd *exec.Cmd) *daemon {
 	t.Helper()
 	return &daemon{servertest.Launch(t, cmd)}
 }
 
-// checkAnswers wants an answer from the front port.
+// checkAnswers checks that the front port answers.
 func (d *daemon) checkAnswers(t *testing.T) {
 	t.Helper()
 	status, _, err := servertest.Get("http://" + d.Address("front") + "/ping")
@@ -84,13 +84,13 @@ func (d *daemon) checkAnswers(t *testing.T) {
 	}
 }
 
-// checkFor tries until there is no error, at most for the limit.
+// checkFor calls try until it returns nil, for at most limit.
 func checkFor(t *testing.T, limit time.Duration, try func() error) {
 	t.Helper()
 	servertest.CheckFor(t, limit, try)
 }
 
-// anyPorts lets the system pick both ports.
+// anyPorts lets the system choose both ports.
 const anyPorts = "front.listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\n"
 
 // writeConfig writes a file that listens on any ports, plus the given lines.

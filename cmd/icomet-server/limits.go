@@ -9,8 +9,8 @@ import (
 	"icomet/server"
 )
 
-// raiseDescriptorLimit raises the soft limit of open files to the hard one and
-// returns what holds afterwards.
+// raiseDescriptorLimit raises the soft limit of open files to the hard one and returns
+// the resulting limit.
 func raiseDescriptorLimit() uint64 {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -23,8 +23,8 @@ func raiseDescriptorLimit() uint64 {
 	return limit.Cur
 }
 
-// warnOfDescriptors says so when the configured connections do not fit below
-// the limit. The server keeps a reserve for itself.
+// warnOfDescriptors warns if the configured connections do not fit below the limit. The
+// server needs some descriptors for itself.
 func warnOfDescriptors(log *slog.Logger, limit uint64, connections int) {
 	reserve := max(32, limit/50)
 	fit := uint64(0)
@@ -37,7 +37,7 @@ func warnOfDescriptors(log *slog.Logger, limit uint64, connections int) {
 	}
 }
 
-// memoryLimit sets runtime.memory_limit and knows what held before it.
+// memoryLimit sets runtime.memory_limit and remembers the limit before it.
 type memoryLimit struct {
 	initial int64 // bytes: GOMEMLIMIT, or none
 }

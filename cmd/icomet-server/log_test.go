@@ -15,8 +15,8 @@ import (
 	"icomet/server/servertest"
 )
 
-// logged runs a server that logs into a file, with its ports from outside: the log
-// may not be there to be read.
+// logged runs a server that logs to a file. The test chooses the ports, since it may not
+// be able to read the log.
 func logged(t *testing.T, path string, lines ...string) (d *daemon, front, admin string) {
 	t.Helper()
 	front, admin = freeAddress(t), freeAddress(t)
@@ -33,7 +33,7 @@ func logged(t *testing.T, path string, lines ...string) (d *daemon, front, admin
 	return d, front, admin
 }
 
-// logFailures is what /stats counts.
+// logFailures is the count in /stats.
 func logFailures(admin string) (uint64, error) {
 	_, body, err := servertest.Get("http://" + admin + "/stats")
 	if err != nil {
@@ -76,8 +76,8 @@ func wantInFile(t *testing.T, path, pattern string) string {
 	return string(data)
 }
 
-// TestLogDiskFull: with no room under the log the server starts and serves, counts
-// each line, and tells of them when there is room again.
+// TestLogDiskFull: with no room for the log, the server starts, serves and counts the
+// lost lines. It logs their number when there is room again.
 func TestLogDiskFull(t *testing.T) {
 	for _, format := range []string{"text", "json"} {
 		path := filepath.Join(t.TempDir(), "log")
@@ -108,8 +108,8 @@ func TestLogDiskFull(t *testing.T) {
 	}
 }
 
-// TestLogDirectoryVanishes: the server goes on, counts what it cannot write, says that
-// it cannot reopen, and has its log again when the directory is there again.
+// TestLogDirectoryVanishes: the server continues, counts the lines that it cannot write,
+// reports that it cannot reopen the log, and logs again when the directory exists again.
 func TestLogDirectoryVanishes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "logs")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -134,7 +134,7 @@ func TestLogDirectoryVanishes(t *testing.T) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	// The server looks again with the next line, once a second.
+	// The server looks again once a second, with the next line.
 	checkFor(t, startLimit, func() error {
 		d.Send(unix.SIGHUP)
 		data, err := os.ReadFile(path)
@@ -168,7 +168,7 @@ func TestLogPartOfALine(t *testing.T) {
 	}
 }
 
-// halfFull takes what there is room for.
+// halfFull accepts what there is room for.
 type halfFull struct {
 	bytes.Buffer
 	room int

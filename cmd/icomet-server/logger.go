@@ -6,15 +6,15 @@ import (
 	"icomet/server"
 )
 
-// logger is the server's log together with what can be changed about it.
+// logger is the server's log, with its level and output, which can change.
 type logger struct {
 	*slog.Logger
 	level  slog.LevelVar
 	output *logOutput
 }
 
-// openLog opens the output that is configured. The level can change later, the
-// output and the format cannot.
+// openLog opens the configured output. The level can change later (setLevel); the output
+// and the format cannot.
 func openLog(cfg server.LoggerConfig) (*logger, error) {
 	output, err := openLogOutput(cfg)
 	if err != nil {
@@ -26,7 +26,7 @@ func openLog(cfg server.LoggerConfig) (*logger, error) {
 	return l, nil
 }
 
-// setLevel takes the words of the configuration, which are slog's own.
+// setLevel takes the words of the configuration, which are those of slog.
 func (l *logger) setLevel(level string) {
 	var parsed slog.Level
 	if err := parsed.UnmarshalText([]byte(level)); err == nil {

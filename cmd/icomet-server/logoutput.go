@@ -14,23 +14,23 @@ import (
 	"icomet/server"
 )
 
-// lookAgain is how often a log file is looked for that was deleted under the server.
+// lookAgain is how often a deleted log file is looked for.
 const lookAgain = time.Second
 
-// logOutput is a writer whose file can be exchanged while others write. Trouble with
-// it never reaches the server: lines that cannot be written are counted, and the
-// first one that can be again is preceded by one that tells how many are missing.
+// logOutput is a writer whose file can be exchanged while others write. A line that
+// cannot be written is counted; it is never an error for the server. When writing works
+// again, a line with the number of lost lines is written first.
 type logOutput struct {
-	path   string // "" when it is stderr or stdout
+	path   string // "" for stderr or stdout
 	format string
-	failed atomic.Uint64 // lines that were lost, since the start
+	failed atomic.Uint64 // lost lines since the start
 
 	mu     sync.Mutex
 	writer io.Writer
-	file   *os.File  // writer, when it is a file of ours
+	file   *os.File  // writer, if it is a file that we have opened
 	looked time.Time // when the file was last looked for
-	lost   uint64    // lines since the last one that was written
-	partly bool      // the last line in the file has no end
+	lost   uint64    // lost lines since the last written one
+	partly bool      // the last line in the file is incomplete
 }
 
 func openLogOutput(cfg server.LoggerConfig) (*logOutput, error) {
@@ -57,7 +57,7 @@ func newLogHandler(w io.Writer, format string, level slog.Leveler) slog.Handler 
 	return slog.NewTextHandler(w, options)
 }
 
-// Write never fails: nobody could do more about it.
+// Write never fails, because no caller could do anything about it.
 func (o *logOutput) Write(line []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -68,7 +68,8 @@ func (o *logOutput) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// caughtUp ends a line that is there in part and tells of those that are not.
+// caughtUp completes an incomplete line, and writes the number of lost lines. It reports
+// whether both succeeded.
 func (o *logOutput) caughtUp() bool {
 	if o.lost == 0 {
 		return true
@@ -93,9 +94,9 @@ func (o *logOutput) write(line []byte) bool {
 	return err == nil
 }
 
-// deleted reports that the file has no name any more, so that nobody would ever read
-// the line. Once a second it tries to make the file anew. A file that was only moved
-// is still somebody's: logrotate tells when it wants a new one.
+// deleted reports that the file has no name any more, so that nobody would ever read the
+// line. Once a second it tries to create the file again. A file that was only moved still
+// has a reader: logrotate signals when it wants a new one.
 func (o *logOutput) deleted() bool {
 	if o.file == nil {
 		return false
@@ -118,7 +119,7 @@ func openLogFile(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
 }
 
-// exchange makes f the file. mu is held.
+// exchange makes f the log file. mu is held.
 func (o *logOutput) exchange(f *os.File) {
 	if o.file != nil {
 		o.file.Close()
@@ -126,8 +127,8 @@ func (o *logOutput) exchange(f *os.File) {
 	o.file, o.writer, o.partly = f, f, false
 }
 
-// reopen opens the path anew, for a file that was moved away. When that fails
-// the old file stays in use.
+// reopen opens the path again, after the file was moved. If that fails, the old file
+// stays in use.
 func (o *logOutput) reopen() error {
 	if o.path == "" {
 		return nil

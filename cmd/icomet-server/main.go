@@ -26,7 +26,7 @@ const (
 	exitUsage = 2
 )
 
-// stopReserve is what "-s stop" waits beyond drain_timeout.
+// stopReserve is how much longer than drain_timeout "-s stop" waits.
 const stopReserve = 5 * time.Second
 
 func main() {
@@ -60,7 +60,7 @@ func runConfigured(o options, environ []string, stdout, stderr io.Writer) error 
 		return err
 	}
 	if o.test || o.signal != "" {
-		// No log is open here.
+		// No log is open here, so warnings go to stderr.
 		for _, w := range warnings {
 			fmt.Fprintf(stderr, "icomet-server: warning: %s\n", w)
 		}
@@ -69,7 +69,7 @@ func runConfigured(o options, environ []string, stdout, stderr io.Writer) error 
 		if err := server.CheckConfig(cfg); err != nil {
 			return err
 		}
-		if _, err := engineOf(&cfg, nil); err != nil { // its files
+		if _, err := engineOf(&cfg, nil); err != nil { // checks the files that it names
 			return err
 		}
 		fmt.Fprintln(stdout, "configuration ok")
@@ -89,8 +89,8 @@ func runConfigured(o options, environ []string, stdout, stderr io.Writer) error 
 
 // serve runs the server until it has drained.
 func serve(path string, environ []string, cfg server.Config, warnings []string) error {
-	// From here on a signal waits for its handler instead of ending the
-	// process, so that one sent right after the pidfile appears is not lost.
+	// From here on a signal waits for its handler instead of ending the process, so that
+	// a signal sent right after the pidfile appears is not lost.
 	signals := catchSignals()
 
 	pid, err := takePidfile(cfg.Pidfile)

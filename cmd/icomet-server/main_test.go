@@ -112,7 +112,7 @@ func TestPortInUse(t *testing.T) {
 	}
 }
 
-// TestEnvironmentOverridesFile gives the file a port that cannot be used.
+// TestEnvironmentOverridesFile: the port in the file cannot be used.
 func TestEnvironmentOverridesFile(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -138,8 +138,8 @@ func TestWithoutFile(t *testing.T) {
 	d.WaitEnd(startLimit, 0)
 }
 
-// TestDescriptorLimit starts below a soft limit that is lower than the hard
-// one, and with more connections than fit below either.
+// TestDescriptorLimit starts with a soft limit that is lower than the hard one, and with
+// more connections than fit below either.
 func TestDescriptorLimit(t *testing.T) {
 	d := launch(t, underLimit(t, "ulimit -Sn 300 && ulimit -Hn 900", "limits.connections = 869"))
 	d.WaitLog(`the file descriptor limit is low for limits.connections`, 1)

@@ -14,7 +14,7 @@ import (
 	"icomet/server/servertest"
 )
 
-// freeAddress is one that nobody listens on.
+// freeAddress is an address on which nobody listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -25,7 +25,7 @@ func freeAddress(t *testing.T) string {
 	return ln.Addr().String()
 }
 
-// fetch gets a page on a connection of its own.
+// fetch gets a page on its own connection.
 func fetch(t *testing.T, address string) string {
 	t.Helper()
 	_, body, err := servertest.Get(address)
@@ -35,7 +35,7 @@ func fetch(t *testing.T, address string) string {
 	return body
 }
 
-// memoryStats are /stats as far as memory goes.
+// memoryStats is the part of /stats about memory.
 type memoryStats struct {
 	Channels int
 	Refused  map[string]uint64 `json:"refused_total_by_reason"`
@@ -55,9 +55,9 @@ func memoryOf(t *testing.T, admin string) (m memoryStats) {
 	return m
 }
 
-// TestMemoryRunsShort: channels are filled until the server refuses more, long before the
-// memory is used up. Who is connected goes on, newcomers are told so in their own way,
-// and when the channels have gone there is room again, without anybody's doing.
+// TestMemoryRunsShort: channels are created until the server refuses more, long before
+// the memory is used up. Present clients are served, newcomers are refused, and when the
+// channels have expired there is room again without help.
 func TestMemoryRunsShort(t *testing.T) {
 	const limit = 40 << 20
 	d := start(t, nil, writeConfig(t, `runtime.memory_limit = "40MiB"`, "front.polling_timeout = 3600", "front.channel_timeout = 10", "front.channel_buffer_size = 2", "runtime.event_loops = 2"))
@@ -99,11 +99,11 @@ func TestMemoryRunsShort(t *testing.T) {
 			t.Fatalf("channel %d: %d %q", i, status, body)
 		}
 	}
-	// It looks every 100 ms, in which this client brings some 10 MB.
+	// The server checks every 100 ms, in which this client brings some 10 MB.
 	if m := memoryOf(t, admin); !m.Runtime.Refusing || m.Runtime.Used > limit*5/4 || m.Runtime.RSS > 2*limit && !servertest.RaceEnabled() {
 		t.Errorf("refused after %d channels: %+v", refused, m)
 	}
-	// Newcomers are refused, each in its way.
+	// Newcomers are refused, each in the form of its transport.
 	for _, path := range []string{"/sub?cname=new", "/sub?cname=held", "/stream?cname=held"} {
 		if got := fetch(t, "http://"+front+path); !strings.Contains(got, `{"type":"429"`) {
 			t.Errorf("%s: %q", path, got)
@@ -112,7 +112,7 @@ func TestMemoryRunsShort(t *testing.T) {
 	if got := fetch(t, "http://"+admin+"/sign?cname=new"); !strings.Contains(got, "memory_limit") {
 		t.Errorf("/sign: %q", got)
 	}
-	// Those who are in go on, and a poll comes back.
+	// Present subscribers continue, and a poll can come back.
 	if status, body := push("held", "still here"); status != 200 {
 		t.Errorf("to a channel that is there: %d %q", status, body)
 	}
@@ -127,8 +127,8 @@ func TestMemoryRunsShort(t *testing.T) {
 	}
 	poll.want("again")
 
-	// The channels expire; nothing else happens, not even a request, whose garbage would
-	// bring a collection about.
+	// The channels expire, and nothing else happens, not even a request, whose garbage
+	// would cause a collection.
 	d.WaitLog("memory is there again", 1)
 	if status, body := push("afterwards", "x"); status != 200 {
 		t.Errorf("afterwards: %d %q", status, body)
@@ -159,7 +159,7 @@ func (c *rawClient) ask(path string) {
 	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path)
 }
 
-// want reads an answer that has the text.
+// want reads an answer and checks that it has the text.
 func (c *rawClient) want(text string) {
 	c.t.Helper()
 	_ = c.SetDeadline(time.Now().Add(servertest.Patience))

@@ -11,25 +11,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A running server holds a record lock (fcntl) on its pidfile from its start
-// to its last breath. Only the lock says that it runs, and who holds it is
-// asked from the kernel: the number in the file is for people and scripts. So
-// a file that is left over, or holds the number of another process by now,
-// neither blocks a start nor gets anybody signalled. Against flock(2) a record
-// lock can be looked at without taking it, and names its holder. It would be
-// lost if this process closed the file through another descriptor; nothing
+// A running server holds a record lock (fcntl) on its pidfile until the process ends.
+// Only the lock shows that it runs, and the kernel tells who holds it; the number in the
+// file is for people and scripts. So a file that is left over, or whose number belongs to
+// another process by now, neither prevents a start nor gets a wrong process signalled.
+// Unlike flock(2), a record lock can be examined without taking it, and names its holder.
+// It would be lost if this process closed the file through another descriptor, so nothing
 // here opens it twice.
 
-// pidfile is the one that this process holds; nil when none is configured.
+// pidfile is the file that this process holds; nil if none is configured.
 type pidfile struct {
 	path string
 	file *os.File
 }
 
-// maxPidfile is in bytes: more than any pidfile has.
+// maxPidfile is larger than any pidfile, in bytes.
 const maxPidfile = 32
 
-// takePidfile locks the file, making it if needed, and writes the process id.
+// takePidfile locks the file, creating it if needed, and writes the process id.
 func takePidfile(path string) (*pidfile, error) {
 	if path == "" {
 		return nil, nil
@@ -48,7 +47,7 @@ func takePidfile(path string) (*pidfile, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		// Its last holder removed it between open and lock.
+		// Its last holder has removed it between open and lock.
 	}
 }
 
@@ -75,8 +74,7 @@ func (p *pidfile) take() error {
 	return err
 }
 
-// checkContent keeps a path that was configured by mistake from being
-// overwritten.
+// checkContent keeps a file from being overwritten whose path was configured by mistake.
 func (p *pidfile) checkContent() error {
 	content, err := io.ReadAll(io.LimitReader(p.file, maxPidfile+1))
 	if err != nil {
@@ -89,7 +87,7 @@ func (p *pidfile) checkContent() error {
 	return nil
 }
 
-// current says whether the path still leads to the file that is held.
+// current reports whether the path still names the file that is held.
 func (p *pidfile) current() bool {
 	held, err := p.file.Stat()
 	if err != nil {
@@ -99,14 +97,14 @@ func (p *pidfile) current() bool {
 	return err == nil && os.SameFile(held, there)
 }
 
-// remove takes the file away. The lock stays until the process ends.
+// remove deletes the file. The lock stays until the process ends.
 func (p *pidfile) remove() {
 	if p != nil && p.current() {
 		os.Remove(p.path)
 	}
 }
 
-// lockHolder asks the kernel which process holds the lock; 0 when none does.
+// lockHolder asks the kernel which process holds the lock; 0 if none does.
 func lockHolder(f *os.File) (pid int, err error) {
 	lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
 	if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &lock); err != nil {

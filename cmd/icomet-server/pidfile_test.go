@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// withPidfile writes a configuration with a pidfile beside it.
+// withPidfile writes a configuration with a pidfile next to it.
 func withPidfile(t *testing.T, lines ...string) (config, pidfile string) {
 	t.Helper()
 	pidfile = filepath.Join(t.TempDir(), "icomet.pid")
@@ -66,13 +66,13 @@ func TestStartAfterKill(t *testing.T) {
 	}
 }
 
-// TestKillAtAnyMoment kills servers at moments that are spread over their
-// start, and then wants one to start.
+// TestKillAtAnyMoment kills servers at moments spread over their start; after that a
+// server must be able to start.
 func TestKillAtAnyMoment(t *testing.T) {
 	config, pidfile := withPidfile(t)
 	for moment := range 12 {
 		d := launch(t, command(t, nil, config))
-		// Not a wait for a condition: the moment itself is what is tested.
+		// Not a wait for a condition: the moment itself is tested.
 		timer := time.NewTimer(time.Duration(moment*moment) * time.Millisecond)
 		<-timer.C
 		d.Send(syscall.SIGKILL)
@@ -82,7 +82,7 @@ func TestKillAtAnyMoment(t *testing.T) {
 	checkPidfile(t, pidfile, d.Cmd.Process.Pid)
 }
 
-// TestReusedProcessID has a pidfile that names a process which is no server.
+// TestReusedProcessID: the pidfile names a process that is not a server.
 func TestReusedProcessID(t *testing.T) {
 	bystander := exec.Command("sleep", "600")
 	if err := bystander.Start(); err != nil {
@@ -113,7 +113,7 @@ func TestReusedProcessID(t *testing.T) {
 	checkPidfile(t, pidfile, d.Cmd.Process.Pid)
 	d.Send(syscall.SIGTERM)
 	d.WaitEnd(startLimit, 0)
-	// A process that was signalled a while ago would have ended.
+	// By now a process that was signalled would have ended.
 	select {
 	case <-ended:
 		t.Errorf("the bystander got a signal: %v", bystander.ProcessState)
@@ -130,7 +130,7 @@ func TestEmptyPidfileIsStale(t *testing.T) {
 	checkPidfile(t, pidfile, d.Cmd.Process.Pid)
 }
 
-// TestPidfileThatIsSomethingElse must not be overwritten or removed.
+// TestPidfileThatIsSomethingElse: the file must not be overwritten or removed.
 func TestPidfileThatIsSomethingElse(t *testing.T) {
 	for _, content := range []string{"precious\n", strings.Repeat("1", 33)} {
 		config, pidfile := withPidfile(t)
@@ -157,7 +157,7 @@ func TestPidfileThatCannotBeMade(t *testing.T) {
 	}
 }
 
-// TestPidfileOfAnother is not removed by a server whose file was replaced.
+// TestPidfileOfAnother: a server whose file was replaced does not remove the new one.
 func TestPidfileOfAnother(t *testing.T) {
 	config, pidfile := withPidfile(t)
 	first := start(t, nil, config)
@@ -187,7 +187,7 @@ func TestSignalWithoutServer(t *testing.T) {
 	}
 }
 
-// TestStop wants the process gone when the command ends.
+// TestStop: when the command ends, the process has ended.
 func TestStop(t *testing.T) {
 	config, pidfile := withPidfile(t)
 	d := start(t, nil, config)
@@ -198,7 +198,7 @@ func TestStop(t *testing.T) {
 	d.WaitEnd(startLimit, 0)
 }
 
-// TestStopGivesUp stops a server that is frozen and so cannot end.
+// TestStopGivesUp: the server is frozen, so it cannot end.
 func TestStopGivesUp(t *testing.T) {
 	config, _ := withPidfile(t, `limits.drain_timeout = "100ms"`)
 	d := start(t, nil, config)
@@ -212,8 +212,8 @@ func TestStopGivesUp(t *testing.T) {
 	d.WaitEnd(startLimit, 0)
 }
 
-// TestRestart keeps the ports: the second server can only bind them when the
-// first has really gone.
+// TestRestart keeps the ports: the second server can listen on them only when the first
+// has ended.
 func TestRestart(t *testing.T) {
 	config, pidfile := withPidfile(t)
 	first := start(t, nil, config)

@@ -27,18 +27,18 @@ import (
 	"icomet/server/servertest"
 )
 
-// behind is a proxy that runs with one of the example files, and the server behind it.
+// behind is a proxy that runs one of the example files, with the server behind it.
 type behind struct {
 	t     *testing.T
 	url   string // https://127.0.0.1:port, of the proxy
 	admin string
 	roots *x509.CertPool
-	log   func() string // the proxy's
+	log   func() string // of the proxy
 
-	versions []bool // whether HTTP/2; both, or only false
+	versions []bool // whether HTTP/2: both, or only false
 }
 
-// certificate makes one for 127.0.0.1, in the forms that the proxies want.
+// certificate makes a certificate for 127.0.0.1, in the forms that the proxies need.
 func certificate(t *testing.T, dir string) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -70,8 +70,8 @@ func certificate(t *testing.T, dir string) *x509.CertPool {
 	return roots
 }
 
-// example reads a file of docs/proxy with every text replaced that a test cannot take
-// as it is; each has to be there.
+// example reads a file of docs/proxy and replaces every text that a test cannot use as it
+// is; each must occur.
 func example(t *testing.T, name string, pairs ...string) string {
 	t.Helper()
 	data, err := os.ReadFile("../../docs/proxy/" + name)
@@ -88,8 +88,8 @@ func example(t *testing.T, name string, pairs ...string) string {
 	return text
 }
 
-// startBehind runs the server with the lines that the example names, then the proxy.
-// timeout stands for the example's 90 seconds.
+// startBehind runs the server with the configuration lines that the example names, then
+// the proxy. timeout replaces the example's 90 seconds.
 func startBehind(t *testing.T, proxy, timeout string, lines ...string) *behind {
 	t.Helper()
 	if proxy == "haproxy" {
@@ -157,7 +157,7 @@ func startBehind(t *testing.T, proxy, timeout string, lines ...string) *behind {
 	return b
 }
 
-// client connects from the given address of the loopback network.
+// client connects from the given loopback address.
 func (b *behind) client(from string, http2 bool) *http.Client {
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 	transport := &http.Transport{
@@ -189,7 +189,7 @@ func (b *behind) get(from, path string, header http.Header) (proto, body string,
 	return resp.Proto, string(data), err
 }
 
-// stream is an open response through the proxy.
+// stream is an open response that comes through the proxy.
 type stream struct {
 	resp  *http.Response
 	lines *bufio.Scanner
@@ -258,8 +258,8 @@ func TestProxies(t *testing.T) {
 	}
 }
 
-// streams: each message arrives before the next is published, and a client that goes
-// is gone.
+// streams: each message arrives before the next is published, and a client that leaves is
+// no longer counted.
 func (b *behind) streams(t *testing.T) {
 	b = b.in(t)
 	seq := 1
@@ -271,7 +271,7 @@ func (b *behind) streams(t *testing.T) {
 				b.push("immediately")
 				for want := fmt.Sprintf(`"seq":%d,"content":"immediately"`, seq); ; {
 					if line := s.next(t); strings.Contains(line, want) {
-						break // before it: a preamble, an id
+						break // before it: the preamble, an id
 					}
 				}
 				seq++
@@ -293,14 +293,14 @@ func (b *behind) streams(t *testing.T) {
 	b.wantSubscribers(0)
 }
 
-// in is the same for a part of the test.
+// in returns b for a subtest.
 func (b *behind) in(t *testing.T) *behind {
 	part := *b
 	part.t = t
 	return &part
 }
 
-// addresses: clients are counted one by one, and cannot say that they are others.
+// addresses: clients are counted by their own addresses, which they cannot forge.
 func (b *behind) addresses(t *testing.T) {
 	b = b.in(t)
 	for i, from := range []string{"127.0.0.3", "127.0.0.4", "127.0.0.1"} { // the last is the proxy's own address
@@ -321,7 +321,7 @@ func (b *behind) addresses(t *testing.T) {
 	}
 }
 
-// logged: the proxy's log says who and what, without the token.
+// logged: the proxy's log has the request with the client's address, but not the token.
 func (b *behind) logged(t *testing.T) {
 	b = b.in(t)
 	if _, body, err := b.get("127.0.0.5", "/sub?cname=a&token=0123secret4567", nil); err != nil || !strings.Contains(body, "next_seq") {
@@ -340,8 +340,8 @@ func (b *behind) logged(t *testing.T) {
 	}
 }
 
-// silence: with a heartbeat in a third of the proxy's timeout, as in the example, a
-// silent stream outlives it.
+// silence: with a heartbeat period of a third of the proxy's timeout, as in the example,
+// a stream without messages stays open.
 func (b *behind) silence(t *testing.T) {
 	b = b.in(t)
 	s := b.stream("127.0.0.2", "/stream?cname=a&seq=1", false, nil)

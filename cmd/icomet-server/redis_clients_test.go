@@ -12,22 +12,22 @@ import (
 	"time"
 )
 
-// event is a message as a client has it.
+// event is a message as a client receives it.
 type event struct {
 	Type, Content string
 	Seq           int64
 }
 
-// follower is a client with a stream. When it breaks, it goes to the next node with
-// its seq, and keeps what it was sent.
+// follower is a client with a stream. When the stream breaks, it continues on the next
+// node with its seq. It records what it got.
 type follower struct {
 	name string
 	mu   sync.Mutex
 	got  map[string]int
-	told int // next_seq: something is missing
+	told int // next_seq: how often it was told of a gap
 	err  error
 	next int64
-	seen int // streams
+	seen int // streams opened
 	body io.Closer
 	over bool
 }
@@ -45,7 +45,7 @@ func (f *follower) run(addrs []string) {
 			if err == nil {
 				resp.Body.Close()
 			}
-			time.Sleep(20 * time.Millisecond) // as a client does before it tries again
+			time.Sleep(20 * time.Millisecond) // as a client waits before it tries again
 			continue
 		}
 		f.mu.Lock()
@@ -66,7 +66,7 @@ func (f *follower) take(line []byte) {
 	defer f.mu.Unlock()
 	var e event
 	if err := json.Unmarshal(line, &e); err != nil {
-		return // the rest of a message that the end has cut
+		return // the rest of a message that was cut off
 	}
 	switch e.Type {
 	case "data":
@@ -104,7 +104,8 @@ func (f *follower) has(contents []string) error {
 	return nil
 }
 
-// follow subscribes to every channel on every node; a broken one goes on elsewhere.
+// follow subscribes to every channel on every node. A broken stream continues on another
+// node.
 func (c *cluster) follow(names []string) (all []*follower) {
 	c.t.Helper()
 	var running sync.WaitGroup
@@ -128,8 +129,8 @@ func (c *cluster) follow(names []string) (all []*follower) {
 	return all
 }
 
-// publishers publish through every node until stop is closed; what was acknowledged is
-// returned by channel.
+// publishers publish through every node until stop is closed, and record per channel what
+// was acknowledged.
 type publishers struct {
 	mu      sync.Mutex
 	acked   map[string][]string

@@ -23,8 +23,8 @@ func secret(t *testing.T, text string) string {
 	return fmt.Sprintf("engine.redis.password_file = %q", path)
 }
 
-// TestSecureRedis: TLS, a user with few rights, a password from a file, and from the
-// configuration; a database and a prefix of its own.
+// TestSecureRedis: TLS, a user with few rights, the password from a file and from the
+// configuration, its own database and prefix.
 func TestSecureRedis(t *testing.T) {
 	s, ca := redistest.StartTLS(t, "of-default", redistest.User("own:")...)
 	tls := []string{"engine.redis.tls = true", fmt.Sprintf("engine.redis.tls_ca = %q", ca), `engine.redis.prefix = "own:"`}
@@ -57,7 +57,7 @@ func TestSecureRedis(t *testing.T) {
 	}
 }
 
-// TestRedisRefusesTheStart: the reason is one line, and the status 1.
+// TestRedisRefusesTheStart: the reason is one line, and the status is 1.
 func TestRedisRefusesTheStart(t *testing.T) {
 	s, ca := redistest.StartTLS(t, "of-default", redistest.User("own:")...)
 	plain := redistest.Start(t)

@@ -15,7 +15,7 @@ import (
 	"icomet/server/servertest"
 )
 
-// cluster is some server processes on one Redis.
+// cluster is several server processes on one Redis.
 type cluster struct {
 	t     *testing.T
 	redis *redistest.Server
@@ -70,7 +70,7 @@ func (d *daemon) becomes(t *testing.T, path, want string) {
 
 var sixNames = []string{"c0", "c1", "c2", "c3", "c4", "c5"}
 
-// TestThreeNodes: what one node is told, the others know.
+// TestThreeNodes: what one node is told, the other nodes know.
 func TestThreeNodes(t *testing.T) {
 	c := startCluster(t, 3, "front.channel_timeout = 2")
 	all := c.follow(sixNames)
@@ -89,7 +89,7 @@ func TestThreeNodes(t *testing.T) {
 	if _, second := c.nodes[1].call(t, "/sign?cname=s"); first != second {
 		t.Errorf("signed as %s and %s", first, second)
 	}
-	// The dashboard's list is of the node that was asked, and says so.
+	// The dashboard's list shows the node that was asked, and says so.
 	c.nodes[0].want(t, "/push?cname=elsewhere&content=x", "ok")
 	c.nodes[0].want(t, "/dashboard/channels", `"scope":"node"`)
 	c.nodes[0].want(t, "/dashboard/channels", `"matched":6`)
@@ -149,8 +149,8 @@ func TestPresenceOfThreeNodes(t *testing.T) {
 	}
 }
 
-// TestKillNode kills a node under load: its clients go on at the others with their
-// seq, and miss nothing.
+// TestKillNode kills a node under load. Its clients continue on the other nodes with
+// their seq, and miss nothing.
 func TestKillNode(t *testing.T) {
 	c := startCluster(t, 3)
 	all := c.follow(sixNames)
@@ -160,7 +160,7 @@ func TestKillNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.more(t, 300)
-	c.nodes[0].becomes(t, "/info?cname=c0", `"subscribers": 3`) // the dead node's are not counted twice
+	c.nodes[0].becomes(t, "/info?cname=c0", `"subscribers": 3`) // the dead node's subscribers are not counted twice
 	p.end()
 	p.check(t, all)
 }
@@ -186,7 +186,7 @@ func TestKillRedisProcess(t *testing.T) {
 	c.redis.Start()
 	p.more(t, 200)
 	p.end()
-	if p.slowest > 1500*time.Millisecond { // a second, and the machine's noise
+	if p.slowest > 1500*time.Millisecond { // a second, plus the noise of the machine
 		t.Errorf("an answer took %v", p.slowest)
 	}
 	p.check(t, all)
@@ -197,7 +197,7 @@ func TestKillRedisProcess(t *testing.T) {
 	}
 }
 
-// TestFlushAllUnderNodes: the clients are told where their channels go on.
+// TestFlushAllUnderNodes: the clients are told where to go on.
 func TestFlushAllUnderNodes(t *testing.T) {
 	c := startCluster(t, 2)
 	all := c.follow([]string{"c0"})
@@ -220,9 +220,9 @@ func TestFlushAllUnderNodes(t *testing.T) {
 	}
 }
 
-// TestReadyWithRedis: a load balancer's probe is refused while Redis is away, not for
-// a connection that breaks, and served again when Redis has been back for a while. The
-// process stays healthy all the time.
+// TestReadyWithRedis: a load balancer's probe gets 503 while Redis is away, but not for
+// one broken connection, and 200 again when Redis has been back for a while. The process
+// stays healthy all the time.
 func TestReadyWithRedis(t *testing.T) {
 	c := startCluster(t, 1)
 	d := c.nodes[0]
@@ -248,7 +248,7 @@ func TestReadyWithRedis(t *testing.T) {
 		})
 		return time.Since(start)
 	}
-	// stays looks for as long as it would take to change.
+	// stays checks for as long as a change would take.
 	stays := func(want int, d time.Duration) {
 		t.Helper()
 		for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
@@ -270,7 +270,7 @@ func TestReadyWithRedis(t *testing.T) {
 	}
 	d.want(t, "/push?cname=c0&content=x", "ok")
 	stays(200, 300*time.Millisecond)
-	// A Redis that hangs, and nobody publishes: it is noticed all the same.
+	// Redis hangs and nobody publishes: that must be noticed too.
 	c.redis.Signal(syscall.SIGSTOP)
 	if d := becomes(503); d > 8*time.Second {
 		t.Errorf("not ready after %v of silence", d)

@@ -11,8 +11,8 @@ import (
 	"icomet/server"
 )
 
-// catchSignals collects the signals that mean something, in order. The room is
-// for a burst while one is being handled; repeats beyond it add nothing.
+// catchSignals collects the signals that the server handles, in order. The capacity is
+// for a burst while one is handled; a repeat that does not fit adds nothing.
 func catchSignals() <-chan os.Signal {
 	// A log that goes to a closed pipe must not end the server.
 	signal.Ignore(unix.SIGPIPE)
@@ -28,9 +28,9 @@ type handler struct {
 	pid    *pidfile
 	memory memoryLimit
 
-	path        string // of the configuration
+	path        string // of the configuration file
 	environ     []string
-	started     server.Config // what the process was started with
+	started     server.Config // the configuration at the start of the process
 	descriptors uint64
 	draining    bool
 }
@@ -61,8 +61,7 @@ func (h *handler) stop(s os.Signal) {
 	h.srv.Shutdown()
 }
 
-// reload applies the configuration as it is now. With a mistake in it nothing
-// changes.
+// reload reads and applies the configuration. If it has an error, nothing changes.
 func (h *handler) reload() {
 	next, warnings, err := server.LoadConfig(h.path, h.environ)
 	if err != nil {
@@ -72,8 +71,8 @@ func (h *handler) reload() {
 	for _, w := range warnings {
 		h.log.Warn(w)
 	}
-	// Compared with what the process was started with: that is what such a
-	// key still is, whatever was reloaded since.
+	// Compared with the configuration at the start of the process: a key that needs a
+	// restart still has that value, whatever was reloaded since.
 	if keys := h.started.NeedsRestart(&next); len(keys) > 0 {
 		h.log.Warn("changed keys need a restart", slog.String("keys", strings.Join(keys, ", ")))
 	}

@@ -15,7 +15,7 @@ import (
 	"icomet/server/servertest"
 )
 
-// subscribe opens streams, which keep a drain busy for its whole time.
+// subscribe opens streams, which keep a drain busy for its whole duration.
 func (d *daemon) subscribe(t *testing.T, n int) {
 	t.Helper()
 	for i := range n {
@@ -70,7 +70,7 @@ func TestReload(t *testing.T) {
 	}
 	reloaded := `msg="configuration reloaded" config=` + config
 
-	// The level counts at once: from then on signals are logged.
+	// The level changes at once: from now on signals are logged.
 	reload(reloaded, `logger.level = "debug"`)
 	if strings.Contains(d.Log.String(), "signal received") {
 		t.Errorf("a debug line at level info:\n%s", d.Log)
@@ -80,7 +80,8 @@ func TestReload(t *testing.T) {
 		t.Errorf("a restart for the level:\n%s", d.Log)
 	}
 
-	// What needs a restart is named every time until it is changed back.
+	// A key that needs a restart is named at every reload until it has its old value
+	// again.
 	needs := `level=WARN msg="changed keys need a restart" keys="logger.format, runtime.event_loops"`
 	reload(needs, `logger.format = "json"`, `runtime.event_loops = 1`)
 	reload(needs, `logger.format = "json"`, `runtime.event_loops = 1`)
@@ -99,7 +100,7 @@ func TestReloadOfBadFileKeepsTheOld(t *testing.T) {
 	d.Send(syscall.SIGHUP)
 	d.WaitLog(`level=ERROR msg="the configuration is not reloaded, the old one stays"`, 1)
 	d.WaitLog(config+`:4: front.auth = \"yes\": must be one of none, token`, 1)
-	// The level is still the old one.
+	// The level has not changed.
 	d.Send(syscall.SIGHUP)
 	d.WaitLog(`level=DEBUG msg="signal received"`, 2)
 	if strings.Contains(d.Log.String(), "configuration reloaded") {
@@ -153,7 +154,7 @@ func TestReopen(t *testing.T) {
 		t.Errorf("the moved file is still written:\n%s", log)
 	}
 
-	// A file that cannot be opened: the one in use stays.
+	// If the file cannot be opened, the old one stays.
 	if err := os.Rename(file, rotated); err != nil {
 		t.Fatal(err)
 	}
@@ -210,8 +211,8 @@ func TestLogFormatAndLevel(t *testing.T) {
 	}
 }
 
-// TestLogToClosedPipe closes the reading end of stdout: neither the signal nor
-// the failing writes may end the server.
+// TestLogToClosedPipe closes the reading end of stdout: neither SIGPIPE nor the failing
+// writes may end the server.
 func TestLogToClosedPipe(t *testing.T) {
 	reader, writer, err := os.Pipe()
 	if err != nil {

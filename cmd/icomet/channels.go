@@ -14,7 +14,7 @@ import (
 	"icomet/client"
 )
 
-// channelsFlags are those of icomet channels.
+// channelsFlags are the flags of icomet channels.
 type channelsFlags struct {
 	search string
 	sort   string
@@ -77,7 +77,7 @@ func (f *channelsFlags) follow(ctx context.Context, admin *client.Admin, stdout 
 			return err
 		}
 		if e.Online == online[e.Channel] {
-			continue // said again
+			continue // a repeat
 		}
 		sign := "+"
 		if online[e.Channel] = e.Online; !e.Online {

@@ -33,7 +33,7 @@ func TestChannels(t *testing.T) {
 	}
 }
 
-// TestChannelsByRate: the most active comes first.
+// TestChannelsByRate: the most active channel comes first.
 func TestChannelsByRate(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	s.Push("quiet", "m")
@@ -52,7 +52,8 @@ func TestChannelsByRate(t *testing.T) {
 	}
 }
 
-// TestChannelsInPages: more than a page of the server's, each once and in order.
+// TestChannelsInPages: a list longer than a page of the server has each channel once, in
+// order.
 func TestChannelsInPages(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	var want strings.Builder

@@ -32,7 +32,7 @@ func main() {
 	}
 }
 
-// run carries out one command line. Ctrl-C, so the end of ctx, is no error.
+// run executes one command line. Ctrl-C (the end of ctx) is no error.
 func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
 	root := newRoot(getenv)
 	root.SetArgs(args)
@@ -46,13 +46,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	return err
 }
 
-// place is where the server is.
+// place is where the server is, as the flags say.
 type place struct {
 	front, admin, keyFile string
 	getenv                func(string) string
 }
 
-// The variables are the server's own, so that both agree when they share a shell.
+// The server has the same variables, so that both agree in one shell.
 const (
 	frontVariable = "ICOMET_FRONT_LISTEN"
 	adminVariable = "ICOMET_ADMIN_LISTEN"
@@ -89,14 +89,14 @@ The exit status is 0, also after Ctrl-C, or 1 after an error.`,
 	flags.StringVar(&p.admin, "admin", "", "the admin port: host:port or URL (default 127.0.0.1:8000)")
 	flags.StringVar(&p.keyFile, "key-file", "", "a file with an admin key in its first line")
 	if err := root.MarkPersistentFlagFilename("key-file"); err != nil {
-		panic(err) // the flag is two lines above
+		panic(err) // the flag is defined two lines above
 	}
 	root.AddCommand(newSub(p), newPub(p), newBroadcast(p), newSign(p), newInfo(p), newChannels(p), newTop(p))
 	root.AddCommand(newControl(p)...)
 	return root
 }
 
-// noArgument refuses a command that there is none of.
+// noArgument refuses an unknown command.
 func noArgument(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -109,12 +109,12 @@ func noArgument(cmd *cobra.Command, args []string) error {
 	return errors.New(text + " See icomet --help")
 }
 
-// frontURL is the front port as an URL.
+// frontURL is the URL of the front port.
 func (p *place) frontURL() (string, error) {
 	return address("--front", frontVariable, p.front, p.getenv(frontVariable), "127.0.0.1:8100")
 }
 
-// adminClient is ready for calls.
+// adminClient returns a client for the admin port.
 func (p *place) adminClient() (*client.Admin, error) {
 	u, err := address("--admin", adminVariable, p.admin, p.getenv(adminVariable), "127.0.0.1:8000")
 	if err != nil {
@@ -134,8 +134,8 @@ func (p *place) adminClient() (*client.Admin, error) {
 	return &client.Admin{URL: u, Key: strings.TrimSpace(key)}, nil
 }
 
-// address makes an URL of the first that is given. A server that listens on all
-// addresses is reached on this machine's own.
+// address makes a URL of the first of the values that is set. A server that listens on
+// all addresses is reached on this machine's own.
 func address(flag, variable, byFlag, byVariable, otherwise string) (string, error) {
 	text, source := byFlag, flag
 	if text == "" {
@@ -160,7 +160,7 @@ func address(flag, variable, byFlag, byVariable, otherwise string) (string, erro
 	return "http://" + net.JoinHostPort(host, port), nil
 }
 
-// explain adds what helps to a message.
+// explain adds a hint to an error text.
 func explain(err error) string {
 	text := err.Error()
 	status, answered := errors.AsType[*client.StatusError](err)

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { servertest.Main(m) }
 
-// command is a command line that runs.
+// command is a command line in progress.
 type command struct {
 	t              *testing.T
 	stdout, stderr *servertest.Output
@@ -24,7 +24,7 @@ type command struct {
 	done           chan error
 }
 
-// start runs a command line against the server (nil: none), found by the variables.
+// start runs a command line with the server (nil: none) in its environment variables.
 func start(t *testing.T, s *servertest.Server, stdin string, args ...string) *command {
 	t.Helper()
 	environ := map[string]string{}
@@ -52,7 +52,7 @@ func (c *command) end() error {
 	}
 }
 
-// wantOutput waits until the command has printed just that.
+// wantOutput waits until the command has printed exactly this.
 func (c *command) wantOutput(want string) {
 	c.t.Helper()
 	servertest.CheckFor(c.t, servertest.Patience, func() error {
@@ -63,7 +63,7 @@ func (c *command) wantOutput(want string) {
 	})
 }
 
-// runs carries a command line out to its end, and returns what it printed.
+// runs runs a command line to its end and returns what it printed.
 func runs(t *testing.T, s *servertest.Server, args ...string) string {
 	t.Helper()
 	c := start(t, s, "", args...)
@@ -73,7 +73,7 @@ func runs(t *testing.T, s *servertest.Server, args ...string) string {
 	return c.stdout.String()
 }
 
-// fails wants a message with all the words in it.
+// fails checks that a command line fails with a message that has all the words.
 func fails(t *testing.T, s *servertest.Server, args []string, words ...string) {
 	t.Helper()
 	err := start(t, s, "", args...).end()
@@ -156,7 +156,7 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// TestTerminalIsSafe: what others publish commands no terminal.
+// TestTerminalIsSafe: a message cannot send control sequences to the terminal.
 func TestTerminalIsSafe(t *testing.T) {
 	s := servertest.Start(t)
 	s.Push("a", "\x1b[2Jred\u009b31m\r\nnext\ttab")
@@ -312,7 +312,7 @@ func TestAddress(t *testing.T) {
 	}
 }
 
-// TestHelp: every command has an example, and completion knows the words.
+// TestHelp: every command has an example, and completion knows the values of flags.
 func TestHelp(t *testing.T) {
 	root := newRoot(func(string) string { return "" })
 	for _, cmd := range root.Commands() {

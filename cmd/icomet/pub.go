@@ -14,7 +14,7 @@ import (
 	"icomet/client"
 )
 
-// maxLine bounds a line of standard input, which becomes one message.
+// maxLine bounds a line of standard input, in bytes. Each line becomes one message.
 const maxLine = 16 << 20
 
 func newPub(p *place) *cobra.Command {
@@ -125,7 +125,7 @@ func newSign(p *place) *cobra.Command {
 	return cmd
 }
 
-// newControl makes close and clear, which differ in what they call.
+// newControl makes the commands close and clear.
 func newControl(p *place) []*cobra.Command {
 	call := func(f func(*client.Admin, context.Context, string) (int64, error)) func(*cobra.Command, []string) error {
 		return func(cmd *cobra.Command, args []string) error {

@@ -10,17 +10,17 @@ import (
 
 // The control sequences of a terminal, as ECMA-48 and xterm have them.
 const (
-	enterAlternate = "\x1b[?1049h\x1b[?25l" // another screen, without a cursor
+	enterAlternate = "\x1b[?1049h\x1b[?25l" // the second screen, without a cursor
 	leaveAlternate = "\x1b[?25h\x1b[?1049l"
 	cursorHome     = "\x1b[H"
 	eraseLineEnd   = "\x1b[K"
 	eraseBelow     = "\x1b[J"
 )
 
-// screen is a terminal that is drawn over, or any other output, which is appended to.
+// screen draws pages in place on a terminal, or appends them to any other output.
 type screen struct {
 	w  io.Writer
-	fd int // -1: no terminal
+	fd int // -1: not a terminal
 }
 
 func newScreen(w io.Writer) *screen {
@@ -32,7 +32,7 @@ func newScreen(w io.Writer) *screen {
 	return s
 }
 
-// draw shows a page, cut to the terminal. Write errors end with the next one.
+// draw shows a page, cut to the size of the terminal.
 func (s *screen) draw(page []byte) {
 	if s.fd < 0 {
 		s.w.Write(append(page, '\n'))

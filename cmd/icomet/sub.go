@@ -15,7 +15,7 @@ import (
 	"icomet/client"
 )
 
-// subFlags are those of icomet sub.
+// subFlags are the flags of icomet sub.
 type subFlags struct {
 	seq       int64
 	count     int
@@ -76,7 +76,7 @@ func (f *subFlags) subscriber(p *place, channel string) (*client.Subscriber, err
 	case f.token != "":
 		s.Token = func(_ context.Context, denied int) (string, error) {
 			if denied > 0 {
-				return "", client.ErrUnauthorized // it would not get better
+				return "", client.ErrUnauthorized // the same token would be refused again
 			}
 			return f.token, nil
 		}
@@ -93,7 +93,7 @@ func (f *subFlags) subscriber(p *place, channel string) (*client.Subscriber, err
 	return s, nil
 }
 
-// follow prints messages until it is enough.
+// follow prints messages until --count, a close or the end.
 func (f *subFlags) follow(ctx context.Context, s *client.Subscriber, stdout, stderr io.Writer) error {
 	if !f.quiet {
 		s.OnError = func(err error, wait time.Duration) {
@@ -139,8 +139,8 @@ func (f *subFlags) print(out *bufio.Writer, m client.Message) error {
 	return out.Flush()
 }
 
-// printable keeps what others publish from commanding the terminal, and a message on
-// its line.
+// printable replaces control characters, so that a message cannot send control sequences
+// to the terminal and stays on one line.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -172,10 +172,10 @@ func words(list []client.Transport) (out []string) {
 	return out
 }
 
-// completeWords lets the shell complete a flag's value.
+// completeWords lets the shell complete the value of a flag.
 func completeWords(cmd *cobra.Command, flag string, list []string) {
 	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(list, cobra.ShellCompDirectiveNoFileComp))
 	if err != nil {
-		panic(err) // the flag does not exist
+		panic(err) // there is no such flag
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"icomet/client"
 )
 
-// stats is what top reads of /stats.
+// stats is the part of /stats that top shows.
 type stats struct {
 	Version     string  `json:"version"`
 	Uptime      float64 `json:"uptime_seconds"`
@@ -83,7 +83,7 @@ printed below the last one.`,
 	return cmd
 }
 
-// top draws until ctx ends. A server that is away for a while is waited for.
+// top draws pages until ctx ends. When the server cannot be reached, it tries again.
 func top(ctx context.Context, admin *client.Admin, stdout io.Writer, every time.Duration, rounds int) error {
 	s := newScreen(stdout)
 	defer s.close()
@@ -131,7 +131,7 @@ func readStats(ctx context.Context, admin *client.Admin) (s stats, err error) {
 	return s, nil
 }
 
-// page is one renewal as text.
+// page is the text of one page.
 func page(now, last *stats, elapsed time.Duration) []byte {
 	var b bytes.Buffer
 	rate := func(a, z float64) string {
@@ -155,7 +155,7 @@ func page(now, last *stats, elapsed time.Duration) []byte {
 			by = append(by, fmt.Sprintf("%d %s", n, name))
 		}
 	}
-	fmt.Fprintf(t, "subscribers\t%d\t%s\n", now.Subscribers, strings.Join(by, ", ")) // no tab behind: it needs no column
+	fmt.Fprintf(t, "subscribers\t%d\t%s\n", now.Subscribers, strings.Join(by, ", ")) // no tab at the end: it needs no column
 	fmt.Fprintf(t, "requests\t%s\t%s publishes\t%s broadcasts\t\n", rate(last.Requests, now.Requests),
 		rate(last.Publishes, now.Publishes), rate(last.Broadcasts, now.Broadcasts))
 	fmt.Fprintf(t, "deliveries\t%s\t%s heartbeats\t\t\n", rate(last.Deliveries, now.Deliveries), rate(last.Heartbeats, now.Heartbeats))
@@ -171,13 +171,13 @@ func page(now, last *stats, elapsed time.Duration) []byte {
 	for i, l := range now.Loops {
 		fmt.Fprintf(t, "loop %d\t%.2f ms lag\t%.2f ms at most\t%d queued\t\n", i, l.Lag, l.LagMax, l.Queued)
 	}
-	t.Flush() // of a buffer in memory: it cannot fail
+	t.Flush() // into memory, so it cannot fail
 	listCounts(&b, "closed", now.Closed)
 	listCounts(&b, "refused", now.Refused)
 	return b.Bytes()
 }
 
-// listCounts names the reasons that happened, the most frequent first.
+// listCounts lists the reasons that have occurred, the most frequent first.
 func listCounts(b *bytes.Buffer, title string, counts map[string]float64) {
 	names := []string{}
 	for name, n := range counts {
@@ -198,7 +198,7 @@ func listCounts(b *bytes.Buffer, title string, counts map[string]float64) {
 	b.WriteByte('\n')
 }
 
-// short writes a number in at most five characters and its unit.
+// short writes a number in at most five characters, and its unit.
 func short(v, step float64, unit string) string {
 	prefixes := []string{"", "k", "M", "G", "T"}
 	i := 0
