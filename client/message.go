@@ -1,16 +1,3 @@
-// Package client talks to an iComet server from Go: Subscriber receives a channel's
-// messages without loss, Admin signs, publishes and controls.
-//
-//	sub := client.Subscriber{URL: "http://127.0.0.1:8100", Channel: "news"}
-//	for msg, err := range sub.Messages(ctx) {
-//		if err != nil {
-//			return err // the context has ended, or it makes no sense to go on
-//		}
-//		fmt.Println(msg.Content)
-//	}
-//
-//	admin := client.Admin{URL: "http://127.0.0.1:8000"}
-//	err := admin.Push(ctx, "news", "hello")
 package client
 
 import (

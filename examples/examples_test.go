@@ -15,10 +15,10 @@ import (
 
 func TestMain(m *testing.M) { servertest.Main(m) }
 
-// example is one program, as a command line; %s is the channel or the server.
+// example is one program, as a command line; %s stands for the channel or the server.
 type example struct {
 	name    string
-	runtime []string // what must be installed; those that make test installs are required
+	runtime []string // what must be installed; what make test installs is required
 	needed  bool
 	command func(s *servertest.Server, args ...string) *exec.Cmd
 }
@@ -41,8 +41,8 @@ func withVariable(name, variable string, address func(*servertest.Server) string
 func front(s *servertest.Server) string { return s.Front }
 func admin(s *servertest.Server) string { return s.Admin }
 
-// installed leaves out what this machine cannot run, and says so. What make test
-// installs has to be there.
+// installed removes the programs that this machine cannot run, and says so. What make
+// test installs must be there.
 func installed(t *testing.T, list []example) (out []example) {
 	t.Helper()
 	for _, e := range list {
@@ -74,15 +74,15 @@ func wantOutput(t *testing.T, o, diagnostics *servertest.Output, want string) {
 	})
 }
 
-// TestSubscribers: each gets what is stored and what comes, goes on without loss
-// after a cut and after a restart of the server, and ends with the channel.
+// TestSubscribers: each gets the stored messages and the new ones, continues without loss
+// after a cut and after a restart of the server, and ends when the channel is closed.
 func TestSubscribers(t *testing.T) {
 	goProgram, err := servertest.Build(filepath.Join(t.TempDir(), "go-example"), "icomet/examples/go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	java := withAddress("Java", front, "java", "java/Subscribe.java")
-	java.needed = false // its package is large: it is tried where it is
+	java.needed = false // its package is large, so it is optional
 	for _, e := range installed(t, []example{
 		withVariable("curl", "FRONT", front, "curl/subscribe.sh"),
 		withAddress("Python", front, "python3", "python/subscribe.py"),
@@ -147,7 +147,7 @@ func start(t *testing.T, cmd *exec.Cmd) (ended func() error, stdout, stderr *ser
 	}, stdout, stderr
 }
 
-// TestPublishers: the content arrives as it is, and a mistake is said.
+// TestPublishers: the content arrives unchanged, and a mistake is reported.
 func TestPublishers(t *testing.T) {
 	list := installed(t, []example{
 		withVariable("curl", "ADMIN", admin, "curl/publish.sh"),

@@ -13,8 +13,8 @@ import (
 	"icomet/web/internal/browser"
 )
 
-// signFor is the application's guard: it asks the admin port, and spoils the first
-// answers' tokens.
+// signFor is the application's sign URL: it calls the admin port, and returns wrong
+// tokens for the first answers.
 func (s *site) signFor(server *servertest.Server, spoil int64) *atomic.Int64 {
 	calls := new(atomic.Int64)
 	s.mux.HandleFunc("/sign", func(w http.ResponseWriter, r *http.Request) {
@@ -55,8 +55,8 @@ func TestSign(t *testing.T) {
 	}
 }
 
-// TestSignByScript: signUrl of another origin that knows nothing of CORS, as the
-// original's sign.php, or the admin port itself in a test set-up.
+// TestSignByScript: signUrl is on another origin without CORS, like the original's
+// sign.php, or is the admin port itself, as in a test set-up.
 func TestSignByScript(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_AUTH=token")
 	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
@@ -66,8 +66,8 @@ func TestSignByScript(t *testing.T) {
 	p.Want("got", `["m1"]`)
 }
 
-// TestTokenFromApplication: a function is asked again after a 401; without one the
-// client says what it needs and waits for setToken.
+// TestTokenFromApplication: a token function is called again after a 401. Without one,
+// the client reports what it needs and waits for setToken.
 func TestTokenFromApplication(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_AUTH=token")
 	site := newSite(t, s.Front)
@@ -89,7 +89,7 @@ func TestTokenFromApplication(t *testing.T) {
 	p.WantNoMistakes()
 }
 
-// TestTooMany: a 429 is waited out.
+// TestTooMany: after a 429 the client waits and tries again.
 func TestTooMany(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_MAX_SUBSCRIBERS_PER_CHANNEL=1")
 	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
@@ -106,7 +106,8 @@ func TestTooMany(t *testing.T) {
 	p.WantNoMistakes()
 }
 
-// TestClose: a channel that the application closes is over; start() comes back.
+// TestClose: when the application closes the channel, the client stops; start() connects
+// again.
 func TestClose(t *testing.T) {
 	s := servertest.Start(t)
 	b := browser.Start(t)
@@ -129,7 +130,7 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// TestPub: pub() gives cname and content to the application, each way.
+// TestPub: pub() sends cname and content to the application, in each way.
 func TestPub(t *testing.T) {
 	s := servertest.Start(t)
 	site := newSite(t, s.Front)
@@ -162,15 +163,15 @@ func TestPub(t *testing.T) {
 	p.WantNoMistakes()
 	p.Run("comets[3].pub('forbidden').catch(e => window.failure = e.message)")
 	p.Want("failure", `"HTTP 403"`)
-	// Nobody has to look at the promise.
+	// A failed promise that nobody handles is no error.
 	p.Run("comets[3].pub('forbidden'); null")
 	if m := withoutNetworkErrors(p.Mistakes()); len(m) > 0 {
 		t.Errorf("errors in the page: %q", m)
 	}
 }
 
-// TestOriginalOptions: the constructor starts by itself, and the names with
-// underscores still count.
+// TestOriginalOptions: the constructor starts the client, and the option names with
+// underscores work.
 func TestOriginalOptions(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_AUTH=token")
 	site := newSite(t, s.Front)
@@ -191,9 +192,8 @@ func TestOriginalOptions(t *testing.T) {
 	p.WantNoMistakes()
 }
 
-// TestOriginalSetUp: all three URLs are the server's own, as on the developer's machine
-// that the original's documents begin with; the page is of another port. A second client
-// of the page gets the same.
+// TestOriginalSetUp: all three URLs are the server's own, and the page is on another
+// port, as in the original's documents. A second client on the page gets the same.
 func TestOriginalSetUp(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_AUTH=token")
 	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
@@ -204,7 +204,7 @@ func TestOriginalSetUp(t *testing.T) {
 	p.Run("comets[0].pub('a&b', answer => answers.push(answer.type)).then(answer => answers.push(answer.type)); null")
 	p.Want("got.sort()", `["0a&b","1a&b"]`)
 	p.Want("answers", `["ok","ok"]`)
-	p.Run(`comets[0].pub('"').catch(e => window.failure = e.message)`) // no body of a JSON string
+	p.Run(`comets[0].pub('"').catch(e => window.failure = e.message)`) // not the body of a JSON string
 	p.Want("failure.startsWith('no answer from http')", "true")
 	p.Run("comets[0].stop(); comets[1].stop()")
 	s.WaitSubscribers("abc", 0)

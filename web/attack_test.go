@@ -15,7 +15,8 @@ import (
 	"icomet/web/internal/browser"
 )
 
-// hostile are contents that try to become code, in HTML, in a script or in a string.
+// hostile are contents that would be code if they were not escaped, in HTML, in a script
+// or in a string.
 var hostile = []string{
 	"</script><script>parent.pwned = 1</script>",
 	"</SCRIPT ><script>parent.pwned = 1</script>",
@@ -32,8 +33,8 @@ var hostile = []string{
 	"last",
 }
 
-// sameOrigin serves a page and, behind it, the front port, as a site that has the
-// push server under its own name. Its answers go through change, when given.
+// sameOrigin serves a page and, on the same origin, the front port. change, if given,
+// alters the answers.
 func sameOrigin(t *testing.T, front, page string, change func([]byte) []byte) string {
 	t.Helper()
 	target, err := url.Parse(front)
@@ -64,7 +65,7 @@ func sameOrigin(t *testing.T, front, page string, change func([]byte) []byte) st
 	return s.URL
 }
 
-// changedBody changes a body as it comes. The change makes it no longer than it was.
+// changedBody alters a body as it arrives. The change must not make it longer.
 type changedBody struct {
 	io.ReadCloser
 	change func([]byte) []byte
@@ -75,7 +76,7 @@ func (b changedBody) Read(p []byte) (int, error) {
 	return copy(p, b.change(p[:n])), err
 }
 
-// unescaped is the framing of a server that leaves '<' as it is.
+// unescaped is the framing of a server that does not escape '<'.
 func unescaped(b []byte) []byte { return bytes.ReplaceAll(b, []byte(`\u003c`), []byte("<")) }
 
 const hostilePage = `<!DOCTYPE html><title>victim</title><script>
@@ -95,9 +96,9 @@ function viaScript(query) {
 }
 </script><body></body>`
 
-// TestContentDoesNotExecute: whatever is published, and whatever the channel is
-// called, arrives as text in forever iframes and by JSONP. With the escaping undone
-// on the way the same page is taken over, so that the test can tell.
+// TestContentDoesNotExecute: whatever the content and the channel's name are, they arrive
+// as text in forever iframes and by JSONP. With the escaping undone on the way, the same
+// page is taken over, which shows that the test works.
 func TestContentDoesNotExecute(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=100")
 	b := browser.Start(t)
@@ -119,7 +120,7 @@ func TestContentDoesNotExecute(t *testing.T) {
 			p.WantNoMistakes()
 			p.Close()
 		}
-		// Straight in a tab they are text.
+		// Opened directly in a tab, they are text.
 		for _, path := range []string{"poll?", "sub?", "poll?cb=f&", "nothing/" + url.PathEscape(name) + "?"} {
 			p := b.Open(t, s.Front+"/"+path+"seq=1&cname="+url.QueryEscape(name))
 			p.Want("window.pwned === undefined", "true")
@@ -133,7 +134,7 @@ func TestContentDoesNotExecute(t *testing.T) {
 	p.Close()
 }
 
-// TestCallbackDoesNotExecute: a callback is a name or the answer is none.
+// TestCallbackDoesNotExecute: a callback that is not a name is refused.
 func TestCallbackDoesNotExecute(t *testing.T) {
 	s := servertest.Start(t)
 	b := browser.Start(t)
@@ -158,8 +159,8 @@ func TestCallbackDoesNotExecute(t *testing.T) {
 	p.Want("got", `["x"]`)
 }
 
-// attacks are what a page can make a browser send to another origin. Each ends when
-// the browser has its answer, or has been refused it.
+// attacks are what a page can make a browser send to another origin. Each ends when the
+// browser has the answer, or has been refused it.
 const attacks = `<!DOCTYPE html><title>evil</title><body></body><script>
 const loaded = (kind, set) => new Promise(resolve => {
 	const e = document.createElement(kind);
@@ -205,16 +206,16 @@ async function attack(admin) {
 }
 </script>`
 
-// TestAdminPortFromAnotherSite: a page of another site cannot drive the admin port
-// through a browser that reaches it, in any of these ways, nor under a name of its own
-// that leads there (DNS rebinding). Each way works on a server that is told to let
-// everybody in: it is the check that refuses.
+// TestAdminPortFromAnotherSite: a page of another site cannot use the admin port through
+// a browser that reaches it, in any of these ways, nor under a host name that the site
+// has pointed to it (DNS rebinding). Each way works on a server that is configured to
+// allow everybody, which shows that it is the check that refuses.
 func TestAdminPortFromAnotherSite(t *testing.T) {
 	b := browser.Start(t)
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, attacks) }))
 	defer page.Close()
 	_, port, _ := strings.Cut(strings.TrimPrefix(page.URL, "http://"), ":")
-	evil := "http://evil.localhost:" + port // a name that Chromium knows for 127.0.0.1
+	evil := "http://evil.localhost:" + port // Chromium resolves this name to 127.0.0.1
 	for _, guarded := range []bool{true, false} {
 		var environ []string
 		if !guarded {
@@ -242,7 +243,7 @@ func TestAdminPortFromAnotherSite(t *testing.T) {
 		}
 		p.Close()
 
-		// A page of the same host on another port signs and publishes as ever.
+		// A page of the same host on another port can sign and publish.
 		own := b.Open(t, page.URL+"/")
 		names = strings.Fields(own.Text("attack(" + js(s.Admin) + ")"))
 		for _, name := range names {
@@ -257,7 +258,8 @@ func TestAdminPortFromAnotherSite(t *testing.T) {
 	}
 }
 
-// TestAdminPortListedOrigin: what admin.allow_origins lists may call, by JSONP too.
+// TestAdminPortListedOrigin: an origin in admin.allow_origins may make calls, also by
+// JSONP.
 func TestAdminPortListedOrigin(t *testing.T) {
 	b := browser.Start(t)
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, attacks) }))

@@ -13,7 +13,7 @@ import (
 	"icomet/web"
 )
 
-// TestBuildIsCurrent: the committed files are what the source gives.
+// TestBuildIsCurrent: the committed files are what the build makes of the source.
 func TestBuildIsCurrent(t *testing.T) {
 	if out, err := exec.Command("go", "run", "./build", "-check").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
@@ -64,7 +64,7 @@ func installPackage(t *testing.T, dir string) (version string, files []string) {
 	return packed[0].Version, files
 }
 
-// TestPackage packs the npm package, installs nothing, and loads it both ways.
+// TestPackage packs the npm package and loads it in both ways, without an installation.
 func TestPackage(t *testing.T) {
 	dir := t.TempDir()
 	version, files := installPackage(t, dir)
@@ -92,8 +92,8 @@ func TestPackage(t *testing.T) {
 	}
 }
 
-// programs use the types in every way that the package is had: as an ES module, by
-// require, and as the global of a classic script.
+// programs use the types in every way in which the package can be loaded: as an ES
+// module, by require, and as the global of a classic script.
 var programs = map[string]string{
 	"use.mts": `import iComet, { iComet as Named, type EventMap, type Options } from 'icomet';
 const options: Options = { channel: 'a', subUrl: 'http://h', callback: c => console.log(c.length), transports: ['sse', 'jsonp'] };

@@ -14,15 +14,15 @@ import (
 
 func TestMain(m *testing.M) { servertest.Main(m) }
 
-// site is the application's web site: a page with the client in it, from another
-// origin than the push server's, as is usual.
+// site is the application's web site: a page with the client, usually on another origin
+// than the push server.
 type site struct {
 	*httptest.Server
 	mux *http.ServeMux
 }
 
-// newSite serves a page that has the client from the front address and collects
-// what it receives in got, and its other events in events.
+// newSite serves a page that loads the client from the front address, and collects
+// messages in got and other events in events.
 func newSite(t *testing.T, front string) *site {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -49,7 +49,7 @@ function connect(options) {
 	return s
 }
 
-// js is a value as a JavaScript literal.
+// js returns a value as a JavaScript literal.
 func js(v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -58,12 +58,13 @@ func js(v any) string {
 	return string(b)
 }
 
-// connect starts a client in the page, alone unless options say otherwise.
+// connect starts a client in the page that does not share its connection, unless options
+// say otherwise.
 func connect(p *browser.Page, channel, options string) {
 	p.Run(fmt.Sprintf("connect({channel: %s, share: false, %s}); null", js(channel), options))
 }
 
-// numbered is a list of texts: prefix1, prefix2, …
+// numbered returns the texts prefixFROM to prefixTO.
 func numbered(prefix string, from, to int) []string {
 	list := []string{}
 	for i := from; i <= to; i++ {
@@ -78,7 +79,7 @@ func pushAll(s *servertest.Server, channel string, contents []string) {
 	}
 }
 
-// withoutNetworkErrors leaves out what the browser itself logs when a request fails.
+// withoutNetworkErrors removes what the browser itself logs when a request fails.
 func withoutNetworkErrors(mistakes []string) (rest []string) {
 	for _, m := range mistakes {
 		if !strings.Contains(m, "Failed to load resource") && !strings.Contains(m, "net::ERR_") {

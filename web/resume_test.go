@@ -11,9 +11,9 @@ import (
 	"icomet/web/internal/browser"
 )
 
-// TestResume cuts the connections between the messages: each must arrive once, in
-// order, also what is published while there is no connection, and also when the
-// transport is another one each time.
+// TestResume cuts the connections between messages. Each message must arrive once and in
+// order, also those published while there is no connection, and also when the transport
+// changes each time.
 func TestResume(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=1000", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	proxy := servertest.NewProxy(t, s.Front)
@@ -63,8 +63,8 @@ func TestResumeOverTransportChanges(t *testing.T) {
 	p.WantNoMistakes()
 }
 
-// TestRestart: the new server counts from 1 again. The client says so, and has what
-// was published before it was back.
+// TestRestart: the new server numbers from 1 again. The client reports that, and gets
+// what was published before it reconnected.
 func TestRestart(t *testing.T) {
 	for _, end := range []string{"kill", "drain"} {
 		t.Run(end, func(t *testing.T) {
@@ -102,7 +102,7 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestGap: what left the buffer is named.
+// TestGap: messages that have left the buffer are reported.
 func TestGap(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=4", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
@@ -118,8 +118,8 @@ func TestGap(t *testing.T) {
 	p.Want("events", `[{"type":"gap","lost":{"from":2,"to":6}}]`)
 }
 
-// TestDeadConnection: a connection that is silent for longer than 1.3 heartbeats is
-// given up, though nothing says that it broke.
+// TestDeadConnection: a connection that is silent for longer than 1.3 heartbeats is given
+// up, although nothing shows that it broke.
 func TestDeadConnection(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_POLLING_TIMEOUT=2")
 	b := browser.Start(t)
@@ -135,8 +135,8 @@ func TestDeadConnection(t *testing.T) {
 			p.Want("got", `["m1"]`)
 			start := time.Now()
 			proxy.Freeze(true)
-			p.Want("states.some(s => s.startsWith('waiting'))", "true") // it does not wait long
-			// Half a heartbeat may have been over already. The check is every second.
+			p.Want("states.some(s => s.startsWith('waiting'))", "true") // it does not wait for long
+			// Half a heartbeat may have passed already. The check runs once a second.
 			if d := time.Since(start); d < 500*time.Millisecond || d > 6*time.Second {
 				t.Errorf("noticed after %v", d)
 			}
@@ -149,19 +149,20 @@ func TestDeadConnection(t *testing.T) {
 	}
 }
 
-// TestHeartbeatsKeepIt: a healthy connection outlives many silences.
+// TestHeartbeatsKeepIt: a healthy connection survives many periods without a message.
 func TestHeartbeatsKeepIt(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_POLLING_TIMEOUT=1")
 	proxy := servertest.NewProxy(t, s.Front)
 	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
 	connect(p, "a", fmt.Sprintf("subUrl: %q, transports: ['sse']", proxy.URL))
 	p.Want("comets[0].state", `"open"`)
-	p.Run("new Promise(r => setTimeout(r, 5000))") // the time is the subject here
+	p.Run("new Promise(r => setTimeout(r, 5000))") // the time itself is tested
 	p.Want("states", `["connecting sse","open sse"]`)
 	p.WantNoMistakes()
 }
 
-// TestOffline: the browser's own word on the network is taken at once.
+// TestOffline: the client reacts at once when the browser reports that the network is
+// gone or back.
 func TestOffline(t *testing.T) {
 	s := servertest.Start(t)
 	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
@@ -175,8 +176,8 @@ func TestOffline(t *testing.T) {
 	p.Want("got", `["m1"]`)
 }
 
-// TestBackOff: while there is no server each wait is up to twice as long as the one
-// before, and random by half, so that clients do not come back together.
+// TestBackOff: while there is no server, each wait is up to twice as long as the one
+// before, and half of it is random, so that clients do not return at the same time.
 func TestBackOff(t *testing.T) {
 	s := servertest.Start(t)
 	dead := servertest.NewProxy(t, "http://127.0.0.1:1") // accepts and closes
@@ -187,7 +188,7 @@ func TestBackOff(t *testing.T) {
 		p.Run(fmt.Sprintf("comets[%[1]d].on('state', e => e.state === 'waiting' && waits[%[1]d].push(e.retryIn)); null", i))
 	}
 	p.Want("waits.every(w => w.length >= 7)", "true")
-	// What was waited before somebody listened is not there.
+	// Waits before the listener was added are missing.
 	p.Want(`waits.every(w => w.every((wait, i) => {
 		const fits = n => wait >= Math.floor(20 * 2 ** n) && wait <= Math.min(640, 40 * 2 ** n);
 		return fits(Math.min(i, 4)) || fits(Math.min(i + 1, 4));
@@ -196,7 +197,7 @@ func TestBackOff(t *testing.T) {
 	p.Want("waits.every(w => w.at(-1) >= 320)", "true")
 }
 
-// TestSeenAgain: a page that is looked at again does not wait for its time.
+// TestSeenAgain: when the user returns to the page, the client does not wait any longer.
 func TestSeenAgain(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	b := browser.Start(t)
@@ -213,7 +214,7 @@ func TestSeenAgain(t *testing.T) {
 		p.Want("comets[0].state", `"waiting"`)
 		s.Push("a", "m1")
 		p.Run("Object.defineProperty(document, 'hidden', { value: true, configurable: true }); document.dispatchEvent(new Event('visibilitychange'))")
-		p.Want("comets[0].state", `"waiting"`) // nobody looks
+		p.Want("comets[0].state", `"waiting"`) // nobody looks at the page
 		p.Run("Object.defineProperty(document, 'hidden', { value: false }); " + event)
 		p.Want("got", `["m1"]`)
 		p.Want("comets[0].state", `"open"`)
@@ -223,7 +224,7 @@ func TestSeenAgain(t *testing.T) {
 	}
 }
 
-// setOffline makes the browser say that there is no network, or that there is.
+// setOffline makes the browser report that there is no network, or that there is.
 func setOffline(p *browser.Page, offline bool) {
 	browser.Call(p, network.OverrideNetworkState, network.OverrideNetworkStateParams{
 		Offline: offline, DownloadThroughput: -1, UploadThroughput: -1,

@@ -19,8 +19,8 @@ func wantAll(pages []*browser.Page, expression, want string) {
 	}
 }
 
-// TestTabsShare: the tabs of one origin have one connection together, and each gets
-// every message; when the one who has it goes, another goes on without loss.
+// TestTabsShare: the tabs of one origin share one connection, and each gets every
+// message. When the tab with the connection closes, another one takes over without loss.
 func TestTabsShare(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=100", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	b := browser.Start(t)
@@ -65,8 +65,8 @@ func TestTabsShare(t *testing.T) {
 	}
 }
 
-// TestSharedTokenAndRestart: the others need no token of their own, and hear of a
-// restart too.
+// TestSharedTokenAndRestart: the followers need no token of their own, and are told of a
+// restart.
 func TestSharedTokenAndRestart(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_AUTH=token")
 	b := browser.Start(t)
@@ -92,8 +92,8 @@ func TestSharedTokenAndRestart(t *testing.T) {
 	wantAll(pages, "events.filter(e => e.type === 'reset')", `[{"type":"reset","seq":2}]`)
 }
 
-// TestJoinWhileItFlows: a message that comes before a newcomer knows where the leader
-// is must not make it forget the stored ones.
+// TestJoinWhileItFlows: a message arrives before a new follower knows the leader's
+// position. The follower must still get the stored messages.
 func TestJoinWhileItFlows(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_AUTH=token")
 	b := browser.Start(t)
@@ -115,12 +115,12 @@ func TestJoinWhileItFlows(t *testing.T) {
 	newcomer.WantNoMistakes()
 }
 
-// TestFrozenLeader: a page that holds the lock and does nothing loses it to one that
-// is looked at.
+// TestFrozenLeader: a page that holds the lock and does nothing loses it to a visible
+// page.
 func TestFrozenLeader(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=100", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
-	// The leader is what a frozen page is: it has the lock, and is silent.
+	// The leader behaves like a frozen page: it holds the lock, and is silent.
 	p.Run(fmt.Sprintf(`new Promise(held => navigator.locks.request('icomet %s a', () => {
 		held();
 		return new Promise(() => {});

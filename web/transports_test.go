@@ -13,7 +13,7 @@ import (
 
 var transports = []string{"sse", "stream", "poll", "jsonp"}
 
-// awkward contents must arrive as they were published, whatever the framing.
+// awkward contents must arrive unchanged with every framing.
 var awkward = []string{
 	"", "plain", `"quotes" and \ backslash`, "line\nbreak\r\n\ttab", "</script><script>got.push('executed')</script>",
 	"\u2028\u2029", "üñï😀漢字", `{"json": [1, 2]}`, "data: x\n\nevent: y", ");alert(1)//",
@@ -41,7 +41,7 @@ func TestEachTransport(t *testing.T) {
 			p.Want("[comets[0].state, comets[0].transport, comets[0].seq]", fmt.Sprintf(`["open",%q,%d]`, name, len(want)+1))
 			p.Want("states", fmt.Sprintf(`["connecting %s","open %s"]`, name, name))
 			p.Run("comets[0].stop()")
-			if name != "jsonp" { // a script that is under way cannot be stopped
+			if name != "jsonp" { // a script that is loading cannot be stopped
 				s.WaitSubscribers(name, 0)
 			}
 			p.Want("events", "[]")
@@ -57,7 +57,7 @@ func upTo(n int) (list []int) {
 	return list
 }
 
-// TestFromNow: without seq only what is published from now on arrives.
+// TestFromNow: without seq, only later messages arrive.
 func TestFromNow(t *testing.T) {
 	s := servertest.Start(t)
 	b := browser.Start(t)
@@ -72,8 +72,8 @@ func TestFromNow(t *testing.T) {
 	p.WantNoMistakes()
 }
 
-// TestOpenIsFromNow: a poll without seq is not open before the server has said where now
-// is, though /ping is answered before: what is published once it is open arrives.
+// TestOpenIsFromNow: a poll without seq is open only when the server has told it the next
+// number, although /ping is answered earlier. Messages published after that arrive.
 func TestOpenIsFromNow(t *testing.T) {
 	s := servertest.Start(t)
 	target, err := url.Parse(s.Front)
@@ -100,7 +100,7 @@ func TestOpenIsFromNow(t *testing.T) {
 		p := b.Open(t, site.URL)
 		connect(p, name, fmt.Sprintf("transports: [%q], subUrl: '/comet'", name))
 		<-pinged
-		p.Run("fetch('/comet/ping').then(r => r.text())") // behind the answer to the first
+		p.Run("fetch('/comet/ping').then(r => r.text())") // queued behind the answer to the first
 		p.Want("comets[0].state", `"connecting"`)
 		close(release)
 		p.Want("comets[0].state", `"open"`)
@@ -110,8 +110,8 @@ func TestOpenIsFromNow(t *testing.T) {
 	}
 }
 
-// TestNextTransport: a transport that something in between spoils is given up for
-// the next one, and nothing is lost on the way.
+// TestNextTransport: a transport that something on the way breaks is replaced by the next
+// one, without loss.
 func TestNextTransport(t *testing.T) {
 	s := servertest.Start(t)
 	b := browser.Start(t)
@@ -143,7 +143,7 @@ func TestNextTransport(t *testing.T) {
 			channel := "spoiled " + c.name
 			stored := numbered("m", 1, 5)
 			pushAll(s, channel, stored)
-			// As a page of the original's would have it: the URL of one transport.
+			// As a page of the original does: the URL of one transport.
 			connect(p, channel, "seq: 1, subUrl: '/comet/poll'")
 			p.Want("got", js(stored))
 			p.Want("comets[0].transport", js(c.want))
@@ -159,10 +159,10 @@ func TestNextTransport(t *testing.T) {
 
 func refuse(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }
 
-// buffer is a proxy that passes nothing on before the answer is complete.
+// buffer is a proxy that passes nothing on until the answer is complete.
 func buffer(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
-// TestForbiddenOrigin: a page that may not read the answers has the script tag left.
+// TestForbiddenOrigin: a page that may not read the answers can still use the script tag.
 func TestForbiddenOrigin(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_ALLOW_ORIGINS=https://example.com")
 	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
@@ -174,7 +174,7 @@ func TestForbiddenOrigin(t *testing.T) {
 	p.Want("got", `["m1","m2"]`)
 }
 
-// TestModule: the same as an ES module, from the other origin.
+// TestModule: the same as an ES module, from another origin.
 func TestModule(t *testing.T) {
 	s := servertest.Start(t)
 	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)

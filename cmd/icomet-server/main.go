@@ -1,10 +1,3 @@
-// Command icomet-server runs the push server.
-//
-//	icomet-server [flags] [CONFIG]
-//
-// It reads the configuration, takes the pidfile, opens the log, runs package
-// server and turns signals into its calls. With -s it signals a server that
-// runs already.
 package main
 
 import (

@@ -1,8 +1,3 @@
-// Command icomet is the command line client of an iComet server: it subscribes,
-// publishes, and shows what the server does.
-//
-//	icomet sub news
-//	icomet pub news 'hello'
 package main
 
 import (

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Follows a channel by long polling, and comes back from where it stopped. (To look
-# at a channel by hand, `curl -N "$FRONT/stream?cname=CHANNEL"` is enough.)
+# Follows a channel by long polling, and continues after each failure. (To look at a
+# channel by hand, `curl -N "$FRONT/stream?cname=CHANNEL"` is enough.)
 #
 #     sh subscribe.sh CHANNEL [SEQ]
 #
@@ -10,7 +10,7 @@ front=${FRONT:-http://127.0.0.1:8100}
 channel=$1
 seq=${2:-0}
 
-# An answer is one message or a list of them; this makes it a list always.
+# An answer is one message or a list; this makes it always a list.
 list='(if type == "array" then . else [.] end)'
 
 while :; do
@@ -22,7 +22,7 @@ while :; do
 	close) exit 0 ;;
 	401 | 429) printf '%s' "$answer" | jq -r .content >&2 && sleep 5 ;;
 	esac
-	# A next_seq lower than what was asked for: the channel began anew.
+	# A next_seq lower than requested: the channel is a new one.
 	seq=$(printf '%s' "$answer" | jq --argjson seq "$seq" "$list"' | reduce .[] as $m ($seq;
 		if $m.type == "data" or $m.type == "broadcast" then $m.seq + 1
 		elif $m.type != "next_seq" then .

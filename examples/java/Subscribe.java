@@ -18,8 +18,8 @@ import java.util.stream.Stream;
  */
 public class Subscribe {
     /**
-     * The server writes its messages in one form: compact, the keys in this order. An
-     * application with a JSON library uses that instead.
+     * The server always writes its messages in this form: compact, with the keys in this
+     * order. An application that has a JSON library uses that instead.
      */
     private static final Pattern MESSAGE = Pattern.compile(
         "\\{\"type\":\"(\\w+)\",\"cname\":\"((?:[^\"\\\\]|\\\\.)*+)\",\"seq\":(-?\\d+),\"content\":\"((?:[^\"\\\\]|\\\\.)*+)\"\\}");
@@ -75,7 +75,7 @@ public class Subscribe {
                         onMessage.accept(number, unescape(m.group(4)));
                     }
                     case "next_seq" -> {
-                        if (number < seq) { // the channel began anew
+                        if (number < seq) { // the channel is a new one
                             seq = 1;
                             return true;
                         }
@@ -92,7 +92,7 @@ public class Subscribe {
         }
     }
 
-    /** Undoes the escapes of a JSON string. */
+    /** Decodes the escapes of a JSON string. */
     private static String unescape(String s) {
         StringBuilder b = new StringBuilder(s.length());
         for (int i = 0; i < s.length(); i++) {
@@ -122,6 +122,6 @@ public class Subscribe {
         long first = args.length > 1 ? Long.parseLong(args[1]) : 0;
         String address = args.length > 2 ? args[2] : "http://127.0.0.1:8100";
         new Subscribe(address, args[0], first).run((seq, content) -> System.out.println(content));
-        System.exit(0); // HttpClient's threads would keep it for a while
+        System.exit(0); // HttpClient's threads would delay the exit
     }
 }

@@ -3,7 +3,7 @@
 //
 //     php publish.php CHANNEL TEXT [http://host:port of the admin port]
 
-/** Returns when the message is stored and on its way to every subscriber. */
+/** Returns when the message is stored and queued to every subscriber. */
 function icomet_publish(string $admin, string $channel, string $content, string $key = ''): void
 {
     $headers = ['Content-Type: application/x-www-form-urlencoded'];

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Publishes a text with the standard library alone.
+"""Publishes a text, with the standard library only.
 
     python3 publish.py CHANNEL TEXT [http://host:port of the admin port]
 """
@@ -12,7 +12,7 @@ import urllib.request
 
 
 def publish(admin, channel, content, key=None):
-    """Returns when the message is stored and on its way to every subscriber."""
+    """Returns when the message is stored and queued to every subscriber."""
     form = urllib.parse.urlencode({"cname": channel, "content": content}).encode()
     request = urllib.request.Request(f"{admin}/push", form)
     if key:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Follows a channel with the standard library alone.
+"""Follows a channel, with the standard library only.
 
     python3 subscribe.py CHANNEL [SEQ] [http://host:port of the front port]
 """
@@ -15,7 +15,7 @@ SILENCE = 40  # seconds; the server's heartbeats come every 30 s by default
 
 
 class Closed(Exception):
-    """The channel was closed on the server's side."""
+    """The server has closed the channel."""
 
 
 def messages(front, channel, seq=0):
@@ -32,7 +32,7 @@ def messages(front, channel, seq=0):
                         seq = message["seq"] + 1
                         yield message["seq"], message["content"]
                     elif message["type"] == "next_seq":
-                        if message["seq"] < seq:  # the channel began anew
+                        if message["seq"] < seq:  # the channel is a new one
                             seq = 1
                             break
                         seq = message["seq"]

@@ -1,9 +1,3 @@
-// Command build makes the browser client's distributed files from its source.
-//
-//	go run ./build         write icomet.js and icomet.mjs (in web/)
-//	go run ./build -check  fail when they are not what the source gives
-//
-// It is esbuild, through its Go package: neither node nor npm is needed.
 package main
 
 import (
@@ -17,8 +11,8 @@ import (
 	"github.com/evanw/esbuild/pkg/api"
 )
 
-// outputs are the files made: a classic script that sets the global iComet (and
-// module.exports where there is one), and an ES module.
+// outputs are the files to make: a classic script that sets the global iComet (and
+// module.exports if there is one), and an ES module.
 var outputs = []struct {
 	name   string
 	format api.Format
@@ -82,14 +76,14 @@ func bundle(entry, footer string, format api.Format, version string) ([]byte, er
 		MinifyWhitespace:  true,
 		MinifyIdentifiers: true,
 		MinifySyntax:      true,
-		MangleProps:       "^_", // what is private in the source
+		MangleProps:       "^_", // private properties of the source
 		LegalComments:     api.LegalCommentsNone,
 		Banner:            map[string]string{"js": "/* icomet.js " + version + "; readable in src/ */"},
 		Footer:            map[string]string{"js": footer},
 		LogLevel:          api.LogLevelWarning,
 	})
 	if len(r.Errors) > 0 {
-		return nil, errors.New(r.Errors[0].Text) // all are on stderr
+		return nil, errors.New(r.Errors[0].Text) // all of them are on stderr
 	}
 	return r.OutputFiles[0].Contents, nil
 }

@@ -1,5 +1,3 @@
-// Package dashboard holds the files of the admin port's page. They are served as they
-// are: there is no build step, and nothing comes from another site.
 package dashboard
 
 import (
@@ -7,14 +5,15 @@ import (
 	"io/fs"
 )
 
-// uPlot draws the charts. Its release is vendored, with its licence.
+// uPlot draws the charts. A release of it is vendored, with its licence.
 //
 //go:generate sh vendor.sh
 
 //go:embed files
 var files embed.FS
 
-// Files are the files by name; index.html is the page.
+// Files returns the files by their names; index.html is the page. The bytes must not be
+// changed.
 func Files() map[string][]byte {
 	all := make(map[string][]byte)
 	err := fs.WalkDir(files, "files", func(path string, d fs.DirEntry, err error) error {
@@ -25,7 +24,7 @@ func Files() map[string][]byte {
 		return err
 	})
 	if err != nil {
-		panic(err) // the files are part of the program
+		panic(err) // the files are embedded
 	}
 	return all
 }

@@ -23,20 +23,20 @@ const (
 	narrow = 360
 )
 
-// open opens the dashboard at a view.
+// open opens a view of the dashboard.
 func open(t *testing.T, b *browser.Browser, s *servertest.Server, view string, width int64) *browser.Page {
 	t.Helper()
 	return b.Open(t, s.Admin+"/"+view, chromedp.EmulateViewport(width, 800))
 }
 
-// dark has the page in the dark theme, as the system would.
+// dark puts the page into the dark theme, as the system's setting does.
 func dark(p *browser.Page) {
 	browser.Call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
 	})
 }
 
-// subscribe holds n streams open until the end of the test. What they get is read.
+// subscribe holds n streams open and reads them until the end of the test.
 func subscribe(t *testing.T, s *servertest.Server, transport, cname string, n int) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{}}
@@ -61,8 +61,8 @@ func subscribe(t *testing.T, s *servertest.Server, transport, cname string, n in
 	}
 }
 
-// fits fails the test when the page is wider than the window: on a phone it would have
-// to be pushed around.
+// fits fails the test if the page is wider than the window, so that it would scroll
+// sideways on a phone.
 func fits(t *testing.T, p *browser.Page) {
 	t.Helper()
 	p.Want("document.documentElement.scrollWidth <= innerWidth", "true")
@@ -70,14 +70,15 @@ func fits(t *testing.T, p *browser.Page) {
 
 const rowNames = `[...document.querySelectorAll('.channels td.name')].map(e => e.textContent)`
 
-// click clicks the first button or link with that text that can be seen.
+// click clicks the first visible button or link with this text.
 func click(p *browser.Page, text string) {
 	find := fmt.Sprintf(`[...document.querySelectorAll('dialog button, button, a, label')].find(e => e.textContent.trim() === %q && !e.disabled && e.offsetParent)`, text)
 	p.Want("!!"+find, "true")
 	p.Run(find + ".click()")
 }
 
-// TestOverview: totals and charts move, wide and narrow, and nothing is in the console.
+// TestOverview: totals and charts move, in wide and narrow windows, and the console has
+// no errors.
 func TestOverview(t *testing.T) {
 	s := servertest.Start(t)
 	b := browser.Start(t)
@@ -100,7 +101,7 @@ func TestOverview(t *testing.T) {
 		p.WantNoMistakes()
 		p.Close()
 	}
-	s.CheckFor(servertest.Patience, func() error { // closed tabs leave nothing behind
+	s.CheckFor(servertest.Patience, func() error { // closed tabs leave no connection
 		if m := metrics(t, s); !strings.Contains(m, `icomet_connections{role="admin",transport="dashboard"} 0`) {
 			return fmt.Errorf("the feed of a closed page is still there")
 		}
@@ -117,7 +118,7 @@ func metrics(t *testing.T, s *servertest.Server) string {
 	return body
 }
 
-// TestChannelList: search, sort, pages and the way into a channel.
+// TestChannelList: search, sort, pages, and the link to a channel.
 func TestChannelList(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=3600")
 	for i := range 120 {
@@ -179,7 +180,8 @@ func TestRates(t *testing.T) {
 
 const tailTexts = `[...document.querySelectorAll('.tail li')].map(e => e.children[0].textContent + ' ' + e.children[1].textContent)`
 
-// TestChannel: looking neither makes the channel nor counts; each action asks first.
+// TestChannel: looking at a channel does not create it or count as a subscriber; each
+// action asks for confirmation.
 func TestChannel(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=3", "ICOMET_FRONT_CHANNEL_TIMEOUT=3600")
 	p := open(t, browser.Start(t), s, "#/channel/a%2Fb%20%C3%A4", wide)
@@ -204,7 +206,7 @@ func TestChannel(t *testing.T) {
 
 	p.Run(`document.querySelector('.tail').replaceChildren()`)
 	click(p, "Pause")
-	for i := range 9 { // more than the buffer has
+	for i := range 9 { // more than the buffer holds
 		s.Push("a/b ä", fmt.Sprint("m", i))
 	}
 	s.Call("/broadcast", "content", "to all")
@@ -220,7 +222,7 @@ func TestChannel(t *testing.T) {
 	p.Want(`document.querySelector('dialog')`, `null`)
 	p.Want(fact(2), `"3 (from 10)"`)
 	click(p, "Clear…")
-	p.Want(`document.activeElement.textContent`, `"Cancel"`) // Enter does no harm
+	p.Want(`document.activeElement.textContent`, `"Cancel"`) // Enter changes nothing
 	click(p, "Clear")
 	p.Want(fact(2), `"0 (from 13)"`)
 
@@ -238,7 +240,7 @@ func TestChannel(t *testing.T) {
 }
 
 // TestKey: the page asks for the key until it is right, remembers it for the tab, and
-// forgets it when it is told to.
+// forgets it on request.
 func TestKey(t *testing.T) {
 	const key = "0123456789abcdef-secret"
 	s := servertest.Start(t, "ICOMET_ADMIN_KEYS="+key)
@@ -265,7 +267,7 @@ func TestKey(t *testing.T) {
 	p.Want(`document.getElementById('state')?.textContent`, `"live"`)
 	click(p, "Forget key")
 	p.Want(`document.querySelector('dialog h2')?.textContent`, `"Admin key"`)
-	// Who leaves the question is not asked again before wishing to be.
+	// After a cancelled question, the page asks again only on request.
 	click(p, "Cancel")
 	p.Want(`document.getElementById('state')?.textContent`, `"locked"`)
 	p.Want(`document.querySelector('dialog')`, `null`)
@@ -278,8 +280,8 @@ func TestKey(t *testing.T) {
 	}
 }
 
-// withoutRefusals leaves out what the browser itself logs of a status or a connection
-// that fails.
+// withoutRefusals removes what the browser itself logs about an error status or a
+// connection that fails.
 func withoutRefusals(mistakes []string) (rest []string) {
 	for _, m := range mistakes {
 		if !strings.Contains(m, "Failed to load resource") && !strings.Contains(m, "net::ERR_") {
@@ -289,7 +291,8 @@ func withoutRefusals(mistakes []string) (rest []string) {
 	return rest
 }
 
-// TestServerGoesAndComes: the page says so, and goes on by itself.
+// TestServerGoesAndComes: the page shows that the server is away, and continues without
+// help.
 func TestServerGoesAndComes(t *testing.T) {
 	s := servertest.Start(t)
 	p := open(t, browser.Start(t), s, "", wide)
@@ -332,7 +335,7 @@ func TestKeyboard(t *testing.T) {
 	}
 	p.Do(chromedp.KeyEvent("\r"))
 	focused("Cancel")
-	p.Do(chromedp.KeyEvent("\x1b")) // Escape leaves the dialog, and the channel as it was
+	p.Do(chromedp.KeyEvent("\x1b")) // Escape closes the dialog, and does not change the channel
 	p.Want(`document.querySelector('dialog')`, `null`)
 	focused("Close…")
 	if got := s.Call("/check", "cname", "a"); got != "{\"a\": 1}\n" {
@@ -341,7 +344,7 @@ func TestKeyboard(t *testing.T) {
 	p.WantNoMistakes()
 }
 
-// TestTheme: as the system has it, or as it is chosen; a reload keeps it.
+// TestTheme: the theme follows the system, or what is chosen; a reload keeps it.
 func TestTheme(t *testing.T) {
 	s := servertest.Start(t)
 	p := open(t, browser.Start(t), s, "", wide)

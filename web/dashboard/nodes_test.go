@@ -8,7 +8,7 @@ import (
 	"icomet/web/internal/browser"
 )
 
-// TestOneNodeOfSeveral: the list and a channel's page say that they are of one node.
+// TestOneNodeOfSeveral: the list and a channel's page say that they show one node.
 func TestOneNodeOfSeveral(t *testing.T) {
 	redis := redistest.Start(t)
 	environ := []string{"ICOMET_ENGINE_TYPE=redis", "ICOMET_ENGINE_REDIS_ADDRESS=" + redis.Addr()}

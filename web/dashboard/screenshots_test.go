@@ -16,11 +16,11 @@ import (
 	"icomet/web/internal/browser"
 )
 
-// shots is where TestScreenshots leaves its pictures, which somebody then looks at.
+// shots is where TestScreenshots writes its pictures, for a person to look at.
 var shots = flag.String("shots", "", "directory for screenshots")
 
-// publishSome publishes to the channels until the end of the test, now more and now less,
-// over one connection: the system has not ports enough for one each time.
+// publishSome publishes to the channels until the end of the test, at a varying rate. It
+// uses one connection, because the system does not have enough ports for one per message.
 func publishSome(t *testing.T, s *servertest.Server, channels ...string) {
 	client := &http.Client{Transport: &http.Transport{}}
 	stop, done := make(chan struct{}), make(chan struct{})
@@ -54,7 +54,7 @@ func publishSome(t *testing.T, s *servertest.Server, channels ...string) {
 	})
 }
 
-// TestScreenshots leaves pictures of all views in -shots, or only shows them.
+// TestScreenshots shows all views, and writes pictures of them if -shots is set.
 func TestScreenshots(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=3600")
 	for i, n := range []int{14, 9, 6, 3, 2, 2, 1, 1} {
@@ -67,7 +67,7 @@ func TestScreenshots(t *testing.T) {
 	first.Want(`document.getElementById('state')?.textContent`, `"live"`)
 	rows := `Number(document.querySelector('.tile small').textContent.length) > 0 && performance.now() > 25000`
 	if *shots != "" {
-		first.Want(rows, "true") // something to be seen in the charts
+		first.Want(rows, "true") // so that the charts have lines
 	}
 	for _, v := range []struct {
 		name, hash, ready string

@@ -28,19 +28,19 @@ var page = template.Must(template.ParseFS(static, "static/index.html"))
 // maxBody bounds what a request may send, in bytes.
 const maxBody = 16 << 10
 
-// app is the chat's application server.
+// app is the application server of the chat.
 type app struct {
 	front *url.URL
 	admin *client.Admin
 	guard *guard
 }
 
-// said is the content of a message: who it is from is the application's word, not
-// the browser's.
+// said is the content of a message. The application fills in who it is from; the browser
+// cannot choose that.
 type said struct {
 	Kind string `json:"kind"` // text | join
 	ID   string `json:"id"`
-	User string `json:"user"` // the session's
+	User string `json:"user"` // of the session
 	Name string `json:"name"`
 	Text string `json:"text,omitempty"`
 	At   int64  `json:"at"` // ms since 1970
@@ -62,13 +62,13 @@ func (a *app) handler() http.Handler {
 	mux.HandleFunc("POST /pub", a.pub)
 	mux.HandleFunc("GET /people", a.people)
 	mux.Handle("GET /", http.FileServerFS(files))
-	// Requests that another site's page makes a browser send are refused.
+	// Requests that a page of another site makes a browser send are refused.
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9.:\[\]-]+$`)
 
-// frontFor is the front port as the page's browser reaches it.
+// frontFor is the front port's address as the browser of the page can reach it.
 func (a *app) frontFor(r *http.Request) string {
 	u := *a.front
 	host := r.Host
@@ -93,7 +93,7 @@ func (a *app) page(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// join gives a session, and tells the room.
+// join begins a session, and tells the room.
 func (a *app) join(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	channel, ok := channelOf(r.FormValue("room"))
@@ -113,7 +113,7 @@ func (a *app) join(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if a.guard.allow(who) { // coming and going all the time does not fill the room
+	if a.guard.allow(who) { // joining again and again must not fill the room
 		if err := a.publish(r, channel, said{Kind: "join", User: who.ID, Name: who.Name}); err != nil {
 			a.failed(w, err)
 			return
@@ -122,8 +122,8 @@ func (a *app) join(w http.ResponseWriter, r *http.Request) {
 	answer(w, map[string]string{"id": who.ID, "name": who.Name})
 }
 
-// sign gives a room's token to who has joined. It answers what the admin port's
-// /sign answers, which is what icomet.js expects of signUrl.
+// sign returns a room's token to a session. It passes on the answer of the admin port's
+// /sign, which is what icomet.js expects from signUrl.
 func (a *app) sign(w http.ResponseWriter, r *http.Request) {
 	channel, ok := channelOf(r.FormValue("cname"))
 	if _, err := a.guard.session(r); err != nil || !ok {
@@ -141,7 +141,7 @@ func (a *app) sign(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// pub publishes for who has joined, within bounds, and in their own name only.
+// pub publishes for a session, within limits, and in the session's name only.
 func (a *app) pub(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	who, err := a.guard.session(r)
@@ -174,7 +174,7 @@ func (a *app) publish(r *http.Request, channel string, s said) error {
 	return a.admin.Push(r.Context(), channel, string(content))
 }
 
-// people says how many connections a room has.
+// people returns the number of connections of a room.
 func (a *app) people(w http.ResponseWriter, r *http.Request) {
 	channel, ok := channelOf(r.FormValue("cname"))
 	if _, err := a.guard.session(r); err != nil || !ok {
@@ -197,12 +197,12 @@ func answer(w http.ResponseWriter, v any) {
 	}
 }
 
-// refuse answers a sentence that is shown to the user.
+// refuse answers with a sentence that the user is shown.
 func refuse(w http.ResponseWriter, status int, sentence string) {
 	http.Error(w, sentence, status)
 }
 
-// failed is for what is not the user's mistake; the log has the details.
+// failed answers an error that the user has not caused; the log has the details.
 func (a *app) failed(w http.ResponseWriter, err error) {
 	log.Print("push server: ", err)
 	refuse(w, 502, "The push server does not answer.")

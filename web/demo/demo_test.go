@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { servertest.Main(m) }
 
-// startChat runs the application in front of a server that wants tokens.
+// startChat runs the application with a push server that requires tokens.
 func startChat(t *testing.T) (chat *httptest.Server, s *servertest.Server) {
 	t.Helper()
 	s = servertest.Start(t, "ICOMET_FRONT_AUTH=token", "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=50", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
@@ -52,7 +52,7 @@ func say(p *browser.Page, text string) {
 	p.Do(chromedp.SendKeys(chromedp.CSS("#text"), text), chromedp.KeyEvent("\r"))
 }
 
-// bubbles is what a page shows of messages that are not pending.
+// bubbles are the messages that a page shows, except the pending ones.
 const bubbles = "[...document.querySelectorAll('.msg:not(.pending) .bubble')].map(b => b.textContent)"
 
 func TestChat(t *testing.T) {
@@ -85,7 +85,7 @@ func TestChat(t *testing.T) {
 	ada.Want("[...document.querySelectorAll('.msg')].map(m => m.classList.contains('mine'))", "[true,false,false]")
 	bob.Want("[...document.querySelectorAll('.msg')].map(m => m.classList.contains('mine'))", "[false,true,true]")
 
-	// A second window of one browser can be somebody else, and shares the connection.
+	// A second window of a browser can be another person, and shares the connection.
 	cleo := one.Open(t, chat.URL)
 	join(cleo, "Cleo", "lobby")
 	say(cleo, "me too")
@@ -103,7 +103,7 @@ func TestChatSaysWhatFails(t *testing.T) {
 	chat, s := startChat(t)
 	p := browser.Start(t).Open(t, chat.URL)
 	join(p, "Ada", "lobby")
-	// At once, from the page: a slow machine types slower than the limit.
+	// At once, from the page: on a slow machine, typing is slower than the limit.
 	p.Run(`for (let i = 0; i < 8; i++) {
 		document.getElementById('text').value = 'flood ' + i;
 		document.getElementById('send').requestSubmit();
@@ -116,12 +116,12 @@ func TestChatSaysWhatFails(t *testing.T) {
 	p.Want("document.getElementById('state-text').textContent", `"Live"`)
 }
 
-// TestChatFits: nothing is wider than the page, also on a small telephone, and the
-// screenshots are there to be looked at.
+// TestChatFits: nothing is wider than the page, also on a small phone. It makes
+// screenshots to look at.
 func TestChatFits(t *testing.T) {
 	chat, _ := startChat(t)
 	b, other := browser.Start(t), browser.Start(t)
-	shots := os.Getenv("CHAT_SCREENSHOTS") // a directory, to keep them
+	shots := os.Getenv("CHAT_SCREENSHOTS") // a directory in which to keep them
 	if shots == "" {
 		shots = t.TempDir()
 	}
@@ -157,7 +157,7 @@ func TestChatFits(t *testing.T) {
 	}
 }
 
-// converse lets two people talk; the second page is the one to be looked at.
+// converse lets two people talk. The second page is the one for the screenshot.
 func converse(grace, ada *browser.Page, room string) {
 	join(grace, "Grace Hopper", room)
 	say(grace, "Good morning! The new build is out: https://example.com/builds/42")
@@ -172,7 +172,7 @@ func converse(grace, ada *browser.Page, room string) {
 	ada.Want("document.getElementById('text').value", `""`)
 }
 
-// visitor is a browser without a page: it keeps cookies.
+// visitor is a browser without a page: it only keeps cookies.
 type visitor struct {
 	t   *testing.T
 	url string
@@ -230,8 +230,8 @@ func (v *visitor) join(name string) {
 	v.who = me.ID
 }
 
-// TestGuard: nobody signs or publishes without a session, beyond the chat's rooms, in
-// another's name, from another site, too long or too fast.
+// TestGuard: nobody can sign or publish without a session, in a channel that is not a
+// room, in another's name, from another site, too long or too fast.
 func TestGuard(t *testing.T) {
 	chat, s := startChat(t)
 	ada, eve := newVisitor(t, chat), newVisitor(t, chat)
@@ -284,8 +284,8 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// TestNames: the name that others see is what the application cleaned, and the
-// session's alone.
+// TestNames: others see the name as the application has cleaned it, and a session cannot
+// use another name.
 func TestNames(t *testing.T) {
 	chat, s := startChat(t)
 	v := newVisitor(t, chat)
@@ -315,8 +315,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestFrontAddress: a loopback address stands for the host of the page, and a Host
-// that is none does not reach the page's policy.
+// TestFrontAddress: a loopback address is replaced by the host of the page. An invalid
+// Host does not get into the page's policy.
 func TestFrontAddress(t *testing.T) {
 	loopback, err := url.Parse("http://127.0.0.1:8100/")
 	if err != nil {

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// A browser has a cookie for each session, so that its windows can be different
-	// people; the parameter "who" says which of them asks.
+	// A browser has one cookie for each session, so that its windows can be different
+	// people. The parameter "who" selects the session.
 	cookiePrefix = "chat-"
 	paramWho     = "who"
 
@@ -28,22 +28,22 @@ const (
 	maxName     = 24   // characters
 	maxText     = 1000 // characters
 
-	// A person may send burst messages at once, then one every sendEvery.
+	// A session may send burst messages at once, then one every sendEvery.
 	sendEvery = time.Second
 	burst     = 5
-	// maxLimiters bounds the memory that many sessions can take.
+	// maxLimiters bounds the memory that many sessions can use.
 	maxLimiters = 10_000
 
-	// channelPrefix keeps the chat's rooms apart from an application's other channels.
+	// channelPrefix separates the chat's rooms from other channels of an application.
 	channelPrefix = "chat-"
 )
 
-// roomName is what a room may be called. What a user types must never become a
-// channel's name unchecked: it could be another part of the application's.
+// roomName is what a room may be called. User input must never become a channel's name
+// unchecked: it could name another part of the application.
 var roomName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
 
-// session is who somebody is. It travels in a cookie that only this application can
-// make; a real one would have a login before it.
+// session is a person in the chat. It is in a cookie that only this application can make.
+// A real application would require a login first.
 type session struct {
 	ID      string    `json:"id"`
 	Name    string    `json:"name"`
@@ -52,7 +52,7 @@ type session struct {
 
 var errNoSession = errors.New("join first")
 
-// guard makes and checks sessions, and how much each sends.
+// guard makes and checks sessions, and limits what each one sends.
 type guard struct {
 	key []byte
 
@@ -62,7 +62,7 @@ type guard struct {
 
 func newGuard() *guard {
 	key := make([]byte, 32)
-	_, _ = rand.Read(key) // it never fails
+	_, _ = rand.Read(key) // never fails
 	return &guard{key: key, limiters: map[string]*rate.Limiter{}}
 }
 
@@ -72,7 +72,7 @@ func (g *guard) mac(payload string) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
 
-// begin gives the browser a session in that name.
+// begin gives the browser a session with this name.
 func (g *guard) begin(w http.ResponseWriter, name string) (session, error) {
 	s := session{ID: rand.Text()[:12], Name: name, Expires: time.Now().Add(sessionLife)}
 	b, err := json.Marshal(s)
@@ -82,12 +82,12 @@ func (g *guard) begin(w http.ResponseWriter, name string) (session, error) {
 	payload := base64.RawURLEncoding.EncodeToString(b)
 	http.SetCookie(w, &http.Cookie{
 		Name: cookiePrefix + s.ID, Value: payload + "." + g.mac(payload), Path: "/", Expires: s.Expires,
-		HttpOnly: true, SameSite: http.SameSiteStrictMode, // and Secure, behind TLS
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, // also Secure, behind TLS
 	})
 	return s, nil
 }
 
-// session returns who asks.
+// session returns the session that the request selects.
 func (g *guard) session(r *http.Request) (session, error) {
 	id := r.FormValue(paramWho)
 	cookie, err := r.Cookie(cookiePrefix + id)
@@ -109,14 +109,14 @@ func (g *guard) session(r *http.Request) (session, error) {
 	return s, nil
 }
 
-// allow says whether the session may send one more message now.
+// allow reports whether the session may send one more message now.
 func (g *guard) allow(s session) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l := g.limiters[s.ID]
 	if l == nil {
 		if len(g.limiters) >= maxLimiters {
-			clear(g.limiters) // everybody has a burst again: a price worth the bound
+			clear(g.limiters) // every session gets its burst again, which is the price of the bound
 		}
 		l = rate.NewLimiter(rate.Every(sendEvery), burst)
 		g.limiters[s.ID] = l
@@ -124,7 +124,7 @@ func (g *guard) allow(s session) bool {
 	return l.Allow()
 }
 
-// cleanName makes what was typed fit to be shown; "" when nothing is left.
+// cleanName makes user input fit to be shown; "" if nothing is left.
 func cleanName(name string) string {
 	name = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) && r != ' ' {
@@ -138,7 +138,7 @@ func cleanName(name string) string {
 	return name
 }
 
-// channelOf returns the channel of a room, which may come with the prefix already.
+// channelOf returns the channel of a room; room may already have the prefix.
 func channelOf(room string) (channel string, ok bool) {
 	room = strings.TrimPrefix(room, channelPrefix)
 	return channelPrefix + room, roomName.MatchString(room)

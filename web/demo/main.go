@@ -1,13 +1,3 @@
-// Command demo is a small chat: an application that uses the push server as it is
-// meant to be used.
-//
-//	browser ──page, join, sign, pub──▶ this application ──sign, push──▶ admin port
-//	   └──────────subscribe with the token──────────────────────────▶ front port
-//
-// The push server decides nothing about people: the application says who gets a
-// channel's token (/sign) and who may publish what (/pub). See guard.go.
-//
-//	make demo
 package main
 
 import (
@@ -70,7 +60,7 @@ func run(args []string) error {
 	return nil
 }
 
-// startTime is what the push server may take to be there: both are started together.
+// startTime is how long the push server may take to start: both are started together.
 const startTime = 10 * time.Second
 
 // waitForServer waits until the push server answers.
@@ -94,15 +84,15 @@ func waitForServer(ctx context.Context, server *client.Admin) error {
 	}
 }
 
-// addresses are where a listener is reached from: of one on all of the machine's
-// addresses those that other machines, a telephone for instance, can reach.
+// addresses are the URLs under which a listener can be reached. If it listens on all
+// addresses, they are those that other machines, such as a phone, can reach.
 func addresses(at net.Addr) []string {
 	tcp, ok := at.(*net.TCPAddr)
 	if !ok || !tcp.IP.IsUnspecified() {
 		return []string{"http://" + at.String()}
 	}
 	urls := []string{fmt.Sprintf("http://localhost:%d", tcp.Port)}
-	all, _ := net.InterfaceAddrs() // without them the first is left
+	all, _ := net.InterfaceAddrs() // on an error, only the first is used
 	for _, a := range all {
 		if ip, ok := a.(*net.IPNet); ok && ip.IP.To4() != nil && ip.IP.IsGlobalUnicast() {
 			urls = append(urls, fmt.Sprintf("http://%s:%d", ip.IP, tcp.Port))

@@ -11,8 +11,8 @@ import (
 	"icomet/server/servertest"
 )
 
-// TestWaitForServer: it may come a little later than the application, and what it answers
-// says what is wrong.
+// TestWaitForServer: the push server may start a little later than the application. If it
+// refuses, its answer says why.
 func TestWaitForServer(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_ADMIN_KEYS=sesame")
 	s.Kill()

@@ -2,23 +2,24 @@ import { getJSON, query } from './request.js';
 import { available, isPoll, openers } from './transports.js';
 
 const TRANSPORTS = ['sse', 'stream', 'poll', 'jsonp'];
-const TRIES = 2; // failures in a row before another transport is considered
-const TRIES_UNREACHED = 6; // the same while the server answers nothing at all
+const TRIES = 2; // failures in a row after which another transport is considered
+const TRIES_UNREACHED = 6; // the same, if the server does not answer at all
 const TOO_MANY_WAIT = 5000; // ms, the least wait after a 429
-const OPEN_LIMIT = 6000; // ms until a stream's head, or the first message when one is due at once
-const SETTLED = 5000; // ms after which a connection counts as one that worked
-const UPGRADE_AFTER = 600000; // ms of polling until the better transports get another chance
+const OPEN_LIMIT = 6000; // ms until a stream must have its head, and its first message if one is due at once
+const SETTLED = 5000; // ms after which a connection counts as good
+const UPGRADE_AFTER = 600000; // ms after which a better transport is tried again
 const LATE = 1500; // ms that a heartbeat may be late: the server keeps its period within a second
 const ANSWER_LIMIT = 10000; // ms for /ping and signUrl
 
 /**
- * One channel's connection: it is opened, watched, opened again by this transport
- * or another, and its messages are delivered in order. iComet adds the page around it.
+ * The connection of one channel. It opens the connection, watches it, opens it again with
+ * the same or another transport, and delivers the messages in order. iComet adds what has
+ * to do with the page and with other tabs.
  */
 export class Connection {
   constructor(config) {
     const c = (this._config = { retryMin: 1000, retryMax: 30000, ...config });
-    // The original also took its options with underscores.
+    // The original client also accepts option names with underscores.
     const subUrl = c.subUrl || c.sub_url;
     if (!c.channel || typeof subUrl !== 'string') throw new TypeError('iComet: channel and subUrl are needed');
     this._signUrl = c.signUrl || c.sign_url;
@@ -33,9 +34,9 @@ export class Connection {
     this._token = typeof c.token === 'string' ? c.token : '';
     this._watch = 1.3 * (c.subTimeout || c.sub_timeout || 60000); // ms
     this._next = c.seq || 0;
-    this._fresh = this._next < 2; // what is missing before the first message is no gap then
+    this._fresh = this._next < 2; // if true, messages missing before the first one are no gap
     this._tries = 0;
-    this._run = 0; // of the connection: what belongs to an earlier one is ignored
+    this._run = 0; // number of the connection: events of an earlier one are ignored
     this.cname = c.channel;
     this.state = 'stopped';
   }
@@ -45,7 +46,7 @@ export class Connection {
     return this._next;
   }
 
-  /** Calls fn for each event of a type; returns a function that ends that. */
+  /** Calls fn for each event of a type. Returns a function that removes fn. */
   on(type, fn) {
     (this._listeners[type] = this._listeners[type] || new Set()).add(fn);
     return () => this._listeners[type].delete(fn);
@@ -74,7 +75,7 @@ export class Connection {
     if (!this._running || this._follows) return;
     this._drop();
     const run = this._run;
-    const again = this.state === 'open'; // a poller that goes on
+    const again = this.state === 'open'; // the next request of a poll
     if (!again) this._setState('connecting');
     try {
       if (!this._token) await this._sign(run);
@@ -107,7 +108,7 @@ export class Connection {
       end: mine(error => this._ended(error)),
     };
     if (!this._timed || (isPoll(name) && !again)) {
-      // A poll that asks from now is open when its first answer says where now is.
+      // A poll without seq is open only when its first answer has told the next number.
       this._ping().then(mine(() => isPoll(name) && this._next && this._opened()), () => {});
     }
     try {
@@ -125,10 +126,10 @@ export class Connection {
     if (this.state !== 'open') this._setState('open');
   }
 
-  /** The connection ended by itself: a poll that was answered, or a break. */
+  /** The connection has ended by itself: a poll was answered, or it broke. */
   _ended(error) {
     const lived = Date.now() - this._since;
-    // A poll that ends at once with nothing new must not become a busy loop.
+    // Polls that end at once without anything new must not become a busy loop.
     if (!error && (this._advanced || lived > 900)) {
       if (this._at && Date.now() - this._switched > UPGRADE_AFTER) {
         this._switched = Date.now();
@@ -140,7 +141,7 @@ export class Connection {
     this._failed({ code: 0, error: error || new Error('an answer with nothing new') }, { worked });
   }
 
-  /** Asks how long a connection may be silent, and whether the server is there. */
+  /** Asks for the heartbeat period, which also shows whether the server answers. */
   async _ping() {
     const v = await getJSON(this._base + '/ping' + this._extra, this._init, ANSWER_LIMIT);
     this._setTimeout(v.sub_timeout);
@@ -152,7 +153,7 @@ export class Connection {
     this._watch = Math.max(1300 * seconds, 1000 * seconds + LATE);
   }
 
-  /** Gets a token from the application when there is a way to. */
+  /** Gets a token from the application, if there is a signUrl or a token function. */
   async _sign(run) {
     const { token, channel } = this._config;
     let v;
@@ -169,8 +170,9 @@ export class Connection {
   }
 
   /**
-   * The connection is over, or could not be had: waits and comes back. `worked`:
-   * it had been good; `suspect`: the transport is to be doubted at once.
+   * The connection has failed, or could not be made: waits and connects again. `worked`:
+   * it had been good. `suspect`: the transport may be at fault, also at the first failure.
+   * `least`: the shortest wait, in ms.
    */
   async _failed(error, { worked, suspect, least = 0 } = {}) {
     this._drop();
@@ -185,7 +187,7 @@ export class Connection {
     this._retry = setTimeout(() => this._connect(), wait);
     this._setState('waiting', { retryIn: Math.round(wait) });
     if (error.code || (tries % TRIES && !suspect)) return;
-    // It is the transport's fault when the server answers another question.
+    // If the server answers /ping, the transport is at fault.
     const reached = await this._ping().then(() => true, () => false);
     if (run === this._run && (reached || tries % TRIES_UNREACHED === 0)) {
       this._at = (this._at + 1) % this._transports.length;
@@ -193,7 +195,7 @@ export class Connection {
     }
   }
 
-  /** Takes one message of the server. It may end the connection. */
+  /** Handles one message of the server. It may end the connection. */
   _take(msg) {
     switch (msg.type) {
       case 'data':
@@ -214,13 +216,13 @@ export class Connection {
     }
   }
 
-  /** The server says where the numbering is. */
+  /** Handles the server's statement of the next message's number. */
   _nextIs(seq) {
     if (seq === this._next) return;
     this._advanced = true;
     if (seq < this._next) {
-      // The channel has begun anew (a restart). What its new life has had so far
-      // may still be stored, so it is asked for from the start.
+      // The channel is a new one (after a restart). Its first messages may still be
+      // stored, so they are asked for from 1 on.
       this._reset();
       this._post({ reset: 1 });
       if (seq > 1) return this._connect();
@@ -242,7 +244,7 @@ export class Connection {
     this._fresh = false;
   }
 
-  /** Delivers a message unless it has been, and says when some are missing. */
+  /** Delivers a message, unless it was delivered before, and reports missing ones. */
   _accept(msg) {
     const { seq } = msg;
     if (seq < this._next) return;
@@ -266,22 +268,22 @@ export class Connection {
     if (renewable) this._connect();
   }
 
-  /** Notices a connection that is dead, or never came to life. */
+  /** Detects a connection that is dead, or was never established. */
   _check() {
     const silent = Date.now() - this._heard;
-    // A stream has its head at once, and next_seq when it asked for "from now".
+    // A stream gets its head at once, and next_seq at once if it asked from now.
     const due = !isPoll(this.transport) && !(this._headSeen && this._next);
     if (this._close && silent > (due ? Math.min(OPEN_LIMIT, this._watch) : this._watch)) {
       this._failed({ code: 0, error: new Error('silent for ' + silent + ' ms') }, { suspect: !this._got });
     }
   }
 
-  /** For those who share: tells the others a message, or the state. */
+  /** Overridden by iComet: send a message, or the state, to the other tabs. */
   _post() {}
   _tellState() {}
 }
 
-/** What the application throws is its own affair. */
+/** Calls fn. An exception of the application is thrown later, so that it cannot disturb us. */
 export function guard(fn, arg) {
   try {
     fn(arg);

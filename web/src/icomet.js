@@ -4,24 +4,23 @@
  *     const comet = new iComet({
  *       channel: 'news',
  *       subUrl: 'https://push.example.com',       // the front port, or its /poll
- *       callback: content => console.log(content), // one call a message, in order
+ *       callback: content => console.log(content), // once per message, in order
  *     });
  *     comet.on('state', e => console.log(e.state, e.transport));
  *
- * It starts by itself, as the original client does. The options, the events and
- * their units are described in icomet.d.ts.
+ * It starts by itself, as the original client does. icomet.d.ts describes the options, the
+ * events and their units.
  *
- * How it works. `next` is the number of the next message wanted; every
- * connection asks from there, so nothing is lost or doubled when a connection
- * breaks or another transport takes over. One instance per channel and origin
- * (the leader, who holds a Web Lock) has the connection and passes what it gets
- * to the others (followers) through a BroadcastChannel.
+ * How it works. `next` is the number of the next message wanted. Every connection asks from
+ * there, so nothing is lost or doubled when a connection breaks or the transport changes.
+ * One instance per channel and origin (the leader, which holds a Web Lock) has the
+ * connection, and passes the messages to the others (followers) by a BroadcastChannel.
  */
 
 import { Connection, guard } from './connection.js';
 import { fetchJSON, getJSON, inPage, jsonp, query } from './request.js';
 
-const BEAT = 5000; // ms between a leader's signs of life
+const BEAT = 5000; // ms between two state messages of a leader
 const LEADER_SILENT = 3 * BEAT; // ms after which a visible follower takes over
 const CATCH_UP_LIMIT = 5000; // ms
 
@@ -30,7 +29,7 @@ export class iComet extends Connection {
     super(config);
     const c = this._config;
     this._pubUrl = c.pubUrl || c.pub_url;
-    this._queue = null; // what waits until a follower has caught up; [] before it knows where the leader is
+    this._queue = null; // messages held until a follower has caught up; [] before it knows the leader's position
     this._events = {
       online: () => this._kick(),
       offline: () => this._offline(),
@@ -45,7 +44,7 @@ export class iComet extends Connection {
     return this._follows ? this._leaderTransport : this._transports[this._at];
   }
 
-  /** Connects, from where stop() left off. Does nothing while it runs. */
+  /** Connects, and continues where stop() has stopped. Does nothing while it runs. */
   start() {
     if (this._running) return;
     this._running = true;
@@ -64,12 +63,12 @@ export class iComet extends Connection {
     }
   }
 
-  /** Ends the connection. No event but the state comes after it. */
+  /** Ends the connection. After it, only a state event comes. */
   stop() {
     this._end('stopped');
   }
 
-  /** Gives the token that a 401 asked for (and may be called at any time). */
+  /** Sets the token, usually after a 401; it may be called at any time. */
   setToken(token) {
     this._token = token;
     this._post({ token });
@@ -77,15 +76,16 @@ export class iComet extends Connection {
   }
 
   /**
-   * Publishes a text through pubUrl, which belongs to the application. Returns a
-   * promise of its JSON answer, or false as the original does when that cannot be.
+   * Publishes a text through pubUrl, which belongs to the application. Returns a promise
+   * of its JSON answer, or, as the original does, false if content is not a text or there
+   * is no pubUrl.
    */
   pub(content, callback) {
     if (typeof content !== 'string' || !this._pubUrl) return false;
     const params = { cname: this.cname, content };
     const post = (this._config.pubMethod || 'GET') === 'POST';
-    // As the original's other calls: an answer from another origin is a script. To try
-    // the one way after the other could publish twice.
+    // Another origin is asked by JSONP, as the original does. Trying fetch first could
+    // publish twice.
     const byScript = inPage && new URL(this._pubUrl, location.href).origin !== location.origin;
     const sent = new Promise((resolve, reject) => {
       const done = (err, v) => (err ? reject(err) : resolve(v));
@@ -130,7 +130,7 @@ export class iComet extends Connection {
 
   _tick() {
     if (this._follows) {
-      // A leader in a frozen page holds its lock and does nothing.
+      // A leader in a frozen page keeps its lock and does nothing.
       if (Date.now() - this._heard > LEADER_SILENT && !(inPage && document.hidden)) this._follow(true);
       return;
     }
@@ -138,7 +138,7 @@ export class iComet extends Connection {
     this._check();
   }
 
-  /** The page is seen again, or the network is back: no time to wait. */
+  /** The page is visible again, or the network is back: connects without waiting. */
   _kick() {
     if (this._follows) return this._post({ kick: 1 });
     if (this.state === 'waiting' || this.state === 'offline') {
@@ -178,7 +178,7 @@ export class iComet extends Connection {
     this._abort = this._release = null;
   }
 
-  /** Waits for the lock, or takes it from a leader that gives no sign of life. */
+  /** Waits for the lock, or (steal) takes it from a leader that is silent. */
   _follow(steal) {
     this._leave();
     this._drop();
@@ -193,7 +193,7 @@ export class iComet extends Connection {
       this._queue = null;
       return new Promise(release => {
         this._release = release;
-        this.state = ''; // the state of another's connection says nothing of this one
+        this.state = ''; // it was the state of the former leader's connection
         this._connect();
       });
     };
@@ -205,7 +205,7 @@ export class iComet extends Connection {
 
   _fromBus(d) {
     if (d.closed) {
-      // Also for one that has the lock by now: it was let go before this came.
+      // Also if this tab has the lock by now: the leader released it before this arrived.
       this._emit('close', {});
       return this._end('closed');
     }
@@ -242,7 +242,7 @@ export class iComet extends Connection {
     }
   }
 
-  /** Brings a follower to where the leader is: what it has missed it fetches. */
+  /** Brings a follower to the leader's position: it fetches what it has missed. */
   async _catchUp(next) {
     if (this._fetching) return;
     const queue = (this._queue = this._queue || []);
@@ -254,7 +254,7 @@ export class iComet extends Connection {
       this._fetching = true;
       got = await getJSON(this._url('/sub'), this._init, CATCH_UP_LIMIT).catch(() => []);
       this._fetching = false;
-      if (queue !== this._queue) return; // it leads now, and asks by itself
+      if (queue !== this._queue) return; // meanwhile it leads, was reset or has stopped
     }
     this._queue = null;
     for (const msg of [].concat(got, queue)) {

@@ -1,4 +1,4 @@
-/** One request with one JSON answer, by fetch or by a script tag. */
+/** Requests with one JSON answer, by fetch or by a script tag. */
 
 export const inPage = typeof document === 'object';
 let callbacks = 0;
@@ -10,12 +10,12 @@ export const query = (url, params) => {
   return url + (url.includes('?') ? '&' : '?') + pairs.join('&');
 };
 
-/** Reads JSON, or JSON in the call of a callback. */
+/** Parses JSON, which may be wrapped in the call of a callback. */
 const parse = text => JSON.parse(text.replace(/^\s*[\w$.]*\(|\)[;\s]*$/g, ''));
 
 /**
- * Loads a script that calls back. `url` may have a `=?` for the callback's name,
- * else cb= is added. Returns the abort function.
+ * Loads a script that calls a callback. In `url`, `=?` is replaced by the callback's name;
+ * without it, cb= is added. `limit` is in ms. Returns a function that aborts.
  */
 export function jsonp(url, done, limit) {
   const name = 'icomet_cb_' + ++callbacks;
@@ -27,7 +27,7 @@ export function jsonp(url, done, limit) {
     const d = done;
     done = null;
     script.remove();
-    // A late answer must find a function; removing the tag does not stop it.
+    // The script may still run after the tag is removed, and must then find a function.
     globalThis[name] = () => {};
     d(err, value);
   };
@@ -48,7 +48,7 @@ export function jsonp(url, done, limit) {
   };
 }
 
-/** The same by fetch. */
+/** The same with fetch. */
 export function fetchJSON(url, init, done, limit) {
   const abort = new AbortController();
   const timer = limit && setTimeout(() => abort.abort(), limit);
@@ -66,7 +66,7 @@ export function fetchJSON(url, init, done, limit) {
   };
 }
 
-/** fetch, then a script tag: which of them a page may use depends on its origin. */
+/** Tries fetch, then a script tag: the origin of the page may allow only one of them. */
 export function getJSON(url, init, limit) {
   return new Promise((resolve, reject) => {
     const finish = (err, v) => (err ? reject(err) : resolve(v));

@@ -1,16 +1,16 @@
 import { fetchJSON, inPage, jsonp } from './request.js';
 
 /**
- * A transport opens one connection. `on.open()` says that the server answers,
- * `on.messages(list)` gives what came, `on.end(err)` comes last and once. It
- * returns a function that ends the connection silently.
+ * A transport opens one connection. It calls `on.open()` when the server answers,
+ * `on.messages(list)` with what has arrived, and last, once, `on.end(err)`. It returns a
+ * function that ends the connection without a further call.
  */
 export const openers = {
   sse(url, on, init) {
     const es = new EventSource(url('/sse'), { withCredentials: init.credentials === 'include' });
     es.onopen = on.open;
     es.onmessage = e => on.messages([JSON.parse(e.data)]);
-    // It would come back by itself, but with its own idea of when and from where.
+    // It would reconnect by itself, but we decide when and from which number.
     es.onerror = () => {
       es.close();
       on.end(new Error('the event stream broke'));

@@ -1,10 +1,10 @@
-// What the page asks the admin port for. The key, when one is needed, lives as long as
+// Requests of the page to the admin port. The key, if one is needed, is kept as long as
 // the tab.
 import { ask, el } from './ui.js';
 
 const storedKey = 'icomet-admin-key';
 let asking = null;
-let locked = false; // the question for the key was left without an answer
+let locked = false; // the user has cancelled the question for the key
 
 export const hasKey = () => sessionStorage.getItem(storedKey) !== null;
 export const isLocked = () => locked;
@@ -38,8 +38,8 @@ function askKey() {
   return asking;
 }
 
-// request asks for a key as often as it is refused, until the question is left; then it
-// throws, as it does for what is not answered 200.
+// request asks for a key until it is accepted or the user cancels; then it throws, as it
+// does for any other status than 200.
 async function request(path, options = {}) {
   while (!locked) {
     const r = await fetch(path, { ...options, cache: 'no-store', headers: { ...options.headers, ...headers() } });
@@ -58,15 +58,15 @@ export async function get(path, params = {}, signal = undefined) {
   return (await request(path + (query && '?' + query), { signal })).json();
 }
 
-// call does something: push, clear, close.
+// call carries out an action: push, clear, close.
 export async function call(path, params) {
   return (await request(path, { method: 'POST', body: new URLSearchParams(params) })).text();
 }
 
-const silence = 5000; // ms without a line, of which there is one a second
+const silence = 5000; // ms without a line before the feed counts as broken; there is one line a second
 
-// feed calls on(event, data) with every event of the server's stream, and state(text)
-// when it comes or goes. It ends when there is no key to be had.
+// feed calls on(event, data) for every event of the server's stream, and state(text) when
+// the stream starts or breaks. It ends when the user gives no key.
 export async function feed(on, state) {
   for (let wait = 1000; ; wait = Math.min(2 * wait, 10000)) {
     const abort = new AbortController();

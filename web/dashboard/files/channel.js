@@ -1,9 +1,9 @@
-// One channel: how it stands, what it has, and what can be done with it. The tail looks
-// into the buffer once a second: it neither makes the channel nor subscribes to it.
+// One channel: its state, its messages and the actions on it. The tail reads the buffer
+// once a second; that neither creates the channel nor subscribes to it.
 import { call, get } from './api.js';
 import { ask, bytes, count, duration, el, toast } from './ui.js';
 
-const period = 1000; // ms between two looks
+const period = 1000; // ms between two reads
 const shown = 500; // messages kept in the page
 
 export function channel(main, app, name) {

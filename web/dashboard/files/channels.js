@@ -1,5 +1,5 @@
-// The channel list: search, sort, pages. The server keeps no index of its channels: each
-// page is a walk over all of them, so the list is asked for with restraint.
+// The channel list: search, sort, pages. The server has no index of its channels, so each
+// page is a walk over all of them, and the list is requested sparingly.
 import { get } from './api.js';
 import { count, el, short } from './ui.js';
 
@@ -8,13 +8,13 @@ const sorts = [['subscribers', 'Subscribers'], ['rate', 'Messages/s'], ['stored'
 
 export const channelLink = name => '#/channel/' + encodeURIComponent(name);
 
-// nextLook is when the list is asked for again, in ms: never more than a twentieth of
-// the time is a walk under way.
+// nextLook returns after how many ms to request the list again, so that walks take at
+// most a twentieth of the time.
 const nextLook = took => Math.max(3000, 20 * took);
 
 export function channels(main, app, rest, params) {
   const wish = { search: params.get('search') ?? '', sort: params.get('sort') ?? 'subscribers' };
-  const pages = [null]; // what each page so far begins behind
+  const pages = [null]; // for each page so far, what it begins after
   const known = new Map(); // name to {next, at}, for rates of other sorts
   let timer, debounce, abort, ended = false;
 
@@ -54,7 +54,7 @@ export function channels(main, app, rest, params) {
   function row(c, now) {
     const before = known.get(c.name);
     let rate = wish.sort === 'rate' ? c.rate : before && now > before.at ? (c.next - before.next) / ((now - before.at) / 1000) : null;
-    if (rate < 0) rate = null; // closed and made anew
+    if (rate < 0) rate = null; // closed and created again
     return el('tr', {},
       el('td', { className: 'name' }, el('a', { href: channelLink(c.name) }, c.name)),
       el('td', { className: 'number' }, count(c.subscribers)),
@@ -70,7 +70,7 @@ export function channels(main, app, rest, params) {
     const after = pages.at(-1), signal = abort.signal;
     const params = { ...wish, limit, ...(after && { after: after.name, value: after.value }) };
     body.setAttribute('aria-busy', 'true');
-    const soon = known.size === 0; // rates need a second look
+    const soon = known.size === 0; // rates need two readings
     let took = 0;
     try {
       const list = await get('/dashboard/channels', params, signal);
@@ -84,7 +84,7 @@ export function channels(main, app, rest, params) {
     body.removeAttribute('aria-busy');
     timer = setTimeout(() => document.hidden ? load.later() : load(), soon ? Math.max(1200, 20 * took) : nextLook(took));
   }
-  // A page that nobody sees asks for nothing.
+  // A hidden page requests nothing.
   load.later = () => document.addEventListener('visibilitychange', () => !ended && load(), { once: true });
 
   function show(list) {

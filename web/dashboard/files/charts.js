@@ -1,22 +1,22 @@
-// Line charts on uPlot, which a classic script has put into the window.
+// Line charts with uPlot, which a classic script has put into the window.
 import { el } from './ui.js';
 
-const synced = window.uPlot.sync('dashboard'); // one cursor over all charts
+const synced = window.uPlot.sync('dashboard'); // one cursor for all charts
 
 const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// Steps of an axis: of bytes whole KiB, MiB, GiB; of what is counted whole numbers.
+// Steps of an axis: whole KiB, MiB, GiB for bytes, whole numbers for counts.
 const powers = Array.from({ length: 50 }, (_, i) => 2 ** i);
 const wholes = Array.from({ length: 12 }, (_, i) => [1, 2, 5].map(n => n * 10 ** i)).flat();
 export const steps = { bytes: powers, count: wholes };
 
-const labelRoom = 28; // px: a time nearer to the left edge would meet the 0 there
+const labelRoom = 28; // px: a time nearer to the left edge would touch the 0 there
 
-// clock writes an axis time.
+// clock writes a time on an axis.
 const clock = seconds => new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
 
-// Chart shows lines over time, with a legend that has the newest values, or those under
-// the cursor. format writes a value; incrs, if given, are the steps of its axis.
+// Chart shows lines over time, with a legend of the newest values, or those under the
+// cursor. format writes a value; incrs, if given, are the steps of its axis.
 export class Chart {
   constructor(title, format, incrs) {
     this.format = format;
@@ -87,7 +87,7 @@ export class Chart {
     this.tell();
   }
 
-  // tell puts values into the legend.
+  // tell shows values in the legend.
   tell() {
     if (!this.plot || !this.data) return;
     const at = this.plot.cursor.idx ?? this.data[0].length - 1;

@@ -1,4 +1,4 @@
-// The configuration that is in effect, and the node.
+// The configuration in effect, and the node.
 import { get } from './api.js';
 import { duration, el } from './ui.js';
 
@@ -10,7 +10,7 @@ function value(k) {
 
 const mark = (on, text, title) => on ? el('span', { className: 'mark', title }, text) : null;
 
-// breakable lets a long key break behind its underscores.
+// breakable allows line breaks after the underscores of a long key.
 const breakable = key => key.split(/(?<=_)/).flatMap(part => [part, el('wbr')]);
 
 function section(name, keys) {

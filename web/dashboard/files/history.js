@@ -1,11 +1,11 @@
-// The rows of the feed, by column, and what is derived from them.
+// The rows of the feed, by column, and what is computed from them.
 
 const kept = 900; // rows, one a second
 
 export class History {
   constructor() { this.reset([], []); }
 
-  // reset begins anew with what the server remembers.
+  // reset starts again with the rows that the server has.
   reset(columns, rows) {
     this.columns = columns;
     this.index = Object.fromEntries(columns.map((name, i) => [name, i]));
@@ -22,7 +22,7 @@ export class History {
     return this.rows.length ? this.rows[this.rows.length - 1][this.index[name]] : null;
   }
 
-  // rate is how much a counter has grown a second, over the last few seconds.
+  // rate is the growth of a counter per second, over the last few seconds.
   rate(name, seconds = 1) {
     const n = this.rows.length, from = this.rows[Math.max(0, n - 1 - seconds)];
     return n < 2 ? null : grown(from, this.rows[n - 1], this.index[name], this.index.time);
@@ -40,7 +40,7 @@ export class History {
     return rows.map(r => r[i]);
   }
 
-  // rates is the growth of a counter from row to row; null where it began anew.
+  // rates is the growth of a counter from row to row; null where it has started again.
   rates(rows, name) {
     const i = this.index[name], t = this.index.time;
     return rows.map((r, k) => k === 0 ? null : grown(rows[k - 1], r, i, t));

@@ -1,4 +1,4 @@
-// The page: which view is shown, and the feed that all of them share.
+// The page: which view is shown, and the feed that all views share.
 import { feed, forgetKey, hasKey, isLocked } from './api.js';
 import { channel } from './channel.js';
 import { channels } from './channels.js';
@@ -13,7 +13,7 @@ const main = document.getElementById('main');
 const app = { history: new History(), stats: null, node: null };
 let view = null;
 
-// route shows what the address says: #/channels?sort=name, #/channel/NAME.
+// route shows the view that the address names: #/channels?sort=name, #/channel/NAME.
 function route() {
   const [path, query = ''] = location.hash.slice(2).split('?');
   const slash = path.indexOf('/');
@@ -35,7 +35,7 @@ function route() {
 const state = document.getElementById('state');
 
 function tell(text, kind) {
-  if (state.textContent !== text) state.textContent = text; // it is read aloud
+  if (state.textContent !== text) state.textContent = text; // screen readers read it aloud
   state.className = 'pill ' + kind;
 }
 

@@ -1,4 +1,4 @@
-// The first view: totals, charts, loops, closings.
+// The first view: totals, charts, loops, closed connections.
 import { Chart, steps } from './charts.js';
 import { bytes, count, el, millis, short } from './ui.js';
 
@@ -11,7 +11,7 @@ const gauges = (h, rows, names) => Object.fromEntries(names.map(n => [n, h.gauge
 
 const axisSteps = new Map([[short, steps.count], [bytes, steps.bytes], [bytesPerSecond, steps.bytes]]);
 
-// charts are title, format, and the lines of the rows in view.
+// charts are title, format, and the lines for the rows in view.
 const charts = [
   ['Subscribers by transport', short, (h, r) => gauges(h, r, ['poll', 'stream', 'sse', 'iframe'])],
   ['Publishes', perSecond, (h, r) => ({ publishes: h.rates(r, 'publishes') })],
@@ -24,8 +24,8 @@ const charts = [
   ['Garbage collection', share, (h, r) => ({ 'of one processor': h.rates(r, 'gc_cpu') })],
 ];
 
-// closings has slow consumers always, and the other reasons that have occurred, the most
-// frequent first.
+// closings lists slow consumers always, and the other reasons that have occurred, the
+// most frequent first.
 function closings(h, rows) {
   const grown = n => rows.length ? rows.at(-1)[h.index[n]] - rows[0][h.index[n]] : 0;
   const others = h.columns.filter(n => n.startsWith('closed_') && n !== 'closed_slow_consumer' && grown(n) > 0)
@@ -39,7 +39,7 @@ function tile(label, value, note, level) {
     el('dt', {}, label), el('dd', {}, value, el('small', {}, note ?? '')));
 }
 
-// level colours what is near its limit.
+// level colours a value that is near its limit.
 const level = (n, limit) => !limit ? '' : n >= limit ? 'bad' : n >= 0.85 * limit ? 'warn' : '';
 
 function tiles(h, stats) {

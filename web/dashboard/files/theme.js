@@ -1,4 +1,4 @@
-// The theme is set before the page is drawn: a classic script in the head.
+// A classic script in the head, so that the theme is set before the page is drawn.
 (() => {
   const dark = matchMedia('(prefers-color-scheme: dark)');
   const apply = () => {

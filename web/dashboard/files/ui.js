@@ -1,4 +1,4 @@
-// Small helpers of all views. Text from the server only ever becomes textContent.
+// Helpers for all views. Text from the server is only ever set as textContent.
 
 // el makes an element: el('a', {href: '#'}, 'text', child).
 export function el(tag, attributes = {}, ...children) {
@@ -14,7 +14,7 @@ export function el(tag, attributes = {}, ...children) {
 
 const grouped = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 
-// count writes a whole number with its groups.
+// count writes a whole number with separators.
 export const count = n => grouped.format(n);
 
 // short writes a number in few characters: 1234567 as 1.23M.
@@ -60,7 +60,7 @@ export function toast(text, bad = false) {
   toastTimer = setTimeout(() => { t.hidden = true; }, bad ? 8000 : 4000);
 }
 
-// ask shows a dialog and resolves with what the form holds, or null when it is left.
+// ask shows a dialog and resolves with the form's values, or null if it is cancelled.
 // fields are elements with a name.
 export function ask({ title, text, confirm, danger = false, fields = [] }) {
   return new Promise(resolve => {
@@ -79,6 +79,6 @@ export function ask({ title, text, confirm, danger = false, fields = [] }) {
     });
     document.body.append(dialog);
     dialog.showModal();
-    if (fields.length === 0) form.querySelector('.buttons button').focus(); // Enter does no harm
+    if (fields.length === 0) form.querySelector('.buttons button').focus(); // Enter changes nothing
   });
 }

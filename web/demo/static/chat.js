@@ -1,5 +1,4 @@
-// The chat's page. The parts that matter for a use of iComet are enter() and send();
-// the rest draws.
+// The chat's page. enter() and send() show how to use iComet; the rest draws.
 'use strict';
 
 const $ = id => document.getElementById(id);
@@ -19,7 +18,7 @@ function enter(room) {
     signUrl: '/sign?who=' + me.id, // the cookie of that session proves it
     pubUrl: '/pub?who=' + me.id,
     pubMethod: 'POST',
-    seq: 1, // also what was said before, as far as it is stored
+    seq: 1, // also the stored messages
     autoStart: false,
     callback: content => receive(JSON.parse(content)),
   });
@@ -140,7 +139,7 @@ function add(line) {
   stay();
 }
 
-// Who looks at the end stays there, whatever changes the height.
+// A reader at the end of the list stays there when the height changes.
 let atEnd = true;
 function stay() {
   if (atEnd) $('scroll').scrollTop = $('scroll').scrollHeight;
@@ -215,8 +214,8 @@ $('send').onsubmit = e => {
   $('text').focus();
 };
 
-// Enter sends, Shift+Enter is a new line; beforeinput, since the keyboards of
-// telephones do not name their keys.
+// Enter sends, Shift+Enter starts a new line. beforeinput, because the keyboards of
+// phones do not name their keys.
 let shift = false;
 $('text').onkeydown = e => (shift = e.shiftKey);
 $('text').addEventListener('beforeinput', e => {

@@ -1,4 +1,3 @@
-// Package browser drives Chromium in tests.
 package browser
 
 import (
@@ -15,10 +14,10 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// limit bounds one step of a page.
+// limit bounds one step on a page.
 const limit = 60 * time.Second
 
-// Browser is a Chromium of its own, with an empty profile.
+// Browser is a Chromium process with an empty profile.
 type Browser struct {
 	ctx context.Context
 }
@@ -42,7 +41,7 @@ func Start(t testing.TB) *Browser {
 	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, end := chromedp.NewContext(allocator)
 	t.Cleanup(func() {
-		_ = chromedp.Cancel(ctx) // waits for the process: its profile is removed next
+		_ = chromedp.Cancel(ctx) // waits for the process, because its profile is removed next
 		end()
 		endAllocator()
 	})
@@ -52,22 +51,24 @@ func Start(t testing.TB) *Browser {
 	return &Browser{ctx}
 }
 
-// Page is one tab.
+// Page is one tab. Its methods belong to the goroutine of the test, and fail the test on
+// an error or after 60 s.
 type Page struct {
 	t    testing.TB
 	ctx  context.Context
-	read sync.WaitGroup // of the console
+	read sync.WaitGroup // reads the console
 
 	mu       sync.Mutex
 	mistakes []string
 }
 
-// Open opens a page in a tab of its own, after first, and waits for its load.
+// Open opens a page in a new tab and waits until it has loaded. It carries out first
+// before that.
 func (b *Browser) Open(t testing.TB, url string, first ...chromedp.Action[chromedp.Void]) *Page {
 	t.Helper()
 	ctx, end := chromedp.NewContext(b.ctx)
 	p := &Page{t: t, ctx: ctx}
-	if err := chromedp.Do(ctx); err != nil { // the tab lives as long as this context: no deadline
+	if err := chromedp.Do(ctx); err != nil { // no deadline: the tab lives as long as this context
 		t.Fatalf("opening a tab: %v", err)
 	}
 	console := chromedp.Console(ctx)
@@ -91,7 +92,7 @@ func (b *Browser) Open(t testing.TB, url string, first ...chromedp.Action[chrome
 	return p
 }
 
-// Do carries out actions; what does not end in time fails the test.
+// Do carries out actions.
 func (p *Page) Do(actions ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, limit)
@@ -101,13 +102,13 @@ func (p *Page) Do(actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// Run evaluates JavaScript, and waits when it is a promise.
+// Run evaluates JavaScript, and waits for the result if it is a promise.
 func (p *Page) Run(script string) {
 	p.t.Helper()
 	p.Do(chromedp.Evaluate[chromedp.Void](script, chromedp.EvalAwaitPromise))
 }
 
-// Text is the value of an expression that gives a text, or a promise of one.
+// Text returns the value of an expression that is a text, or a promise of one.
 func (p *Page) Text(expression string) string {
 	p.t.Helper()
 	text, err := p.evaluate(expression)
@@ -123,8 +124,8 @@ func (p *Page) evaluate(expression string) (string, error) {
 	return chromedp.Run(ctx, chromedp.Evaluate[string](expression, chromedp.EvalAwaitPromise))
 }
 
-// Want waits until the expression's value, as JSON, is want. An exception is no value yet:
-// while a page loads, what the expression looks at may not be there.
+// Want waits until the value of the expression, as JSON, is want. An exception means that
+// there is no value yet: while a page loads, parts of it may be missing.
 func (p *Page) Want(expression, want string) {
 	p.t.Helper()
 	want = canonical(want)
@@ -142,7 +143,7 @@ func (p *Page) Want(expression, want string) {
 	}
 }
 
-// canonical writes JSON in one way of the many.
+// canonical writes JSON in a single form.
 func canonical(text string) string {
 	var v any
 	if json.Unmarshal([]byte(text), &v) != nil {
@@ -155,14 +156,14 @@ func canonical(text string) string {
 	return string(b)
 }
 
-// Mistakes are the exceptions and the errors in the console so far.
+// Mistakes returns the exceptions and the errors in the console so far.
 func (p *Page) Mistakes() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]string(nil), p.mistakes...)
 }
 
-// WantNoMistakes fails the test when the console has an error.
+// WantNoMistakes fails the test if there are exceptions or errors in the console.
 func (p *Page) WantNoMistakes() {
 	p.t.Helper()
 	if m := p.Mistakes(); len(m) > 0 {
@@ -187,7 +188,7 @@ func Call[P, R any](p *Page, cmd cdp.Command[P, R], params P) R {
 	return r
 }
 
-// Screenshot writes what the page shows as a PNG.
+// Screenshot writes what the page shows to a PNG file.
 func (p *Page) Screenshot(path string) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, limit)

@@ -1,0 +1,9 @@
+// Command icomet is the command line client of an iComet server: it subscribes,
+// publishes, and shows what the server does.
+//
+//	icomet sub news
+//	icomet pub news 'hello'
+//
+// It talks to a server through package client only, and must not know how the server
+// works; of package server it uses the version. Everything runs on the main goroutine.
+package main

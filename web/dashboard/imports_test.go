@@ -1,0 +1,14 @@
+package dashboard
+
+import (
+	"testing"
+
+	"icomet/internal/importtest"
+)
+
+func TestImports(t *testing.T) {
+	importtest.Check(t, map[string]string{
+		"embed": "the package only has files",
+		"io/fs": "to list them",
+	})
+}
