@@ -142,9 +142,9 @@ func (e *Engine) compareAll() {
 // bury takes a dead node's subscribers off the channels. The next heartbeats repeat it
 // until it has succeeded.
 func (e *Engine) bury(node string) {
-	e.log.Warn("redis: a node has gone", "node", node)
+	e.log.Warn("redis: a node is dead: no heartbeat within node_timeout", "node", node)
 	if err := e.forget(node, e.quiet); err != nil {
-		e.log.Warn("redis: a node is not forgotten yet", "node", node, "error", err)
+		e.log.Warn("redis: the counts of a dead node are not removed yet", "node", node, "error", err)
 	}
 }
 
@@ -185,7 +185,7 @@ func (e *Engine) leave() {
 	ctx, cancel := e.deadline()
 	defer cancel()
 	if err := e.forget(e.node, ctx.Done()); err != nil {
-		e.log.Warn("redis: this node is not signed off", "error", err)
+		e.log.Warn("redis: this node could not remove its counts; the others will", "error", err)
 	}
 }
 
