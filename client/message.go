@@ -52,6 +52,7 @@ type StatusError struct {
 	RetryAfter time.Duration // 0: not given
 }
 
+// Error returns the status and the text.
 func (e *StatusError) Error() string {
 	return fmt.Sprintf("HTTP %d: %s", e.Status, e.Text)
 }

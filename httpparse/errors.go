@@ -12,6 +12,7 @@ type Error struct {
 	Text   string
 }
 
+// Error returns Text.
 func (e *Error) Error() string { return e.Text }
 
 // Refusals of a request head, in the order in which it is read. RFC 9112 allows a

@@ -3,6 +3,7 @@ package httpparse
 // Method is a request method that the server knows, or MethodUnknown.
 type Method uint8
 
+// The known methods. Names are case-sensitive (RFC 9110 section 9.1).
 const (
 	MethodUnknown Method = iota
 	GET
@@ -18,6 +19,7 @@ const (
 
 var methodNames = [...]string{"unknown", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"}
 
+// String returns the name as it is in a request, or "unknown".
 func (m Method) String() string {
 	if int(m) < len(methodNames) {
 		return methodNames[m]
