@@ -53,7 +53,7 @@ func (p *allocsPublisher) publish(t *testing.T) {
 }
 
 func (s *testServer) deliveries() (n uint64) {
-	for _, l := range s.loops {
+	for _, l := range s.reactor.loops {
 		n += l.stats.deliveries.Load()
 	}
 	return n
@@ -66,7 +66,7 @@ func allocsPerPublish(t *testing.T, s *testServer, p *allocsPublisher, n, subscr
 	t.Helper()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection empties the pools
 	idle, ticks := mallocs(s, func() {
-		for until := s.ticks() + 5; s.ticks() < until; {
+		for until := s.reactor.ticks() + 5; s.reactor.ticks() < until; {
 			runtime.Gosched()
 		}
 	})
@@ -89,11 +89,11 @@ func allocsPerPublish(t *testing.T, s *testServer, p *allocsPublisher, n, subscr
 // mallocs counts the objects allocated, and the ticks passed, while f runs.
 func mallocs(s *testServer, f func()) (objects, ticks float64) {
 	var before, after runtime.MemStats
-	from := s.ticks()
+	from := s.reactor.ticks()
 	runtime.ReadMemStats(&before)
 	f()
 	runtime.ReadMemStats(&after)
-	return float64(after.Mallocs - before.Mallocs), float64(s.ticks() - from)
+	return float64(after.Mallocs - before.Mallocs), float64(s.reactor.ticks() - from)
 }
 
 // allocsSubscribe opens n streams on plain descriptors, as cheap as possible.

@@ -18,19 +18,19 @@ type anchor struct{ bell int }
 
 // anchorLoops puts one anchor on each event loop. It runs on the ticking goroutine,
 // once the engine is up.
-func (s *Server) anchorLoops() error {
-	for range 4 * len(s.loops) {
-		if err := s.addAnchor(); err != nil {
+func (r *Reactor) anchorLoops() error {
+	for range 4 * len(r.loops) {
+		if err := r.addAnchor(); err != nil {
 			return fmt.Errorf("anchoring the event loops: %w", err)
 		}
-		if int(s.anchored.Load()) == len(s.loops) {
+		if int(r.anchored.Load()) == len(r.loops) {
 			return nil
 		}
 	}
 	return errors.New("anchoring the event loops: gnet did not show all of them")
 }
 
-func (s *Server) addAnchor() error {
+func (r *Reactor) addAnchor() error {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return os.NewSyscallError("socketpair", err)
@@ -43,7 +43,7 @@ func (s *Server) addAnchor() error {
 		return err
 	}
 	ctx := gnet.NewContext(context.Background(), &anchor{bell: fds[1]})
-	opened, err := s.gnet.Register(gnet.NewNetConnContext(ctx, nc))
+	opened, err := r.gnet.Register(gnet.NewNetConnContext(ctx, nc))
 	if err != nil {
 		_ = nc.Close()
 		_ = unix.Close(fds[1])
@@ -53,27 +53,27 @@ func (s *Server) addAnchor() error {
 }
 
 // open makes the anchor its loop's, or closes it when the loop has one.
-func (a *anchor) open(s *Server, gc gnet.Conn) gnet.Action {
-	l := s.loopOf(gc.EventLoop())
+func (a *anchor) open(r *Reactor, gc gnet.Conn) gnet.Action {
+	l := r.loopOf(gc.EventLoop())
 	if l.bell >= 0 {
 		return gnet.Close
 	}
 	l.bell = a.bell
-	s.anchored.Add(1)
+	r.anchored.Add(1)
 	return gnet.None
 }
 
 // heard is the loop's own byte, which came with other I/O events: the next turn. A
 // task of gnet's for it would cost three objects for each slice of a walk.
-func (a *anchor) heard(s *Server, gc gnet.Conn) {
+func (a *anchor) heard(r *Reactor, gc gnet.Conn) {
 	_, _ = gc.Discard(-1)
-	l := s.loopOf(gc.EventLoop())
+	l := r.loopOf(gc.EventLoop())
 	l.belled = false
 	l.turn(false)
 }
 
-func (a *anchor) closed(s *Server, gc gnet.Conn) {
-	if l := s.loopOf(gc.EventLoop()); l.bell == a.bell {
+func (a *anchor) closed(r *Reactor, gc gnet.Conn) {
+	if l := r.loopOf(gc.EventLoop()); l.bell == a.bell {
 		l.bell = -1
 	}
 	_ = unix.Close(a.bell)
@@ -81,20 +81,20 @@ func (a *anchor) closed(s *Server, gc gnet.Conn) {
 
 // loopOf returns our side of an event loop; at first sight it gets the next one.
 // Concurrency-safe.
-func (s *Server) loopOf(el gnet.EventLoop) *loop {
-	s.byLoopMu.RLock()
-	l := s.byLoop[el]
-	s.byLoopMu.RUnlock()
+func (r *Reactor) loopOf(el gnet.EventLoop) *loop {
+	r.byLoopMu.RLock()
+	l := r.byLoop[el]
+	r.byLoopMu.RUnlock()
 	if l != nil {
 		return l
 	}
-	s.byLoopMu.Lock()
-	defer s.byLoopMu.Unlock()
-	if l := s.byLoop[el]; l != nil {
+	r.byLoopMu.Lock()
+	defer r.byLoopMu.Unlock()
+	if l := r.byLoop[el]; l != nil {
 		return l
 	}
-	l = s.loops[len(s.byLoop)]
-	s.byLoop[el] = l
+	l = r.loops[len(r.byLoop)]
+	r.byLoop[el] = l
 	here := el // the parameter itself would then be on the heap in every call
 	l.el.Store(&here)
 	l.Wake() // whoever armed it before had no event loop to wake

@@ -24,8 +24,8 @@ func TestEachLoopHasOneAnchor(t *testing.T) {
 			}
 			bells[l.bell] = true
 		})
-		if len(bells) != loops || len(s.byLoop) != loops {
-			t.Errorf("%d loops have %d bells, %d are known", loops, len(bells), len(s.byLoop))
+		if len(bells) != loops || len(s.reactor.byLoop) != loops {
+			t.Errorf("%d loops have %d bells, %d are known", loops, len(bells), len(s.reactor.byLoop))
 		}
 		// A loop: epoll, event descriptor, two listeners, both ends of the anchor. Those
 		// of extras and of the probes may be closing.
@@ -43,7 +43,7 @@ func TestEachLoopHasOneAnchor(t *testing.T) {
 func TestBellBringsARun(t *testing.T) {
 	const rounds = 200 // by ticks alone they would take 20 seconds
 	s := startServer(t, nil)
-	for _, l := range s.loops {
+	for _, l := range s.reactor.loops {
 		done, n := make(chan struct{}), 0
 		var again func()
 		again = func() {
@@ -99,7 +99,7 @@ func TestWhatIsLeftBringsARun(t *testing.T) {
 	l.todo, l.inbox = l.inbox[:1:1], l.inbox[1:]
 	for i, want := range []int64{1, 0} { // the messages queued after each turn
 		_ = l.Run(t.Context())
-		if n := l.queued.Load(); n != want {
+		if n := l.stats.queued.Load(); n != want {
 			t.Errorf("turn %d: %d messages are queued, want %d", i, n, want)
 		}
 		n, err := unix.Read(pipe[0], make([]byte, 10))
@@ -113,11 +113,11 @@ func TestWhatIsLeftBringsARun(t *testing.T) {
 // joinAndLeave returns a channel that the loop has no subscriber of.
 func joinAndLeave(t *testing.T, l *loop) *channel.Channel {
 	t.Helper()
-	j, err := l.srv.hub.Join(&channel.Join{Name: []byte("a"), Since: 1, Sink: l.sink}, nil)
+	j, err := l.reactor.hub.Join(&channel.Join{Name: []byte("a"), Since: 1, Sink: l.sink}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.srv.hub.Leave(j.Channel, l.sink, true)
+	l.reactor.hub.Leave(j.Channel, l.sink, true)
 	return j.Channel
 }
 

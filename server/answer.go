@@ -1,26 +1,10 @@
 package server
 
 import (
-	"bytes"
-	"errors"
 	"sync/atomic"
 
 	"icomet/channel"
 	"icomet/httpparse"
-)
-
-// call is which answer an engine's result becomes.
-type call uint8
-
-const (
-	callPublish call = iota
-	callBroadcast
-	callSign
-	callClear
-	callClose
-	callInfo
-	callTotals
-	callCheck
 )
 
 // The states of an answer. Whoever comes second, the loop that parks it or the
@@ -31,6 +15,10 @@ const (
 	answerParked          // the result will come by post
 )
 
+// format appends the answer to a call whose result a has. It runs on the loop of
+// a's connection.
+type format func(dst []byte, a *answer) []byte
+
 // answer is the place where an engine's result arrives. It belongs to its
 // connection's loop, save Done. Those answered inside the call are reused.
 type answer struct {
@@ -38,12 +26,12 @@ type answer struct {
 	res   channel.Result
 
 	conn     *conn
-	call     call
+	format   format
 	connLine connField
 	headOnly bool   // HEAD
-	callback []byte // aliases the request until it is parked
+	callback []byte // the checked cb parameter; aliases the request until it is parked
 	cname    []byte // likewise
-	expires  int64  // sign: seconds
+	expires  int64  // of /sign, in seconds
 	ready    bool   // res, or text, is there
 	text     []byte // the answer itself, of a call that did not need the engine
 	cancel   func() // ends the work on it; nil: it is not to be ended
@@ -57,7 +45,10 @@ func (a *answer) Done(res channel.Result) {
 	}
 }
 
-func (l *loop) newAnswer(c *conn, r *request, kind call, callback, cname []byte) *answer {
+// newAnswer takes the place of the answer to r, for an engine to call Done of. settle
+// has to follow.
+func (c *conn) newAnswer(r *request, f format, callback, cname []byte) *answer {
+	l := c.loop
 	var a *answer
 	if n := len(l.answers); n > 0 {
 		a, l.answers = l.answers[n-1], l.answers[:n-1]
@@ -66,13 +57,14 @@ func (l *loop) newAnswer(c *conn, r *request, kind call, callback, cname []byte)
 		a = new(answer)
 	}
 	a.headOnly = r.Method == httpparse.HEAD
-	a.conn, a.call, a.connLine, a.callback, a.cname = c, kind, r.conn, callback, cname
+	a.conn, a.format, a.connLine, a.callback, a.cname = c, f, r.conn, callback, cname
 	return a
 }
 
 // settle answers at once when the result came inside the call (memory), else it
 // gives the answer its place behind those that are not there yet.
-func (l *loop) settle(c *conn, a *answer) {
+func (c *conn) settle(a *answer) {
+	l := c.loop
 	if a.state.Load() == answerFinished {
 		l.out.B = l.appendResult(l.out.B, a)
 		a.res, a.conn, a.callback, a.cname = channel.Result{}, nil, nil, nil
@@ -154,88 +146,36 @@ func (c *conn) readOn() {
 // appendResult appends the answer to a finished engine call.
 func (l *loop) appendResult(dst []byte, a *answer) []byte {
 	mark := len(dst)
-	dst = l.appendWhole(dst, a)
+	dst = a.format(dst, a)
 	if a.headOnly {
-		dst = dst[:mark+bytes.Index(dst[mark:], []byte("\r\n\r\n"))+4]
+		dst = headOnly(dst, mark)
 	}
 	return dst
 }
 
-func (l *loop) appendWhole(dst []byte, a *answer) []byte {
-	h := head{status: 200, ctype: typeText, conn: a.connLine}
-	if a.res.Err != nil {
-		return l.appendEngineError(dst, a, &h)
-	}
-	b := l.body[:0]
-	switch a.call {
-	case callPublish:
-		b = append(b, `{"type":"ok"}`...)
-		return l.appendJSONResult(dst, a, &h, b)
-	case callSign:
-		b = append(b, `{"type":"sign","cname":"`...)
-		b = appendJSONBody(b, a.cname)
-		b = append(b, `","seq":`...)
-		b = appendInt(b, a.res.Seq)
-		b = append(b, `,"token":"`...)
-		b = append(b, a.res.Token...)
-		b = append(b, `","expires":`...)
-		b = appendInt(b, a.expires)
-		b = append(b, `,"sub_timeout":`...)
-		b = appendInt(b, int64(l.srv.settings.Load().config.Front.PollingTimeout))
-		b = append(b, '}')
-		return l.appendJSONResult(dst, a, &h, b)
-	case callInfo, callTotals, callCheck:
-		return l.appendJSONResult(dst, a, &h, appendInfo(b, a))
-	case callBroadcast:
-		b = append(b, "ok\n"...)
-	default:
-		b = append(b, "ok "...)
-		b = append(appendInt(b, a.res.Seq), '\n')
-	}
-	l.body = b
-	h.length = len(b)
-	return append(h.append(dst), b...)
-}
-
-func (l *loop) appendJSONResult(dst []byte, a *answer, h *head, body []byte) []byte {
-	l.body = append(body, '\n')
-	h.ctype = typeJSON
+// appendJSON appends a's answer with a JSON text, which ends with a newline, in its
+// callback if there is one.
+func (a *answer) appendJSON(dst, body []byte) []byte {
+	h := head{status: 200, ctype: typeJSON, conn: a.connLine}
 	callback := a.callback
 	if len(callback) == 0 {
 		callback = nil
 	}
-	return appendJSONAnswer(dst, h, callback, l.body, &l.scratch)
+	return appendJSONAnswer(dst, &h, callback, body, &a.conn.loop.scratch.frame)
 }
 
-// engineErrors maps what an engine refuses to a status and a sentence.
-var engineErrors = []struct {
-	err    error
-	status int
-	text   string
-}{
-	{channel.ErrTooManyChannels, 429, "too many channels (front.max_channels)"},
-	{channel.ErrMemory, 503, "memory is short: no new channels for now (runtime.memory_limit)"},
-	{channel.ErrOverloaded, 503, "overloaded: a delivery queue is full; try again"},
-	{channel.ErrStopped, 503, "the server is shutting down"},
-	{channel.ErrUnavailable, 503, "the store of the channels cannot be reached, whether this was done is not known; try again"},
+// appendText appends a's answer with a text, which ends with a newline.
+func (a *answer) appendText(dst, body []byte) []byte {
+	h := head{status: 200, ctype: typeText, conn: a.connLine, length: len(body)}
+	return append(h.append(dst), body...)
 }
 
-func (l *loop) appendEngineError(dst []byte, a *answer, h *head) []byte {
-	if errors.Is(a.res.Err, channel.ErrNotFound) {
-		h.status = 404
-		l.stats.refused(404)
-		return a.conn.appendText(dst, h, "channel["+string(a.cname)+"] not connected")
-	}
-	h.status = 500
-	text := a.res.Err.Error()
-	for _, e := range engineErrors {
-		if errors.Is(a.res.Err, e.err) {
-			h.status, text = e.status, e.text
-		}
-	}
-	if h.status == 503 {
+// appendError appends an error.
+func (a *answer) appendError(dst []byte, status int, text string) []byte {
+	h := head{status: status, conn: a.connLine}
+	if status == 503 {
 		h.retryIn = 1
 	}
-	l.stats.refused(h.status)
-	return a.conn.appendText(dst, h, text)
+	a.conn.loop.stats.refused(status)
+	return a.conn.appendText(dst, &h, text)
 }

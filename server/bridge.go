@@ -18,7 +18,8 @@ const (
 	// maxBridged bounds the requests that handlers of net/http work on at a time.
 	maxBridged = 8
 	// maxBridgedBody bounds the answer of one, in bytes: it is held in memory.
-	maxBridgedBody = 64 << 20
+	maxBridgedBody  = 64 << 20
+	bridgedBodyText = "64MiB"
 	// bridgedTime bounds how long one may take; a profile of pprof takes as long as
 	// it is asked to.
 	bridgedTime = 2 * time.Minute
@@ -70,19 +71,13 @@ func (b *bridge) close() {
 	b.running.Wait()
 }
 
-// bridgeEndpoint is a path of the admin port that a handler of net/http answers. allow
-// lists its methods; the handler sees HEAD as GET.
-func bridgeEndpoint(allow string, handler func(*Server) http.Handler) *endpoint {
-	e := &endpoint{allow: allow, post: strings.Contains(allow, "POST"), head: strings.Contains(allow, "HEAD")}
-	e.handle = func(l *loop, c *conn, r *request) { l.bridge(c, r, handler(l.srv)) }
-	return e
-}
-
-// bridge has h answer r. The answer takes its place behind those before it.
-func (l *loop) bridge(c *conn, r *request, h http.Handler) {
-	b := l.srv.bridge
+// serveHTTP has h answer r, on a goroutine of its own. The answer takes its place behind
+// those before it.
+func (c *conn) serveHTTP(r *request, h http.Handler) {
+	l := c.loop
+	b := l.reactor.bridge
 	if !b.enter() {
-		l.refuse(c, r, 503, fmt.Sprintf("busy with %d requests of this kind; try again", maxBridged))
+		c.refuse(r, 503, fmt.Sprintf("busy with %d requests of this kind; try again", maxBridged))
 		return
 	}
 	ctx, cancel := context.WithTimeout(b.ctx, bridgedTime)
@@ -94,7 +89,7 @@ func (l *loop) bridge(c *conn, r *request, h http.Handler) {
 		defer b.leave()
 		defer cancel()
 		w := &bridgeWriter{header: make(http.Header), status: 200}
-		l.srv.serveBridged(w, req, h)
+		l.reactor.serveBridged(w, req, h)
 		text := w.answer(a.connLine, headOnly)
 		l.post(func() {
 			if w.status >= 400 {
@@ -107,13 +102,13 @@ func (l *loop) bridge(c *conn, r *request, h http.Handler) {
 }
 
 // serveBridged recovers a panic of the handler, as net/http's server does.
-func (s *Server) serveBridged(w *bridgeWriter, req *http.Request, h http.Handler) {
+func (r *Reactor) serveBridged(w *bridgeWriter, req *http.Request, h http.Handler) {
 	defer func() {
-		if s.crashOnPanic {
+		if r.crashOnPanic {
 			return
 		}
 		if e := recover(); e != nil {
-			s.panicked(e)
+			r.panicked(e)
 			w.fail(500, "the handler has failed")
 		}
 	}()
@@ -151,7 +146,7 @@ func (w *bridgeWriter) WriteHeader(status int) { w.status = status }
 func (w *bridgeWriter) Write(p []byte) (int, error) {
 	if w.full || w.body.Len()+len(p) > maxBridgedBody {
 		w.full = true
-		return 0, fmt.Errorf("the answer is over %s", Size(maxBridgedBody))
+		return 0, fmt.Errorf("the answer is over %s", bridgedBodyText)
 	}
 	return w.body.Write(p)
 }
@@ -165,7 +160,7 @@ func (w *bridgeWriter) fail(status int, text string) {
 // answer is the whole answer, as it goes out.
 func (w *bridgeWriter) answer(conn connField, headOnly bool) []byte {
 	if w.full {
-		w.fail(500, "the answer is over "+Size(maxBridgedBody).String())
+		w.fail(500, "the answer is over "+bridgedBodyText)
 	}
 	h := head{status: w.status, ctype: w.header.Get("Content-Type"), length: w.body.Len(), conn: conn}
 	if h.ctype == "" {

@@ -14,10 +14,10 @@ const longProfile = "/debug/pprof/heap?seconds=60"
 func (s *testServer) waitBridged(n int) {
 	s.t.Helper()
 	checkFor(s.t, patience, func() error {
-		s.bridge.mu.Lock()
-		defer s.bridge.mu.Unlock()
-		if s.bridge.n != n {
-			return fmt.Errorf("%d requests are under way, want %d", s.bridge.n, n)
+		s.reactor.bridge.mu.Lock()
+		defer s.reactor.bridge.mu.Unlock()
+		if s.reactor.bridge.n != n {
+			return fmt.Errorf("%d requests are under way, want %d", s.reactor.bridge.n, n)
 		}
 		return nil
 	})
@@ -125,14 +125,12 @@ func TestBridgedHandlerFails(t *testing.T) {
 		}
 		t.Error("no end")
 	})
-	adminEndpoints["/test"] = bridgeEndpoint("GET", func(*Server) http.Handler { return failing })
-	defer delete(adminEndpoints, "/test")
-	s := startServerAs(t, nil, false, nil)
+	s := startServerAs(t, nil, false, func(srv *Server) { srv.admin["/test"] = bridgeEndpoint("GET", failing) })
 	c := dial(t, s.admin)
 	c.get("/test?panic").wantReply(500, "the handler has failed\n")
 	c.get("/test").wantReply(500, "the answer is over 64MiB\n")
 	c.get("/check?cname=a").wantReply(200, "{}\n")
-	if n := s.report().Panics; n != 1 {
+	if n := s.monitor.report().Panics; n != 1 {
 		t.Errorf("%d panics are counted", n)
 	}
 }

@@ -24,11 +24,11 @@ func dialFrom(t testing.TB, from, addr string) *client {
 }
 
 // counts is who the limit per address counts, as "address=n".
-func (s *testServer) counts() string {
-	s.access.mu.Lock()
-	defer s.access.mu.Unlock()
+func (s *testServer) perIP() string {
+	s.reactor.counts.mu.Lock()
+	defer s.reactor.counts.mu.Unlock()
 	var all []string
-	for a, n := range s.access.perIP {
+	for a, n := range s.reactor.counts.perIP {
 		all = append(all, fmt.Sprint(a, "=", n))
 	}
 	return strings.Join(all, " ")
@@ -37,7 +37,7 @@ func (s *testServer) counts() string {
 func (s *testServer) wantCounts(want string) {
 	s.t.Helper()
 	checkFor(s.t, patience, func() error {
-		if got := s.counts(); got != want {
+		if got := s.perIP(); got != want {
 			return fmt.Errorf("counted: %q, want %q", got, want)
 		}
 		return nil
@@ -47,7 +47,6 @@ func (s *testServer) wantCounts(want string) {
 // TestForwardedFor: which address a request comes from, by hand-made lists.
 func TestForwardedFor(t *testing.T) {
 	trust := must(newPortTrust([]string{"10.0.0.0/8", "fd00::/8", "192.0.2.1"}, false))
-	set := &settings{front: trust}
 	for _, tc := range []struct {
 		peer, fields, want string
 		ok                 bool
@@ -74,18 +73,16 @@ func TestForwardedFor(t *testing.T) {
 		{"10.0.0.1", "X-Forwarded-For:", "10.0.0.1", true},
 		{"10.0.0.1", "Forwarded: for=1.2.3.4\r\nX-Real-IP: 1.2.3.4", "10.0.0.1", true}, // others' fields
 	} {
-		c := &conn{loop: &loop{proxied: map[*conn]proxied{}}, flags: flagTrusted}
-		c.loop.proxied[c] = proxied{source: netip.MustParseAddr(tc.peer)}
 		fields := tc.fields
 		if fields != "" {
 			fields += "\r\n"
 		}
-		var r request
+		var r httpparse.Request
 		head := []byte("GET / HTTP/1.1\r\nHost: h\r\n" + fields + "\r\n")
-		if err := httpparse.Parse(&r.Request, head, 0, &httpparse.Limits{RequestLine: 1000, Header: 1000, Fields: 10}); err != nil {
+		if err := httpparse.Parse(&r, head, 0, &httpparse.Limits{RequestLine: 1000, Header: 1000, Fields: 10}); err != nil {
 			t.Fatal(err)
 		}
-		got, ok := c.client(set, &r)
+		got, ok := trust.client(netip.MustParseAddr(tc.peer), &r)
 		if got.String() != tc.want || ok != tc.ok {
 			t.Errorf("%s %q: got %v %v, want %s %v", tc.peer, tc.fields, got, ok, tc.want, tc.ok)
 		}
@@ -143,10 +140,10 @@ func TestPerIPBehindProxy(t *testing.T) {
 	}
 	over.Close()
 	s.wantCounts("")
-	if n := s.report().Refused["per_ip"]; n != 2 {
+	if n := s.monitor.report().Refused["per_ip"]; n != 2 {
 		t.Errorf("%d refusals are counted", n)
 	}
-	for _, l := range s.loops {
+	for _, l := range s.reactor.loops {
 		checkFor(t, patience, func() error {
 			n := make(chan int, 1)
 			l.post(func() { n <- len(l.proxied) })

@@ -48,7 +48,7 @@ func TestWaitingMessagesShareAWrite(t *testing.T) {
 		name := []byte(strings.TrimSuffix(path[strings.Index(path, "=")+1:], "&seq=1"))
 		before := segmentsIn(t, c)
 		var releases []func()
-		for _, l := range s.loops {
+		for _, l := range s.reactor.loops {
 			releases = append(releases, pause(l))
 		}
 		for i := range 8 {

@@ -98,7 +98,7 @@ func (c *conn) send(p []byte) bool {
 	l.stats.bytesOut.Add(uint64(len(p)))
 	sent := 0
 	if queued := c.outbound(); queued > 0 {
-		if int64(queued+len(p)) > l.srv.settings.Load().outboundBuffer {
+		if int64(queued+len(p)) > l.reactor.settings.Load().OutboundBuffer {
 			l.stats.held.Add(uint64(queued))
 			l.doom(c, reasonSlowConsumer)
 			return false
@@ -164,7 +164,7 @@ func (c *conn) appendText(dst []byte, h *head, text string) []byte {
 	h.ctype = typeText
 	h.length = len(text) + 1
 	if !c.has(flagAdmin) && h.origin == "" {
-		h.origin, h.vary = c.loop.srv.settings.Load().origin(nil)
+		h.origin, h.vary = c.loop.reactor.settings.Load().Origins.allow(nil)
 	}
 	return append(append(h.append(dst), text...), '\n')
 }
@@ -183,5 +183,5 @@ func (c *conn) closed() {
 	l.wheel.remove(c)
 	c.releaseExchange()
 	l.stats.closed(c)
-	l.srv.access.leave(c)
+	c.leave()
 }

@@ -32,56 +32,39 @@ var fileTypes = map[string]string{
 	".js": typeScript, ".svg": "image/svg+xml", ".txt": typeText,
 }
 
-// withDashboard adds the page, its files and what it asks for.
-func withDashboard(endpoints map[string]*endpoint) map[string]*endpoint {
+// pages are the dashboard's page and its files, by path.
+func pages() map[string]*file {
+	all := make(map[string]*file)
 	for name, body := range dashboard.Files() {
 		at := "/dashboard/" + name
 		if name == "index.html" {
 			at = "/"
 		}
-		f := newFile(fileTypes[path.Ext(name)], body)
-		endpoints[at] = &endpoint{allow: "GET, HEAD", head: true, guard: guardKeyless, handle: func(l *loop, c *conn, r *request) {
-			l.sendPage(c, r, f)
-		}}
+		all[at] = newPage(fileTypes[path.Ext(name)], body, pageFields)
 	}
-	read := func(handle func(*loop, *conn, *request)) *endpoint {
-		return &endpoint{allow: "GET, HEAD", head: true, handle: handle}
-	}
-	endpoints["/dashboard/channel"] = read((*loop).handleLook)
-	endpoints["/dashboard/config"] = read((*loop).handleConfig)
-	endpoints["/dashboard/channels"] = bridgeEndpoint("GET, HEAD", func(s *Server) http.Handler { return http.HandlerFunc(s.serveList) })
-	endpoints[pathFeed] = &endpoint{allow: "GET", handle: (*loop).handleFeed}
-	return endpoints
-}
-
-// sendPage answers with a file that is asked for again each time: page and scripts have
-// to be of the same version.
-func (l *loop) sendPage(c *conn, r *request, f *file) {
-	h := head{status: 200, ctype: f.ctype, length: len(f.body), conn: r.conn}
-	h.fields = "ETag: " + f.etag + "\r\n" + pageFields
-	if matchesETag(r.Get("if-none-match"), f.etag) {
-		h.status, h.ctype, h.length = 304, "", lengthNone
-		l.out.B = h.append(l.out.B)
-		return
-	}
-	l.out.B = append(h.append(l.out.B), f.body...)
+	return all
 }
 
 // handleLook tells how a channel stands, with its messages from seq on. Who asks again
 // and again follows the channel without being a subscriber of it.
-func (l *loop) handleLook(c *conn, r *request) {
-	name, ok := l.cnameOf(c, r)
+func (m *Monitor) handleLook(c *conn, r *request) {
+	name, ok := c.cname(r)
 	if !ok {
 		return
 	}
-	since, ok := l.intParam(c, r, paramSeq)
+	since, ok := c.intParam(r, paramSeq)
 	if !ok {
 		return
 	}
-	brief, ms, there := l.srv.hub.Look(name, since, shownMessages, l.replay[:0])
-	b := append(l.body[:0], `{"cname":"`...)
+	callback, ok := c.callback(r)
+	if !ok {
+		return
+	}
+	sc := c.scratch()
+	brief, ms, there := m.hub.Look(name, since, shownMessages, sc.replay[:0])
+	b := append(sc.body[:0], `{"cname":"`...)
 	b = appendJSONBody(b, name)
-	b = append(append(b, `","scope":"`...), scopeOf(l.srv.hub)...)
+	b = append(append(b, `","scope":"`...), scopeOf(m.hub)...)
 	b = append(b, `","there":`...)
 	b = strconv.AppendBool(b, there)
 	for _, n := range []struct {
@@ -101,9 +84,9 @@ func (l *loop) handleLook(c *conn, r *request) {
 		}
 		b = appendShown(b, &ms[i])
 	}
-	l.body = append(b, "]}\n"...)
+	sc.body = append(b, "]}\n"...)
 	clear(ms)
-	l.json(c, r, l.body)
+	c.json(r, callback, sc.body)
 }
 
 // appendShown appends a message; of a long one its beginning.
@@ -144,7 +127,7 @@ func cutString(body string, limit int) int {
 }
 
 // serveList answers with a page of the channels that this node's hub has (scopeOf).
-func (s *Server) serveList(w http.ResponseWriter, r *http.Request) {
+func (m *Monitor) serveList(w http.ResponseWriter, r *http.Request) {
 	form := r.URL.Query()
 	q := listQuery{search: strings.ToLower(form.Get("search")), sort: form.Get("sort"), limit: 50}
 	switch q.sort {
@@ -171,7 +154,7 @@ func (s *Server) serveList(w http.ResponseWriter, r *http.Request) {
 		}
 		q.after = &listEntry{Name: form.Get("after"), Value: value}
 	}
-	page, err := s.lister.list(r.Context(), &q)
+	page, err := m.lister.list(r.Context(), &q)
 	if err != nil {
 		http.Error(w, "given up: "+err.Error(), http.StatusServiceUnavailable)
 		return
@@ -191,15 +174,9 @@ type shownKey struct {
 }
 
 // handleConfig shows the present configuration without its secrets.
-func (l *loop) handleConfig(c *conn, r *request) {
-	cfg, standard := l.srv.settings.Load().config, DefaultConfig()
-	text, err := json.Marshal(map[string]any{"keys": showConfig(&cfg, &standard)})
-	if err != nil {
-		l.refuse(c, r, 500, err.Error())
-		return
-	}
-	l.body = append(append(l.body[:0], text...), '\n')
-	l.json(c, r, l.body)
+func (m *Monitor) handleConfig(c *conn, r *request) {
+	standard := DefaultConfig()
+	sendJSON(c, r, map[string]any{"keys": showConfig(m.config(), &standard)})
 }
 
 func showConfig(cfg, standard *Config) []shownKey {

@@ -39,7 +39,7 @@ func TestDashboardFiles(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{pathFeed, "/dashboard/channels", "/dashboard/channel?cname=a", "/dashboard/config", "/dashboard/nothing"} {
+	for _, path := range []string{"/dashboard/feed", "/dashboard/channels", "/dashboard/channel?cname=a", "/dashboard/config", "/dashboard/nothing"} {
 		c.sendf("GET %s HTTP/1.1\r\nHost: known.example\r\n\r\n", path)
 		c.wantError(401, "key", false)
 	}
@@ -148,7 +148,7 @@ func TestFeed(t *testing.T) {
 	s := startServer(t, nil)
 	var watchers []*client
 	for range 6 {
-		c := dial(t, s.admin).get(pathFeed)
+		c := dial(t, s.admin).get("/dashboard/feed")
 		c.head()
 		watchers = append(watchers, c)
 	}
@@ -181,7 +181,7 @@ func TestFeed(t *testing.T) {
 		}
 	}
 	// Who comes later gets the rows so far.
-	late := dial(t, s.admin).get(pathFeed)
+	late := dial(t, s.admin).get("/dashboard/feed")
 	late.head()
 	if _, hello := late.feedEvent(); len(hello["rows"].([]any)) < 2 {
 		t.Errorf("%v", hello["rows"])
@@ -195,7 +195,7 @@ func TestFeed(t *testing.T) {
 func (s *testServer) waitWatching(n int64) {
 	s.t.Helper()
 	checkFor(s.t, patience, func() error {
-		if got := s.feed.watching.Load(); got != n {
+		if got := s.reactor.feed.watching.Load(); got != n {
 			return fmt.Errorf("%d dashboards are counted, want %d", got, n)
 		}
 		return nil
@@ -206,7 +206,7 @@ func (s *testServer) waitWatching(n int64) {
 func TestFeedIsBounded(t *testing.T) {
 	s := startServer(t, nil)
 	old := dial(t, s.admin)
-	old.sendf("GET %s HTTP/1.0\r\n\r\n", pathFeed)
+	old.sendf("GET %s HTTP/1.0\r\n\r\n", "/dashboard/feed")
 	if head := old.head(); strings.Contains(head, "chunked") {
 		t.Errorf("%s", head)
 	}
@@ -217,20 +217,20 @@ func TestFeedIsBounded(t *testing.T) {
 		}
 	}
 	for range maxFeeds - 1 {
-		c := dial(t, s.admin).get(pathFeed)
+		c := dial(t, s.admin).get("/dashboard/feed")
 		c.head()
 	}
 	s.waitWatching(maxFeeds)
-	dial(t, s.admin).get(pathFeed).wantError(503, "32 dashboards", false)
+	dial(t, s.admin).get("/dashboard/feed").wantError(503, "32 dashboards", false)
 	old.Close()
 	s.waitWatching(maxFeeds - 1)
-	dial(t, s.admin).get(pathFeed).head()
+	dial(t, s.admin).get("/dashboard/feed").head()
 }
 
 // TestFeedWaitsItsTurn: behind answers that are not there yet.
 func TestFeedWaitsItsTurn(t *testing.T) {
 	s := startServer(t, nil)
-	c := dial(t, s.admin).get("/debug/pprof/heap?seconds=1").get(pathFeed)
+	c := dial(t, s.admin).get("/debug/pprof/heap?seconds=1").get("/dashboard/feed")
 	if r := c.reply(); r.status != 200 || !strings.HasPrefix(r.body, "\x1f\x8b") {
 		t.Fatalf("%d", r.status)
 	}
@@ -244,13 +244,11 @@ func TestFeedWaitsItsTurn(t *testing.T) {
 func TestFeedSlowReader(t *testing.T) {
 	s := narrowServer(t, nil)
 	c := dialNarrow(t, s.admin)
-	c.sendf("GET %s HTTP/1.1\r\nHost: h\r\n\r\n", pathFeed)
+	c.sendf("GET %s HTTP/1.1\r\nHost: h\r\n\r\n", "/dashboard/feed")
 	s.waitWatching(1)
 	line := []byte("data: " + strings.Repeat("x", 50<<10) + "\n\n")
 	checkFor(t, patience, func() error {
-		for _, l := range s.loops {
-			l.post(func() { l.sendFeed(line) })
-		}
+		s.reactor.Feed().Send(line)
 		if s.closedBy(reasonSlowConsumer) == 0 {
 			return errors.New("it is not cut")
 		}

@@ -93,7 +93,7 @@ func (w *wheel) all() (list *conn) {
 
 // deadline is the tick at which c's present wait is over.
 func (l *loop) deadline(c *conn) uint32 {
-	t := &l.srv.settings.Load().ticks
+	t := &l.reactor.settings.Load().ticks
 	switch c.state {
 	case stateSubscribed:
 		if c.transport >= transportPresence {
@@ -162,7 +162,7 @@ func (l *loop) timeout(c *conn) {
 			c.failWith(head{status: 408}, "the request was not complete in time (limits.request_timeout)", reasonRequestTimeout)
 		case c.has(flagParked) || c.ex != nil && len(c.ex.pending) > 0:
 			c.since = l.now // waits for the engine, which has its own deadline
-		case c.flows(l.srv.settings.Load().ticks.idle):
+		case c.flows(l.reactor.settings.Load().ticks.idle):
 		default:
 			l.doom(c, reasonIdle)
 			return
@@ -208,7 +208,7 @@ func (c *conn) drainOn() {
 		c.since = l.now
 		// An error means that the peer has gone: the linger ends that too.
 		_ = unix.Shutdown(int(c.fd), unix.SHUT_WR)
-	case l.now-c.since > l.srv.settings.Load().ticks.request && !c.flows(l.srv.settings.Load().ticks.request):
+	case l.now-c.since > l.reactor.settings.Load().ticks.request && !c.flows(l.reactor.settings.Load().ticks.request):
 		l.doom(c, reasonFlush)
 	}
 }

@@ -95,7 +95,7 @@ func bareLoop(t *testing.T) *loop {
 		t.Fatal(err)
 	}
 	t.Cleanup(srv.Close)
-	return srv.loops[0]
+	return srv.reactor.loops[0]
 }
 
 // TestArmMovesEarlierOnly: a later deadline is only noted, an earlier one counts at
@@ -137,7 +137,7 @@ func TestArmMovesEarlierOnly(t *testing.T) {
 // TestClockStandsStill: a goroutine that has looked at the time and was stopped before
 // it said so must not put the clock back, under the wheels of those that have swept on.
 func TestClockStandsStill(t *testing.T) {
-	s := bareLoop(t).srv
+	s := bareLoop(t).reactor
 	ahead := s.ticks() + 50
 	s.now.Store(ahead)
 	s.slow.Store(true)
@@ -302,7 +302,7 @@ func TestHeartbeatsAllDueAtOnce(t *testing.T) {
 	}
 	checkFor(t, patience, func() error {
 		total := uint64(0)
-		for _, l := range s.loops {
+		for _, l := range s.reactor.loops {
 			total += l.stats.heartbeats.Load()
 		}
 		if total < n {

@@ -104,8 +104,8 @@ func (l *loop) done(ms ...channel.Message) {
 	for i := range ms {
 		bytes += len(ms[i].Content)
 	}
-	l.queued.Add(int64(-len(ms)))
-	l.queuedBytes.Add(int64(-bytes))
+	l.stats.queued.Add(int64(-len(ms)))
+	l.stats.queuedBytes.Add(int64(-bytes))
 }
 
 func (l *loop) newBatch(ch *channel.Channel) *batch {
@@ -168,7 +168,7 @@ func (l *loop) walk(b *batch, budget int) (used int, done bool) {
 
 // written counts how long messages that were queued then have taken to n subscribers.
 func (l *loop) written(queued []uint32, n int) {
-	now := l.srv.micros()
+	now := l.reactor.micros()
 	for _, at := range queued {
 		l.stats.toWrite.add(time.Duration(now-at)*time.Microsecond, n)
 	}
@@ -217,18 +217,18 @@ func (l *loop) encode(b *batch, f form) {
 	e.offsets = e.offsets[:0]
 	for i := range b.msgs {
 		e.offsets = append(e.offsets, int32(len(buf.B)))
-		buf.B = f.appendMessage(buf.B, b.cname, &b.msgs[i], &l.scratch)
+		buf.B = f.appendMessage(buf.B, b.cname, &b.msgs[i], &l.scratch.frame)
 	}
 	e.buf = buf
 }
 
 // answerPoll answers a waiting poll. The usual kinds share their bytes.
 func (l *loop) answerPoll(b *batch, c *conn, first int) bool {
-	if first > 0 || c.ex != nil || c.has(flagHTTP10|flagClose) || l.srv.draining.Load() {
+	if first > 0 || c.ex != nil || c.has(flagHTTP10|flagClose) || l.reactor.draining.Load() {
 		style := c.pollStyle()
-		l.body = style.appendMessages(l.body[:0], b.cname, b.msgs[first:], false)
-		l.scratch = style.appendAnswer(l.scratch[:0], l.body)
-		return c.send(l.scratch)
+		l.scratch.body = style.appendMessages(l.scratch.body[:0], b.cname, b.msgs[first:], false)
+		l.scratch.frame = style.appendAnswer(l.scratch.frame[:0], l.scratch.body)
+		return c.send(l.scratch.frame)
 	}
 	e := &b.forms[formPollScript]
 	if c.has(flagBare) {
@@ -236,9 +236,9 @@ func (l *loop) answerPoll(b *batch, c *conn, first int) bool {
 	}
 	if e.buf == nil {
 		style := c.pollStyle()
-		l.body = style.appendMessages(l.body[:0], b.cname, b.msgs, false)
+		l.scratch.body = style.appendMessages(l.scratch.body[:0], b.cname, b.msgs, false)
 		e.buf = getBuffer()
-		e.buf.B = style.appendAnswer(e.buf.B, l.body)
+		e.buf.B = style.appendAnswer(e.buf.B, l.scratch.body)
 	}
 	return c.send(e.buf.B)
 }
@@ -250,7 +250,7 @@ func (c *conn) endResponse(reason closeReason) {
 	open := c.transport != transportPoll
 	l.unsubscribe(c)
 	c.since = l.now
-	if leaving := l.srv.draining.Load(); leaving || c.has(flagClose) || (open && c.has(flagHTTP10)) {
+	if leaving := l.reactor.draining.Load(); leaving || c.has(flagClose) || (open && c.has(flagHTTP10)) {
 		if leaving {
 			reason = reasonDrain
 		}

@@ -367,11 +367,11 @@ func (s *testServer) checkIdle() error {
 	if n := s.hub.Subscribers(); n != 0 {
 		return fmt.Errorf("%d subscribers are counted", n)
 	}
-	if n := s.access.conns.Load(); n != 0 {
+	if n := s.reactor.counts.conns.Load(); n != 0 {
 		return fmt.Errorf("%d connections are counted", n)
 	}
-	for i, l := range s.loops {
-		if n, b := l.queued.Load(), l.queuedBytes.Load(); n != 0 || b != 0 {
+	for i, l := range s.reactor.loops {
+		if n, b := l.stats.queued.Load(), l.stats.queuedBytes.Load(); n != 0 || b != 0 {
 			return fmt.Errorf("loop %d: %d messages, %d bytes are queued", i, n, b)
 		}
 		for k := range l.stats.subscribers {

@@ -49,7 +49,7 @@ func TestNothingIsWrittenAfterClose(t *testing.T) {
 			}
 			defer unix.Close(pair[0])
 			defer unix.Close(pair[1])
-			l, result := s.loops[0], make(chan error)
+			l, result := s.reactor.loops[0], make(chan error)
 			l.post(func() { result <- actOnClosed(l, l.conns()[0], pair, act) })
 			if err := <-result; err != nil {
 				t.Error(err)

@@ -10,32 +10,32 @@ type drainState struct {
 }
 
 // Shutdown starts the drain: new front connections are refused, subscribers are
-// ended evenly over limits.drain_timeout, then Run returns. Concurrency-safe.
-func (s *Server) Shutdown() {
-	if s.drainFrom.CompareAndSwap(0, int64(time.Since(s.started))) {
-		s.draining.Store(true) // behind the time, which who sees it goes by
-		s.slow.Store(false)
-		for _, l := range s.loops { // the ticking goroutine of an idle server looks later
+// ended evenly over DrainTimeout, then Run returns. Concurrency-safe.
+func (r *Reactor) Shutdown() {
+	if r.drainFrom.CompareAndSwap(0, int64(time.Since(r.started))) {
+		r.draining.Store(true) // behind the time, which who sees it goes by
+		r.slow.Store(false)
+		for _, l := range r.loops { // the ticking goroutine of an idle server looks later
 			l.post(l.drainSome)
 		}
-		s.log.Info("draining", "subscribers", s.hub.Subscribers(), "drain_timeout", s.drainTimeout())
+		r.log.Info("draining", "subscribers", r.hub.Subscribers(), "drain_timeout", r.drainTimeout())
 	}
 }
 
-func (s *Server) drainTimeout() time.Duration {
-	return time.Duration(s.settings.Load().config.Limits.DrainTimeout)
+func (r *Reactor) drainTimeout() time.Duration {
+	return r.settings.Load().DrainTimeout
 }
 
 // drained reports that the last front connection has gone, or that the time is up.
-func (s *Server) drained() bool {
-	if !s.draining.Load() {
+func (r *Reactor) drained() bool {
+	if !r.draining.Load() {
 		return false
 	}
 	const grace = 500 * time.Millisecond // for the last answers to go out
-	if time.Since(s.started) > time.Duration(s.drainFrom.Load())+s.drainTimeout()+grace {
+	if time.Since(r.started) > time.Duration(r.drainFrom.Load())+r.drainTimeout()+grace {
 		return true
 	}
-	for _, l := range s.loops {
+	for _, l := range r.loops {
 		if l.stats.front.Load() > 0 {
 			return false
 		}
@@ -45,17 +45,17 @@ func (s *Server) drained() bool {
 
 // drainSome ends this tick's share of the subscribers.
 func (l *loop) drainSome() {
-	if !l.srv.draining.Load() {
+	if !l.reactor.draining.Load() {
 		return
 	}
 	d := &l.drain
 	if d.end == 0 {
-		d.begin, d.end, d.total = l.now, l.now+toTicks(l.srv.drainTimeout()), l.stats.frontSubscribers()
+		d.begin, d.end, d.total = l.now, l.now+toTicks(l.reactor.drainTimeout()), l.stats.frontSubscribers()
 		l.closeIdle()
 		return // a publish that was let in just before reaches the inbox meanwhile
 	}
 	forced := l.now >= d.end
-	if l.queued.Load() > 0 && !forced {
+	if l.stats.queued.Load() > 0 && !forced {
 		return // what was acknowledged is delivered first
 	}
 	stay := int64(0) // rounded down: a single subscriber does not hold up the exit

@@ -9,7 +9,7 @@ import (
 // TestShutdownIsWhole: whoever sees that the server is leaving sees since when. Else a
 // tick in between would find the time of a server that has run for long over, and stop it.
 func TestShutdownIsWhole(t *testing.T) {
-	s := bareLoop(t).srv
+	s := bareLoop(t).reactor
 	s.log = slog.New(slog.DiscardHandler)
 	s.loops[0].stats.front.Store(1)
 	s.started = time.Now().Add(-time.Hour)

@@ -241,7 +241,7 @@ func TestDrainUnderLoad(t *testing.T) {
 		})
 	}
 	checkFor(t, patience, func() error {
-		if n := s.loops[0].stats.publishes.Load() + s.loops[1].stats.publishes.Load() + s.loops[2].stats.publishes.Load(); n < 300 {
+		if n := s.reactor.loops[0].stats.publishes.Load() + s.reactor.loops[1].stats.publishes.Load() + s.reactor.loops[2].stats.publishes.Load(); n < 300 {
 			return fmt.Errorf("%d publishes", n)
 		}
 		return nil
@@ -316,7 +316,7 @@ func TestDrainFlushesWhatIsQueued(t *testing.T) {
 	started := time.Now()
 	s.Shutdown()
 	checkFor(t, patience, func() error {
-		for _, l := range s.loops {
+		for _, l := range s.reactor.loops {
 			if n := l.drainingFor(toTicks(drain)); n < 4 {
 				return fmt.Errorf("a loop is in its tick %d of the drain", n)
 			}
@@ -359,14 +359,14 @@ func TestDrainDeliversFirst(t *testing.T) {
 	s.waitSubscribers("a", 1)
 	s.onAllLoops(func(l *loop) {
 		s.Shutdown()
-		l.queued.Add(1)
+		l.stats.queued.Add(1)
 		for range 3 {
 			l.drainSome()
 		}
 		if len(l.doomed) > 0 {
 			t.Error("it is ended before the message is delivered")
 		}
-		l.queued.Add(-1)
+		l.stats.queued.Add(-1)
 		l.now++ // in the tick of the first signal nobody is to go yet
 		if l.drainSome(); len(l.doomed) != 1 {
 			t.Error("it is not ended afterwards")

@@ -9,39 +9,26 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"icomet/channel"
 )
 
 const (
-	// pathFeed is the dashboard's own stream.
-	pathFeed = "/dashboard/feed"
-	// feedHistory is how many rows, one a second, a new dashboard gets for its charts.
-	feedHistory = 600
+	// feedRows is how many rows, one a second, a new dashboard gets for its charts.
+	feedRows = 600
 	// maxFeeds bounds the dashboards.
 	maxFeeds = 32
 )
 
-// dashboardFeed is what dashboards are told: a row of numbers a second, kept for a while, and
-// with it the report of /stats while somebody watches.
-type dashboardFeed struct {
-	// key stands for the dashboards among a loop's subscribers. It is no channel of
-	// the hub's: they are in no count of channels or subscribers.
-	key      *channel.Channel
-	watching atomic.Int64
-
+// feedHistory is what dashboards are told: a row of numbers a second, kept for a while,
+// and with it the report of /stats while somebody watches.
+type feedHistory struct {
 	mu   sync.Mutex // a leaf lock
 	rows [][]byte   // as JSON; the newest last
-
-	tickedAt atomic.Uint32 // tick of the last run of the ticking goroutine
 
 	// Of the ticking goroutine.
 	second  uint32 // tick of the last row
 	lag     int64  // ns: the worst in this second
 	samples []metrics.Sample
 }
-
-func newFeed() *dashboardFeed { return &dashboardFeed{key: new(channel.Channel)} }
 
 // feedColumns names the columns of a row; a counter for each reason of closing follows.
 var feedColumns = []string{
@@ -58,84 +45,80 @@ var feedRuntime = []string{
 
 // feedTick runs every tick on the ticking goroutine, and tells the dashboards something
 // once a second.
-func (s *Server) feedTick(now uint32) {
-	f := s.feed
-	f.tickedAt.Store(now)
-	for _, l := range s.loops {
-		f.lag = max(f.lag, l.stats.lagLast.Load())
+func (m *Monitor) feedTick(now uint32) {
+	f := &m.feed
+	for _, c := range m.reactor.Counters() {
+		f.lag = max(f.lag, c.lagLast.Load())
 	}
 	if now-f.second < ticksASecond {
 		return
 	}
 	f.second = now
-	row := s.feedRow()
+	row := m.feedRow()
 	f.lag = 0
 	f.mu.Lock()
-	if len(f.rows) == feedHistory {
+	if len(f.rows) == feedRows {
 		copy(f.rows, f.rows[1:])
-		f.rows = f.rows[:feedHistory-1]
+		f.rows = f.rows[:feedRows-1]
 	}
 	f.rows = append(f.rows, row)
 	f.mu.Unlock()
-	s.lister.forget(time.Now())
-	if f.watching.Load() == 0 {
+	if m.reactor.Feed().Watching() == 0 {
 		return
 	}
-	stats, err := json.Marshal(s.report())
+	stats, err := json.Marshal(m.report())
 	if err != nil {
-		s.log.Error("the dashboard's line cannot be made", "error", err)
+		m.log.Error("the dashboard's line cannot be made", "error", err)
 		return
 	}
 	line := append([]byte(`data: {"row":`), row...)
-	line = append(append(append(line, `,"stats":`...), stats...), "}\n\n"...)
-	for _, l := range s.loops {
-		l.post(func() { l.sendFeed(line) })
-	}
+	m.reactor.Feed().Send(append(append(append(line, `,"stats":`...), stats...), "}\n\n"...))
 }
 
 // feedRow reads the counters, in the order of the columns: a few loads a loop, and some
 // microseconds of the runtime.
-func (s *Server) feedRow() []byte {
+func (m *Monitor) feedRow() []byte {
 	row := append(make([]byte, 0, 256), '[')
 	row = strconv.AppendFloat(row, float64(time.Now().UnixMilli())/1e3, 'f', 3, 64)
 	add := func(v float64) { row = strconv.AppendFloat(append(row, ','), v, 'f', -1, 64) }
-	sum := func(of func(*loop) int64) {
+	all := m.reactor.Counters()
+	sum := func(of func(*counters) int64) {
 		n := int64(0)
-		for _, l := range s.loops {
-			n += of(l)
+		for _, c := range all {
+			n += of(c)
 		}
 		add(float64(n))
 	}
 	for t := transportPoll; t < transportPresence; t++ {
-		sum(func(l *loop) int64 { return l.stats.subscribers[t].Load() })
+		sum(func(c *counters) int64 { return c.subscribers[t].Load() })
 	}
-	sum(func(l *loop) int64 { return l.stats.front.Load() })
-	sum(func(l *loop) int64 { return l.stats.admin.Load() })
-	add(float64(s.hub.Channels()))
-	add(float64(s.hub.Subscribers()))
-	sum(func(l *loop) int64 { return l.queued.Load() })
-	add(float64(s.feed.lag) / 1e9)
+	sum(func(c *counters) int64 { return c.front.Load() })
+	sum(func(c *counters) int64 { return c.admin.Load() })
+	add(float64(m.hub.Channels()))
+	add(float64(m.hub.Subscribers()))
+	sum(func(c *counters) int64 { return c.queued.Load() })
+	add(float64(m.feed.lag) / 1e9)
 	add(float64(readRSS()))
-	add(float64(s.memory.used.Load()))
-	s.feed.readRuntime(add)
-	for _, of := range []func(*loopStats) *atomic.Uint64{
-		func(st *loopStats) *atomic.Uint64 { return &st.requests },
-		func(st *loopStats) *atomic.Uint64 { return &st.publishes },
-		func(st *loopStats) *atomic.Uint64 { return &st.deliveries },
-		func(st *loopStats) *atomic.Uint64 { return &st.replayed },
-		func(st *loopStats) *atomic.Uint64 { return &st.bytesIn },
-		func(st *loopStats) *atomic.Uint64 { return &st.bytesOut },
-		func(st *loopStats) *atomic.Uint64 { return &st.accepted },
+	add(float64(m.memory.used.Load()))
+	m.feed.readRuntime(add)
+	for _, of := range []func(*counters) *atomic.Uint64{
+		func(c *counters) *atomic.Uint64 { return &c.requests },
+		func(c *counters) *atomic.Uint64 { return &c.publishes },
+		func(c *counters) *atomic.Uint64 { return &c.deliveries },
+		func(c *counters) *atomic.Uint64 { return &c.replayed },
+		func(c *counters) *atomic.Uint64 { return &c.bytesIn },
+		func(c *counters) *atomic.Uint64 { return &c.bytesOut },
+		func(c *counters) *atomic.Uint64 { return &c.accepted },
 	} {
-		sum(func(l *loop) int64 { return int64(of(&l.stats).Load()) })
+		sum(func(c *counters) int64 { return int64(of(c).Load()) })
 	}
 	for r := range reasonCount {
-		sum(func(l *loop) int64 { return int64(l.stats.closedBy[r].Load()) })
+		sum(func(c *counters) int64 { return int64(c.closedBy[r].Load()) })
 	}
 	return append(row, ']')
 }
 
-func (f *dashboardFeed) readRuntime(add func(float64)) {
+func (f *feedHistory) readRuntime(add func(float64)) {
 	if f.samples == nil {
 		f.samples = make([]metrics.Sample, len(feedRuntime))
 		for i, name := range feedRuntime {
@@ -154,42 +137,14 @@ func (f *dashboardFeed) readRuntime(add func(float64)) {
 
 // handleFeed opens a dashboard's stream: what it needs once, with the rows so far, then
 // a line a second.
-func (l *loop) handleFeed(c *conn, r *request) {
-	f := l.srv.feed
-	if f.watching.Add(1) > maxFeeds {
-		f.watching.Add(-1)
-		l.refuse(c, r, 503, "there are "+strconv.Itoa(maxFeeds)+" dashboards open; close one")
-		return
+func (m *Monitor) handleFeed(c *conn, r *request) {
+	if !c.follow(r, m.reactor.Feed(), maxFeeds, m.feedHello) {
+		c.refuse(r, 503, "there are "+strconv.Itoa(maxFeeds)+" dashboards open; close one")
 	}
-	l.out.B = l.appendOpenHead(l.out.B, c, r, transportDashboard)
-	c.ch, c.transport = f.key, transportDashboard
-	l.out.B = appendFeed(l.out.B, c, l.srv.feedHello())
-	l.subscribe(c)
-}
-
-// appendFeed frames an event for c's response.
-func appendFeed(dst []byte, c *conn, event []byte) []byte {
-	if openForm(c.transport, c.has(flagHTTP10)).chunked() {
-		return appendChunk(dst, event)
-	}
-	return append(dst, event...)
-}
-
-// sendFeed gives the line to this loop's dashboards. One that does not read is cut like
-// any slow consumer.
-func (l *loop) sendFeed(line []byte) {
-	for c := l.subs.first(l.srv.feed.key); c != nil; {
-		next := c.subNext // before the write: it may end c
-		l.cur = c
-		l.scratch = appendFeed(l.scratch[:0], c, line)
-		c.send(l.scratch)
-		c = next
-	}
-	l.cur = nil
 }
 
 // feedHello is the first event.
-func (s *Server) feedHello() []byte {
+func (m *Monitor) feedHello() []byte {
 	host, _ := os.Hostname() // "" is shown as such
 	columns := append([]string(nil), feedColumns...)
 	for r := range reasonCount {
@@ -197,17 +152,17 @@ func (s *Server) feedHello() []byte {
 	}
 	text, err := json.Marshal(map[string]any{
 		"columns": columns, "version": Version, "go": runtime.Version(), "revision": revision(), "host": host,
-		"pid": os.Getpid(), "started": s.started.Unix(), "loops": len(s.loops), "engine": s.settings.Load().config.Engine.Type,
-		"front": s.listen.front.String(), "admin": s.listen.admin.String(),
+		"pid": os.Getpid(), "started": m.reactor.Started().Unix(), "loops": len(m.reactor.Counters()), "engine": m.config().Engine.Type,
+		"front": m.reactor.FrontAddr().String(), "admin": m.reactor.AdminAddr().String(),
 	})
 	if err != nil {
 		return nil // strings and numbers: there is none
 	}
 	out := append([]byte("event: hello\ndata: "), text[:len(text)-1]...)
 	out = append(out, `,"rows":[`...)
-	s.feed.mu.Lock()
-	defer s.feed.mu.Unlock()
-	for i, row := range s.feed.rows {
+	m.feed.mu.Lock()
+	defer m.feed.mu.Unlock()
+	for i, row := range m.feed.rows {
 		if i > 0 {
 			out = append(out, ',')
 		}

@@ -13,21 +13,21 @@ import (
 // on the connection's event loop.
 type callbacks struct {
 	gnet.BuiltinEventEngine
-	srv *Server
+	reactor *Reactor
 }
 
 func (h *callbacks) OnBoot(eng gnet.Engine) gnet.Action {
-	h.srv.booted(eng)
+	h.reactor.booted(eng)
 	return gnet.None
 }
 
 func (h *callbacks) OnOpen(gc gnet.Conn) (out []byte, action gnet.Action) {
-	defer h.srv.guard(nil, nil)
+	defer h.reactor.guard(nil, nil)
 	action = gnet.Close // after a panic
 	if a, ok := gc.Context().(*anchor); ok {
-		action = a.open(h.srv, gc)
+		action = a.open(h.reactor, gc)
 	} else {
-		action = h.srv.opened(gc)
+		action = h.reactor.opened(gc)
 	}
 	return nil, action
 }
@@ -35,10 +35,10 @@ func (h *callbacks) OnOpen(gc gnet.Conn) (out []byte, action gnet.Action) {
 func (h *callbacks) OnTraffic(gc gnet.Conn) gnet.Action {
 	switch c := gc.Context().(type) {
 	case *conn:
-		defer h.srv.guard(c.loop, c)
+		defer h.reactor.guard(c.loop, c)
 		c.read()
 	case *anchor:
-		c.heard(h.srv, gc)
+		c.heard(h.reactor, gc)
 	}
 	return gnet.None
 }
@@ -46,32 +46,32 @@ func (h *callbacks) OnTraffic(gc gnet.Conn) gnet.Action {
 func (h *callbacks) OnClose(gc gnet.Conn, _ error) gnet.Action {
 	switch c := gc.Context().(type) {
 	case *conn:
-		defer h.srv.guard(nil, nil)
+		defer h.reactor.guard(nil, nil)
 		c.closed()
 	case *anchor:
-		c.closed(h.srv, gc)
+		c.closed(h.reactor, gc)
 	}
 	return gnet.None
 }
 
 func (h *callbacks) OnTick() (delay time.Duration, action gnet.Action) {
-	defer h.srv.guard(nil, nil)
+	defer h.reactor.guard(nil, nil)
 	delay = tickLength // after a panic too
-	action = h.srv.tick()
-	return h.srv.tickDelay(), action
+	action = h.reactor.tick()
+	return h.reactor.tickDelay(), action
 }
 
 // guard recovers a panic in a callback: it costs the connection that was worked
 // on, not the others. It is deferred.
-func (s *Server) guard(l *loop, c *conn) {
-	if s.crashOnPanic {
+func (r *Reactor) guard(l *loop, c *conn) {
+	if r.crashOnPanic {
 		return
 	}
 	e := recover()
 	if e == nil {
 		return
 	}
-	s.panicked(e)
+	r.panicked(e)
 	if l != nil {
 		l.out.Reset()
 	}
@@ -83,14 +83,14 @@ func (s *Server) guard(l *loop, c *conn) {
 // guardRun is guard for a turn of the loop: what it was working on is dropped, the
 // rest goes on in the next turn.
 func (l *loop) guardRun() {
-	if l.srv.crashOnPanic {
+	if l.reactor.crashOnPanic {
 		return
 	}
 	e := recover()
 	if e == nil {
 		return
 	}
-	l.srv.panicked(e)
+	l.reactor.panicked(e)
 	l.out.Reset()
 	l.inRun = false
 	if l.cur != nil {
@@ -100,9 +100,9 @@ func (l *loop) guardRun() {
 	l.rearm()
 }
 
-func (s *Server) panicked(e any) {
-	s.panics.Add(1)
-	s.log.Error("panic recovered", "panic", fmt.Sprint(e), "stack", string(debug.Stack()))
+func (r *Reactor) panicked(e any) {
+	r.panics.Add(1)
+	r.log.Error("panic recovered", "panic", fmt.Sprint(e), "stack", string(debug.Stack()))
 }
 
 // gnetLogger gives gnet's words to slog. What gnet calls information is detail here.

@@ -2,12 +2,18 @@ package server
 
 // handlePing tells a front client how long a connection may be silent. It has the
 // default callback of /poll.
-func (l *loop) handlePing(c *conn, r *request) {
-	b := append(l.body[:0], `{"type":"ping","sub_timeout":`...)
-	b = appendInt(b, int64(l.srv.settings.Load().config.Front.PollingTimeout))
-	l.body = append(b, "}\n"...)
-	if !r.params.has[paramCallback] {
-		r.params.put(paramCallback, defaultCallback)
+func (s *Server) handlePing(c *conn, r *request) {
+	callback := defaultCallback
+	if r.params.has[paramCallback] {
+		cb, ok := c.callback(r)
+		if !ok {
+			return
+		}
+		callback = cb
 	}
-	l.json(c, r, l.body)
+	sc := c.scratch()
+	b := append(sc.body[:0], `{"type":"ping","sub_timeout":`...)
+	b = appendInt(b, int64(s.settings.Load().config.Front.PollingTimeout))
+	sc.body = append(b, "}\n"...)
+	c.json(r, callback, sc.body)
 }

@@ -6,11 +6,14 @@ import (
 	"fmt"
 )
 
-// file is one that the front port serves. It is immutable.
+// file is one that a port serves. It is immutable.
 type file struct {
 	ctype string
 	body  []byte
 	etag  string // with its quotes
+
+	fields string
+	fresh  bool // is not to be cached
 }
 
 // newFile takes the tag from the content, so that all nodes and restarts of one
@@ -20,23 +23,26 @@ func newFile(ctype string, body []byte) *file {
 	return &file{ctype: ctype, body: body, etag: fmt.Sprintf(`"%x"`, sum[:8])}
 }
 
-func fileEndpoint(f *file) *endpoint {
-	return &endpoint{allow: "GET, HEAD, OPTIONS", head: true, handle: func(l *loop, c *conn, r *request) {
-		l.sendFile(c, r, f)
-	}}
+// newPage makes one that is asked for again each time: page and scripts have to be of
+// the same version. fields are further complete header lines.
+func newPage(ctype string, body []byte, fields string) *file {
+	f := newFile(ctype, body)
+	f.fields, f.fresh = fields, true
+	return f
 }
 
-// sendFile answers 304 without a body to who has the file already.
-func (l *loop) sendFile(c *conn, r *request, f *file) {
-	h := head{status: 200, ctype: f.ctype, length: len(f.body), conn: r.conn, file: true}
-	h.fields = "ETag: " + f.etag + "\r\n"
-	l.setOrigin(c, r, &h)
+// serve answers 304 without a body to who has the file already.
+func (f *file) serve(c *conn, r *request) {
+	h := head{status: 200, ctype: f.ctype, length: len(f.body), conn: r.conn, file: !f.fresh}
+	h.fields = "ETag: " + f.etag + "\r\n" + f.fields
+	c.setOrigin(r, &h)
+	out := c.out()
 	if matchesETag(r.Get("if-none-match"), f.etag) {
 		h.status, h.ctype, h.length = 304, "", lengthNone
-		l.out.B = h.append(l.out.B)
+		out.B = h.append(out.B)
 		return
 	}
-	l.out.B = append(h.append(l.out.B), f.body...)
+	out.B = append(h.append(out.B), f.body...)
 }
 
 // matchesETag compares weakly, as RFC 9110 says for If-None-Match. The tags of

@@ -39,11 +39,11 @@ func TestHealthOfAStuckLoop(t *testing.T) {
 	for asking == nil {
 		c := dial(t, s.admin)
 		c.get("/healthz").wantReply(200, "ok\n")
-		if s.loops[1].stats.admin.Load() > 0 {
+		if s.reactor.loops[1].stats.admin.Load() > 0 {
 			asking = c
 		}
 	}
-	release := pause(s.loops[0])
+	release := pause(s.reactor.loops[0])
 	start := time.Now()
 	checkFor(t, patience, func() error {
 		if status, body := asking.get("/healthz").response(); status != 503 {

@@ -87,7 +87,7 @@ const fragmentedBacklog = `[{"type":"data","cname":"fa","seq":1,"content":"a b c
 func (s *testServer) deliver(c *client, bytes string) {
 	s.t.Helper()
 	read := func() (n uint64) {
-		for _, l := range s.loops {
+		for _, l := range s.reactor.loops {
 			n += l.stats.bytesIn.Load()
 		}
 		return n
@@ -99,7 +99,7 @@ func (s *testServer) deliver(c *client, bytes string) {
 			s.t.Fatalf("%q is not read", bytes)
 		}
 	}
-	for _, l := range s.loops { // the turn that has read them is over when the next runs
+	for _, l := range s.reactor.loops { // the turn that has read them is over when the next runs
 		done := make(chan struct{})
 		l.post(func() { close(done) })
 		<-done

@@ -196,10 +196,10 @@ func (v *tokenVerifier) verify(token, name []byte) (subject string, err error) {
 	return claims.Subject, nil
 }
 
-// verifyToken judges a subscriber's token.
-func (l *loop) verifyToken(v *tokenVerifier, r *request, name []byte) bool {
-	subject, err := v.verify(r.params.get(paramToken), name)
-	log := l.srv.log
+// admits judges a subscriber's token for the channel name, and says what it found
+// to log at level debug.
+func (v *tokenVerifier) admits(log *slog.Logger, token, name []byte) bool {
+	subject, err := v.verify(token, name)
 	if ctx := context.Background(); log.Enabled(ctx, slog.LevelDebug) {
 		if err != nil {
 			log.LogAttrs(ctx, slog.LevelDebug, "token refused",

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"icomet/httpparse"
 )
 
 // maxKeyFile is in bytes: a key file that is larger is some other file.
@@ -64,9 +66,9 @@ func (k adminKeys) match(given []byte) bool {
 	return ok == 1
 }
 
-// authorized checks the key of an admin request.
-func (l *loop) authorized(set *settings, r *request) bool {
-	if len(set.keys) == 0 {
+// authorize checks the Authorization field of an admin request.
+func (k adminKeys) authorize(r *httpparse.Request) bool {
+	if len(k) == 0 {
 		return true
 	}
 	const scheme = "bearer "
@@ -74,7 +76,7 @@ func (l *loop) authorized(set *settings, r *request) bool {
 	if len(given) < len(scheme) || !equalFoldASCII(given[:len(scheme)], scheme) {
 		return false
 	}
-	return set.keys.match(given[len(scheme):])
+	return k.match(given[len(scheme):])
 }
 
 // readKeyFile reads a small regular file that check agrees with. A pipe or a device

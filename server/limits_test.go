@@ -237,7 +237,7 @@ func TestPipelinedBehindOpenResponse(t *testing.T) {
 			t.Errorf("%s: not cut: %q %v", path, b, err)
 		}
 	}
-	if n := s.report().Closed["pipelined_input"]; n != 4 {
+	if n := s.monitor.report().Closed["pipelined_input"]; n != 4 {
 		t.Errorf("%d connections were closed for pipelined input", n)
 	}
 }

@@ -6,30 +6,32 @@ import (
 	"net"
 )
 
-// listenAddrs are the resolved addresses of both ports, and the probes that hold
+// Listeners are the resolved addresses of both ports, and the probes that hold
 // them until gnet binds.
-type listenAddrs struct {
-	front, admin *net.TCPAddr
-	probes       []net.Listener
+type Listeners struct {
+	front, admin         *net.TCPAddr
+	frontHost, adminHost string // as configured
+	probes               []net.Listener
 }
 
-// probe binds both addresses plainly. gnet binds with SO_REUSEPORT, so that a
-// second server on the same ports would start without a word; and port 0 has to be
-// one concrete port for all loops.
-func probe(cfg *Config) (*listenAddrs, error) {
-	a := new(listenAddrs)
+// Listen binds both addresses, HOST:PORT, plainly. gnet binds with SO_REUSEPORT, so
+// that a second server on the same ports would start without a word; and port 0 has to
+// be one concrete port for all loops. The error names key, address and the system's
+// words. Release, or a reactor's Run or Close, has to follow.
+func Listen(front, admin string) (*Listeners, error) {
+	a := new(Listeners)
 	var err error
-	if a.front, err = a.bind("front.listen", cfg.Front.Listen); err == nil {
-		a.admin, err = a.bind("admin.listen", cfg.Admin.Listen)
+	if a.front, a.frontHost, err = a.bind("front.listen", front); err == nil {
+		a.admin, a.adminHost, err = a.bind("admin.listen", admin)
 	}
 	if err != nil {
-		a.release()
+		a.Release()
 		return nil, err
 	}
 	return a, nil
 }
 
-func (a *listenAddrs) bind(key, address string) (*net.TCPAddr, error) {
+func (a *Listeners) bind(key, address string) (bound *net.TCPAddr, host string, err error) {
 	ln, err := net.Listen(listenNetwork(address), address)
 	if err != nil {
 		// The system's words, without the address that is named already.
@@ -37,13 +39,15 @@ func (a *listenAddrs) bind(key, address string) (*net.TCPAddr, error) {
 		if errors.As(err, &op) {
 			err = op.Err
 		}
-		return nil, fmt.Errorf("%s %s: %w", key, address, err)
+		return nil, "", fmt.Errorf("%s %s: %w", key, address, err)
 	}
 	a.probes = append(a.probes, ln)
-	return ln.Addr().(*net.TCPAddr), nil
+	host, _, _ = net.SplitHostPort(address)
+	return ln.Addr().(*net.TCPAddr), host, nil
 }
 
-func (a *listenAddrs) release() {
+// Release gives the addresses up.
+func (a *Listeners) Release() {
 	for _, ln := range a.probes {
 		_ = ln.Close()
 	}
@@ -64,9 +68,12 @@ func listenNetwork(address string) string {
 	return "tcp6"
 }
 
-// gnetAddr is the address for gnet, with the probed port.
-func gnetAddr(address string, bound *net.TCPAddr) string {
-	host, _, _ := net.SplitHostPort(address)
+// gnetAddrs are the addresses for gnet, with the bound ports.
+func (a *Listeners) gnetAddrs() []string {
+	return []string{gnetAddr(a.frontHost, a.front), gnetAddr(a.adminHost, a.admin)}
+}
+
+func gnetAddr(host string, bound *net.TCPAddr) string {
 	if host != "" {
 		host = bound.IP.String()
 	}
@@ -74,7 +81,7 @@ func gnetAddr(address string, bound *net.TCPAddr) string {
 }
 
 // isAdmin tells the role of a connection by the listener it came in on.
-func (a *listenAddrs) isAdmin(local net.Addr) bool {
+func (a *Listeners) isAdmin(local net.Addr) bool {
 	t, ok := local.(*net.TCPAddr)
 	if !ok || t.Port != a.admin.Port {
 		return false

@@ -17,10 +17,6 @@ const (
 	// sliceWrites bounds the deliveries, and the timeouts, that one run of the loop
 	// handles before it lets I/O in: at 8 µs a write, about 1 ms. A yield costs 5 µs.
 	sliceWrites = 128
-	// inboxMessages and inboxBytes bound what is queued for a loop and not yet
-	// delivered; over it a publish is refused.
-	inboxMessages = 65536
-	inboxBytes    = 64 << 20
 	// busyMessages and busyBytes are where a broadcast pauses for a millisecond: work
 	// for some 30 ms, which the messages of others wait behind.
 	busyMessages = 4096
@@ -37,16 +33,16 @@ const (
 type delivery struct {
 	ch     *channel.Channel
 	msg    channel.Message
-	queued uint32 // when, as Server.micros has it
+	queued uint32 // when, as Reactor.micros has it
 }
 
 // loop is our side of one gnet event loop. Fields up to mu are set before it runs,
 // those below mu belong to mu, the rest to the loop's goroutine.
 type loop struct {
-	srv  *Server
-	sink int // its number as a channel.Sink
-	el   atomic.Pointer[gnet.EventLoop]
-	bell int // writing a byte here makes an I/O event on this loop
+	reactor *Reactor
+	sink    int // its number as a channel.Sink
+	el      atomic.Pointer[gnet.EventLoop]
+	bell    int // writing a byte here makes an I/O event on this loop
 
 	mu       sync.Mutex // a leaf lock, held for one append or swap
 	inbox    []delivery
@@ -55,9 +51,6 @@ type loop struct {
 	tick     bool
 	tickedAt time.Time
 	armed    bool // a run is scheduled
-
-	queued      atomic.Int64 // messages in inbox, todo and batches
-	queuedBytes atomic.Int64
 
 	unflushed atomic.Int32 // draining connections whose last answer is still going out
 	lastPost  uint32       // the ticking goroutine's own: the tick of its last postTick
@@ -84,36 +77,33 @@ type loop struct {
 
 	req     request
 	out     *bytebufferpool.ByteBuffer // what the connection being read gets as answers
-	scratch []byte
-	body    []byte // a second scratch, for answers composed around a first
-	cname   []byte // a third, for an encoded channel name
-	replay  []channel.Message
+	scratch scratch
 	batches []*batch  // free
 	answers []*answer // free
 	// spareLate is room for late answers.
 	spareLate []*answer
-	stats     loopStats
+	stats     counters
 }
 
 var _ channel.Sink = (*loop)(nil)
 
-func newLoop(s *Server) *loop {
+func newLoop(r *Reactor) *loop {
 	l := &loop{
-		srv: s, bell: -1, now: 1,
+		reactor: r, bell: -1, now: 1,
 		working: make(map[*channel.Channel]*batch),
 		proxied: make(map[*conn]proxied),
 		out:     getBuffer(),
 	}
 	l.wheel.swept = l.now
-	l.sink = s.hub.AddSink(l)
+	l.sink = r.hub.AddSink(l)
 	return l
 }
 
 // Push queues a message. Concurrency-safe.
 func (l *loop) Push(ch *channel.Channel, m channel.Message) (wake bool) {
-	l.queued.Add(1)
-	l.queuedBytes.Add(int64(len(m.Content)))
-	d := delivery{ch, m, l.srv.micros()}
+	l.stats.queued.Add(1)
+	l.stats.queuedBytes.Add(int64(len(m.Content)))
+	d := delivery{ch, m, l.reactor.micros()}
 	l.mu.Lock()
 	l.inbox = append(l.inbox, d)
 	wake = !l.armed
@@ -124,17 +114,17 @@ func (l *loop) Push(ch *channel.Channel, m channel.Message) (wake bool) {
 
 // Full reports that a publish is to be refused. Concurrency-safe.
 func (l *loop) Full() bool {
-	return l.queued.Load() >= inboxMessages || l.queuedBytes.Load() >= inboxBytes
+	return l.stats.full()
 }
 
 // HalfFull is where presence pauses. Concurrency-safe.
 func (l *loop) HalfFull() bool {
-	return l.queued.Load() >= inboxMessages/2 || l.queuedBytes.Load() >= inboxBytes/2
+	return l.stats.queued.Load() >= inboxMessages/2 || l.stats.queuedBytes.Load() >= inboxBytes/2
 }
 
 // Busy is where a broadcast pauses. Concurrency-safe.
 func (l *loop) Busy() bool {
-	return l.queued.Load() >= busyMessages || l.queuedBytes.Load() >= busyBytes
+	return l.stats.queued.Load() >= busyMessages || l.stats.queuedBytes.Load() >= busyBytes
 }
 
 // post runs fn on the loop. Concurrency-safe.
@@ -156,7 +146,7 @@ func (l *loop) postAnswer(a *answer) {
 func (l *loop) postTick() {
 	l.mu.Lock()
 	if !l.tick {
-		l.tick, l.tickedAt, l.lastPost = true, time.Now(), l.srv.now.Load()
+		l.tick, l.tickedAt, l.lastPost = true, time.Now(), l.reactor.now.Load()
 	}
 	l.unlockAndWake()
 }
@@ -177,7 +167,7 @@ func (l *loop) busy() bool {
 	work := l.stats.requests.Load() + l.stats.deliveries.Load()
 	worked := work != l.lastWork
 	l.lastWork = work
-	return worked || l.unflushed.Load() > 0 || l.srv.draining.Load()
+	return worked || l.unflushed.Load() > 0 || l.reactor.draining.Load()
 }
 
 // idleTickDue says whether an idle loop is to be told of the time. Each wake-up
@@ -234,14 +224,14 @@ func (l *loop) Run(context.Context) error {
 func (l *loop) turn(mayClose bool) {
 	defer l.guardRun()
 	l.inRun = true
-	l.now = l.srv.clock()
+	l.now = l.reactor.clock()
 	calls, late, ticked, at := l.take()
 	for _, fn := range calls {
 		fn()
 	}
 	l.lateAnswers(late)
 	if ticked {
-		l.stats.ticked(time.Since(l.srv.started), time.Since(at))
+		l.stats.ticked(time.Since(l.reactor.started), time.Since(at))
 		l.drainSome()
 	}
 	l.deliverSome(sliceWrites)
@@ -250,7 +240,7 @@ func (l *loop) turn(mayClose bool) {
 	if mayClose {
 		l.closeDoomed()
 	}
-	l.trim()
+	l.scratch.trim()
 	l.inRun = false
 	if len(l.doomed) > 0 {
 		l.rearm()
@@ -329,12 +319,21 @@ func (l *loop) resume() {
 	l.ready = l.ready[:0]
 }
 
-// trim lets go of scratch space that one huge message has made huge.
-func (l *loop) trim() {
-	if cap(l.scratch) > maxPooled {
-		l.scratch = nil
+// scratch is space that the loop and the endpoints compose answers in. What is in it is
+// valid until the handler returns.
+type scratch struct {
+	body   []byte            // a body
+	frame  []byte            // what is framed or wrapped around another
+	name   []byte            // an encoded channel name
+	replay []channel.Message // what a Join returns
+}
+
+// trim frees scratch space that one huge message has made huge.
+func (s *scratch) trim() {
+	if cap(s.frame) > maxPooled {
+		s.frame = nil
 	}
-	if cap(l.body) > maxPooled {
-		l.body = nil
+	if cap(s.body) > maxPooled {
+		s.body = nil
 	}
 }

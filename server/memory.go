@@ -35,24 +35,23 @@ type settling struct {
 }
 
 // settleMemory looks once a second whether a surge has ended.
-func (s *Server) settleMemory() {
-	m := &s.settling
-	now := s.ticks()
-	if now-m.looked < ticksASecond {
+func (m *Monitor) settleMemory(now uint32) {
+	st := &m.settling
+	if now-st.looked < ticksASecond {
 		return
 	}
-	m.looked = now
+	st.looked = now
 	changes, bytes := uint64(0), uint64(0)
-	for _, l := range s.loops {
-		accepted := l.stats.accepted.Load()
-		changes += 2*accepted - uint64(l.stats.front.Load()+l.stats.admin.Load())
-		bytes += l.stats.held.Load()
+	for _, c := range m.reactor.Counters() {
+		accepted := c.accepted.Load()
+		changes += 2*accepted - uint64(c.front.Load()+c.admin.Load())
+		bytes += c.held.Load()
 	}
-	quiet := changes-m.lastSecond < settleQuiet && bytes-m.lastBytes < settleQuietBytes
-	m.lastSecond, m.lastBytes = changes, bytes
-	surge, queues := changes-m.settled >= settleChanges, bytes-m.settledBytes >= settleBytes
-	if quiet && (surge || queues) && m.busy.CompareAndSwap(false, true) {
-		m.settled, m.settledBytes = changes, bytes
+	quiet := changes-st.lastSecond < settleQuiet && bytes-st.lastBytes < settleQuietBytes
+	st.lastSecond, st.lastBytes = changes, bytes
+	surge, queues := changes-st.settled >= settleChanges, bytes-st.settledBytes >= settleBytes
+	if quiet && (surge || queues) && st.busy.CompareAndSwap(false, true) {
+		st.settled, st.settledBytes = changes, bytes
 		// Not on this goroutine: with a million connections it takes a second, and
 		// heartbeats wait for ticks.
 		go func() {
@@ -60,7 +59,7 @@ func (s *Server) settleMemory() {
 				runtime.GC() // what they were in went to pools, which keep it through one
 			}
 			debug.FreeOSMemory()
-			m.busy.Store(false)
+			st.busy.Store(false)
 		}()
 	}
 }
@@ -101,8 +100,8 @@ var memoryMetrics = []string{
 }
 
 // guardMemory looks at the memory in use, every tick: it costs some microseconds.
-func (s *Server) guardMemory() {
-	g := &s.memory
+func (m *Monitor) guardMemory() {
+	g := &m.memory
 	limit, used, fresh := g.measure()
 	g.limit.Store(limit)
 	g.used.Store(used)
@@ -110,12 +109,12 @@ func (s *Server) guardMemory() {
 	over := limit > 0 && (used*100 >= limit*memoryHigh || was && used*100 >= limit*memoryLow)
 	if over != was {
 		g.over.Store(over)
-		s.hub.StopGrowth(over)
+		m.hub.StopGrowth(over)
 		g.collected = time.Now()
 		if over {
-			s.log.Warn("memory is short: new channels and subscribers are refused", "used", used, "limit", limit)
+			m.log.Warn("memory is short: new channels and subscribers are refused", "used", used, "limit", limit)
 		} else {
-			s.log.Info("memory is there again", "used", used, "limit", limit)
+			m.log.Info("memory is there again", "used", used, "limit", limit)
 		}
 	}
 	if !over && (used+fresh)*100 >= limit*memoryHigh && fresh*100 >= limit*unknownMemory && limit > 0 {

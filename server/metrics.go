@@ -85,14 +85,14 @@ var (
 )
 
 // collector reads at a scrape what the loops have counted.
-type collector struct{ srv *Server }
+type collector struct{ monitor *Monitor }
 
 // newMetrics makes the handler of /metrics.
-func newMetrics(s *Server) http.Handler {
+func newMetrics(m *Monitor) http.Handler {
 	r := prometheus.NewRegistry()
 	// Without client_golang's process collector: it lists the open files, of which
 	// there can be a million.
-	r.MustRegister(collectors.NewGoCollector(), collector{s})
+	r.MustRegister(collectors.NewGoCollector(), collector{m})
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
 }
 
@@ -100,20 +100,20 @@ func newMetrics(s *Server) http.Handler {
 func (collector) Describe(chan<- *prometheus.Desc) {}
 
 func (c collector) Collect(out chan<- prometheus.Metric) {
-	s := c.srv
-	r := s.report()
+	m := c.monitor
+	r := m.report()
 	send := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, kind, v, labels...)
 	}
 	send(descBuildInfo, gauge, 1, Version, runtime.Version(), revision())
-	send(descStart, gauge, float64(s.started.UnixMilli())/1e3)
+	send(descStart, gauge, float64(m.reactor.Started().UnixMilli())/1e3)
 	for i := range simpleMetrics {
-		m := &simpleMetrics[i]
-		send(desc(m.name, m.help), m.kind, m.value(r))
+		one := &simpleMetrics[i]
+		send(desc(one.name, one.help), one.kind, one.value(r))
 	}
-	cfg := &s.settings.Load().config
-	for _, m := range limitMetrics {
-		send(desc(m.name, m.help), gauge, m.value(cfg))
+	cfg := m.config()
+	for _, one := range limitMetrics {
+		send(desc(one.name, one.help), gauge, one.value(cfg))
 	}
 	for reason, n := range r.Closed {
 		send(descClosed, counter, float64(n), reason)
@@ -121,17 +121,17 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for reason, n := range r.Refused {
 		send(descRefused, counter, float64(n), reason)
 	}
-	for _, n := range s.connections() {
+	for _, n := range m.connections() {
 		send(descConnections, gauge, float64(n.count), n.role, n.transport)
 	}
-	for i, l := range s.loops {
+	for i, c := range m.reactor.Counters() {
 		loop := strconv.Itoa(i)
-		send(descLag, gauge, l.stats.worstLag.load().Seconds(), loop)
-		send(descQueued, gauge, float64(l.queued.Load()), loop)
-		send(descQueuedBytes, gauge, float64(l.queuedBytes.Load()), loop)
-		send(descLoopWrites, counter, float64(l.stats.deliveries.Load()), loop)
+		send(descLag, gauge, c.worstLag.load().Seconds(), loop)
+		send(descQueued, gauge, float64(c.queued.Load()), loop)
+		send(descQueuedBytes, gauge, float64(c.queuedBytes.Load()), loop)
+		send(descLoopWrites, counter, float64(c.deliveries.Load()), loop)
 	}
-	out <- s.toWrite()
+	out <- m.toWrite()
 }
 
 // connectionCount is how many connections of a port are in one state.
@@ -141,17 +141,17 @@ type connectionCount struct {
 }
 
 // connections sorts the open connections by port and transport.
-func (s *Server) connections() []connectionCount {
+func (m *Monitor) connections() []connectionCount {
 	out := make([]connectionCount, 0, transportCount+1)
 	front, admin := int64(0), int64(0)
-	for _, l := range s.loops {
-		front += l.stats.front.Load()
-		admin += l.stats.admin.Load()
+	for _, c := range m.reactor.Counters() {
+		front += c.front.Load()
+		admin += c.admin.Load()
 	}
 	for t := transportPoll; t < transportCount; t++ {
 		n := connectionCount{role: "front", transport: t.String()}
-		for _, l := range s.loops {
-			n.count += l.stats.subscribers[t].Load()
+		for _, c := range m.reactor.Counters() {
+			n.count += c.subscribers[t].Load()
 		}
 		if t < transportPresence {
 			front -= n.count
@@ -166,19 +166,19 @@ func (s *Server) connections() []connectionCount {
 }
 
 // toWrite adds up the loops' histograms.
-func (s *Server) toWrite() prometheus.Metric {
+func (m *Monitor) toWrite() prometheus.Metric {
 	buckets := make(map[float64]uint64, len(latencyBounds))
 	count, sum := uint64(0), 0.0
 	for i := range len(latencyBounds) + 1 {
-		for _, l := range s.loops {
-			count += l.stats.toWrite.buckets[i].Load()
+		for _, c := range m.reactor.Counters() {
+			count += c.toWrite.buckets[i].Load()
 		}
 		if i < len(latencyBounds) {
 			buckets[latencyBounds[i].Seconds()] = count // Prometheus's are cumulative
 		}
 	}
-	for _, l := range s.loops {
-		sum += float64(l.stats.toWrite.sum.Load()) / 1e9
+	for _, c := range m.reactor.Counters() {
+		sum += float64(c.toWrite.sum.Load()) / 1e9
 	}
 	return prometheus.MustNewConstHistogram(descToWrite, count, sum, buckets)
 }

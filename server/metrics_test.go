@@ -115,7 +115,7 @@ func TestPublishToWrite(t *testing.T) {
 		s.open("stream", "cname=a&seq=1")
 	}
 	s.waitSubscribers("a", 3)
-	release := pause(s.loops[0])
+	release := pause(s.reactor.loops[0])
 	start := time.Now()
 	if _, err := s.hub.Publish([]byte("a"), "x"); err != nil {
 		t.Fatal(err)
@@ -123,9 +123,9 @@ func TestPublishToWrite(t *testing.T) {
 	const wait = 60 * time.Millisecond
 	<-time.After(wait - time.Since(start))
 	release()
-	h := &s.loops[0].stats.toWrite
+	h := &s.reactor.loops[0].stats.toWrite
 	checkFor(t, patience, func() error {
-		if n := s.report().Deliveries; n != 3 {
+		if n := s.monitor.report().Deliveries; n != 3 {
 			return fmt.Errorf("%d deliveries", n)
 		}
 		return nil

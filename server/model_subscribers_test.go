@@ -186,7 +186,7 @@ func (w *modelWorld) ask(t *rapid.T, sub *modelSub, c *modelChannel) {
 }
 
 func (w *modelWorld) requests() (n uint64) {
-	for _, l := range w.s.loops {
+	for _, l := range w.s.reactor.loops {
 		n += l.stats.requests.Load()
 	}
 	return n
@@ -208,7 +208,7 @@ func (w *modelWorld) settle(t *rapid.T) {
 	for _, sub := range w.all {
 		sub.wake()
 		if err := servertest.Poll(patience, sub.compare); err != nil {
-			t.Fatalf("%s of %s: %v\nclosed: %v", sub.kind, sub.f.cname, err, w.s.report().Closed)
+			t.Fatalf("%s of %s: %v\nclosed: %v", sub.kind, sub.f.cname, err, w.s.monitor.report().Closed)
 		}
 		if sub.gone {
 			sub.hangUp()

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"net"
 	"strings"
+
+	"icomet/httpparse"
 )
 
 // adminOrigins says which browser pages may call the admin port. A browser in the
@@ -39,7 +41,7 @@ const (
 
 // refusal is why a request is answered 403, or "". It allocates nothing: every
 // publish comes by here.
-func (o *adminOrigins) refusal(r *request) string {
+func (o *adminOrigins) refusal(r *httpparse.Request) string {
 	var host, origin, site, referer []byte
 	hasHost := false
 	for i := range r.Fields {

@@ -128,7 +128,7 @@ func TestAdminOrigin(t *testing.T) {
 		}
 	}
 	// A refused call does nothing, and every call is judged.
-	for path, e := range adminEndpoints {
+	for path, e := range s.Server.admin {
 		if e.guard == guardAddress { // the probes, which tell nothing
 			continue
 		}
@@ -139,7 +139,7 @@ func TestAdminOrigin(t *testing.T) {
 	if n := s.hub.Channels(); n != 0 {
 		t.Errorf("%d channels were created", n)
 	}
-	if n := s.report().Refused["http_403"]; n == 0 {
+	if n := s.monitor.report().Refused["http_403"]; n == 0 {
 		t.Error("nothing is counted")
 	}
 }

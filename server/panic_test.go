@@ -40,10 +40,10 @@ func (c closer) Close(gnet.Conn) error { return c.EventLoop.Close(c.inner) }
 // onAllLoops stops all loops, lets f see each, and lets them go on.
 func (s *testServer) onAllLoops(f func(*loop)) {
 	var releases []func()
-	for _, l := range s.loops {
+	for _, l := range s.reactor.loops {
 		releases = append(releases, pause(l))
 	}
-	for _, l := range s.loops {
+	for _, l := range s.reactor.loops {
 		f(l)
 	}
 	for _, release := range releases {
@@ -54,7 +54,7 @@ func (s *testServer) onAllLoops(f func(*loop)) {
 func (s *testServer) waitPanics(n uint64) {
 	s.t.Helper()
 	checkFor(s.t, patience, func() error {
-		if got := s.report().Panics; got != n {
+		if got := s.monitor.report().Panics; got != n {
 			return fmt.Errorf("%d panics are counted, want %d", got, n)
 		}
 		if got := s.closedBy(reasonPanic); got != n {
@@ -67,12 +67,12 @@ func (s *testServer) waitPanics(n uint64) {
 // TestPanicInAHandler costs the connection whose request it was, with what it had
 // pipelined, and no other.
 func TestPanicInAHandler(t *testing.T) {
-	frontEndpoints["/panic"] = &endpoint{handle: func(l *loop, _ *conn, _ *request) {
-		l.out.B = append(l.out.B, "half an ans"...)
+	s := startForgiving(t, nil)
+	// Before the first connection: nothing reads the table yet.
+	s.Server.front["/panic"] = &endpoint{handle: func(c *conn, _ *request) {
+		c.out().B = append(c.out().B, "half an ans"...)
 		panic("injected in a handler")
 	}}
-	defer delete(frontEndpoints, "/panic")
-	s := startForgiving(t, nil)
 	other := s.subscribe("/stream?cname=a&seq=1")
 	for i := range 3 {
 		c := dial(t, s.front)
@@ -142,14 +142,14 @@ func TestPanicInAWalk(t *testing.T) {
 // TestPanicInATick does not make the ticking goroutine run hot, nor end it.
 func TestPanicInATick(t *testing.T) {
 	log := new(servertest.Output)
-	h := &callbacks{srv: &Server{log: slog.New(slog.NewTextHandler(log, nil)), ready: make(chan struct{})}}
-	close(h.srv.ready)
+	h := &callbacks{reactor: &Reactor{log: slog.New(slog.NewTextHandler(log, nil)), ready: make(chan struct{})}}
+	close(h.reactor.ready)
 	delay, _ := h.OnTick() // without a hub
 	if delay != tickLength {
 		t.Errorf("the next tick is in %v", delay)
 	}
-	if h.srv.panics.Load() != 1 || !strings.Contains(log.String(), "panic recovered") {
-		t.Errorf("%d panics; %s", h.srv.panics.Load(), log)
+	if h.reactor.panics.Load() != 1 || !strings.Contains(log.String(), "panic recovered") {
+		t.Errorf("%d panics; %s", h.reactor.panics.Load(), log)
 	}
 }
 

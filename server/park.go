@@ -40,17 +40,17 @@ func (p *parked) wait() {
 }
 
 // parkJoin fetches what the hub cannot tell.
-func (l *loop) parkJoin(c *conn, j *channel.Join) {
+func (c *conn) parkJoin(j *channel.Join) {
 	wish := *j // escapes here and not in join, which memory runs too
 	p := &parked{conn: c, name: append([]byte(nil), j.Name...)}
-	l.srv.engine.Fetch(&wish, p)
+	c.loop.reactor.engine.Fetch(&wish, p)
 	p.wait()
 }
 
 // parkWatch has presence brought to this node. It reports that it is there already.
-func (l *loop) parkWatch(c *conn) (there bool, err error) {
+func (c *conn) parkWatch() (there bool, err error) {
 	p := &parked{conn: c}
-	l.srv.engine.Watch(p)
+	c.loop.reactor.engine.Watch(p)
 	if p.state.Load() == answerFinished {
 		return true, p.res.Err
 	}
@@ -66,7 +66,7 @@ func (p *parked) goOn() {
 	c := p.conn
 	l := c.loop
 	if p.name != nil && p.res.Err == nil {
-		defer func() { l.srv.engine.Release(p.name) }() // the subscriber counts by then
+		defer func() { l.reactor.engine.Release(p.name) }() // the subscriber counts by then
 	}
 	c.clear(flagParked)
 	if c.state != stateReading || c.has(flagDoomed) {
@@ -95,16 +95,6 @@ func (c *conn) fetched() (again bool, err error) {
 	return true, c.ex.fetchErr
 }
 
-// refuseUnavailable answers a subscriber whose channel cannot be fetched. An
-// EventSource never comes back after a status, but does after a broken connection.
-func (l *loop) refuseUnavailable(c *conn, r *request, t transport, err error) {
-	if t == transportSSE {
-		l.doom(c, reasonUnavailable)
-		return
-	}
-	l.refuse(c, r, 503, err.Error()+"; try again")
-}
-
 // rejoin has a subscriber, who was told that its channel goes on at seq, join the
 // channel as it is now.
 func (c *conn) rejoin(seq int64) {
@@ -122,11 +112,11 @@ func (l *loop) moveOn(p *parked) {
 	err := p.res.Err
 	var joined channel.Joined
 	if err == nil {
-		joined, err = l.srv.hub.Join(&j, l.replay[:0])
+		joined, err = l.reactor.hub.Join(&j, l.scratch.replay[:0])
 	}
 	if err == channel.ErrFetch {
 		next := &parked{conn: c, name: p.name, transport: p.transport, seq: p.seq, noop: p.noop}
-		l.srv.engine.Fetch(&j, next)
+		l.reactor.engine.Fetch(&j, next)
 		next.wait()
 		return
 	}
@@ -137,18 +127,18 @@ func (l *loop) moveOn(p *parked) {
 	c.ch, c.next, c.noop, c.transport = joined.Channel, joined.Next, p.noop, p.transport
 	c.since = l.now
 	l.subscribe(c)
-	l.cname = appendJSONBody(l.cname[:0], p.name)
+	l.scratch.name = appendJSONBody(l.scratch.name[:0], p.name)
 	f := openForm(c.transport, c.has(flagHTTP10))
-	b := l.body[:0]
+	b := l.scratch.body[:0]
 	if joined.TellNext {
-		e := nextSeqEvent(l.cname, joined.Next)
-		b = f.appendOpen(b, &e, &l.scratch)
+		e := nextSeqEvent(l.scratch.name, joined.Next)
+		b = f.appendOpen(b, &e, &l.scratch.frame)
 	}
 	for i := range joined.Replay {
-		b = f.appendMessage(b, l.cname, &joined.Replay[i], &l.scratch)
+		b = f.appendMessage(b, l.scratch.name, &joined.Replay[i], &l.scratch.frame)
 	}
-	l.body = b
-	l.replayed(joined.Replay)
+	l.scratch.body = b
+	c.replayed(joined.Replay)
 	c.send(b)
 	l.arm(c)
 }

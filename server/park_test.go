@@ -153,7 +153,7 @@ func TestParkedJoin(t *testing.T) {
 				t.Errorf("%d answers: %s", n, text)
 			}
 			e.wantReleased(t, "a")
-			if n := s.report().Requests; n != 1 {
+			if n := s.monitor.report().Requests; n != 1 {
 				t.Errorf("%d requests are counted", n)
 			}
 			s.subscribe("/stream?cname=a&seq=5") // at once: nothing is fetched
@@ -165,7 +165,7 @@ func TestParkedJoin(t *testing.T) {
 func (s *testServer) waitRead() {
 	s.t.Helper()
 	checkFor(s.t, patience, func() error {
-		if s.report().BytesIn == 0 {
+		if s.monitor.report().BytesIn == 0 {
 			return fmt.Errorf("nothing is read")
 		}
 		return nil
@@ -322,7 +322,7 @@ func TestMovedAtOnce(t *testing.T) {
 	s, e := startStore(t)
 	e.install("a", 1, 9)
 	c := s.subscribe("/stream?cname=a&seq=9")
-	release := pause(s.loops[0])
+	release := pause(s.reactor.loops[0])
 	old := e.copies["a"]
 	e.hub.Uncopy(old, channel.Message{Seq: 1, Type: channel.Moved}) // it has begun anew
 	e.install("a", 1, 3)

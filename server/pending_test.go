@@ -102,7 +102,7 @@ func TestLateAnswersShareAWrite(t *testing.T) {
 	}
 	calls := e.calls(t, 2*n)
 	var releases []func()
-	for _, l := range s.loops {
+	for _, l := range s.reactor.loops {
 		releases = append(releases, pause(l))
 	}
 	for j := range n {
@@ -134,7 +134,7 @@ func TestManyPendingAnswers(t *testing.T) {
 	}
 	c.sendf("%s", pipelined(paths...))
 	checkFor(t, patience, func() error {
-		if in := s.report().BytesIn; in < uint64(len(pipelined(paths...))) {
+		if in := s.monitor.report().BytesIn; in < uint64(len(pipelined(paths...))) {
 			return fmt.Errorf("%d bytes are in", in)
 		}
 		return nil
@@ -168,7 +168,7 @@ func TestErrorBehindAPendingAnswer(t *testing.T) {
 		calls := e.calls(t, 1)
 		// It comes when the error has been found.
 		checkFor(t, patience, func() error {
-			if s.report().Refused["http_"+k.want[:3]] != 1 {
+			if s.monitor.report().Refused["http_"+k.want[:3]] != 1 {
 				return fmt.Errorf("%q is not refused", k.bad)
 			}
 			return nil

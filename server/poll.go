@@ -13,46 +13,6 @@ type pollStyle struct {
 	conn     connField
 }
 
-// pollStyle of a waiting poll, as its connection remembers it.
-func (c *conn) pollStyle() pollStyle {
-	s := pollStyle{callback: defaultCallback, conn: c.openConn()}
-	if c.has(flagBare) {
-		s.callback = nil
-	}
-	s.origin, s.vary = c.loop.srv.settings.Load().origin(nil)
-	if ex := c.ex; ex != nil {
-		if ex.callback != nil {
-			s.callback = ex.callback
-		}
-		if ex.origin != "" {
-			s.origin = ex.origin
-		}
-	}
-	return s
-}
-
-// openConn is what the answer of the open request says of the connection.
-func (c *conn) openConn() connField {
-	switch {
-	case c.has(flagClose) || c.loop.srv.draining.Load():
-		return connClose
-	case c.has(flagHTTP10):
-		return connKeepAlive
-	}
-	return connDefault
-}
-
-// remember keeps what the style has beyond the default for a poll that waits.
-func (c *conn) remember(s *pollStyle) {
-	c.put(flagBare, s.callback == nil)
-	if s.callback != nil && string(s.callback) != string(defaultCallback) {
-		c.exchange().callback = append([]byte(nil), s.callback...)
-	}
-	if plain, _ := c.loop.srv.settings.Load().origin(nil); s.origin != plain {
-		c.exchange().origin = s.origin
-	}
-}
-
 // appendEvent appends a body with one message.
 func (s *pollStyle) appendEvent(dst []byte, e *event) []byte {
 	dst = s.open(dst)

@@ -9,18 +9,23 @@ import (
 // profilePath is where pprof's pages link to each other.
 const profilePath = "/debug/pprof/"
 
-// withProfiles adds pprof's paths. They take no HEAD, whose cost would be the profile's.
-func withProfiles(endpoints map[string]*endpoint) map[string]*endpoint {
-	add := func(name string, allow string, h http.HandlerFunc) {
-		endpoints[profilePath+name] = bridgeEndpoint(allow, func(*Server) http.Handler { return h })
+// profile is one of pprof's pages. It takes no HEAD, whose cost would be the profile's.
+type profile struct {
+	allow   string // methods
+	handler http.Handler
+}
+
+// profiles are pprof's pages, by path.
+func profiles() map[string]profile {
+	all := map[string]profile{
+		profilePath:             {"GET", http.HandlerFunc(pprof.Index)},
+		profilePath + "cmdline": {"GET", http.HandlerFunc(pprof.Cmdline)},
+		profilePath + "profile": {"GET", http.HandlerFunc(pprof.Profile)},
+		profilePath + "symbol":  {"GET, POST", http.HandlerFunc(pprof.Symbol)}, // POST is how go tool pprof asks for many
+		profilePath + "trace":   {"GET", http.HandlerFunc(pprof.Trace)},
 	}
-	add("", "GET", pprof.Index)
-	add("cmdline", "GET", pprof.Cmdline)
-	add("profile", "GET", pprof.Profile)
-	add("symbol", "GET, POST", pprof.Symbol) // POST is how go tool pprof asks for many
-	add("trace", "GET", pprof.Trace)
 	for _, p := range rpprof.Profiles() {
-		add(p.Name(), "GET", pprof.Handler(p.Name()).ServeHTTP)
+		all[profilePath+p.Name()] = profile{"GET", pprof.Handler(p.Name())}
 	}
-	return endpoints
+	return all
 }

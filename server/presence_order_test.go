@@ -25,7 +25,7 @@ func TestPresenceOrder(t *testing.T) {
 	}
 	checkFor(t, patience, func() error {
 		n := int64(0)
-		for _, l := range s.loops {
+		for _, l := range s.reactor.loops {
 			n += l.stats.subscribers[transportPresence].Load()
 		}
 		if n != watchers {
@@ -91,7 +91,7 @@ func (s *testServer) hubWatching() bool {
 		if _, err := s.hub.Publish([]byte("is anybody there"), "x"); err != nil {
 			s.t.Error(err)
 		}
-		watched = watched || l.queued.Load() > 0
+		watched = watched || l.stats.queued.Load() > 0
 		_, _ = s.hub.Close([]byte("is anybody there"))
 	})
 	return watched

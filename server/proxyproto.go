@@ -75,32 +75,3 @@ func parseProxyHeader(b []byte) (source netip.Addr, err error) {
 	}
 	return a.Unmap(), nil
 }
-
-// takeProxyHeader waits for the PROXY header and goes on with what is behind it. It
-// is due limits.request_timeout after the connection was made: flagMidRequest.
-func (c *conn) takeProxyHeader(b []byte) {
-	ex := c.exchange()
-	if ex.in == nil {
-		ex.in = getBuffer()
-	}
-	_, _ = ex.in.Write(b)
-	n, err := proxyHeaderLen(ex.in.B)
-	if err == nil && (n == 0 || n > len(ex.in.B)) {
-		return
-	}
-	var source netip.Addr
-	if err == nil {
-		source, err = parseProxyHeader(ex.in.B[:n])
-	}
-	if err != nil {
-		c.failWith(head{status: 400}, err.Error(), reasonBadRequest)
-		return
-	}
-	c.clear(flagProxyHeader | flagMidRequest)
-	c.since = c.loop.now
-	c.loop.srv.access.sourced(c, c.loop.srv.settings.Load(), source)
-	in := ex.in
-	ex.in = nil
-	c.ingest(in.B[n:])
-	putBuffer(in)
-}

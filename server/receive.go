@@ -69,7 +69,7 @@ func (c *conn) read() {
 	if err != nil {
 		return
 	}
-	c.loop.now = c.loop.srv.clock()
+	c.loop.now = c.loop.reactor.clock()
 	c.loop.stats.bytesIn.Add(uint64(len(b)))
 	switch {
 	case c.has(flagDoomed) || c.state == stateDraining:
@@ -128,11 +128,11 @@ func (c *conn) bodyWaits() bool {
 // keep holds bytes until they can be parsed: a part of a head, a request pipelined
 // behind an open response, or one behind answers that wait for the engine.
 func (c *conn) keep(b []byte) {
-	set := c.loop.srv.settings.Load()
-	limit := set.parse.RequestLine + set.parse.Header
+	set := c.loop.reactor.settings.Load()
+	limit := set.Parse.RequestLine + set.Parse.Header
 	ex := c.exchange()
 	if len(ex.pending) > 0 {
-		limit += int(set.parse.Body)
+		limit += int(set.Parse.Body)
 	}
 	if c.has(flagParked) {
 		limit *= 2 // the parked one is kept too
@@ -154,13 +154,13 @@ func (c *conn) step(b []byte) (n int, more bool) {
 		return c.stepBody(b)
 	}
 	l := c.loop
-	set := l.srv.settings.Load()
+	set := l.reactor.settings.Load()
 	seen := 0
 	if c.ex != nil {
 		seen, c.ex.seen = c.ex.seen, 0
 	}
 	req := &l.req
-	if err := httpparse.Parse(&req.Request, b, seen, &set.parse); err != nil {
+	if err := httpparse.Parse(&req.Request, b, seen, &set.Parse); err != nil {
 		if err != httpparse.ErrIncomplete {
 			c.failParse(err)
 			return 0, false
@@ -184,7 +184,7 @@ func (c *conn) step(b []byte) (n int, more bool) {
 		}
 		return n, more
 	}
-	if req.ExpectContinue && len(b) == req.HeadLen && c.loop.refusesHead(c, req) {
+	if req.ExpectContinue && len(b) == req.HeadLen && l.reactor.handler.Refuses(c, req) {
 		// The answer, not 100 Continue (RFC 9110 section 10.1.1). The body may come all
 		// the same, so the connection ends.
 		req.conn = connClose
@@ -217,7 +217,7 @@ func (c *conn) beginBody(head []byte, bodyBegun bool) {
 	}
 	ex.remaining = req.ContentLength
 	if ex.chunked = req.Chunked; ex.chunked {
-		ex.chunk.Reset(&c.loop.srv.settings.Load().parse)
+		ex.chunk.Reset(&c.loop.reactor.settings.Load().Parse)
 	}
 	if req.ExpectContinue && !bodyBegun {
 		c.loop.out.B = append(c.loop.out.B, continueLine...)
@@ -250,7 +250,7 @@ func (c *conn) stepBody(b []byte) (n int, more bool) {
 	// The head is parsed again, rather than kept parsed for every connection: it is
 	// short, and only bodies in several packets pay.
 	req := &c.loop.req
-	if err := httpparse.Parse(&req.Request, ex.head.B, 0, &c.loop.srv.settings.Load().parse); err != nil {
+	if err := httpparse.Parse(&req.Request, ex.head.B, 0, &c.loop.reactor.settings.Load().Parse); err != nil {
 		c.failParse(err) // a reload has lowered a limit meanwhile
 		return 0, false
 	}
@@ -287,7 +287,7 @@ func (c *conn) dispatch(req *request) (more bool) {
 	}
 	waiting := c.ex != nil && len(c.ex.pending) > 0
 	mark := len(l.out.B)
-	l.route(c, req)
+	l.reactor.handler.Serve(c, req)
 	if c.has(flagParked) {
 		c.clear(flagClose)
 		return false
@@ -314,6 +314,5 @@ func (c *conn) mustWait(req *request) bool {
 	if c.ex == nil || len(c.ex.pending) == 0 {
 		return false
 	}
-	return len(c.ex.pending) >= maxPending || req.ExpectContinue ||
-		string(req.Path) == pathPresence || string(req.Path) == pathFeed
+	return len(c.ex.pending) >= maxPending || req.ExpectContinue || c.loop.reactor.handler.Opens(c, req)
 }

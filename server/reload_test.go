@@ -120,7 +120,7 @@ var reloads = []struct {
 	}},
 	{"limits.connections", func(*Config) {}, func(t *testing.T, s *testServer) {
 		// A few less than there are: some of those may be on their way out.
-		s.reload(func(c *Config) { c.Limits.Connections = int(s.access.conns.Load()) - 4 })
+		s.reload(func(c *Config) { c.Limits.Connections = int(s.reactor.counts.conns.Load()) - 4 })
 		c := dial(t, s.front).get("/ping")
 		r := c.reply()
 		if r.status != 503 || r.header.Get("Retry-After") == "" || !r.close {

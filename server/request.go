@@ -17,7 +17,7 @@ type request struct {
 func (r *request) reset(c *conn) {
 	r.body = nil
 	switch {
-	case !r.KeepAlive || c.loop.srv.draining.Load():
+	case !r.KeepAlive || c.loop.reactor.draining.Load():
 		r.conn = connClose
 	case r.Minor == 0:
 		r.conn = connKeepAlive

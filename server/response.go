@@ -6,6 +6,9 @@ import (
 	"strconv"
 )
 
+// Version is the release, as /info, the Server field and -version give it.
+const Version = "0.1.0"
+
 const lastChunk = "0\r\n\r\n"
 
 // continueLine asks for the body of a request with Expect: 100-continue.
@@ -105,4 +108,17 @@ func appendChunk(dst, data []byte) []byte {
 	}
 	dst = append(dst, "\r\n"...)
 	return append(append(dst, data...), "\r\n"...)
+}
+
+// appendJSONAnswer appends head and body, a JSON text that ends with a newline; with a
+// callback the body is CB(JSON); instead. scratch is overwritten.
+func appendJSONAnswer(dst []byte, h *head, callback, body []byte, scratch *[]byte) []byte {
+	if callback != nil {
+		s := append(append((*scratch)[:0], callback...), '(')
+		s = appendScriptSafe(s, body[:len(body)-1])
+		*scratch = append(s, ");\n"...)
+		h.ctype, body = typeScript, *scratch
+	}
+	h.length = len(body)
+	return append(h.append(dst), body...)
 }

@@ -22,14 +22,14 @@ func dialNarrow(t *testing.T, addr string) *client {
 }
 
 func (s *testServer) closedBy(r closeReason) (n uint64) {
-	for _, l := range s.loops {
+	for _, l := range s.reactor.loops {
 		n += l.stats.closedBy[r].Load()
 	}
 	return n
 }
 
 func (s *testServer) frontConns() (n int64) {
-	for _, l := range s.loops {
+	for _, l := range s.reactor.loops {
 		n += l.stats.front.Load()
 	}
 	return n
@@ -137,7 +137,7 @@ func TestEmptyQueueTakesAnyWrite(t *testing.T) {
 	read(c, 1, 1)
 	s.waitFlushed()
 	var releases []func()
-	for _, l := range s.loops {
+	for _, l := range s.reactor.loops {
 		releases = append(releases, pause(l))
 	}
 	for seq := 2; seq <= 4; seq++ {
@@ -159,8 +159,8 @@ func TestEmptyQueueTakesAnyWrite(t *testing.T) {
 func (s *testServer) waitFlushed() {
 	s.t.Helper()
 	checkFor(s.t, patience, func() error {
-		held := make(chan int, len(s.loops))
-		for _, l := range s.loops {
+		held := make(chan int, len(s.reactor.loops))
+		for _, l := range s.reactor.loops {
 			l.post(func() {
 				n := 0
 				for _, c := range l.conns() {
@@ -169,7 +169,7 @@ func (s *testServer) waitFlushed() {
 				held <- n
 			})
 		}
-		for range s.loops {
+		for range s.reactor.loops {
 			if n := <-held; n > 0 {
 				return fmt.Errorf("%d bytes are held", n)
 			}
@@ -209,7 +209,7 @@ func TestPresenceWatcherThatDoesNotRead(t *testing.T) {
 	good.head()
 	checkFor(t, patience, func() error {
 		n := int64(0)
-		for _, l := range s.loops {
+		for _, l := range s.reactor.loops {
 			n += l.stats.subscribers[transportPresence].Load()
 		}
 		if n != 2 {
@@ -265,7 +265,7 @@ func (s *testServer) checkDraining(n int) {
 	s.t.Helper()
 	checkFor(s.t, patience, func() error {
 		got := 0
-		for _, l := range s.loops {
+		for _, l := range s.reactor.loops {
 			count := make(chan int)
 			l.post(func() {
 				k := 0

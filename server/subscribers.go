@@ -105,7 +105,7 @@ func (l *loop) subscribe(c *conn) {
 
 // unsubscribe ends a subscription.
 func (l *loop) unsubscribe(c *conn) {
-	l.srv.access.leaveOpen(c)
+	c.leaveOpen()
 	l.detach(c)
 }
 
@@ -117,11 +117,11 @@ func (l *loop) detach(c *conn) {
 	last := l.subs.remove(c)
 	switch {
 	case c.transport == transportDashboard:
-		l.srv.feed.watching.Add(-1)
+		l.reactor.feed.watching.Add(-1)
 	case c.transport != transportPresence:
-		l.srv.hub.Leave(c.ch, l.sink, last)
+		l.reactor.hub.Leave(c.ch, l.sink, last)
 	case last:
-		l.srv.hub.WatchPresence(l.sink, false)
+		l.reactor.hub.WatchPresence(l.sink, false)
 	}
 	l.stats.subscribed(c.transport, -1)
 	c.ch, c.state, c.transport = nil, stateReading, transportNone

@@ -145,3 +145,17 @@ func messageEvent(cname []byte, m *channel.Message) event {
 func nextSeqEvent(cname []byte, seq int64) event {
 	return event{typ: typeNextSeq, cname: cname, seq: seq}
 }
+
+// appendPresenceName percent-encodes what would not fit in a line.
+func appendPresenceName(dst []byte, name string) []byte {
+	for i := 0; i < len(name); i++ {
+		if b := name[i]; b < 0x20 || b == 0x7f {
+			dst = append(dst, '%', hexUpper[b>>4], hexUpper[b&15])
+		} else {
+			dst = append(dst, b)
+		}
+	}
+	return dst
+}
+
+const hexUpper = "0123456789ABCDEF"

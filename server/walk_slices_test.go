@@ -70,7 +70,7 @@ func TestHugeChannelHoldsUpNobody(t *testing.T) {
 	s := startServer(t, func(c *Config) { c.Runtime.EventLoops = 1 })
 	feeds := gather(t, s, "huge", crowd)
 	small := s.subscribe("/stream?cname=small&seq=1")
-	l := s.loops[0]
+	l := s.reactor.loops[0]
 	release := pause(l)
 	for _, name := range []string{"huge", "small"} {
 		if _, err := s.hub.Publish([]byte(name), "m"); err != nil {
@@ -146,7 +146,7 @@ func (f *feed) answered(t *testing.T, parts ...string) {
 func TestWalkLetsInputIn(t *testing.T) {
 	s := startServer(t, func(c *Config) { c.Runtime.EventLoops = 1 })
 	feeds := gather(t, s, "huge", 3*sliceWrites)
-	l := s.loops[0]
+	l := s.reactor.loops[0]
 	p, err := openPublisher(s.front)
 	if err != nil {
 		t.Fatal(err)
@@ -199,7 +199,7 @@ func (c client) skip() { (&c).response() }
 func TestListChangesDuringAWalk(t *testing.T) {
 	s := startServer(t, func(c *Config) { c.Runtime.EventLoops = 1 })
 	feeds := gather(t, s, "huge", crowd)
-	l := s.loops[0]
+	l := s.reactor.loops[0]
 	publish := func(content string) {
 		if _, err := s.hub.Publish([]byte("huge"), content); err != nil {
 			t.Fatal(err)

@@ -7,82 +7,8 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
-
-	"icomet/channel"
 )
-
-// loopStats is what one loop counts. The loop alone writes, anybody reads.
-type loopStats struct {
-	requests, publishes, broadcasts   atomic.Uint64
-	deliveries, replayed, heartbeats  atomic.Uint64
-	bytesIn, bytesOut                 atomic.Uint64
-	held                              atomic.Uint64 // bytes queued for slow readers, and given up with them (settleMemory)
-	accepted, refusedAtOpen           atomic.Uint64
-	front, admin                      atomic.Int64
-	subscribers                       [transportCount]atomic.Int64
-	closedBy                          [reasonCount]atomic.Uint64
-	refusedStatus                     [600]atomic.Uint32
-	tokenErrors, tooManyCh, tooManySu atomic.Uint64
-	perIP, noMemory                   atomic.Uint64
-	lagLast, lagMax                   atomic.Int64 // ns from a tick's post to its run
-	worstLag                          lagWatch
-	toWrite                           latency
-}
-
-// ticked notes that the loop runs a tick, at now (since the start), lag after its post.
-func (s *loopStats) ticked(now, lag time.Duration) {
-	s.lagLast.Store(int64(lag))
-	s.lagMax.Store(max(s.lagMax.Load(), int64(lag)))
-	s.worstLag.add(now, lag)
-}
-
-func (s *loopStats) subscribed(t transport, n int64) { s.subscribers[t].Add(n) }
-
-// frontSubscribers counts those of every transport of the front port.
-func (s *loopStats) frontSubscribers() (n int64) {
-	for t := transportPoll; t < transportPresence; t++ {
-		n += s.subscribers[t].Load()
-	}
-	return n
-}
-
-// refused counts an error answer by its status.
-func (s *loopStats) refused(status int) { s.refusedStatus[status].Add(1) }
-
-// refusedInBand counts a subscriber's refusal that goes out with status 200.
-func (s *loopStats) refusedInBand(err error) {
-	switch err {
-	case channel.ErrToken:
-		s.tokenErrors.Add(1)
-	case channel.ErrTooManyChannels:
-		s.tooManyCh.Add(1)
-	case channel.ErrMemory:
-		s.noMemory.Add(1)
-	case errPerIP:
-		s.perIP.Add(1)
-	default:
-		s.tooManySu.Add(1)
-	}
-}
-
-func (s *loopStats) opened(c *conn) {
-	s.accepted.Add(1)
-	s.role(c).Add(1)
-}
-
-func (s *loopStats) closed(c *conn) {
-	s.role(c).Add(-1)
-	s.closedBy[c.reason].Add(1)
-}
-
-func (s *loopStats) role(c *conn) *atomic.Int64 {
-	if c.has(flagAdmin) {
-		return &s.admin
-	}
-	return &s.front
-}
 
 // statsReport is the answer of GET /stats. Counters count from the start.
 type statsReport struct {
@@ -137,38 +63,45 @@ type runtimeReport struct {
 }
 
 // handleStats adds up what the loops have counted.
-func (l *loop) handleStats(c *conn, r *request) {
-	b, err := json.Marshal(l.srv.report())
-	if err != nil {
-		l.refuse(c, r, 500, err.Error())
-		return
-	}
-	l.body = append(append(l.body[:0], b...), '\n')
-	l.json(c, r, l.body)
+func (m *Monitor) handleStats(c *conn, r *request) {
+	sendJSON(c, r, m.report())
 }
 
-func (s *Server) report() *statsReport {
+// sendJSON answers with v, in the request's callback if there is one.
+func sendJSON(c *conn, r *request, v any) {
+	callback, ok := c.callback(r)
+	if !ok {
+		return
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		c.refuse(r, 500, err.Error())
+		return
+	}
+	c.json(r, callback, append(text, '\n'))
+}
+
+func (m *Monitor) report() *statsReport {
 	out := &statsReport{
-		Version: Version, Uptime: time.Since(s.started).Seconds(), Draining: s.draining.Load(),
-		Channels: s.hub.Channels(), Subscribers: s.hub.Subscribers(),
-		PresenceDropped: s.hub.PresenceDropped(), Panics: s.panics.Load(),
+		Version: Version, Uptime: time.Since(m.reactor.Started()).Seconds(), Draining: m.reactor.Draining(),
+		Channels: m.hub.Channels(), Subscribers: m.hub.Subscribers(),
+		PresenceDropped: m.hub.PresenceDropped(), Panics: m.reactor.Panics(),
 		Closed: make(map[string]uint64), Refused: make(map[string]uint64),
-		Runtime: readRuntime(), Engine: s.engine.Status(),
+		Runtime: readRuntime(), Engine: m.engine.Status(),
 	}
-	if s.logFailures != nil {
-		out.LogFailures = s.logFailures()
+	if m.logFailures != nil {
+		out.LogFailures = m.logFailures()
 	}
-	s.memory.report(&out.Runtime)
-	out.Connections.Limit = s.access.capacity.Load()
+	m.memory.report(&out.Runtime)
+	_, out.Connections.Limit = m.reactor.Connections()
 	out.Connections.ByKind = make(map[string]int64)
-	for _, l := range s.loops {
-		out.addLoop(l)
+	for _, c := range m.reactor.Counters() {
+		out.addLoop(c)
 	}
 	return out
 }
 
-func (out *statsReport) addLoop(l *loop) {
-	s := &l.stats
+func (out *statsReport) addLoop(s *counters) {
 	out.Connections.Front += s.front.Load()
 	out.Connections.Admin += s.admin.Load()
 	out.Connections.Accepted += s.accepted.Load()
@@ -198,7 +131,7 @@ func (out *statsReport) addLoop(l *loop) {
 	out.Refused["per_ip"] += s.perIP.Load()
 	out.Refused["memory"] += s.noMemory.Load()
 	out.Loops = append(out.Loops, loopReport{
-		Queued: l.queued.Load(), Deliveries: s.deliveries.Load(),
+		Queued: s.queued.Load(), Deliveries: s.deliveries.Load(),
 		LagMillis: float64(s.lagLast.Load()) / 1e6, LagMax: float64(s.lagMax.Load()) / 1e6,
 	})
 }

@@ -1,0 +1,202 @@
+package server
+
+import (
+	"errors"
+	"net/netip"
+)
+
+// overRetry is the Retry-After, in seconds, of a newcomer over the cap.
+const overRetry = 5
+
+// errPerIP refuses a subscriber over limits.connections_per_ip.
+var errPerIP = errors.New("too many connections from this address")
+
+// proxied is what is known of a connection that a trusted proxy has made. It is in
+// loop.proxied while there is something to know: few servers have such connections,
+// so a conn has no room for it.
+type proxied struct {
+	source  netip.Addr // of the PROXY header; the zero Addr without one
+	counted netip.Addr // whose count (limits.connections_per_ip) it is in, or the zero Addr
+	open    bool       // it is counted for the open response, else for its life
+}
+
+// trust is the part of the settings that belongs to the connection's port.
+func (c *conn) trust() *portTrust {
+	set := c.loop.reactor.settings.Load()
+	if c.has(flagAdmin) {
+		return &set.AdminTrust
+	}
+	return &set.FrontTrust
+}
+
+// peer is who the connection itself comes from: the source of its PROXY header, or
+// else its TCP peer.
+func (c *conn) peer() netip.Addr {
+	if c.has(flagTrusted) {
+		if p := c.loop.proxied[c]; p.source.IsValid() {
+			return p.source
+		}
+	}
+	return remoteIP(c.gc.RemoteAddr())
+}
+
+// enter counts c in and reports whether it may stay. c.refusal then says what its
+// requests are refused for. leave is owed.
+func (c *conn) enter() bool {
+	room := c.loop.reactor.counts.enter(c.has(flagAdmin))
+	ip := remoteIP(c.gc.RemoteAddr())
+	if trust := c.trust(); trust.trusts(ip) {
+		c.set(flagTrusted)
+		if trust.proxyHeader {
+			c.set(flagProxyHeader | flagMidRequest)
+		}
+	}
+	switch {
+	case room != roomYes:
+		c.refusal = reasonConnections
+	case !c.has(flagTrusted): // else it speaks for others, who are judged one by one
+		c.admit(ip)
+	}
+	return room != roomNone
+}
+
+// leave counts c out.
+func (c *conn) leave() {
+	c.loop.reactor.counts.leave()
+	if c.has(flagPerIP) {
+		c.uncount()
+	}
+	if c.has(flagTrusted) {
+		delete(c.loop.proxied, c)
+	}
+}
+
+// sourced takes the source of c's PROXY header; the zero Addr for none.
+func (c *conn) sourced(source netip.Addr) {
+	if source.IsValid() {
+		c.loop.proxied[c] = proxied{source: source}
+	}
+	if peer := c.peer(); c.refusal == reasonPeer && !c.trust().trusts(peer) {
+		c.admit(peer)
+	}
+}
+
+// admit judges the client that c belongs to for its whole life.
+func (c *conn) admit(client netip.Addr) {
+	set := c.loop.reactor.settings.Load()
+	if c.has(flagAdmin) {
+		if !set.AdminRules.Allowed(client) {
+			c.refusal = reasonAddress
+		}
+		return
+	}
+	if limit := set.ConnectionsPerIP; limit > 0 {
+		if c.count(client, false) > limit {
+			c.refusal = reasonPerIP
+		}
+	}
+}
+
+// overPerIP reports that c is one connection too many of its client.
+func (c *conn) overPerIP() bool { return c.refusal == reasonPerIP }
+
+// enterOpen counts the open response that r is to get for r's client, if a trusted
+// proxy's connection carries it. Error: errPerIP, when that is one too many. leaveOpen
+// is owed.
+func (c *conn) enterOpen(r *request) error {
+	limit := c.loop.reactor.settings.Load().ConnectionsPerIP
+	if limit == 0 || !c.has(flagTrusted) || c.has(flagPerIP) {
+		return nil
+	}
+	if client, _ := c.trust().client(c.peer(), &r.Request); c.count(client, true) > limit {
+		c.leaveOpen()
+		return errPerIP
+	}
+	return nil
+}
+
+// leaveOpen takes back what enterOpen has counted.
+func (c *conn) leaveOpen() {
+	if c.has(flagPerIP) && c.loop.proxied[c].open {
+		c.uncount()
+	}
+}
+
+// count adds one to the client's count and returns it.
+func (c *conn) count(client netip.Addr, open bool) int {
+	c.set(flagPerIP)
+	if c.has(flagTrusted) {
+		p := c.loop.proxied[c]
+		p.counted, p.open = client, open
+		c.loop.proxied[c] = p
+	}
+	return c.loop.reactor.counts.add(client)
+}
+
+// uncount takes c out of the count that it is in.
+func (c *conn) uncount() {
+	client := remoteIP(c.gc.RemoteAddr())
+	if c.has(flagTrusted) {
+		p := c.loop.proxied[c]
+		client = p.counted
+		if p.counted, p.open = (netip.Addr{}), false; p.source.IsValid() {
+			c.loop.proxied[c] = p
+		} else {
+			delete(c.loop.proxied, c)
+		}
+	}
+	c.clear(flagPerIP)
+	c.loop.reactor.counts.remove(client)
+}
+
+// refused answers a connection that must not be served and ends it.
+func (c *conn) refused(r *request) bool {
+	if c.has(flagTrusted) && c.has(flagAdmin) {
+		// Every request can be another client's.
+		c.refusal = reasonPeer
+		client, ok := c.trust().client(c.peer(), &r.Request)
+		if !ok || !c.loop.reactor.settings.Load().AdminRules.Allowed(client) {
+			c.refusal = reasonAddress
+		}
+	}
+	switch c.refusal {
+	case reasonAddress:
+		c.failWith(head{status: 403}, "this address may not use the admin port (admin.allow, admin.deny)", reasonAddress)
+		return true
+	case reasonConnections:
+		c.failWith(head{status: 503, retryIn: overRetry}, "too many connections (limits.connections)", reasonConnections)
+		return true
+	case reasonPerIP: // subscribers are told in-band, see enterOpen
+		r.conn = connClose
+	}
+	return false
+}
+
+// takeProxyHeader waits for the PROXY header and goes on with what is behind it. It
+// is due limits.request_timeout after the connection was made: flagMidRequest.
+func (c *conn) takeProxyHeader(b []byte) {
+	ex := c.exchange()
+	if ex.in == nil {
+		ex.in = getBuffer()
+	}
+	_, _ = ex.in.Write(b)
+	n, err := proxyHeaderLen(ex.in.B)
+	if err == nil && (n == 0 || n > len(ex.in.B)) {
+		return
+	}
+	var source netip.Addr
+	if err == nil {
+		source, err = parseProxyHeader(ex.in.B[:n])
+	}
+	if err != nil {
+		c.failWith(head{status: 400}, err.Error(), reasonBadRequest)
+		return
+	}
+	c.clear(flagProxyHeader | flagMidRequest)
+	c.since = c.loop.now
+	c.sourced(source)
+	in := ex.in
+	ex.in = nil
+	c.ingest(in.B[n:])
+	putBuffer(in)
+}
