@@ -2,7 +2,6 @@ package server
 
 import (
 	"github.com/panjf2000/gnet/v2"
-	"golang.org/x/sys/unix"
 
 	"icomet/channel"
 	"icomet/httpparse"
@@ -72,66 +71,6 @@ func (c *conn) put(f connFlags, on bool) {
 	if c.clear(f); on {
 		c.set(f)
 	}
-}
-
-// outbound is how many bytes gnet holds for it.
-func (c *conn) outbound() int {
-	if !c.has(flagQueued) {
-		return 0
-	}
-	n := c.gc.OutboundBuffered()
-	if n == 0 {
-		c.clear(flagQueued)
-	}
-	return n
-}
-
-// send writes p, whole, or queues what the socket does not take. While something
-// is queued, what would go over limits.outbound_buffer cuts the connection. When
-// nothing is queued it sends on the descriptor itself, which costs less than
-// gnet's write and cannot call OnClose from inside (gnet facts 5 and 21).
-func (c *conn) send(p []byte) bool {
-	if c.state == stateClosed || c.has(flagDoomed) || len(p) == 0 {
-		return false
-	}
-	l := c.loop
-	l.stats.bytesOut.Add(uint64(len(p)))
-	sent := 0
-	if queued := c.outbound(); queued > 0 {
-		if int64(queued+len(p)) > l.reactor.settings.Load().OutboundBuffer {
-			l.stats.held.Add(uint64(queued))
-			l.doom(c, reasonSlowConsumer)
-			return false
-		}
-	} else {
-		n, errno := sendNow(int(c.fd), p)
-		switch errno {
-		case 0:
-			sent = n
-		case unix.EAGAIN, unix.EINTR, unix.ENOBUFS:
-		default:
-			// Reset, which epoll reports too. Whatever else it may be: with a part
-			// missing the response must not go on.
-			l.doom(c, reasonPeer)
-			return false
-		}
-	}
-	if sent < len(p) {
-		c.set(flagQueued)
-		l.stats.held.Add(uint64(len(p) - sent))
-		_, _ = c.gc.Write(p[sent:]) // an error has called OnClose
-	}
-	return c.state != stateClosed
-}
-
-// flush sends the answers collected in loop.out in one write.
-func (c *conn) flush() {
-	l := c.loop
-	c.send(l.out.B)
-	if cap(l.out.B) > maxPooled {
-		l.out = getBuffer()
-	}
-	l.out.Reset()
 }
 
 // failWith answers an error that leaves the framing in doubt, and ends the

@@ -3,15 +3,12 @@ package server
 import (
 	"encoding/json"
 	"net/http"
-	"path"
-	"reflect"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"icomet/channel"
 	"icomet/httpparse"
-	"icomet/web/dashboard"
 )
 
 const (
@@ -20,30 +17,6 @@ const (
 	shownMessages = 100
 	shownBytes    = 4 << 10
 )
-
-// pageFields let the dashboard load nothing but its own files, and no other site put it
-// into a frame: it has buttons that close channels.
-const pageFields = "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; " +
-	"img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n" +
-	"Referrer-Policy: same-origin\r\n"
-
-var fileTypes = map[string]string{
-	".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
-	".js": typeScript, ".svg": "image/svg+xml", ".txt": typeText,
-}
-
-// pages are the dashboard's page and its files, by path.
-func pages() map[string]*file {
-	all := make(map[string]*file)
-	for name, body := range dashboard.Files() {
-		at := "/dashboard/" + name
-		if name == "index.html" {
-			at = "/"
-		}
-		all[at] = newPage(fileTypes[path.Ext(name)], body, pageFields)
-	}
-	return all
-}
 
 // handleLook tells how a channel stands, with its messages from seq on. Who asks again
 // and again follows the channel without being a subscriber of it.
@@ -163,42 +136,7 @@ func (m *Monitor) serveList(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(page) // into memory
 }
 
-// shownKey is one key of the configuration.
-type shownKey struct {
-	Key     string `json:"key"`
-	Value   any    `json:"value"` // null: a secret
-	Secret  bool   `json:"secret,omitempty"`
-	Set     bool   `json:"set"`     // a secret: there is one
-	Changed bool   `json:"changed"` // it is not the default
-	Restart bool   `json:"restart"`
-}
-
 // handleConfig shows the present configuration without its secrets.
 func (m *Monitor) handleConfig(c *conn, r *request) {
-	standard := DefaultConfig()
-	sendJSON(c, r, map[string]any{"keys": showConfig(m.config(), &standard)})
-}
-
-func showConfig(cfg, standard *Config) []shownKey {
-	var keys []shownKey
-	defaults := fieldsOf(standard)
-	for i, f := range fieldsOf(cfg) {
-		k := shownKey{
-			Key: f.key, Secret: f.tag.Get("secret") == "yes", Restart: f.tag.Get("restart") == "yes",
-			Changed: !reflect.DeepEqual(f.value.Interface(), defaults[i].value.Interface()),
-		}
-		switch v := f.value.Interface().(type) {
-		case Size:
-			k.Value = v.String()
-		case Duration:
-			k.Value = v.String()
-		default:
-			k.Value = v
-		}
-		if k.Secret {
-			k.Value, k.Set = nil, !f.value.IsZero() && (f.value.Kind() != reflect.Slice || f.value.Len() > 0)
-		}
-		keys = append(keys, k)
-	}
-	return keys
+	sendJSON(c, r, map[string]any{"keys": ShowKeys(m.config())})
 }

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"path"
+
+	"icomet/web/dashboard"
 )
 
 // file is one that a port serves. It is immutable.
@@ -55,4 +58,28 @@ func matchesETag(list []byte, etag string) bool {
 		}
 	}
 	return false
+}
+
+// pageFields let the dashboard load nothing but its own files, and no other site put it
+// into a frame: it has buttons that close channels.
+const pageFields = "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; " +
+	"img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n" +
+	"Referrer-Policy: same-origin\r\n"
+
+var fileTypes = map[string]string{
+	".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
+	".js": typeScript, ".svg": "image/svg+xml", ".txt": typeText,
+}
+
+// pages are the dashboard's page and its files, by path.
+func pages() map[string]*file {
+	all := make(map[string]*file)
+	for name, body := range dashboard.Files() {
+		at := "/dashboard/" + name
+		if name == "index.html" {
+			at = "/"
+		}
+		all[at] = newPage(fileTypes[path.Ext(name)], body, pageFields)
+	}
+	return all
 }

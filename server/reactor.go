@@ -165,3 +165,25 @@ func (r *Reactor) Started() time.Time { return r.started }
 
 // Feed is the reactor's one feed.
 func (r *Reactor) Feed() *Feed { return r.feed }
+
+// LoopState is what an event loop holds at one moment.
+type LoopState struct {
+	Batches int // messages of a channel on their way to its subscribers
+	Proxied int // connections of trusted proxies of which something is known
+}
+
+// Inspect asks every event loop what it holds, and waits for the answers. It must not
+// be called on a loop.
+func (r *Reactor) Inspect() []LoopState {
+	states := make([]LoopState, len(r.loops))
+	var asked sync.WaitGroup
+	for i, l := range r.loops {
+		asked.Add(1)
+		l.post(func() {
+			states[i] = LoopState{Batches: len(l.working), Proxied: len(l.proxied)}
+			asked.Done()
+		})
+	}
+	asked.Wait()
+	return states
+}

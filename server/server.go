@@ -108,3 +108,9 @@ func (s *Server) Reload(next Config) error {
 	s.reactor.Configure(set.reactor)
 	return nil
 }
+
+// Stats are the figures of /stats.
+func (s *Server) Stats() *statsReport { return s.monitor.report() }
+
+// Reactor is the heart of the server, for tests.
+func (s *Server) Reactor() *Reactor { return s.reactor }
