@@ -1,19 +1,24 @@
 package server
 
+import (
+	"icomet/server/reactor"
+	"icomet/server/wire"
+)
+
 // handlePing tells a front client how long a connection may be silent. It has the
 // default callback of /poll.
-func (s *Server) handlePing(c *conn, r *request) {
-	callback := defaultCallback
-	if r.params.has[paramCallback] {
-		cb, ok := c.callback(r)
+func (s *Server) handlePing(c *reactor.Conn, r *reactor.Request) {
+	callback := wire.DefaultCallback
+	if r.Params.Has[reactor.ParamCallback] {
+		cb, ok := c.Callback(r)
 		if !ok {
 			return
 		}
 		callback = cb
 	}
-	sc := c.scratch()
-	b := append(sc.body[:0], `{"type":"ping","sub_timeout":`...)
-	b = appendInt(b, int64(s.settings.Load().config.Front.PollingTimeout))
-	sc.body = append(b, "}\n"...)
-	c.json(r, callback, sc.body)
+	sc := c.Scratch()
+	b := append(sc.Body[:0], `{"type":"ping","sub_timeout":`...)
+	b = wire.AppendInt(b, int64(s.settings.Load().config.Front.PollingTimeout))
+	sc.Body = append(b, "}\n"...)
+	c.JSON(r, callback, sc.Body)
 }

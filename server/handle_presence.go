@@ -1,8 +1,10 @@
 package server
 
+import "icomet/server/reactor"
+
 // handlePresence opens a stream of lines about channels: online, offline.
-func (s *Server) handlePresence(c *conn, r *request) {
-	if err := c.watchPresence(r); err != nil && err != errParked {
-		c.refuse(r, 503, err.Error()+"; try again")
+func (s *Server) handlePresence(c *reactor.Conn, r *reactor.Request) {
+	if err := c.WatchPresence(r); err != nil && err != reactor.ErrParked {
+		c.Refuse(r, 503, err.Error()+"; try again")
 	}
 }

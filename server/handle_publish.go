@@ -2,57 +2,59 @@ package server
 
 import (
 	"icomet/httpparse"
+	"icomet/server/reactor"
+	"icomet/server/wire"
 )
 
 // handlePub takes content that is already the body of a JSON string.
-func (s *Server) handlePub(c *conn, r *request) {
-	content := r.params.get(paramContent)
+func (s *Server) handlePub(c *reactor.Conn, r *reactor.Request) {
+	content := r.Params.Get(reactor.ParamContent)
 	if !httpparse.ValidJSONString(content) {
-		c.refuse(r, 400, "content is not the body of a JSON string: without the quotes, quotes and control characters in it escaped, valid UTF-8 (/push takes raw content)")
+		c.Refuse(r, 400, "content is not the body of a JSON string: without the quotes, quotes and control characters in it escaped, valid UTF-8 (/push takes raw content)")
 		return
 	}
 	s.publish(c, r, content)
 }
 
 // handlePush takes raw content and does the encoding.
-func (s *Server) handlePush(c *conn, r *request) {
-	sc := c.scratch()
-	sc.body = appendJSONBody(sc.body[:0], r.params.get(paramContent))
-	s.publish(c, r, sc.body)
+func (s *Server) handlePush(c *reactor.Conn, r *reactor.Request) {
+	sc := c.Scratch()
+	sc.Body = wire.AppendJSON(sc.Body[:0], r.Params.Get(reactor.ParamContent))
+	s.publish(c, r, sc.Body)
 }
 
-func (s *Server) publish(c *conn, r *request, content []byte) {
-	name, ok := c.cname(r)
+func (s *Server) publish(c *reactor.Conn, r *reactor.Request, content []byte) {
+	name, ok := c.Cname(r)
 	if !ok || s.refusedDraining(c, r) {
 		return
 	}
-	callback, ok := c.callback(r)
+	callback, ok := c.Callback(r)
 	if !ok {
 		return
 	}
-	c.counters().publishes.Add(1)
-	a := c.newAnswer(r, s.formats.publish, callback, name)
+	c.Counters().Publishes.Add(1)
+	a := c.NewAnswer(r, s.formats.publish, callback, name)
 	s.engine.Publish(name, string(content), a)
-	c.settle(a)
+	c.Settle(a)
 }
 
-func (s *Server) handleBroadcast(c *conn, r *request) {
+func (s *Server) handleBroadcast(c *reactor.Conn, r *reactor.Request) {
 	if s.refusedDraining(c, r) {
 		return
 	}
-	c.counters().broadcasts.Add(1)
-	sc := c.scratch()
-	sc.body = appendJSONBody(sc.body[:0], r.params.get(paramContent))
-	a := c.newAnswer(r, s.formats.broadcast, nil, nil)
-	s.engine.Broadcast(string(sc.body), a)
-	c.settle(a)
+	c.Counters().Broadcasts.Add(1)
+	sc := c.Scratch()
+	sc.Body = wire.AppendJSON(sc.Body[:0], r.Params.Get(reactor.ParamContent))
+	a := c.NewAnswer(r, s.formats.broadcast, nil, nil)
+	s.engine.Broadcast(string(sc.Body), a)
+	c.Settle(a)
 }
 
 // refusedDraining answers 503 to a publish while the server is leaving.
-func (s *Server) refusedDraining(c *conn, r *request) bool {
+func (s *Server) refusedDraining(c *reactor.Conn, r *reactor.Request) bool {
 	if !s.reactor.Draining() {
 		return false
 	}
-	c.refuse(r, 503, "the server is shutting down")
+	c.Refuse(r, 503, "the server is shutting down")
 	return true
 }

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"path"
 
+	"icomet/server/reactor"
+	"icomet/server/wire"
 	"icomet/web/dashboard"
 )
 
-// file is one that a port serves. It is immutable.
+// File is one that a port serves. It is immutable.
 type file struct {
 	ctype string
 	body  []byte
@@ -35,17 +37,17 @@ func newPage(ctype string, body []byte, fields string) *file {
 }
 
 // serve answers 304 without a body to who has the file already.
-func (f *file) serve(c *conn, r *request) {
-	h := head{status: 200, ctype: f.ctype, length: len(f.body), conn: r.conn, file: !f.fresh}
-	h.fields = "ETag: " + f.etag + "\r\n" + f.fields
-	c.setOrigin(r, &h)
-	out := c.out()
+func (f *file) serve(c *reactor.Conn, r *reactor.Request) {
+	h := wire.Head{Status: 200, Ctype: f.ctype, Length: len(f.body), Conn: r.Conn, File: !f.fresh}
+	h.Fields = "ETag: " + f.etag + "\r\n" + f.fields
+	c.SetOrigin(r, &h)
+	out := c.Out()
 	if matchesETag(r.Get("if-none-match"), f.etag) {
-		h.status, h.ctype, h.length = 304, "", lengthNone
-		out.B = h.append(out.B)
+		h.Status, h.Ctype, h.Length = 304, "", wire.LengthNone
+		out.B = h.Append(out.B)
 		return
 	}
-	out.B = append(h.append(out.B), f.body...)
+	out.B = append(h.Append(out.B), f.body...)
 }
 
 // matchesETag compares weakly, as RFC 9110 says for If-None-Match. The tags of
@@ -68,7 +70,7 @@ const pageFields = "Content-Security-Policy: default-src 'none'; script-src 'sel
 
 var fileTypes = map[string]string{
 	".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
-	".js": typeScript, ".svg": "image/svg+xml", ".txt": typeText,
+	".js": wire.ContentScript, ".svg": "image/svg+xml", ".txt": wire.ContentText,
 }
 
 // pages are the dashboard's page and its files, by path.

@@ -5,160 +5,166 @@ import (
 
 	"icomet/channel"
 	"icomet/httpparse"
+	"icomet/server/reactor"
+	"icomet/server/wire"
 )
 
-func (s *Server) handlePoll(c *conn, r *request) { s.poll(c, r, defaultCallback) }
-func (s *Server) handleSub(c *conn, r *request)  { s.poll(c, r, nil) }
+func (s *Server) handlePoll(c *reactor.Conn, r *reactor.Request) { s.poll(c, r, wire.DefaultCallback) }
+func (s *Server) handleSub(c *reactor.Conn, r *reactor.Request)  { s.poll(c, r, nil) }
 
 // poll subscribes until there is something to answer. The default callback counts
 // when the client says nothing of it; an empty cb asks for bare JSON.
-func (s *Server) poll(c *conn, r *request, callback []byte) {
-	if r.params.has[paramCallback] {
-		cb, ok := c.callback(r)
+func (s *Server) poll(c *reactor.Conn, r *reactor.Request, callback []byte) {
+	if r.Params.Has[reactor.ParamCallback] {
+		cb, ok := c.Callback(r)
 		if !ok {
 			return
 		}
 		callback = cb
 	}
-	style := c.newPollStyle(r, callback)
-	joined, cname, err := s.join(c, r, transportPoll)
-	out, sc := c.out(), c.scratch()
+	style := c.NewPollStyle(r, callback)
+	joined, cname, err := s.join(c, r, wire.TransportPoll)
+	out, sc := c.Out(), c.Scratch()
 	if err != nil {
 		if e, ok := inBand(cname, err); ok {
-			c.counters().refusedInBand(err)
-			sc.body = style.appendEvent(sc.body[:0], &e)
-			out.B = style.appendAnswer(out.B, sc.body)
+			c.Counters().RefusedInBand(err)
+			sc.Body = style.AppendEvent(sc.Body[:0], &e)
+			out.B = style.AppendAnswer(out.B, sc.Body)
 		}
 		return
 	}
 	switch {
 	case joined.Subscribed:
-		c.remember(&style)
+		c.Remember(&style)
 		return
 	case joined.TellNext:
-		e := nextSeqEvent(cname, joined.Next)
-		sc.body = style.appendEvent(sc.body[:0], &e)
+		e := wire.NextSeqEvent(cname, joined.Next)
+		sc.Body = style.AppendEvent(sc.Body[:0], &e)
 	default:
-		sc.body = style.appendMessages(sc.body[:0], cname, joined.Replay, true)
-		c.replayed(joined.Replay)
+		sc.Body = style.AppendMessages(sc.Body[:0], cname, joined.Replay, true)
+		c.Replayed(joined.Replay)
 	}
-	out.B = style.appendAnswer(out.B, sc.body)
+	out.B = style.AppendAnswer(out.B, sc.Body)
 }
 
-func (s *Server) handleStream(c *conn, r *request) { s.open(c, r, transportStream) }
-func (s *Server) handleSSE(c *conn, r *request)    { s.open(c, r, transportSSE) }
-func (s *Server) handleIframe(c *conn, r *request) { s.open(c, r, transportIframe) }
+func (s *Server) handleStream(c *reactor.Conn, r *reactor.Request) {
+	s.open(c, r, wire.TransportStream)
+}
+func (s *Server) handleSSE(c *reactor.Conn, r *reactor.Request) { s.open(c, r, wire.TransportSSE) }
+func (s *Server) handleIframe(c *reactor.Conn, r *reactor.Request) {
+	s.open(c, r, wire.TransportIframe)
+}
 
 // open subscribes with an endless response. Head, preamble and what is there
 // already leave in one write.
-func (s *Server) open(c *conn, r *request, t transport) {
+func (s *Server) open(c *reactor.Conn, r *reactor.Request, t wire.Transport) {
 	joined, cname, err := s.join(c, r, t)
-	f := openForm(t, r.Minor == 0)
-	out, sc := c.out(), c.scratch()
+	f := wire.OpenForm(t, r.Minor == 0)
+	out, sc := c.Out(), c.Scratch()
 	if err != nil {
 		if e, ok := inBand(cname, err); ok {
-			c.counters().refusedInBand(err)
-			out.B = c.appendOpenHead(out.B, r, t)
-			out.B = f.appendOpen(out.B, &e, &sc.frame)
-			if f.chunked() {
-				out.B = append(out.B, lastChunk...)
+			c.Counters().RefusedInBand(err)
+			out.B = c.AppendOpenHead(out.B, r, t)
+			out.B = f.AppendOpen(out.B, &e, &sc.Frame)
+			if f.Chunked() {
+				out.B = append(out.B, wire.LastChunk...)
 			} else {
-				c.endAfter()
+				c.EndAfter()
 			}
 		}
 		return
 	}
-	out.B = c.appendOpenHead(out.B, r, t)
+	out.B = c.AppendOpenHead(out.B, r, t)
 	if joined.TellNext {
-		e := nextSeqEvent(cname, joined.Next)
-		out.B = f.appendOpen(out.B, &e, &sc.frame)
+		e := wire.NextSeqEvent(cname, joined.Next)
+		out.B = f.AppendOpen(out.B, &e, &sc.Frame)
 	}
 	for i := range joined.Replay {
-		out.B = f.appendMessage(out.B, cname, &joined.Replay[i], &sc.frame)
+		out.B = f.AppendMessage(out.B, cname, &joined.Replay[i], &sc.Frame)
 	}
-	c.replayed(joined.Replay)
+	c.Replayed(joined.Replay)
 }
 
 // errAnswered says that the call has been answered, or will be served again.
 var errAnswered = errors.New("answered")
 
-// join reads the parameters and joins the channel; when that subscribes, c is in
+// Join reads the parameters and joins the channel; when that subscribes, c is in
 // its list. cname is encoded. Errors: errAnswered, or one for inBand.
-func (s *Server) join(c *conn, r *request, t transport) (joined channel.Joined, cname []byte, err error) {
-	name, ok := c.cname(r)
+func (s *Server) join(c *reactor.Conn, r *reactor.Request, t wire.Transport) (joined channel.Joined, cname []byte, err error) {
+	name, ok := c.Cname(r)
 	if !ok {
 		return joined, nil, errAnswered
 	}
-	seq, ok := c.intParam(r, paramSeq)
+	seq, ok := c.Int(r, reactor.ParamSeq)
 	if !ok {
 		return joined, nil, errAnswered
 	}
-	noop, ok := c.intParam(r, paramNoop)
+	noop, ok := c.Int(r, reactor.ParamNoop)
 	if !ok {
 		return joined, nil, errAnswered
 	}
-	if t == transportSSE {
+	if t == wire.TransportSSE {
 		if last, ok := httpparse.ParseInt(r.Get("last-event-id")); ok {
 			seq = max(last, last+1) // the largest has none behind it
 		}
 	}
-	sc := c.scratch()
-	sc.name = appendJSONBody(sc.name[:0], name)
+	sc := c.Scratch()
+	sc.Name = wire.AppendJSON(sc.Name[:0], name)
 	set := s.settings.Load()
 	if err := s.admit(c, r, set, name); err != nil {
-		return joined, sc.name, err
+		return joined, sc.Name, err
 	}
 	j := channel.Join{
 		Name: name, Since: seq,
-		Auth: set.auth, Token: r.params.get(paramToken),
+		Auth: set.auth, Token: r.Params.Get(reactor.ParamToken),
 		Known: !set.config.Front.CreateOnSubscribe,
 	}
-	joined, err = c.join(&j, t, noop)
+	joined, err = c.Join(&j, t, noop)
 	switch err {
-	case errParked:
+	case reactor.ErrParked:
 		err = errAnswered
 	case channel.ErrUnavailable, channel.ErrOverloaded, channel.ErrStopped:
 		refuseUnavailable(c, r, t, err)
 		err = errAnswered
 	}
-	return joined, sc.name, err
+	return joined, sc.Name, err
 }
 
 // admit judges what does not depend on the channel's state. A nil error may have
 // counted c for its open response.
-func (s *Server) admit(c *conn, r *request, set *settings, name []byte) error {
+func (s *Server) admit(c *reactor.Conn, r *reactor.Request, set *settings, name []byte) error {
 	switch {
-	case c.overPerIP():
-		return errPerIP
-	case set.jwt != nil && !set.jwt.admits(s.log, r.params.get(paramToken), name):
+	case c.OverPerIP():
+		return reactor.ErrPerIP
+	case set.jwt != nil && !set.jwt.Admits(s.log, r.Params.Get(reactor.ParamToken), name):
 		return channel.ErrToken
-	case s.monitor.MemoryShort() && !c.served():
+	case s.monitor.MemoryShort() && !c.Served():
 		// A connection that has been served before comes back from a poll, and stays.
 		return channel.ErrMemory
 	}
-	return c.enterOpen(r)
+	return c.EnterOpen(r)
 }
 
 // inBand is the message that tells a subscriber of a refusal: a status other than
 // 200 means to clients that the server is down.
-func inBand(cname []byte, err error) (e event, ok bool) {
+func inBand(cname []byte, err error) (e wire.Event, ok bool) {
 	switch err {
 	case channel.ErrToken:
-		return event{typ: typeToken, cname: cname, content: "Token error"}, true
+		return wire.Event{Typ: wire.TypeToken, Cname: cname, Content: "Token error"}, true
 	case channel.ErrTooManyChannels:
-		return event{typ: typeTooMany, cname: cname, content: "Too many channels"}, true
-	case channel.ErrTooManySubscribers, channel.ErrMemory, errPerIP:
-		return event{typ: typeTooMany, cname: cname, content: "Too many subscribers"}, true
+		return wire.Event{Typ: wire.TypeTooMany, Cname: cname, Content: "Too many channels"}, true
+	case channel.ErrTooManySubscribers, channel.ErrMemory, reactor.ErrPerIP:
+		return wire.Event{Typ: wire.TypeTooMany, Cname: cname, Content: "Too many subscribers"}, true
 	}
-	return event{}, false
+	return wire.Event{}, false
 }
 
 // refuseUnavailable answers a subscriber whose channel cannot be fetched. An
 // EventSource never comes back after a status, but does after a broken connection.
-func refuseUnavailable(c *conn, r *request, t transport, err error) {
-	if t == transportSSE {
-		c.drop(reasonUnavailable)
+func refuseUnavailable(c *reactor.Conn, r *reactor.Request, t wire.Transport, err error) {
+	if t == wire.TransportSSE {
+		c.Drop(reactor.ReasonUnavailable)
 		return
 	}
-	c.refuse(r, 503, err.Error()+"; try again")
+	c.Refuse(r, 503, err.Error()+"; try again")
 }

@@ -4,18 +4,20 @@ import (
 	"errors"
 
 	"icomet/channel"
+	"icomet/server/reactor"
+	"icomet/server/wire"
 )
 
 // formats are how the engine's results become answers.
 type formats struct {
-	publish, broadcast, sign, next, info, totals, check format
+	publish, broadcast, sign, next, info, totals, check reactor.Format
 }
 
 // newFormats makes each once, so that a publish allocates none.
 func (s *Server) newFormats() formats {
 	return formats{
 		publish:   orError(formatPublish),
-		broadcast: orError(func(dst []byte, a *answer) []byte { return a.appendText(dst, []byte("ok\n")) }),
+		broadcast: orError(func(dst []byte, a *reactor.Answer) []byte { return a.AppendText(dst, []byte("ok\n")) }),
 		sign:      orError(s.formatSign),
 		next:      orError(formatNext),
 		info:      orError(formatInfo),
@@ -25,9 +27,9 @@ func (s *Server) newFormats() formats {
 }
 
 // orError answers an engine's error, and a result as f does.
-func orError(f format) format {
-	return func(dst []byte, a *answer) []byte {
-		if a.res.Err != nil {
+func orError(f reactor.Format) reactor.Format {
+	return func(dst []byte, a *reactor.Answer) []byte {
+		if a.Res.Err != nil {
 			return appendEngineError(dst, a)
 		}
 		return f(dst, a)
@@ -36,59 +38,59 @@ func orError(f format) format {
 
 // appendBody appends a's answer with the JSON text in the scratch body, without its
 // newline.
-func appendBody(dst []byte, a *answer, body []byte) []byte {
-	sc := a.conn.scratch()
-	sc.body = append(body, '\n')
-	return a.appendJSON(dst, sc.body)
+func appendBody(dst []byte, a *reactor.Answer, body []byte) []byte {
+	sc := a.Conn.Scratch()
+	sc.Body = append(body, '\n')
+	return a.AppendJSON(dst, sc.Body)
 }
 
-func formatPublish(dst []byte, a *answer) []byte {
-	return appendBody(dst, a, append(a.conn.scratch().body[:0], `{"type":"ok"}`...))
+func formatPublish(dst []byte, a *reactor.Answer) []byte {
+	return appendBody(dst, a, append(a.Conn.Scratch().Body[:0], `{"type":"ok"}`...))
 }
 
-func (s *Server) formatSign(dst []byte, a *answer) []byte {
-	b := append(a.conn.scratch().body[:0], `{"type":"sign","cname":"`...)
-	b = appendJSONBody(b, a.cname)
+func (s *Server) formatSign(dst []byte, a *reactor.Answer) []byte {
+	b := append(a.Conn.Scratch().Body[:0], `{"type":"sign","cname":"`...)
+	b = wire.AppendJSON(b, a.Cname)
 	b = append(b, `","seq":`...)
-	b = appendInt(b, a.res.Seq)
+	b = wire.AppendInt(b, a.Res.Seq)
 	b = append(b, `,"token":"`...)
-	b = append(b, a.res.Token...)
+	b = append(b, a.Res.Token...)
 	b = append(b, `","expires":`...)
-	b = appendInt(b, a.expires)
+	b = wire.AppendInt(b, a.Expires)
 	b = append(b, `,"sub_timeout":`...)
-	b = appendInt(b, int64(s.settings.Load().config.Front.PollingTimeout))
+	b = wire.AppendInt(b, int64(s.settings.Load().config.Front.PollingTimeout))
 	return appendBody(dst, a, append(b, '}'))
 }
 
 // formatNext answers /close and /clear with the channel's next seq.
-func formatNext(dst []byte, a *answer) []byte {
-	sc := a.conn.scratch()
-	b := append(sc.body[:0], "ok "...)
-	sc.body = append(appendInt(b, a.res.Seq), '\n')
-	return a.appendText(dst, sc.body)
+func formatNext(dst []byte, a *reactor.Answer) []byte {
+	sc := a.Conn.Scratch()
+	b := append(sc.Body[:0], "ok "...)
+	sc.Body = append(wire.AppendInt(b, a.Res.Seq), '\n')
+	return a.AppendText(dst, sc.Body)
 }
 
-func formatInfo(dst []byte, a *answer) []byte {
-	b := append(a.conn.scratch().body[:0], `{"cname": "`...)
-	b = appendJSONBody(b, a.cname)
+func formatInfo(dst []byte, a *reactor.Answer) []byte {
+	b := append(a.Conn.Scratch().Body[:0], `{"cname": "`...)
+	b = wire.AppendJSON(b, a.Cname)
 	b = append(b, `", "subscribers": `...)
-	b = appendInt(b, int64(a.res.Subscribers))
+	b = wire.AppendInt(b, int64(a.Res.Subscribers))
 	return appendBody(dst, a, append(b, '}'))
 }
 
-func formatTotals(dst []byte, a *answer) []byte {
-	b := append(a.conn.scratch().body[:0], `{"version": "`+Version+`", "channels": `...)
-	b = appendInt(b, int64(a.res.Channels))
+func formatTotals(dst []byte, a *reactor.Answer) []byte {
+	b := append(a.Conn.Scratch().Body[:0], `{"version": "`+wire.Version+`", "channels": `...)
+	b = wire.AppendInt(b, int64(a.Res.Channels))
 	b = append(b, `, "subscribers": `...)
-	b = appendInt(b, int64(a.res.Subscribers))
+	b = wire.AppendInt(b, int64(a.Res.Subscribers))
 	return appendBody(dst, a, append(b, '}'))
 }
 
-func formatCheck(dst []byte, a *answer) []byte {
-	b := append(a.conn.scratch().body[:0], '{')
-	if a.res.Alive {
+func formatCheck(dst []byte, a *reactor.Answer) []byte {
+	b := append(a.Conn.Scratch().Body[:0], '{')
+	if a.Res.Alive {
 		b = append(b, '"')
-		b = appendJSONBody(b, a.cname)
+		b = wire.AppendJSON(b, a.Cname)
 		b = append(b, `": 1`...)
 	}
 	return appendBody(dst, a, append(b, '}'))
@@ -107,14 +109,14 @@ var engineErrors = []struct {
 	{channel.ErrUnavailable, 503, "the store of the channels cannot be reached, whether this was done is not known; try again"},
 }
 
-func appendEngineError(dst []byte, a *answer) []byte {
-	if errors.Is(a.res.Err, channel.ErrNotFound) {
-		return a.appendError(dst, 404, "channel["+string(a.cname)+"] not connected")
+func appendEngineError(dst []byte, a *reactor.Answer) []byte {
+	if errors.Is(a.Res.Err, channel.ErrNotFound) {
+		return a.AppendError(dst, 404, "channel["+string(a.Cname)+"] not connected")
 	}
 	for _, e := range engineErrors {
-		if errors.Is(a.res.Err, e.err) {
-			return a.appendError(dst, e.status, e.text)
+		if errors.Is(a.Res.Err, e.err) {
+			return a.AppendError(dst, e.status, e.text)
 		}
 	}
-	return a.appendError(dst, 500, a.res.Err.Error())
+	return a.AppendError(dst, 500, a.Res.Err.Error())
 }

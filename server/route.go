@@ -5,6 +5,9 @@ import (
 	"strings"
 
 	"icomet/httpparse"
+	"icomet/server/monitor"
+	"icomet/server/reactor"
+	"icomet/server/wire"
 	"icomet/web"
 )
 
@@ -13,9 +16,9 @@ type endpoint struct {
 	allow  string // the methods, as a 405 lists them
 	post   bool
 	head   bool // calls that change nothing
-	handle func(*conn, *request)
-	// transport is set for the subscribe paths: their HEAD is the head alone.
-	transport transport
+	handle func(*reactor.Conn, *reactor.Request)
+	// Transport is set for the subscribe paths: their HEAD is the head alone.
+	transport wire.Transport
 	opens     bool // on the admin port: the response stays open
 	guard     guard
 }
@@ -29,7 +32,7 @@ const (
 	guardAddress              // nothing: probes know neither
 )
 
-func subscribeEndpoint(t transport, handle func(*conn, *request)) *endpoint {
+func subscribeEndpoint(t wire.Transport, handle func(*reactor.Conn, *reactor.Request)) *endpoint {
 	return &endpoint{allow: "GET, HEAD, OPTIONS", head: true, handle: handle, transport: t}
 }
 
@@ -37,26 +40,26 @@ func fileEndpoint(f *file) *endpoint {
 	return &endpoint{allow: "GET, HEAD, OPTIONS", head: true, handle: f.serve}
 }
 
-func writeEndpoint(handle func(*conn, *request)) *endpoint {
+func writeEndpoint(handle func(*reactor.Conn, *reactor.Request)) *endpoint {
 	return &endpoint{allow: "GET, POST", post: true, handle: handle}
 }
 
-func readEndpoint(handle func(*conn, *request)) *endpoint {
+func readEndpoint(handle func(*reactor.Conn, *reactor.Request)) *endpoint {
 	return &endpoint{allow: "GET, HEAD, POST", post: true, head: true, handle: handle}
 }
 
 // lookEndpoint is for what a browser or a probe reads.
-func lookEndpoint(g guard, handle func(*conn, *request)) *endpoint {
+func lookEndpoint(g guard, handle func(*reactor.Conn, *reactor.Request)) *endpoint {
 	return &endpoint{allow: "GET, HEAD", head: true, guard: g, handle: handle}
 }
 
 func (s *Server) frontEndpoints() map[string]*endpoint {
 	return map[string]*endpoint{
-		"/poll":   subscribeEndpoint(transportPoll, s.handlePoll),
-		"/sub":    subscribeEndpoint(transportPoll, s.handleSub),
-		"/stream": subscribeEndpoint(transportStream, s.handleStream),
-		"/sse":    subscribeEndpoint(transportSSE, s.handleSSE),
-		"/iframe": subscribeEndpoint(transportIframe, s.handleIframe),
+		"/poll":   subscribeEndpoint(wire.TransportPoll, s.handlePoll),
+		"/sub":    subscribeEndpoint(wire.TransportPoll, s.handleSub),
+		"/stream": subscribeEndpoint(wire.TransportStream, s.handleStream),
+		"/sse":    subscribeEndpoint(wire.TransportSSE, s.handleSSE),
+		"/iframe": subscribeEndpoint(wire.TransportIframe, s.handleIframe),
 		"/ping":   {allow: "GET, HEAD, OPTIONS", head: true, handle: s.handlePing},
 
 		"/icomet.js":  fileEndpoint(newFile("text/javascript; charset=utf-8", web.Script)),
@@ -76,22 +79,22 @@ func (s *Server) adminEndpoints() map[string]*endpoint {
 		"/info":      readEndpoint(s.handleInfo),
 		"/check":     readEndpoint(s.handleCheck),
 		"/psub":      {allow: "GET, POST", post: true, opens: true, handle: s.handlePresence},
-		"/stats":     readEndpoint(m.handleStats),
+		"/stats":     readEndpoint(m.HandleStats),
 
-		"/healthz": lookEndpoint(guardAddress, m.handleHealth),
-		"/readyz":  lookEndpoint(guardAddress, m.handleReady),
-		"/metrics": bridgeEndpoint("GET, HEAD", m.metrics),
+		"/healthz": lookEndpoint(guardAddress, m.HandleHealth),
+		"/readyz":  lookEndpoint(guardAddress, m.HandleReady),
+		"/metrics": bridgeEndpoint("GET, HEAD", m.Metrics),
 
-		"/dashboard/channel":  lookEndpoint(guardFull, m.handleLook),
-		"/dashboard/config":   lookEndpoint(guardFull, m.handleConfig),
-		"/dashboard/channels": bridgeEndpoint("GET, HEAD", http.HandlerFunc(m.serveList)),
-		"/dashboard/feed":     {allow: "GET", opens: true, handle: m.handleFeed},
+		"/dashboard/channel":  lookEndpoint(guardFull, m.HandleLook),
+		"/dashboard/config":   lookEndpoint(guardFull, m.HandleConfig),
+		"/dashboard/channels": bridgeEndpoint("GET, HEAD", http.HandlerFunc(m.ServeList)),
+		"/dashboard/feed":     {allow: "GET", opens: true, handle: m.HandleFeed},
 	}
 	for path, f := range pages() {
 		all[path] = lookEndpoint(guardKeyless, f.serve)
 	}
-	for path, p := range profiles() {
-		all[path] = bridgeEndpoint(p.allow, p.handler)
+	for path, p := range monitor.Profiles() {
+		all[path] = bridgeEndpoint(p.Allow, p.Handler)
 	}
 	return all
 }
@@ -101,48 +104,48 @@ func (s *Server) adminEndpoints() map[string]*endpoint {
 func bridgeEndpoint(allow string, h http.Handler) *endpoint {
 	return &endpoint{
 		allow: allow, post: strings.Contains(allow, "POST"), head: strings.Contains(allow, "HEAD"),
-		handle: func(c *conn, r *request) { c.serveHTTP(r, h) },
+		handle: func(c *reactor.Conn, r *reactor.Request) { c.Bridge(r, h) },
 	}
 }
 
 // endpointOf finds the endpoint of the connection's port; nil for a path that there is
 // not.
-func (s *Server) endpointOf(c *conn, r *request) *endpoint {
-	if c.admin() {
+func (s *Server) endpointOf(c *reactor.Conn, r *reactor.Request) *endpoint {
+	if c.Admin() {
 		return s.admin[string(r.Path)]
 	}
 	return s.front[string(r.Path)]
 }
 
 // Serve lets the endpoint answer. It is of Handler.
-func (s *Server) Serve(c *conn, r *request) {
+func (s *Server) Serve(c *reactor.Conn, r *reactor.Request) {
 	e := s.endpointOf(c, r)
-	if c.admin() {
+	if c.Admin() {
 		if status, why := s.guardRefusal(r, e); status != 0 {
-			c.refuse(r, status, why)
+			c.Refuse(r, status, why)
 			return
 		}
 	}
 	switch {
 	case r.Method == httpparse.MethodUnknown:
-		c.refuse(r, 501, "the method is not known")
-	case r.Method == httpparse.OPTIONS && !c.admin() && (e != nil || string(r.Path) == "*"):
+		c.Refuse(r, 501, "the method is not known")
+	case r.Method == httpparse.OPTIONS && !c.Admin() && (e != nil || string(r.Path) == "*"):
 		s.preflight(c, r)
 	case e == nil:
-		c.refuse(r, 404, "there is no such path on this port")
+		c.Refuse(r, 404, "there is no such path on this port")
 	case r.Method == httpparse.HEAD && e.head:
 		s.headOnly(c, r, e)
 	case r.Method == httpparse.GET, r.Method == httpparse.POST && e.post:
 		s.answerCall(c, r, e)
 	default:
-		c.refuseWith(r, &head{status: 405, allow: e.allow, conn: r.conn}, "the method does not fit the path; it takes "+e.allow)
+		c.RefuseWith(r, &wire.Head{Status: 405, Allow: e.allow, Conn: r.Conn}, "the method does not fit the path; it takes "+e.allow)
 	}
 }
 
 // Refuses is of Handler.
-func (s *Server) Refuses(c *conn, r *request) bool {
+func (s *Server) Refuses(c *reactor.Conn, r *reactor.Request) bool {
 	e := s.endpointOf(c, r)
-	if c.admin() {
+	if c.Admin() {
 		if status, _ := s.guardRefusal(r, e); status != 0 {
 			return true
 		}
@@ -158,18 +161,18 @@ func (s *Server) Refuses(c *conn, r *request) bool {
 	case httpparse.POST:
 		return !e.post
 	}
-	return c.admin() || r.Method != httpparse.OPTIONS
+	return c.Admin() || r.Method != httpparse.OPTIONS
 }
 
 // Opens is of Handler.
-func (s *Server) Opens(c *conn, r *request) bool {
+func (s *Server) Opens(c *reactor.Conn, r *reactor.Request) bool {
 	e := s.endpointOf(c, r)
 	return e != nil && e.opens
 }
 
 // guardRefusal is why an admin request is not to be served; status 0: it is. e is nil
 // for a path that there is not.
-func (s *Server) guardRefusal(r *request, e *endpoint) (status int, why string) {
+func (s *Server) guardRefusal(r *reactor.Request, e *endpoint) (status int, why string) {
 	g := guardFull
 	if e != nil {
 		g = e.guard
@@ -178,18 +181,18 @@ func (s *Server) guardRefusal(r *request, e *endpoint) (status int, why string) 
 		return 0, ""
 	}
 	set := s.settings.Load()
-	if why := set.origins.refusal(&r.Request); why != "" {
+	if why := set.origins.Refusal(&r.Request); why != "" {
 		return 403, why
 	}
-	if g == guardFull && !set.keys.authorize(&r.Request) {
+	if g == guardFull && !set.keys.Authorize(&r.Request) {
 		return 401, "the key in Authorization: Bearer KEY is missing or wrong"
 	}
 	return 0, ""
 }
 
-func (s *Server) answerCall(c *conn, r *request, e *endpoint) {
-	if err := r.parseParams(); err != nil {
-		c.refuse(r, 400, "the parameters cannot be read: "+err.Error())
+func (s *Server) answerCall(c *reactor.Conn, r *reactor.Request, e *endpoint) {
+	if err := r.ParseParams(); err != nil {
+		c.Refuse(r, 400, "the parameters cannot be read: "+err.Error())
 		return
 	}
 	e.handle(c, r)
@@ -197,37 +200,37 @@ func (s *Server) answerCall(c *conn, r *request, e *endpoint) {
 
 // headOnly answers HEAD with the head of GET. A subscribe path would not end, so
 // its head is written for itself.
-func (s *Server) headOnly(c *conn, r *request, e *endpoint) {
-	out := c.out()
+func (s *Server) headOnly(c *reactor.Conn, r *reactor.Request, e *endpoint) {
+	out := c.Out()
 	mark := len(out.B)
 	switch e.transport {
-	case transportNone:
+	case wire.TransportNone:
 		s.answerCall(c, r, e)
-		c.cutToHead(mark)
-	case transportPoll:
-		h := head{status: 200, ctype: typeScript, length: lengthNone, conn: r.conn}
+		c.CutToHead(mark)
+	case wire.TransportPoll:
+		h := wire.Head{Status: 200, Ctype: wire.ContentScript, Length: wire.LengthNone, Conn: r.Conn}
 		if string(r.Path) == "/sub" {
-			h.ctype = typeJSON
+			h.Ctype = wire.ContentJSON
 		}
-		c.setOrigin(r, &h)
-		out.B = h.append(out.B)
+		c.SetOrigin(r, &h)
+		out.B = h.Append(out.B)
 	default:
-		out.B = c.appendOpenHead(out.B, r, e.transport)
+		out.B = c.AppendOpenHead(out.B, r, e.transport)
 		if r.Minor == 0 {
-			c.endAfter() // as the head says
+			c.EndAfter() // as the head says
 		}
 	}
 }
 
 // preflight answers what a browser asks before a cross-origin request.
-func (s *Server) preflight(c *conn, r *request) {
-	h := head{status: 204, length: lengthNone, conn: r.conn, allow: "GET, HEAD, OPTIONS"}
-	c.setOrigin(r, &h)
-	if h.origin != "" {
-		h.fields = "Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\n" +
+func (s *Server) preflight(c *reactor.Conn, r *reactor.Request) {
+	h := wire.Head{Status: 204, Length: wire.LengthNone, Conn: r.Conn, Allow: "GET, HEAD, OPTIONS"}
+	c.SetOrigin(r, &h)
+	if h.Origin != "" {
+		h.Fields = "Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\n" +
 			"Access-Control-Allow-Headers: Cache-Control, Content-Type, Last-Event-ID, X-Requested-With\r\n" +
 			"Access-Control-Max-Age: 86400\r\n"
 	}
-	out := c.out()
-	out.B = h.append(out.B)
+	out := c.Out()
+	out.B = h.Append(out.B)
 }

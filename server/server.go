@@ -7,11 +7,18 @@ import (
 	"sync/atomic"
 
 	"icomet/channel"
+	"icomet/server/config"
+	"icomet/server/monitor"
+	"icomet/server/reactor"
+	"icomet/server/wire"
 )
+
+// Version is the release, as /info, the Server field and -version give it.
+const Version = wire.Version
 
 // Options is what New needs.
 type Options struct {
-	Config Config
+	Config config.Config
 	Logger *slog.Logger
 	// Engine makes the engine that the hub's channels come from; nil: memory.
 	Engine func(*channel.Hub) (channel.Engine, error)
@@ -30,8 +37,8 @@ type Server struct {
 	settings atomic.Pointer[settings]
 	hub      *channel.Hub
 	engine   channel.Engine
-	reactor  *Reactor
-	monitor  *Monitor
+	reactor  *reactor.Reactor
+	monitor  *monitor.Monitor
 
 	front, admin map[string]*endpoint // by path
 	formats      formats
@@ -44,7 +51,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	addrs, err := Listen(o.Config.Front.Listen, o.Config.Admin.Listen)
+	addrs, err := reactor.Listen(o.Config.Front.Listen, o.Config.Admin.Listen)
 	if err != nil {
 		return nil, err
 	}
@@ -56,14 +63,14 @@ func New(o Options) (*Server, error) {
 		addrs.Release()
 		return nil, err
 	}
-	s.reactor = newReactor(reactorOptions{
+	s.reactor = reactor.New(reactor.Options{
 		Log: o.Logger, Hub: s.hub, Engine: s.engine, Handler: s, Settings: set.reactor, Listeners: addrs,
 		Loops: loopCount(o.Config.Runtime.EventLoops, runtime.GOMAXPROCS(0)),
-		Tick:  func(now uint32) { s.monitor.tick(now) }, CrashOnPanic: o.CrashOnPanic,
+		Tick:  func(now uint32) { s.monitor.Tick(now) }, CrashOnPanic: o.CrashOnPanic,
 	})
-	s.monitor = newMonitor(monitorOptions{
+	s.monitor = monitor.New(monitor.Options{
 		Log: o.Logger, Hub: s.hub, Engine: s.engine, Reactor: s.reactor, LogFailures: o.LogFailures,
-		Config: func() *Config { return &s.settings.Load().config },
+		Config: func() *config.Config { return &s.settings.Load().config },
 	})
 	s.formats = s.newFormats()
 	s.front, s.admin = s.frontEndpoints(), s.adminEndpoints()
@@ -98,7 +105,7 @@ func (s *Server) Run() error { return s.reactor.Run() }
 func (s *Server) Shutdown() { s.reactor.Shutdown() }
 
 // Reload applies what can change while running. NeedsRestart tells the rest.
-func (s *Server) Reload(next Config) error {
+func (s *Server) Reload(next config.Config) error {
 	set, err := newSettings(next)
 	if err != nil {
 		return err
@@ -110,7 +117,7 @@ func (s *Server) Reload(next Config) error {
 }
 
 // Stats are the figures of /stats.
-func (s *Server) Stats() *statsReport { return s.monitor.report() }
+func (s *Server) Stats() *monitor.Report { return s.monitor.Report() }
 
 // Reactor is the heart of the server, for tests.
-func (s *Server) Reactor() *Reactor { return s.reactor }
+func (s *Server) Reactor() *reactor.Reactor { return s.reactor }

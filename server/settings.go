@@ -6,25 +6,28 @@ import (
 
 	"icomet/channel"
 	"icomet/httpparse"
+	"icomet/server/access"
+	"icomet/server/config"
+	"icomet/server/reactor"
 )
 
 // settings is a configuration made ready for use. It is immutable; a reload puts
 // another one in its place, and every request looks at the present one once.
 type settings struct {
-	config  Config
-	reactor *Settings
-	keys    adminKeys
-	origins adminOrigins
-	jwt     *tokenVerifier // nil unless front.auth is jwt
-	auth    bool           // front.auth is token
+	config  config.Config
+	reactor *reactor.Settings
+	keys    access.Keys
+	origins access.AdminOrigins
+	jwt     *access.TokenVerifier // nil unless front.auth is jwt
+	auth    bool                  // front.auth is token
 }
 
-func newSettings(cfg Config) (*settings, error) {
-	keys, err := loadAdminKeys(&cfg.Admin)
+func newSettings(cfg config.Config) (*settings, error) {
+	keys, err := access.LoadKeys(&cfg.Admin)
 	if err != nil {
 		return nil, err
 	}
-	verifier, err := newTokenVerifier(&cfg.Front)
+	verifier, err := access.NewTokenVerifier(&cfg.Front)
 	if err != nil {
 		return nil, err
 	}
@@ -33,13 +36,13 @@ func newSettings(cfg Config) (*settings, error) {
 		return nil, err
 	}
 	return &settings{
-		config: cfg, reactor: set, keys: keys, origins: newAdminOrigins(&cfg.Admin),
+		config: cfg, reactor: set, keys: keys, origins: access.NewAdminOrigins(&cfg.Admin),
 		jwt: verifier, auth: cfg.Front.Auth == "token",
 	}, nil
 }
 
-func reactorSettings(cfg *Config) (*Settings, error) {
-	set := &Settings{
+func reactorSettings(cfg *config.Config) (*reactor.Settings, error) {
+	set := &reactor.Settings{
 		Parse: httpparse.Limits{
 			RequestLine: int(cfg.Limits.RequestLine), Header: int(cfg.Limits.Header),
 			Fields: cfg.Limits.HeaderFields, Body: int64(cfg.Limits.Body),
@@ -49,16 +52,16 @@ func reactorSettings(cfg *Config) (*Settings, error) {
 		RequestTimeout: time.Duration(cfg.Limits.RequestTimeout), IdleTimeout: time.Duration(cfg.Limits.IdleTimeout),
 		DrainTimeout: time.Duration(cfg.Limits.DrainTimeout), Keepalive: time.Duration(cfg.Limits.Keepalive),
 		Connections: cfg.Limits.Connections, ConnectionsPerIP: cfg.Limits.ConnectionsPerIP,
-		Origins: newFrontOrigins(cfg.Front.AllowOrigins),
+		Origins: access.NewFrontOrigins(cfg.Front.AllowOrigins),
 	}
 	var err error
-	if set.AdminRules, err = CompileAddressRules(cfg.Admin.Allow, cfg.Admin.Deny); err != nil {
+	if set.AdminRules, err = access.CompileRules(cfg.Admin.Allow, cfg.Admin.Deny); err != nil {
 		return nil, err
 	}
-	if set.FrontTrust, err = newPortTrust(cfg.Front.TrustedProxies, cfg.Front.ProxyProtocol); err != nil {
+	if set.FrontTrust, err = access.NewTrust(cfg.Front.TrustedProxies, cfg.Front.ProxyProtocol); err != nil {
 		return nil, fmt.Errorf("front.trusted_proxies: %w", err)
 	}
-	if set.AdminTrust, err = newPortTrust(cfg.Admin.TrustedProxies, cfg.Admin.ProxyProtocol); err != nil {
+	if set.AdminTrust, err = access.NewTrust(cfg.Admin.TrustedProxies, cfg.Admin.ProxyProtocol); err != nil {
 		return nil, fmt.Errorf("admin.trusted_proxies: %w", err)
 	}
 	return set, nil
@@ -66,7 +69,7 @@ func reactorSettings(cfg *Config) (*Settings, error) {
 
 // CheckConfig says what New or Reload would refuse: what LoadConfig cannot see, such
 // as files of keys that are missing or open to others.
-func CheckConfig(cfg Config) error {
+func CheckConfig(cfg config.Config) error {
 	_, err := newSettings(cfg)
 	return err
 }

@@ -13,10 +13,11 @@ import (
 	"icomet/channel"
 	"icomet/channel/redis"
 	"icomet/server"
+	"icomet/server/config"
 )
 
 // engineOf makes the engine that is configured; nil: the server's own, memory.
-func engineOf(cfg *server.Config, log *slog.Logger) (func(*channel.Hub) (channel.Engine, error), error) {
+func engineOf(cfg *config.Config, log *slog.Logger) (func(*channel.Hub) (channel.Engine, error), error) {
 	if cfg.Engine.Type != "redis" {
 		return nil, nil
 	}

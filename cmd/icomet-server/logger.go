@@ -3,7 +3,7 @@ package main
 import (
 	"log/slog"
 
-	"icomet/server"
+	"icomet/server/config"
 )
 
 // logger is the server's log together with what can be changed about it.
@@ -15,7 +15,7 @@ type logger struct {
 
 // openLog opens the output that is configured. The level can change later, the
 // output and the format cannot.
-func openLog(cfg server.LoggerConfig) (*logger, error) {
+func openLog(cfg config.Logger) (*logger, error) {
 	output, err := openLogOutput(cfg)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"icomet/server"
+	"icomet/server/config"
 )
 
 // catchSignals collects the signals that mean something, in order. The room is
@@ -30,7 +31,7 @@ type handler struct {
 
 	path        string // of the configuration
 	environ     []string
-	started     server.Config // what the process was started with
+	started     config.Config // what the process was started with
 	descriptors uint64
 	draining    bool
 }
@@ -64,7 +65,7 @@ func (h *handler) stop(s os.Signal) {
 // reload applies the configuration as it is now. With a mistake in it nothing
 // changes.
 func (h *handler) reload() {
-	next, warnings, err := server.LoadConfig(h.path, h.environ)
+	next, warnings, err := config.Load(h.path, h.environ)
 	if err != nil {
 		h.log.Error("the configuration is not reloaded, the old one stays", slog.Any("error", err))
 		return

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"icomet/server"
+	"icomet/server/config"
 	"icomet/server/servertest"
 )
 
@@ -189,7 +189,7 @@ func TestLogFormatAndLevel(t *testing.T) {
 		{"text", "info", `level=WARN msg=loud n=1` + "\n"},
 		{"json", "warn", `"level":"WARN","msg":"loud","n":1}` + "\n"},
 	} {
-		log, err := openLog(server.LoggerConfig{Level: c.level, Output: file, Format: c.format})
+		log, err := openLog(config.Logger{Level: c.level, Output: file, Format: c.format})
 		if err != nil {
 			t.Fatal(err)
 		}

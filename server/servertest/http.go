@@ -2,6 +2,7 @@ package servertest
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -101,4 +102,18 @@ func (c *Conn) Chunk() (string, error) {
 		return "", fmt.Errorf("chunk %q does not end with CRLF", b)
 	}
 	return data, nil
+}
+
+// ExpectEnd reads to the end of the connection. A byte before it is an error, and so is
+// a connection that stays open.
+func (c *Conn) ExpectEnd() error {
+	b, err := io.ReadAll(c.R)
+	var ne net.Error
+	if errors.As(err, &ne) && ne.Timeout() {
+		return errors.New("the connection stays open")
+	}
+	if len(b) > 0 {
+		return fmt.Errorf("bytes before the end: %q", b)
+	}
+	return nil
 }

@@ -1,0 +1,127 @@
+package reactor
+
+import (
+	"github.com/panjf2000/gnet/v2"
+
+	"icomet/channel"
+	"icomet/httpparse"
+	"icomet/server/wire"
+)
+
+// connState: reading ⇄ subscribed, either → draining → closed.
+type connState uint8
+
+const (
+	stateReading    connState = iota // waits for, or is in, a request
+	stateSubscribed                  // its response is open
+	stateDraining                    // gets its last answer out; input is discarded
+	stateClosed                      // gnet has let it go: it must not be written to
+)
+
+type connFlags uint16
+
+const (
+	flagAdmin       connFlags = 1 << iota // came in on the admin port
+	flagHTTP10                            // the open request is HTTP/1.0
+	flagClose                             // the connection ends with the open answer
+	flagBare                              // a poll without callback
+	flagQueued                            // gnet holds output (checked before each write)
+	flagMidRequest                        // a part of a request is here
+	flagFlushed                           // draining: our half is closed
+	flagDoomed                            // is closed at the end of the run
+	flagReady                             // in loop.ready
+	flagPerIP                             // counted by address
+	flagTrusted                           // made by a trusted proxy, which may speak for others
+	flagProxyHeader                       // its PROXY header has not come yet
+	flagServed                            // Has been a subscriber
+	flagParked                            // its request waits for the engine
+	flagFetched                           // its request is handled again: the engine is done
+	flagNone        connFlags = 0
+)
+
+// Conn is our record of a connection. There are as many as clients, so it is kept
+// small: what only a busy connection needs is in exchange.
+type Conn struct {
+	gc   gnet.Conn
+	loop *loop
+	ex   *exchange        // nil when nothing is unfinished
+	ch   *channel.Channel // subscribed; nil for presence
+
+	subNext, subPrev   *Conn // loop.subs: others of the same channel
+	hashNext           *Conn // loop.subs: of the first of its channel
+	timeNext, timePrev *Conn // loop.wheel
+
+	next  int64  // Seq of the first message it has not got
+	noop  int64  // number of its next heartbeat
+	fd    int32  // for raw sends
+	since uint32 // Tick from which its present deadline counts
+	slot  uint16 // in the wheel, or noSlot
+
+	flags     connFlags
+	state     connState
+	transport wire.Transport
+	reason    CloseReason
+	refusal   CloseReason // why its requests are refused; ReasonPeer: they are not
+}
+
+func (c *Conn) has(f connFlags) bool { return c.flags&f != 0 }
+func (c *Conn) set(f connFlags)      { c.flags |= f }
+func (c *Conn) clear(f connFlags)    { c.flags &^= f }
+
+func (c *Conn) put(f connFlags, on bool) {
+	if c.clear(f); on {
+		c.set(f)
+	}
+}
+
+// failWith answers an error that leaves the framing in doubt, and ends the
+// connection when it has gone out.
+func (c *Conn) failWith(h wire.Head, text string, reason CloseReason) {
+	c.loop.stats.refused(h.Status)
+	h.Conn = wire.ConnClose
+	if ex := c.ex; ex != nil && len(ex.pending) > 0 {
+		// Its turn comes behind the answers that are not there yet; arrived ends it.
+		ex.pending = append(ex.pending, &Answer{Conn: c, ready: true, text: c.appendText(nil, &h, text)})
+		c.reason = reason
+		c.clear(flagMidRequest)
+		c.set(flagClose)
+		return
+	}
+	c.loop.out.B = c.appendText(c.loop.out.B, &h, text)
+	c.flush()
+	c.beginDrain(reason)
+}
+
+// failParse answers a refusal of the parser.
+func (c *Conn) failParse(err error) {
+	bad := err.(*httpparse.Error)
+	c.failWith(wire.Head{Status: bad.Status}, bad.Text, ReasonBadRequest)
+}
+
+// AppendText appends an answer with one line of text. Errors have no request to go
+// by: they get the CORS field of a request without Origin.
+func (c *Conn) appendText(dst []byte, h *wire.Head, text string) []byte {
+	h.Ctype = wire.ContentText
+	h.Length = len(text) + 1
+	if !c.has(flagAdmin) && h.Origin == "" {
+		h.Origin, h.Vary = c.loop.reactor.settings.Load().Origins.Allow(nil)
+	}
+	return append(append(h.Append(dst), text...), '\n')
+}
+
+// closed is gnet's word that the connection has gone.
+func (c *Conn) closed() {
+	l := c.loop
+	defer func() { c.state = stateClosed }() // after a panic too (gnet fact 6)
+	switch {
+	case c.state == stateSubscribed:
+		l.unsubscribe(c)
+	case c.state == stateDraining && !c.has(flagFlushed):
+		l.unflushed.Add(-1)
+	}
+	c.state = stateClosed
+	l.wheel.remove(c)
+	c.releaseExchange()
+	l.stats.closed(c)
+	c.leave()
+}
