@@ -69,11 +69,18 @@ func TestPackage(t *testing.T) {
 	dir := t.TempDir()
 	version, files := installPackage(t, dir)
 	want := []string{
-		"README.md", "icomet.d.mts", "icomet.d.ts", "icomet.js", "icomet.mjs", "package.json",
+		"LICENSE", "README.md", "icomet.d.mts", "icomet.d.ts", "icomet.js", "icomet.mjs", "package.json",
 		"src/connection.js", "src/icomet.js", "src/request.js", "src/transports.js",
 	}
 	if !slices.Equal(files, want) {
 		t.Errorf("the package has %q, want %q", files, want)
+	}
+	licence, err := os.ReadFile("../LICENSE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if packed, err := os.ReadFile(dir + "/node_modules/icomet/LICENSE"); err != nil || !bytes.Equal(packed, licence) {
+		t.Errorf("the package's LICENSE is not the repository's (%v)", err)
 	}
 	if version != server.Version {
 		t.Errorf("the package is %s, the server %s", version, server.Version)
