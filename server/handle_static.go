@@ -38,7 +38,7 @@ func newPage(ctype string, body []byte, fields string) *file {
 
 // serve answers 304 without a body to who has the file already.
 func (f *file) serve(c *reactor.Conn, r *reactor.Request) {
-	h := wire.Head{Status: 200, Ctype: f.ctype, Length: len(f.body), Conn: r.Conn, File: !f.fresh}
+	h := wire.Head{Status: 200, Ctype: f.ctype, Length: len(f.body), Connection: r.Connection, File: !f.fresh}
 	h.Fields = "ETag: " + f.etag + "\r\n" + f.fields
 	c.SetOrigin(r, &h)
 	out := c.Out()

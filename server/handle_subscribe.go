@@ -150,11 +150,11 @@ func (s *Server) admit(c *reactor.Conn, r *reactor.Request, set *settings, name 
 func inBand(cname []byte, err error) (e wire.Event, ok bool) {
 	switch err {
 	case channel.ErrToken:
-		return wire.Event{Typ: wire.TypeToken, Cname: cname, Content: "Token error"}, true
+		return wire.Event{Type: wire.TypeToken, Cname: cname, Content: "Token error"}, true
 	case channel.ErrTooManyChannels:
-		return wire.Event{Typ: wire.TypeTooMany, Cname: cname, Content: "Too many channels"}, true
+		return wire.Event{Type: wire.TypeTooMany, Cname: cname, Content: "Too many channels"}, true
 	case channel.ErrTooManySubscribers, channel.ErrMemory, reactor.ErrPerIP:
-		return wire.Event{Typ: wire.TypeTooMany, Cname: cname, Content: "Too many subscribers"}, true
+		return wire.Event{Type: wire.TypeTooMany, Cname: cname, Content: "Too many subscribers"}, true
 	}
 	return wire.Event{}, false
 }

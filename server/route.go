@@ -138,7 +138,7 @@ func (s *Server) Serve(c *reactor.Conn, r *reactor.Request) {
 	case r.Method == httpparse.GET, r.Method == httpparse.POST && e.post:
 		s.answerCall(c, r, e)
 	default:
-		c.RefuseWith(r, &wire.Head{Status: 405, Allow: e.allow, Conn: r.Conn}, "the method does not fit the path; it takes "+e.allow)
+		c.RefuseWith(r, &wire.Head{Status: 405, Allow: e.allow, Connection: r.Connection}, "the method does not fit the path; it takes "+e.allow)
 	}
 }
 
@@ -208,7 +208,7 @@ func (s *Server) headOnly(c *reactor.Conn, r *reactor.Request, e *endpoint) {
 		s.answerCall(c, r, e)
 		c.CutToHead(mark)
 	case wire.TransportPoll:
-		h := wire.Head{Status: 200, Ctype: wire.ContentScript, Length: wire.LengthNone, Conn: r.Conn}
+		h := wire.Head{Status: 200, Ctype: wire.ContentScript, Length: wire.LengthNone, Connection: r.Connection}
 		if string(r.Path) == "/sub" {
 			h.Ctype = wire.ContentJSON
 		}
@@ -224,7 +224,7 @@ func (s *Server) headOnly(c *reactor.Conn, r *reactor.Request, e *endpoint) {
 
 // preflight answers what a browser asks before a cross-origin request.
 func (s *Server) preflight(c *reactor.Conn, r *reactor.Request) {
-	h := wire.Head{Status: 204, Length: wire.LengthNone, Conn: r.Conn, Allow: "GET, HEAD, OPTIONS"}
+	h := wire.Head{Status: 204, Length: wire.LengthNone, Connection: r.Connection, Allow: "GET, HEAD, OPTIONS"}
 	c.SetOrigin(r, &h)
 	if h.Origin != "" {
 		h.Fields = "Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\n" +

@@ -17,7 +17,7 @@ func (m *Monitor) HandleHealth(c *reactor.Conn, r *reactor.Request) {
 		c.Refuse(r, 503, err.Error())
 		return
 	}
-	c.Text(r, &wire.Head{Status: 200, Conn: r.Conn}, "ok")
+	c.Text(r, &wire.Head{Status: 200, Connection: r.Connection}, "ok")
 }
 
 // HandleReady says whether a load balancer is to send clients here.
@@ -26,7 +26,7 @@ func (m *Monitor) HandleReady(c *reactor.Conn, r *reactor.Request) {
 		c.Refuse(r, 503, strings.Join(why, "; "))
 		return
 	}
-	c.Text(r, &wire.Head{Status: 200, Conn: r.Conn}, "ok")
+	c.Text(r, &wire.Head{Status: 200, Connection: r.Connection}, "ok")
 }
 
 // unready lists why newcomers are, or would be, refused.

@@ -222,7 +222,7 @@ func (c *Conn) refused(r *Request) bool {
 		c.failWith(wire.Head{Status: 503, RetryIn: overRetry}, "too many connections (limits.connections)", ReasonConnections)
 		return true
 	case ReasonPerIP: // Subscribers are told in-band, see EnterOpen
-		r.Conn = wire.ConnClose
+		r.Connection = wire.ConnClose
 	}
 	return false
 }

@@ -82,7 +82,7 @@ func (c *Conn) Bridge(r *Request, h http.Handler) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(b.ctx, bridgedTime)
-	a := &Answer{Conn: c, connLine: r.Conn, cancel: cancel}
+	a := &Answer{Conn: c, connLine: r.Connection, cancel: cancel}
 	ex := c.exchange()
 	ex.pending = append(ex.pending, a)
 	req, headOnly := httpRequest(ctx, r), r.Method == httpparse.HEAD
@@ -163,7 +163,7 @@ func (w *bridgeWriter) answer(conn wire.ConnField, headOnly bool) []byte {
 	if w.full {
 		w.fail(500, "the answer is over "+bridgedBodyText)
 	}
-	h := wire.Head{Status: w.status, Ctype: w.header.Get("Content-Type"), Length: w.body.Len(), Conn: conn}
+	h := wire.Head{Status: w.status, Ctype: w.header.Get("Content-Type"), Length: w.body.Len(), Connection: conn}
 	if h.Ctype == "" {
 		h.Ctype = http.DetectContentType(w.body.Bytes())
 	}

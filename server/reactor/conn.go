@@ -78,7 +78,7 @@ func (c *Conn) put(f connFlags, on bool) {
 // connection when it has gone out.
 func (c *Conn) failWith(h wire.Head, text string, reason CloseReason) {
 	c.loop.stats.refused(h.Status)
-	h.Conn = wire.ConnClose
+	h.Connection = wire.ConnClose
 	if ex := c.ex; ex != nil && len(ex.pending) > 0 {
 		// Its turn comes behind the answers that are not there yet; arrived ends it.
 		ex.pending = append(ex.pending, &Answer{Conn: c, ready: true, text: c.appendText(nil, &h, text)})

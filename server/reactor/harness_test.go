@@ -39,7 +39,7 @@ func (h handlers) Opens(*Conn, *Request) bool   { return false }
 // subscribers is the least that an endpoint needs to subscribe by any transport.
 func subscribers() handlers {
 	h := handlers{
-		"/ping": func(c *Conn, r *Request) { c.Text(r, &wire.Head{Status: 200, Conn: r.Conn}, "ping") },
+		"/ping": func(c *Conn, r *Request) { c.Text(r, &wire.Head{Status: 200, Connection: r.Connection}, "ping") },
 	}
 	for path, t := range map[string]wire.Transport{
 		"/stream": wire.TransportStream, "/sse": wire.TransportSSE, "/iframe": wire.TransportIframe,

@@ -188,7 +188,7 @@ func (c *Conn) step(b []byte) (n int, more bool) {
 	if req.ExpectContinue && len(b) == req.HeadLen && l.reactor.handler.Refuses(c, req) {
 		// The answer, not 100 Continue (RFC 9110 section 10.1.1). The body may come all
 		// the same, so the connection ends.
-		req.Conn = wire.ConnClose
+		req.Connection = wire.ConnClose
 		return req.HeadLen, c.dispatch(req)
 	}
 	c.begin()
@@ -281,7 +281,7 @@ func (c *Conn) dispatch(req *Request) (more bool) {
 	l := c.loop
 	c.clear(flagMidRequest)
 	c.put(flagHTTP10, req.Minor == 0)
-	c.put(flagClose, req.Conn == wire.ConnClose)
+	c.put(flagClose, req.Connection == wire.ConnClose)
 	c.since = l.now
 	if !c.has(flagFetched) {
 		l.stats.Requests.Add(1)

@@ -11,9 +11,9 @@ import (
 // No handler keeps a byte slice of it.
 type Request struct {
 	httpparse.Request
-	body   []byte
-	Conn   wire.ConnField // what the answer says of the connection
-	Params params
+	body       []byte
+	Connection wire.ConnField // what the answer says of the connection
+	Params     params
 }
 
 // reset sets what follows from the head just parsed.
@@ -21,11 +21,11 @@ func (r *Request) reset(c *Conn) {
 	r.body = nil
 	switch {
 	case !r.KeepAlive || c.loop.reactor.draining.Load():
-		r.Conn = wire.ConnClose
+		r.Connection = wire.ConnClose
 	case r.Minor == 0:
-		r.Conn = wire.ConnKeepAlive
+		r.Connection = wire.ConnKeepAlive
 	default:
-		r.Conn = wire.ConnDefault
+		r.Connection = wire.ConnDefault
 	}
 }
 

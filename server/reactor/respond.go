@@ -33,7 +33,7 @@ func (c *Conn) Drop(reason CloseReason) { c.loop.doom(c, reason) }
 
 // Refuse answers an error that leaves the connection usable.
 func (c *Conn) Refuse(r *Request, status int, text string) {
-	h := wire.Head{Status: status, Conn: r.Conn}
+	h := wire.Head{Status: status, Connection: r.Connection}
 	switch status {
 	case 503:
 		h.RetryIn = 1
@@ -63,7 +63,7 @@ func (c *Conn) Text(r *Request, h *wire.Head, text string) {
 // JSON answers with the JSON text in body, or with CB(JSON); when callback, which has
 // been checked, is not nil. body ends with a newline and is not the scratch frame.
 func (c *Conn) JSON(r *Request, callback, body []byte) {
-	h := wire.Head{Status: 200, Ctype: wire.ContentJSON, Conn: r.Conn}
+	h := wire.Head{Status: 200, Ctype: wire.ContentJSON, Connection: r.Connection}
 	c.SetOrigin(r, &h)
 	l := c.loop
 	l.out.B = wire.AppendJSONAnswer(l.out.B, &h, callback, body, &l.scratch.Frame)
@@ -90,9 +90,9 @@ func (c *Conn) SetOrigin(r *Request, h *wire.Head) {
 // AppendOpenHead appends the head of an open response, and an iframe's preamble.
 func (c *Conn) AppendOpenHead(dst []byte, r *Request, t wire.Transport) []byte {
 	f := wire.OpenForm(t, r.Minor == 0)
-	h := wire.Head{Status: 200, Ctype: wire.TransportContentType[t], Length: wire.LengthChunked, Conn: r.Conn}
+	h := wire.Head{Status: 200, Ctype: wire.TransportContentType[t], Length: wire.LengthChunked, Connection: r.Connection}
 	if !f.Chunked() {
-		h.Length, h.Conn = wire.LengthClose, wire.ConnClose
+		h.Length, h.Connection = wire.LengthClose, wire.ConnClose
 	}
 	c.SetOrigin(r, &h)
 	dst = h.Append(dst)
@@ -107,7 +107,7 @@ func (c *Conn) AppendOpenHead(dst []byte, r *Request, t wire.Transport) []byte {
 
 // PollStyle of a waiting poll, as its connection remembers it.
 func (c *Conn) pollStyle() wire.PollStyle {
-	s := wire.PollStyle{Callback: wire.DefaultCallback, Conn: c.openConn()}
+	s := wire.PollStyle{Callback: wire.DefaultCallback, Connection: c.openConn()}
 	if c.has(flagBare) {
 		s.Callback = nil
 	}
@@ -147,7 +147,7 @@ func (c *Conn) Remember(s *wire.PollStyle) {
 
 // NewPollStyle is the style of the answer to r.
 func (c *Conn) NewPollStyle(r *Request, callback []byte) wire.PollStyle {
-	s := wire.PollStyle{Callback: callback, Conn: r.Conn}
+	s := wire.PollStyle{Callback: callback, Connection: r.Connection}
 	s.Origin, s.Vary = c.loop.reactor.settings.Load().Origins.Allow(r.Get("origin"))
 	return s
 }

@@ -75,7 +75,7 @@ func (c *Conn) WatchPresence(r *Request) error {
 func (c *Conn) heartbeat() {
 	l := c.loop
 	l.scratch.Name = wire.AppendJSON(l.scratch.Name[:0], []byte(c.ch.Name()))
-	e := wire.Event{Typ: wire.TypeNoop, Cname: l.scratch.Name, Seq: c.noop}
+	e := wire.Event{Type: wire.TypeNoop, Cname: l.scratch.Name, Seq: c.noop}
 	c.noop = max(c.noop, c.noop+1) // the largest has none behind it
 	l.stats.Heartbeats.Add(1)
 	if c.transport == wire.TransportPoll {

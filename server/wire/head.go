@@ -28,16 +28,16 @@ const (
 
 // Head is what the first lines of an answer say.
 type Head struct {
-	Status  int
-	Ctype   string
-	Length  int    // bytes of the body; LengthChunked, LengthClose or LengthNone
-	Origin  string // Access-Control-Allow-Origin; "" for none
-	Vary    bool   // the answer depends on the request's Origin
-	Conn    ConnField
-	Allow   string // the methods a 405 names
-	RetryIn int    // seconds of Retry-After; 0 for none
-	File    bool   // may be cached
-	Fields  string // further complete lines
+	Status     int
+	Ctype      string
+	Length     int    // bytes of the body; LengthChunked, LengthClose or LengthNone
+	Origin     string // Access-Control-Allow-Origin; "" for none
+	Vary       bool   // the answer depends on the request's Origin
+	Connection ConnField
+	Allow      string // the methods a 405 names
+	RetryIn    int    // seconds of Retry-After; 0 for none
+	File       bool   // may be cached
+	Fields     string // further complete lines
 }
 
 const (
@@ -86,7 +86,7 @@ func (h *Head) Append(dst []byte) []byte {
 	case h.Length == LengthChunked:
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 	}
-	dst = append(dst, connLines[h.Conn]...)
+	dst = append(dst, connLines[h.Connection]...)
 	return append(dst, "\r\n"...)
 }
 

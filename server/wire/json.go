@@ -106,7 +106,7 @@ const (
 // Event is one message as a subscriber sees it. cname and content are encoded
 // JSON string bodies.
 type Event struct {
-	Typ     string
+	Type    string
 	Cname   []byte
 	Seq     int64
 	Content string
@@ -115,7 +115,7 @@ type Event struct {
 // Append writes {"type":…,"cname":…,"seq":…,"content":…}, compact, in this order.
 func (e *Event) append(dst []byte, scriptSafe bool) []byte {
 	dst = append(dst, `{"type":"`...)
-	dst = append(dst, e.Typ...)
+	dst = append(dst, e.Type...)
 	dst = append(dst, `","cname":"`...)
 	if scriptSafe {
 		dst = appendScriptSafe(dst, e.Cname)

@@ -7,10 +7,10 @@ var DefaultCallback = []byte("icomet_cb")
 
 // PollStyle is what makes one poll's answer look different from another's.
 type PollStyle struct {
-	Callback []byte // nil: bare JSON
-	Origin   string
-	Vary     bool
-	Conn     ConnField
+	Callback   []byte // nil: bare JSON
+	Origin     string
+	Vary       bool
+	Connection ConnField
 }
 
 // AppendEvent appends a body with one message.
@@ -60,7 +60,7 @@ func (s *PollStyle) close(dst []byte) []byte {
 
 // AppendAnswer appends the whole answer around a body.
 func (s *PollStyle) AppendAnswer(dst, body []byte) []byte {
-	h := Head{Status: 200, Ctype: ContentJSON, Length: len(body), Origin: s.Origin, Vary: s.Vary, Conn: s.Conn}
+	h := Head{Status: 200, Ctype: ContentJSON, Length: len(body), Origin: s.Origin, Vary: s.Vary, Connection: s.Connection}
 	if s.Callback != nil {
 		h.Ctype = ContentScript
 	}

@@ -76,7 +76,7 @@ func (t Transport) appendPart(dst []byte, e *Event) []byte {
 		dst = append(dst, "<script>parent.icomet_cb("...)
 		return append(e.append(dst, true), ");</script>\n"...)
 	case TransportPresence:
-		dst = append(dst, e.Typ...)
+		dst = append(dst, e.Type...)
 		dst = append(dst, ' ')
 		return append(appendPresenceName(dst, e.Content), '\n')
 	}
@@ -87,7 +87,7 @@ func (t Transport) appendPart(dst []byte, e *Event) []byte {
 // reconnects; behind next_seq, the number before the one it is to ask for.
 func appendEventID(dst []byte, e *Event) []byte {
 	id := e.Seq
-	switch e.Typ {
+	switch e.Type {
 	case TypeData, TypeBroadcast:
 	case typeNextSeq:
 		id--
@@ -126,24 +126,24 @@ func (f Form) AppendMessage(dst []byte, cname []byte, m *channel.Message, scratc
 }
 
 func messageEvent(cname []byte, m *channel.Message) Event {
-	e := Event{Typ: TypeData, Cname: cname, Seq: m.Seq, Content: m.Content}
+	e := Event{Type: TypeData, Cname: cname, Seq: m.Seq, Content: m.Content}
 	switch m.Type {
 	case channel.Broadcast:
-		e.Typ = TypeBroadcast
+		e.Type = TypeBroadcast
 	case channel.Closed:
-		e.Typ = typeClose
+		e.Type = typeClose
 	case channel.Moved:
-		e.Typ = typeNextSeq
+		e.Type = typeNextSeq
 	case channel.Online:
-		e.Typ = "1"
+		e.Type = "1"
 	case channel.Offline:
-		e.Typ = "0"
+		e.Type = "0"
 	}
 	return e
 }
 
 func NextSeqEvent(cname []byte, seq int64) Event {
-	return Event{Typ: typeNextSeq, Cname: cname, Seq: seq}
+	return Event{Type: typeNextSeq, Cname: cname, Seq: seq}
 }
 
 // appendPresenceName percent-encodes what would not fit in a line.
