@@ -28,13 +28,13 @@ func Cluster(ctx context.Context, o ClusterOptions, watch func(Progress)) (resul
 	if err != nil {
 		return nil, err
 	}
-	redis, err := startRedis(ctx)
+	store, err := startRedis(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, redis.stop()) }()
+	defer func() { err = errors.Join(err, store.stop()) }()
 	for _, s := range scenarios {
-		r, err := Run(ctx, s, Target{Command: o.Server, Nodes: o.Nodes, Env: redis.env(), Store: redis.process[0]}, watch)
+		r, err := Run(ctx, s, Target{Command: o.Server, Nodes: o.Nodes, Env: store.env(), Store: store.process[0]}, watch)
 		if err != nil {
 			return results, err
 		}

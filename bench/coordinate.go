@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -65,18 +64,6 @@ func Run(ctx context.Context, s Scenario, t Target, watch func(Progress)) (*Resu
 	return c.result, nil
 }
 
-// String names a target in tables.
-func (t Target) String() string {
-	if t.Command == "" {
-		var fronts []string
-		for _, n := range t.Running {
-			fronts = append(fronts, n.Front)
-		}
-		return strings.Join(fronts, ",")
-	}
-	return t.Command
-}
-
 func (c *session) run(ctx context.Context) error {
 	c.fresh()
 	if err := c.startWorkers(); err != nil {
@@ -124,9 +111,14 @@ func (c *session) fresh() {
 
 func (c *session) startWorkers() (err error) {
 	prefix := "b" + strconv.FormatInt(time.Now().UnixNano()/1000, 36) + "-" + strconv.Itoa(os.Getpid()) + "-"
-	var jobs []job
-	for i := range c.Procs {
-		jobs = append(jobs, job{Scenario: c.Scenario, Dialect: c.server.dialect, Prefix: prefix, Nodes: c.server.nodes, Index: i})
+	shared := job{Scenario: c.Scenario, Dialect: c.server.dialect, Prefix: prefix}
+	for _, n := range c.server.nodes {
+		shared.Fronts, shared.Admins = append(shared.Fronts, n.Front), append(shared.Admins, n.Admin)
+	}
+	jobs := make([]job, c.Procs)
+	for i := range jobs {
+		jobs[i] = shared
+		jobs[i].Index = i
 	}
 	if c.Procs == 1 {
 		h, err := startLocal(jobs[0], c.events)
@@ -257,7 +249,7 @@ func (c *session) await(ctx context.Context, done func() bool, until time.Time) 
 		case <-deadline:
 			return nil
 		case <-c.server.died:
-			return fmt.Errorf("the server ended while %s; its log ends with:\n%s", c.phase, c.server.log)
+			return fmt.Errorf("the server ended while %s; its log ends with:\n%s", c.phase, c.server.lastLog())
 		case <-ctx.Done():
 			return fmt.Errorf("interrupted while %s: %w", c.phase, ctx.Err())
 		}
@@ -319,23 +311,6 @@ func (c *session) sample() {
 		p.Done = min(1, float64(counts.Connected)/float64(max(all, 1)))
 	}
 	c.watch(p)
-}
-
-// evaluate makes figures of what was collected.
-func (c *session) evaluate() error {
-	r := c.result
-	if err := r.merge(c.sheets); err != nil {
-		return err
-	}
-	if c.server.started { // else the high-water mark may be older than the run
-		_, peak := c.server.process.memory() // sees what falls between two samples
-		r.RSSPeak = max(r.RSSPeak, peak)
-	}
-	if n := r.Total.Connected - r.Total.Cycles; n > 0 {
-		r.RSSEach = float64(r.RSSIdle-r.RSSFresh) / float64(n)
-	}
-	r.rates()
-	return nil
 }
 
 // hangUp ends the workers, also after an error: a worker whose commands are

@@ -61,6 +61,8 @@ type checker struct {
 	missing map[uint64]struct{} // slot<<32|seq of gaps, to tell late from twice
 }
 
+func newChecker(c *Counts) checker { return checker{Counts: c, missing: map[uint64]struct{}{}} }
+
 // remembered bounds the gaps kept by seq; larger ones are still counted.
 const remembered = 1 << 20
 

@@ -44,7 +44,7 @@ func (r *Result) WriteHTML(w io.Writer) error {
 	}
 	var groups []string
 	for _, g := range r.Scenario.Groups {
-		groups = append(groups, g.Name+": "+g.describe())
+		groups = append(groups, g.Name+": "+describe(g))
 	}
 	return page.Execute(w, struct {
 		R       *Result

@@ -92,59 +92,6 @@ func (w *worker) peerRecord(r peerRecord) {
 	}
 }
 
-func (w *worker) groupOf(channel uint32) *groupState {
-	for _, g := range w.groups {
-		if channel >= g.base && channel <= g.broadcast {
-			return g
-		}
-	}
-	return nil // no record names a channel that no group has
-}
-
-// layParts finds out for each channel which workers take part in its rounds.
-func (w *worker) layParts(g *groupState) {
-	procs := w.Scenario.Procs
-	if g.Publishers == 0 || g.Churn {
-		return
-	}
-	for index := g.base; index <= g.broadcast; index++ {
-		ch := &w.channels[index]
-		if g.home(index, procs) == w.Index {
-			ch.parts = uint16(len(w.partners(g, index)))
-		} else if ch.need > 0 {
-			ch.remote = true
-			w.finals++
-		}
-	}
-}
-
-// partners lists the workers that have reading subscribers of a channel.
-func (w *worker) partners(g *groupState, index uint32) []int {
-	procs := w.Scenario.Procs
-	c := int(index - g.base)
-	step := g.Channels
-	if g.Broadcasts > 0 {
-		if index != g.broadcast {
-			return nil
-		}
-		c, step = 0, 1
-	} else if index == g.broadcast {
-		return nil
-	}
-	for c < g.Slow { // subscribers below Slow do not read
-		c += step
-	}
-	var list []int
-	seen := map[int]bool{}
-	for n := 0; c < g.Subscribers && n < procs; n, c = n+1, c+step {
-		if i := c % procs; !seen[i] {
-			seen[i] = true
-			list = append(list, i)
-		}
-	}
-	return list
-}
-
 // tellFinals tells the others how much was published on the channels that
 // they have subscribers of.
 func (w *worker) tellFinals() {

@@ -49,17 +49,17 @@ type RedisCostOptions struct {
 
 // RedisCost runs a round of each, with one Redis.
 func RedisCost(ctx context.Context, o RedisCostOptions) (r RedisRound, err error) {
-	redis, err := startRedis(ctx)
+	server, err := startRedis(ctx)
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, redis.stop()) }()
-	if r.Benchmark, err = redis.benchmark(ctx, o); err != nil {
+	defer func() { err = errors.Join(err, server.stop()) }()
+	if r.Benchmark, err = benchmark(ctx, server, o); err != nil {
 		return r, err
 	}
 	publish := Options{Publishers: redisPublishers, Depth: redisDepth, Channels: redisChannels,
 		Warmup: time.Second, Duration: o.Duration, Drain: 5 * time.Second, Timeout: 10 * time.Second}
-	if r.Publish, err = publishCost(ctx, publish, Target{Command: o.Server, Env: redis.env(), Store: redis.process[0]}); err != nil {
+	if r.Publish, err = publishCost(ctx, publish, Target{Command: o.Server, Env: server.env(), Store: server.process[0]}); err != nil {
 		return r, err
 	}
 	if r.Memory, err = publishCost(ctx, publish, Target{Command: o.Server}); err != nil {
@@ -88,7 +88,7 @@ func publishCost(ctx context.Context, o Options, t Target) (Cost, error) {
 
 // benchmark runs redis-benchmark: first shortly, to find out how many requests the
 // duration takes, and to have the channels there.
-func (r *redisServer) benchmark(ctx context.Context, o RedisCostOptions) (Cost, error) {
+func benchmark(ctx context.Context, r *redisServer, o RedisCostOptions) (Cost, error) {
 	text, err := os.ReadFile(o.Script)
 	if err != nil {
 		return Cost{}, err
@@ -97,18 +97,18 @@ func (r *redisServer) benchmark(ctx context.Context, o RedisCostOptions) (Cost, 
 	if err != nil {
 		return Cost{}, err
 	}
-	first, err := r.requests(ctx, sha, 20*redisChannels)
+	first, err := requests(ctx, r, sha, 20*redisChannels)
 	if err != nil {
 		return Cost{}, err
 	}
-	return r.requests(ctx, sha, int(first.Rate*o.Duration.Seconds()))
+	return requests(ctx, r, sha, int(first.Rate*o.Duration.Seconds()))
 }
 
 var redisRate = regexp.MustCompile(`([0-9.]+) requests per second`)
 
 // requests has redis-benchmark send n publishes: the keys and arguments that the engine
 // passes with a server's defaults.
-func (r *redisServer) requests(ctx context.Context, sha string, n int) (Cost, error) {
+func requests(ctx context.Context, r *redisServer, sha string, n int) (Cost, error) {
 	const partition = "icomet:{0}"
 	const channel = "bench__rand_int__"
 	_, port, _ := net.SplitHostPort(r.address)

@@ -34,8 +34,8 @@ func startRedis(ctx context.Context) (*redisServer, error) {
 	for range 5 {
 		var r *redisServer
 		if r, err = tryRedis(ctx, binary, dir); err == nil {
-			stop := r.stop
-			r.stop = func() error { return errors.Join(stop(), os.RemoveAll(dir)) }
+			end := r.end
+			r.end = func() error { return errors.Join(end(), os.RemoveAll(dir)) }
 			return r, nil
 		}
 		if !strings.Contains(err.Error(), "Address already in use") {

@@ -70,7 +70,7 @@ func (r *Result) WriteTable(w io.Writer) error {
 	}
 	fmt.Fprintf(t, "%s on %s\n", r.Scenario.Name, on)
 	for _, g := range r.Scenario.Groups {
-		fmt.Fprintf(t, "  %s\t%s\n", g.Name, g.describe())
+		fmt.Fprintf(t, "  %s\t%s\n", g.Name, describe(g))
 	}
 	for _, m := range r.Metrics() {
 		fmt.Fprintf(t, "  %s\t%s %s\n", m.Name, number(m.Value), m.Unit)
@@ -79,7 +79,7 @@ func (r *Result) WriteTable(w io.Writer) error {
 	return t.Flush()
 }
 
-func (g Group) describe() string {
+func describe(g Group) string {
 	loop := fmt.Sprintf("closed loop, depth %d", g.Depth)
 	if g.Rate > 0 {
 		loop = fmt.Sprintf("open loop, %g/s", g.Rate)

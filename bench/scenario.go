@@ -11,32 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Transport is the way in which a subscriber gets its messages.
-type Transport uint8
-
-// The transports of the protocol.
-const (
-	Stream Transport = iota
-	SSE
-	Iframe
-	Poll
-)
-
-var transportNames = [...]string{Stream: "stream", SSE: "sse", Iframe: "iframe", Poll: "poll"}
-
-// String is the name on the command line.
-func (t Transport) String() string { return transportNames[t] }
-
-// ParseTransport reads the name on the command line.
-func ParseTransport(s string) (Transport, error) {
-	for t, name := range transportNames {
-		if s == name {
-			return Transport(t), nil
-		}
-	}
-	return 0, fmt.Errorf("transport %q: want stream, sse, iframe or poll", s)
-}
-
 // Limits of a run: a harness that is started by mistake must end by itself.
 const (
 	MaxSubscribers = 2_000_000
@@ -161,7 +135,3 @@ func CheckLoopback(address string) (netip.AddrPort, error) {
 	}
 	return ap, nil
 }
-
-// share is the part of n things that worker i of procs has: those whose
-// number is i modulo procs.
-func share(n, i, procs int) int { return (n - i + procs - 1) / procs }

@@ -3,7 +3,6 @@
 package bench
 
 import (
-	"fmt"
 	"net/netip"
 	"unsafe"
 
@@ -21,20 +20,16 @@ func sourceAddress(n uint32) [4]byte {
 	return [4]byte{127, byte(1 + n>>16&0x7f), byte(n >> 8), byte(n)}
 }
 
-// addressesOf takes apart where the nodes listen.
-func addressesOf(nodes []Node) (fronts, admins []netip.AddrPort, err error) {
-	for _, n := range nodes {
-		front, err := CheckLoopback(n.Front)
-		if err != nil {
-			return nil, nil, fmt.Errorf("front: %w", err)
+// addressesOf reads the addresses of nodes, and refuses those that are not loopback.
+func addressesOf(nodes []string) ([]netip.AddrPort, error) {
+	addresses := make([]netip.AddrPort, len(nodes))
+	for i, n := range nodes {
+		var err error
+		if addresses[i], err = CheckLoopback(n); err != nil {
+			return nil, err
 		}
-		admin, err := CheckLoopback(n.Admin)
-		if err != nil {
-			return nil, nil, fmt.Errorf("admin: %w", err)
-		}
-		fronts, admins = append(fronts, front), append(admins, admin)
 	}
-	return fronts, admins, nil
+	return addresses, nil
 }
 
 // dial begins a connection from source address n. The caller owns the

@@ -273,7 +273,7 @@ func (w *worker) lost(slot uint32, s *subscriber, err error) {
 	g := w.groups[s.group]
 	switch {
 	case err == errLeft:
-	case errors.Is(err, errMessage) || errors.Is(err, errChunk) || errors.Is(err, errHead):
+	case isCorrupt(err):
 		w.fail(&w.counts.Corrupt, 1, "%s: channel %d: %v", g.Name, s.channel, err)
 	case state == subUp && s.slow:
 		w.counts.SlowCut++ // rightly

@@ -3,19 +3,10 @@
 package bench
 
 import (
-	"bufio"
 	"context"
-	_ "embed" // the ceiling's source
 	"errors"
-	"fmt"
-	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -29,6 +20,18 @@ type Target struct {
 	Running []Node
 	Store   int // process id of the store that the nodes share, for its figures; 0: none
 	Dialect Dialect
+}
+
+// String names a target in tables.
+func (t Target) String() string {
+	if t.Command == "" {
+		var fronts []string
+		for _, n := range t.Running {
+			fronts = append(fronts, n.Front)
+		}
+		return strings.Join(fronts, ",")
+	}
+	return t.Command
 }
 
 // Node is one server process. The load's subscribers and publishers need not be of the
@@ -53,10 +56,17 @@ type server struct {
 	dialect Dialect
 	started bool          // by us: it was fresh
 	died    chan struct{} // closed when a started process has ended
-	stop    func() error
-	within  time.Duration // stop's time, then it is killed
+	end     func() error
+	within  time.Duration // end's time, then it is killed
 	log     *tail         // of the one that has ended, once died is closed
 }
+
+// stop ends what start started; a server that ran already goes on.
+func (s *server) stop() error { return s.end() }
+
+// lastLog is the end of the log, of the node that has ended if one has: valid once died
+// is closed.
+func (s *server) lastLog() string { return s.log.String() }
 
 const (
 	startTimeout = 20 * time.Second
@@ -99,7 +109,7 @@ func (t Target) attach() (*server, error) {
 		d = DialectIcomet
 	}
 	return &server{nodes: t.Running, process: processOf(pids...), dialect: d, died: make(chan struct{}),
-		stop: func() error { return nil }, log: &tail{}}, nil
+		end: func() error { return nil }, log: &tail{}}, nil
 }
 
 // startNodes starts several of Command, which find each other by what Env says, and
@@ -107,7 +117,7 @@ func (t Target) attach() (*server, error) {
 func (t Target) startNodes(ctx context.Context) (*server, error) {
 	all := &server{started: true, died: make(chan struct{}), log: &tail{}}
 	var parts []*server
-	all.stop = func() error {
+	all.end = func() error {
 		errs := make([]error, len(parts))
 		var stopping sync.WaitGroup
 		for i, s := range parts {
@@ -135,166 +145,4 @@ func (t Target) startNodes(ctx context.Context) (*server, error) {
 		}()
 	}
 	return all, nil
-}
-
-// environment is what a started server gets: free ports, no heartbeats while
-// latency is measured, and a quick end. The user's -env comes last and wins.
-func environment(extra []string) []string {
-	return append(append(os.Environ(),
-		"ICOMET_FRONT_LISTEN=127.0.0.1:0",
-		"ICOMET_ADMIN_LISTEN=127.0.0.1:0",
-		"ICOMET_LOGGER_LEVEL=info",
-		"ICOMET_LOGGER_OUTPUT=stderr",
-		"ICOMET_LOGGER_FORMAT=text",
-		"ICOMET_FRONT_POLLING_TIMEOUT=300",
-		"ICOMET_LIMITS_DRAIN_TIMEOUT=1s",
-	), extra...)
-}
-
-// launch starts a server process and waits until it has logged both addresses.
-func launch(ctx context.Context, argv, env []string, d Dialect) (*server, error) {
-	if d == "" {
-		d = DialectIcomet
-	}
-	s, err := spawn(exec.Command(argv[0], argv[1:]...), environment(env))
-	if err != nil {
-		return nil, err
-	}
-	s.dialect = d
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	var n Node
-	for n.Front == "" || n.Admin == "" {
-		select {
-		case role := <-s.log.listening:
-			address := strings.Replace(role.address, "0.0.0.0:", "127.0.0.1:", 1)
-			if role.name == "front" {
-				n.Front = address
-			} else {
-				n.Admin = address
-			}
-		case <-s.died:
-			return nil, fmt.Errorf("%s ended before it listened; its log ends with:\n%s", argv[0], s.log)
-		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("%s did not log its addresses (msg=listening role=front|admin address=…) in %s; its log ends with:\n%s", argv[0], startTimeout, s.log), s.stop())
-		}
-	}
-	n.PID = s.process[0]
-	s.nodes = []Node{n}
-	return s, nil
-}
-
-// spawn starts a process that ends when we end, and follows its stderr.
-func spawn(cmd *exec.Cmd, env []string) (*server, error) {
-	s := &server{started: true, within: stopTimeout, died: make(chan struct{}), log: &tail{listening: make(chan listening, 64)}}
-	cmd.Env = env
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		return nil, err
-	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	started := make(chan error, 1)
-	go func() {
-		// Pdeathsig follows the thread that forked, so this one has to stay.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			s.log.follow(stderr)
-			_ = cmd.Wait() // how it ended is only of interest when it was early, and the log tells more
-			close(s.died)
-		}
-	}()
-	if err := <-started; err != nil {
-		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
-	}
-	s.process = processOf(cmd.Process.Pid)
-	s.stop = func() error {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended already
-		select {
-		case <-s.died:
-			return nil
-		case <-time.After(s.within):
-			_ = cmd.Process.Kill()
-			<-s.died
-			return fmt.Errorf("%s did not end within %s of SIGTERM and was killed; its log ends with:\n%s", cmd.Path, s.within, s.log)
-		}
-	}
-	return s, nil
-}
-
-type listening struct{ name, address string }
-
-// tail keeps the end of a server's log and picks its addresses out of it.
-type tail struct {
-	listening chan listening
-	mu        sync.Mutex
-	lines     []string
-}
-
-func (l *tail) follow(r io.Reader) {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		line := lines.Text()
-		l.mu.Lock()
-		l.lines = append(l.lines[max(0, len(l.lines)-19):], line)
-		l.mu.Unlock()
-		if found, ok := parseListening(line); ok {
-			select {
-			case l.listening <- found:
-			default: // one listener a loop may be logged: the first ones suffice
-			}
-		}
-	}
-	_, _ = io.Copy(io.Discard, r) // after a line that is too long: the server must not block
-}
-
-func (l *tail) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Join(l.lines, "\n")
-}
-
-func parseListening(line string) (listening, bool) {
-	var found listening
-	is := false
-	for _, field := range strings.Fields(line) {
-		key, value, _ := strings.Cut(field, "=")
-		value = strings.Trim(value, `"`)
-		switch key {
-		case "msg":
-			is = value == "listening"
-		case "role":
-			found.name = value
-		case "address":
-			found.address = value
-		}
-	}
-	return found, is && (found.name == "front" || found.name == "admin") && found.address != ""
-}
-
-//go:embed ceiling.c
-var ceilingSource []byte
-
-// startCeiling builds the ceiling and starts it.
-func startCeiling(ctx context.Context, env []string) (*server, error) {
-	dir, err := os.MkdirTemp("", "icomet-ceiling-")
-	if err != nil {
-		return nil, err
-	}
-	source, binary := filepath.Join(dir, "ceiling.c"), filepath.Join(dir, "ceiling")
-	if err = os.WriteFile(source, ceilingSource, 0o600); err == nil {
-		var out []byte
-		if out, err = exec.CommandContext(ctx, "gcc", "-O2", "-Wall", "-o", binary, source).CombinedOutput(); err != nil {
-			err = fmt.Errorf("gcc: %w\n%s", err, out)
-		}
-	}
-	var s *server
-	if err == nil {
-		s, err = launch(ctx, []string{binary}, env, DialectIcomet)
-	}
-	// The running program keeps its file.
-	return s, errors.Join(err, os.RemoveAll(dir))
 }

@@ -42,6 +42,12 @@ var (
 	errTooLarge = errors.New("response unit over 64 MiB")
 )
 
+// isCorrupt tells whether an error of a Response or of a Codec's Messages says that bytes
+// are not as the protocol has them.
+func isCorrupt(err error) bool {
+	return errors.Is(err, errMessage) || errors.Is(err, errChunk) || errors.Is(err, errHead)
+}
+
 const maxUnit = 64 << 20
 
 var crlfcrlf = []byte("\r\n\r\n")

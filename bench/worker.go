@@ -17,9 +17,10 @@ import (
 type job struct {
 	Scenario Scenario
 	Dialect  Dialect
-	Prefix   string // of channel names
-	Nodes    []Node
-	Index    int // which of Scenario.Procs workers
+	Prefix   string   // of channel names
+	Fronts   []string // where the nodes listen for subscribers, in 127.0.0.0/8
+	Admins   []string // and for publishers
+	Index    int      // which of Scenario.Procs workers
 }
 
 // command is what the coordinator tells a running worker.
@@ -147,10 +148,13 @@ func newWorker(j job, commands <-chan command, events chan<- event, p *peers) (*
 		latency: newHistogram(), answer: newHistogram(), cycle: newHistogram(),
 		concurrency: max(1, j.Scenario.Concurrency/j.Scenario.Procs)}
 	w.onMessage = w.message
-	w.checker = checker{Counts: &w.counts, missing: map[uint64]struct{}{}}
+	w.checker = newChecker(&w.counts)
 	var err error
-	if w.fronts, w.admins, err = addressesOf(j.Nodes); err != nil {
-		return nil, err
+	if w.fronts, err = addressesOf(j.Fronts); err != nil {
+		return nil, fmt.Errorf("front: %w", err)
+	}
+	if w.admins, err = addressesOf(j.Admins); err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
 	}
 	w.lay()
 	if w.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
@@ -165,48 +169,6 @@ func newWorker(j job, commands <-chan command, events chan<- event, p *peers) (*
 		err = w.watch(unix.EPOLL_CTL_ADD, int32(p.in), unix.EPOLLIN, 0, tag(rolePeer, 0))
 	}
 	return w, err
-}
-
-// lay lays out slots, channels and publishers of this worker's share.
-func (w *worker) lay() {
-	s := &w.Scenario
-	base := 0
-	for i, g := range s.Groups {
-		gs := &groupState{Group: g, contents: newContents(g.Size), id: uint8(i), base: uint32(base), first: len(w.subs)}
-		gs.broadcast = gs.base + uint32(g.Channels)
-		base += g.Channels + 1
-		w.channels = append(w.channels, make([]channelState, g.Channels+1)...)
-		gs.mine = share(g.Subscribers, w.Index, s.Procs)
-		for n := range gs.mine {
-			i := n*s.Procs + w.Index // its number over all workers
-			sub := subscriber{fd: -1, group: gs.id, channel: gs.base + uint32(i%g.Channels), next: 1, slow: i < g.Slow}
-			w.subs = append(w.subs, sub)
-			if !sub.slow && !g.Churn {
-				w.channels[w.tracked(gs, &sub)].need++
-			}
-			if g.Churn {
-				gs.free = append(gs.free, uint32(len(w.subs)-1))
-			}
-		}
-		for p := w.Index; p < g.Publishers; p += s.Procs {
-			pub := newPublisher(gs, p, len(w.pubs))
-			w.pubs = append(w.pubs, pub)
-			gs.pubs = append(gs.pubs, pub)
-		}
-		w.groups = append(w.groups, gs)
-		w.layParts(gs)
-	}
-	if w.Dialect == DialectNchan {
-		w.cursors = make([][]byte, len(w.subs))
-	}
-}
-
-// tracked is the channel whose rounds a subscriber takes part in.
-func (w *worker) tracked(g *groupState, s *subscriber) uint32 {
-	if g.Broadcasts > 0 {
-		return g.broadcast
-	}
-	return s.channel
 }
 
 // run is the worker's life; the last event it sends is its result.

@@ -1,0 +1,106 @@
+//go:build linux
+
+package bench
+
+import (
+	"os"
+	"runtime"
+	"strings"
+)
+
+// evaluate makes figures of what was collected.
+func (c *session) evaluate() error {
+	r := c.result
+	if err := merge(r, c.sheets); err != nil {
+		return err
+	}
+	if c.server.started { // else the high-water mark may be older than the run
+		_, peak := c.server.process.memory() // sees what falls between two samples
+		r.RSSPeak = max(r.RSSPeak, peak)
+	}
+	if n := r.Total.Connected - r.Total.Cycles; n > 0 {
+		r.RSSEach = float64(r.RSSIdle-r.RSSFresh) / float64(n)
+	}
+	rates(r)
+	return nil
+}
+
+// merge adds up the workers' sheets.
+func merge(r *Result, sheets []*workerSheet) error {
+	var latency, answer, cycle [][]byte
+	var opening int64
+	for _, s := range sheets {
+		r.Total.add(s.Total)
+		r.Measured.add(s.Measured)
+		r.Seconds = max(r.Seconds, s.Seconds)
+		r.ClientCPU += s.CPU
+		r.ClientRSS += s.RSS
+		opening = max(opening, s.Opening)
+		if r.FirstFailure == "" {
+			r.FirstFailure = s.FirstFailure
+		}
+		if s.Latency == nil {
+			continue // the probe's
+		}
+		latency, answer, cycle = append(latency, s.Latency), append(answer, s.Answer), append(cycle, s.Cycle)
+	}
+	r.Failures = r.Total.Failures()
+	if opening > 0 {
+		r.ConnectRate = float64(r.Total.Connected-r.Total.Cycles) / (float64(opening) / 1e9)
+	}
+	l, err := mergeHistograms(latency...)
+	if err != nil {
+		return err
+	}
+	a, err := mergeHistograms(answer...)
+	if err != nil {
+		return err
+	}
+	c, err := mergeHistograms(cycle...)
+	if err != nil {
+		return err
+	}
+	r.Latency, r.Answer, r.Cycle = quantiles(l), quantiles(a), quantiles(c)
+	if r.LatencyHistogram, err = encodeHistogram(l); err != nil {
+		return err
+	}
+	r.AnswerHistogram, err = encodeHistogram(a)
+	return err
+}
+
+// rates turns counts and CPU into figures.
+func rates(r *Result) {
+	if r.Seconds > 0 {
+		r.PublishRate = float64(r.Measured.Answered) / r.Seconds
+		r.DeliveryRate = float64(r.Measured.Deliveries) / r.Seconds
+		r.CycleRate = float64(r.Measured.Cycles) / r.Seconds
+	}
+	per := r.Measured.Deliveries
+	r.CPUOf = "deliveries"
+	switch {
+	case r.Measured.Cycles > 0 && len(r.Scenario.Groups) == 1:
+		per, r.CPUOf = r.Measured.Cycles, "cycles"
+	case per == 0:
+		per, r.CPUOf = r.Measured.Answered, "publishes"
+	}
+	if per > 0 {
+		r.CPUPerMillion = r.ServerCPU / float64(per) * 1e6
+	}
+	if r.HoldNoops > 0 && r.Scenario.Hold > 0 {
+		r.NoopCPU = r.HoldCPU / 100 * r.Scenario.Hold.Seconds() / float64(r.HoldNoops) * 1e6
+	}
+}
+
+func thisMachine() Machine {
+	m := Machine{CPUs: runtime.NumCPU(), Go: runtime.Version()}
+	if b, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+		m.Kernel = strings.TrimSpace(string(b))
+	}
+	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		if _, rest, ok := strings.Cut(string(b), "model name"); ok {
+			line, _, _ := strings.Cut(rest, "\n")
+			m.Model = strings.TrimSpace(strings.TrimLeft(line, "\t: "))
+		}
+	}
+	return m
+}
