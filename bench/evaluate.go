@@ -6,6 +6,10 @@ import (
 	"os"
 	"runtime"
 	"strings"
+
+	"icomet/bench/load"
+	"icomet/bench/report"
+	"icomet/bench/tally"
 )
 
 // evaluate makes figures of what was collected.
@@ -14,8 +18,8 @@ func (c *session) evaluate() error {
 	if err := merge(r, c.sheets); err != nil {
 		return err
 	}
-	if c.server.started { // else the high-water mark may be older than the run
-		_, peak := c.server.process.memory() // sees what falls between two samples
+	if c.server.Started { // else the high-water mark may be older than the run
+		_, peak := c.server.Processes.Memory() // sees what falls between two samples
 		r.RSSPeak = max(r.RSSPeak, peak)
 	}
 	if n := r.Total.Connected - r.Total.Cycles; n > 0 {
@@ -26,12 +30,12 @@ func (c *session) evaluate() error {
 }
 
 // merge adds up the workers' sheets.
-func merge(r *Result, sheets []*workerSheet) error {
+func merge(r *report.Result, sheets []*load.Sheet) error {
 	var latency, answer, cycle [][]byte
 	var opening int64
 	for _, s := range sheets {
-		r.Total.add(s.Total)
-		r.Measured.add(s.Measured)
+		r.Total.Add(s.Total)
+		r.Measured.Add(s.Measured)
 		r.Seconds = max(r.Seconds, s.Seconds)
 		r.ClientCPU += s.CPU
 		r.ClientRSS += s.RSS
@@ -48,28 +52,28 @@ func merge(r *Result, sheets []*workerSheet) error {
 	if opening > 0 {
 		r.ConnectRate = float64(r.Total.Connected-r.Total.Cycles) / (float64(opening) / 1e9)
 	}
-	l, err := mergeHistograms(latency...)
+	l, err := tally.Merge(latency...)
 	if err != nil {
 		return err
 	}
-	a, err := mergeHistograms(answer...)
+	a, err := tally.Merge(answer...)
 	if err != nil {
 		return err
 	}
-	c, err := mergeHistograms(cycle...)
+	c, err := tally.Merge(cycle...)
 	if err != nil {
 		return err
 	}
-	r.Latency, r.Answer, r.Cycle = quantiles(l), quantiles(a), quantiles(c)
-	if r.LatencyHistogram, err = encodeHistogram(l); err != nil {
+	r.Latency, r.Answer, r.Cycle = tally.QuantilesOf(l), tally.QuantilesOf(a), tally.QuantilesOf(c)
+	if r.LatencyHistogram, err = tally.Encode(l); err != nil {
 		return err
 	}
-	r.AnswerHistogram, err = encodeHistogram(a)
+	r.AnswerHistogram, err = tally.Encode(a)
 	return err
 }
 
 // rates turns counts and CPU into figures.
-func rates(r *Result) {
+func rates(r *report.Result) {
 	if r.Seconds > 0 {
 		r.PublishRate = float64(r.Measured.Answered) / r.Seconds
 		r.DeliveryRate = float64(r.Measured.Deliveries) / r.Seconds
@@ -91,8 +95,8 @@ func rates(r *Result) {
 	}
 }
 
-func thisMachine() Machine {
-	m := Machine{CPUs: runtime.NumCPU(), Go: runtime.Version()}
+func thisMachine() report.Machine {
+	m := report.Machine{CPUs: runtime.NumCPU(), Go: runtime.Version()}
 	if b, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		m.Kernel = strings.TrimSpace(string(b))
 	}

@@ -5,10 +5,15 @@ package bench
 import (
 	"testing"
 	"time"
+
+	"icomet/bench/protocol"
+	"icomet/bench/report"
+	"icomet/bench/scenario"
+	"icomet/bench/tally"
 )
 
 // only tells which counters of failures are not 0.
-func only(c Counts) map[string]int64 {
+func only(c tally.Counts) map[string]int64 {
 	all := map[string]int64{"lost": c.Lost, "duplicated": c.Duplicated, "reordered": c.Reordered, "corrupt": c.Corrupt,
 		"closed": c.Closed, "connect": c.ConnectFailed, "publish": c.PublishFailed}
 	for k, v := range all {
@@ -26,46 +31,46 @@ func TestMisbehavingServer(t *testing.T) {
 	tests := []struct {
 		name      string
 		fault     fault
-		transport Transport
+		transport protocol.Transport
 		rate      float64 // 0: closed loop
 		want      map[string]int64
 	}{
-		{"well behaved", none, Stream, 0, nil},
-		{"well behaved, open loop", none, Stream, 200, nil},
-		{"well behaved sse", none, SSE, 0, nil},
-		{"well behaved iframe", none, Iframe, 0, nil},
-		{"well behaved poll", none, Poll, 0, nil},
-		{"well behaved poll, open loop", none, Poll, 200, nil},
-		{"drop, seen by the gap", dropMessage, Stream, 200, map[string]int64{"lost": 1}},
-		{"drop, seen at the end", dropMessage, Stream, 0, map[string]int64{"lost": 1}},
-		{"drop sse", dropMessage, SSE, 200, map[string]int64{"lost": 1}},
-		{"drop iframe", dropMessage, Iframe, 200, map[string]int64{"lost": 1}},
-		{"drop poll", dropMessage, Poll, 200, map[string]int64{"lost": 1}},
-		{"drop and count on", dropAtRaw, Stream, 200, map[string]int64{"corrupt": many, "lost": 1}},
-		{"double", doubleMessage, Stream, 0, map[string]int64{"duplicated": 1}},
-		{"double poll", doubleMessage, Poll, 200, map[string]int64{"duplicated": many}},
-		{"swap", swapMessages, Stream, 200, map[string]int64{"reordered": 1}},
-		{"swap sse", swapMessages, SSE, 200, map[string]int64{"reordered": 1}},
-		{"flip a byte", flipByte, Stream, 0, map[string]int64{"corrupt": 1}},
-		{"other channel's message", otherChannel, Stream, 200, map[string]int64{"corrupt": 1}},
-		{"bad chunk size", badChunk, Stream, 200, map[string]int64{"corrupt": 1, "lost": many}},
-		{"bad end of chunk", badTrailer, Stream, 200, map[string]int64{"corrupt": 1, "lost": many}},
-		{"wrong event id", wrongEventID, SSE, 200, map[string]int64{"corrupt": many, "lost": many}},
-		{"connection closed", closeStream, Stream, 200, map[string]int64{"closed": 1, "lost": many}},
-		{"response ended", endStream, Stream, 200, map[string]int64{"closed": 1, "lost": many}},
-		{"channel closed", closeMessage, Stream, 200, map[string]int64{"closed": 1, "lost": many}},
-		{"refused in band", refuseInBand, Stream, 200, map[string]int64{"closed": 1, "lost": many}},
-		{"subscriber refused", refuseSubscriber, Stream, 200, map[string]int64{"connect": 1, "lost": many}},
-		{"publish refused", refusePublish, Stream, 200, map[string]int64{"publish": 1}},
-		{"publish answered wrongly", wrongAnswer, Stream, 200, map[string]int64{"publish": 1}},
+		{"well behaved", none, protocol.Stream, 0, nil},
+		{"well behaved, open loop", none, protocol.Stream, 200, nil},
+		{"well behaved sse", none, protocol.SSE, 0, nil},
+		{"well behaved iframe", none, protocol.Iframe, 0, nil},
+		{"well behaved poll", none, protocol.Poll, 0, nil},
+		{"well behaved poll, open loop", none, protocol.Poll, 200, nil},
+		{"drop, seen by the gap", dropMessage, protocol.Stream, 200, map[string]int64{"lost": 1}},
+		{"drop, seen at the end", dropMessage, protocol.Stream, 0, map[string]int64{"lost": 1}},
+		{"drop sse", dropMessage, protocol.SSE, 200, map[string]int64{"lost": 1}},
+		{"drop iframe", dropMessage, protocol.Iframe, 200, map[string]int64{"lost": 1}},
+		{"drop poll", dropMessage, protocol.Poll, 200, map[string]int64{"lost": 1}},
+		{"drop and count on", dropAtRaw, protocol.Stream, 200, map[string]int64{"corrupt": many, "lost": 1}},
+		{"double", doubleMessage, protocol.Stream, 0, map[string]int64{"duplicated": 1}},
+		{"double poll", doubleMessage, protocol.Poll, 200, map[string]int64{"duplicated": many}},
+		{"swap", swapMessages, protocol.Stream, 200, map[string]int64{"reordered": 1}},
+		{"swap sse", swapMessages, protocol.SSE, 200, map[string]int64{"reordered": 1}},
+		{"flip a byte", flipByte, protocol.Stream, 0, map[string]int64{"corrupt": 1}},
+		{"other channel's message", otherChannel, protocol.Stream, 200, map[string]int64{"corrupt": 1}},
+		{"bad chunk size", badChunk, protocol.Stream, 200, map[string]int64{"corrupt": 1, "lost": many}},
+		{"bad end of chunk", badTrailer, protocol.Stream, 200, map[string]int64{"corrupt": 1, "lost": many}},
+		{"wrong event id", wrongEventID, protocol.SSE, 200, map[string]int64{"corrupt": many, "lost": many}},
+		{"connection closed", closeStream, protocol.Stream, 200, map[string]int64{"closed": 1, "lost": many}},
+		{"response ended", endStream, protocol.Stream, 200, map[string]int64{"closed": 1, "lost": many}},
+		{"channel closed", closeMessage, protocol.Stream, 200, map[string]int64{"closed": 1, "lost": many}},
+		{"refused in band", refuseInBand, protocol.Stream, 200, map[string]int64{"closed": 1, "lost": many}},
+		{"subscriber refused", refuseSubscriber, protocol.Stream, 200, map[string]int64{"connect": 1, "lost": many}},
+		{"publish refused", refusePublish, protocol.Stream, 200, map[string]int64{"publish": 1}},
+		{"publish answered wrongly", wrongAnswer, protocol.Stream, 200, map[string]int64{"publish": 1}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			f := &fake{fault: test.fault, transport: test.transport}
 			target := startFake(t, f)
-			g := Group{Name: "fanout", Subscribers: 5, Channels: 1, Publishers: 1, Depth: 1, Size: 100, Transport: test.transport, Rate: test.rate}
-			s := Scenario{Name: "fanout", Groups: []Group{g}, Procs: 1, Concurrency: 1, // the first is subscribed first
+			g := scenario.Group{Name: "fanout", Subscribers: 5, Channels: 1, Publishers: 1, Depth: 1, Size: 100, Transport: test.transport, Rate: test.rate}
+			s := scenario.Scenario{Name: "fanout", Groups: []scenario.Group{g}, Procs: 1, Concurrency: 1, // the first is subscribed first
 				Duration: time.Second, Drain: 3 * time.Second, Timeout: 20 * time.Second}
 			r := mustRun(t, s, target)
 			checkFaults(t, r, test.want, many)
@@ -73,7 +78,7 @@ func TestMisbehavingServer(t *testing.T) {
 	}
 }
 
-func checkFaults(t *testing.T, r *Result, want map[string]int64, many int64) {
+func checkFaults(t *testing.T, r *report.Result, want map[string]int64, many int64) {
 	t.Helper()
 	got := only(r.Total)
 	for k, n := range want {
@@ -101,14 +106,14 @@ func checkFaults(t *testing.T, r *Result, want map[string]int64, many int64) {
 func TestOpenLoopChargesStalls(t *testing.T) {
 	const stalled, rate = 400 * time.Millisecond, 100
 	target := startFake(t, &fake{fault: stall, stallFor: stalled})
-	g := Group{Name: "fanout", Subscribers: 1, Channels: 1, Publishers: 1, Depth: 1, Size: 100, Rate: rate}
-	s := Scenario{Name: "fanout", Groups: []Group{g}, Procs: 1, Concurrency: 1,
+	g := scenario.Group{Name: "fanout", Subscribers: 1, Channels: 1, Publishers: 1, Depth: 1, Size: 100, Rate: rate}
+	s := scenario.Scenario{Name: "fanout", Groups: []scenario.Group{g}, Procs: 1, Concurrency: 1,
 		Duration: time.Second, Drain: 2 * time.Second, Timeout: 5 * time.Second}
 	r := mustRun(t, s, target)
 	if r.Failures != 0 {
-		t.Fatal(r.verdict())
+		t.Fatal(r.Verdict())
 	}
-	h, err := mergeHistograms(r.LatencyHistogram)
+	h, err := tally.Merge(r.LatencyHistogram)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,8 +135,8 @@ func TestOpenLoopChargesStalls(t *testing.T) {
 // the harness for ever.
 func TestStalledClosedLoopEnds(t *testing.T) {
 	target := startFake(t, &fake{fault: dropAnswer})
-	g := Group{Name: "fanout", Subscribers: 2, Channels: 1, Publishers: 1, Depth: 1, Size: 100}
-	s := Scenario{Name: "fanout", Groups: []Group{g}, Procs: 1, Concurrency: 1,
+	g := scenario.Group{Name: "fanout", Subscribers: 2, Channels: 1, Publishers: 1, Depth: 1, Size: 100}
+	s := scenario.Scenario{Name: "fanout", Groups: []scenario.Group{g}, Procs: 1, Concurrency: 1,
 		Duration: time.Minute, Drain: 300 * time.Millisecond, Timeout: 5 * time.Second}
 	began := time.Now()
 	r := mustRun(t, s, target)
@@ -147,8 +152,8 @@ func TestStalledClosedLoopEnds(t *testing.T) {
 func TestSubscriberComesLater(t *testing.T) {
 	t.Parallel()
 	target := startFake(t, &fake{fault: refuseLater})
-	g := Group{Name: "fanout", Subscribers: 10, Channels: 1, Publishers: 1, Depth: 1, Size: 100}
-	s := Scenario{Name: "fanout", Groups: []Group{g}, Procs: 1, Concurrency: 4,
+	g := scenario.Group{Name: "fanout", Subscribers: 10, Channels: 1, Publishers: 1, Depth: 1, Size: 100}
+	s := scenario.Scenario{Name: "fanout", Groups: []scenario.Group{g}, Procs: 1, Concurrency: 4,
 		Duration: 300 * time.Millisecond, Drain: 3 * time.Second, Timeout: 20 * time.Second}
 	if c := mustRun(t, s, target).Total; c.Refused != refusals || c.Connected != 10 || c.Failures() != 0 {
 		t.Errorf("%+v", c)
@@ -171,8 +176,8 @@ func TestOverloadIsAskedAgain(t *testing.T) {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
 			target := startFake(t, &fake{fault: refuseOverload})
-			g := Group{Name: "fanout", Subscribers: 8, Channels: k.channels, Publishers: 1, Depth: 4, Size: 100, Rate: k.rate}
-			s := Scenario{Name: "fanout", Groups: []Group{g}, Procs: 1, Concurrency: 1,
+			g := scenario.Group{Name: "fanout", Subscribers: 8, Channels: k.channels, Publishers: 1, Depth: 4, Size: 100, Rate: k.rate}
+			s := scenario.Scenario{Name: "fanout", Groups: []scenario.Group{g}, Procs: 1, Concurrency: 1,
 				Duration: time.Second, Drain: 3 * time.Second, Timeout: 20 * time.Second}
 			c := mustRun(t, s, target).Total
 			if c.Refused != k.refused || c.PublishFailed != k.failed {

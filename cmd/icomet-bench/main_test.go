@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"icomet/bench"
+	"icomet/bench/report"
 )
 
 // asMain makes the test binary be the command, which executes itself.
@@ -90,7 +90,7 @@ func TestFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r bench.Result
+	var r report.Result
 	if err := json.Unmarshal(b, &r); err != nil || r.Total.Deliveries == 0 || r.Scenario.Groups[0].Subscribers != 20 {
 		t.Errorf("%v in %s", err, b)
 	}

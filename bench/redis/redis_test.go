@@ -1,0 +1,73 @@
+//go:build linux
+
+package redis
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"icomet/bench/internal/benchtest"
+	"icomet/bench/tally"
+)
+
+func TestMain(m *testing.M) { benchtest.Main(m) }
+
+// TestRedisFigures is bench/redis in short.
+func TestRedisFigures(t *testing.T) {
+	binary := benchtest.Server(t)
+	round, err := MeasureCost(t.Context(), CostOptions{Server: binary, Script: "../../channel/redis/scripts/publish.lua",
+		Library: "echo 1.5 cpu-µs/op", Duration: 500 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]Cost{"redis-benchmark": round.Benchmark, "publish": round.Publish} {
+		if c.Rate == 0 || c.Redis == 0 || c.RedisShare == 0 || c.Client == 0 {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+	if m := round.Memory; m.Rate == 0 || m.Server == 0 || m.Redis != 0 || round.Library != 1.5 {
+		t.Errorf("memory %+v, library %v", m, round.Library)
+	}
+	pair, err := StartPair(t.Context(), binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := pair.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	d, err := pair.Delays(t.Context(), 300*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []tally.Quantiles{d.Memory, d.SameNode, d.OtherNode} {
+		if q.Count < delayRate/10 || q.P99 == 0 {
+			t.Errorf("latency %+v", q)
+		}
+	}
+	b, err := pair.Bystander(t.Context(), 500, 500*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Published < 100 || b.Received != 0 {
+		t.Errorf("%+v: a node without subscribers of a channel gets nothing of it", b)
+	}
+	checkRedisReport(t, &Report{Rounds: []Round{round}, Delays: []Delays{d}, Bystander: b})
+}
+
+func checkRedisReport(t *testing.T, r *Report) {
+	t.Helper()
+	var out strings.Builder
+	for _, write := range []error{r.WriteCosts(&out), r.WriteDelays(&out), r.WriteBystander(&out)} {
+		if write != nil {
+			t.Error(write)
+		}
+	}
+	for _, want := range []string{"rate, by redis-benchmark's: ", "on another node", "0 came to it"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}

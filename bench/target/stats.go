@@ -1,0 +1,65 @@
+//go:build linux
+
+package target
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// gcFigures are what the server tells of its garbage collector, if it does.
+type GC struct {
+	Cycles, Pause int64 // count, ns
+	known         bool
+}
+
+// readGC adds up what the nodes tell. A server without /stats, such as the
+// ceiling, has no such figures.
+func ReadGC(ctx context.Context, nodes []Node) GC {
+	sum := GC{known: true}
+	for _, n := range nodes {
+		g := readNodeGC(ctx, n.Admin)
+		sum = GC{sum.Cycles + g.Cycles, sum.Pause + g.Pause, sum.known && g.known}
+	}
+	return sum
+}
+
+func readNodeGC(ctx context.Context, admin string) GC {
+	var stats struct {
+		Runtime struct {
+			Cycles *int64 `json:"gc_cycles"`
+			Pause  *int64 `json:"gc_pause_ns_total"`
+		} `json:"runtime"`
+	}
+	if ReadStats(ctx, admin, &stats) != nil || stats.Runtime.Cycles == nil || stats.Runtime.Pause == nil {
+		return GC{}
+	}
+	return GC{*stats.Runtime.Cycles, *stats.Runtime.Pause, true}
+}
+
+// readStats asks an admin port's /stats.
+func ReadStats(ctx context.Context, admin string, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/stats", nil)
+	if err != nil {
+		return err
+	}
+	request.Close = true // nothing of it may stay among the server's descriptors
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != 200 {
+		return fmt.Errorf("/stats: %s", answer.Status)
+	}
+	return json.NewDecoder(answer.Body).Decode(into)
+}
+
+func (g GC) Since(before GC) (GC, bool) {
+	return GC{g.Cycles - before.Cycles, g.Pause - before.Pause, true}, g.known && before.known
+}
