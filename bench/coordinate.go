@@ -18,14 +18,14 @@ import (
 	"icomet/bench/target"
 )
 
-// Progress is told while a run is under way.
+// Progress is the state of a run, passed to watch several times a second.
 type Progress struct {
 	Phase string  // connecting, settling, holding, warming up, measuring, draining
 	Done  float64 // of the phase, 0 to 1
 	tally.Counts
 }
 
-// session is one run of the coordinator.
+// session is one run. All of it belongs to the goroutine that called Run.
 type session struct {
 	scenario.Scenario
 	server  *target.Server
@@ -46,8 +46,11 @@ type session struct {
 
 const sampleEvery = 200 * time.Millisecond
 
-// Run starts the target, puts the scenario's load on it and returns the
-// figures. watch may be nil.
+// Run starts the target, puts the scenario's load on it, stops it and returns the figures.
+// It calls watch, which may be nil, on its own goroutine. Lost or corrupt messages are no
+// error but Failures of the result; an error means that there is no result: a bound is
+// broken, the server or a worker ended, or ctx did. With -procs above 1 and with a probe it
+// executes this program again: see load.WorkerCommand.
 func Run(ctx context.Context, s scenario.Scenario, t target.Target, watch func(Progress)) (*report.Result, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
@@ -60,7 +63,7 @@ func Run(ctx context.Context, s scenario.Scenario, t target.Target, watch func(P
 		watch = func(Progress) {}
 	}
 	c := &session{Scenario: s, server: server, watch: watch, began: time.Now(), probe: -1,
-		// As many as may come while one is being handled; workers wait on it.
+		// Room for what comes while one is being handled; when it is full, workers wait.
 		events: make(chan load.Event, 64),
 		result: &report.Result{Scenario: s, Server: t.String(), Nodes: len(server.Nodes), Time: time.Now().UTC(), Machine: thisMachine()}}
 	err = c.run(ctx)
@@ -98,7 +101,7 @@ func (c *session) run(ctx context.Context) error {
 	return c.evaluate()
 }
 
-// fresh takes the memory of the started server once it does not move any more.
+// fresh notes the memory of the started server once it no longer changes.
 func (c *session) fresh() {
 	if len(c.server.Processes) == 0 {
 		return
@@ -153,8 +156,8 @@ func (c *session) startWorkers() (err error) {
 	return nil
 }
 
-// relabel passes on the events of a worker that is alone in its scenario, and
-// so believes to be number 0.
+// relabel passes on the events of a worker that is alone in its scenario, where its number
+// is 0.
 func (c *session) relabel(index int) chan<- load.Event {
 	events := make(chan load.Event)
 	go func() {
@@ -214,7 +217,7 @@ func (c *session) measure(ctx context.Context) error {
 	c.enter("measuring", c.Duration)
 	over := func() bool { return c.ended == len(c.workers) }
 	for _, g := range c.Groups {
-		if g.Broadcasts > 0 { // the one that broadcasts knows when it is through
+		if g.Broadcasts > 0 { // the worker that broadcasts knows when all have arrived
 			over = func() bool { return c.ended > 0 }
 		}
 	}
@@ -320,11 +323,11 @@ func (c *session) sample() {
 	c.watch(p)
 }
 
-// hangUp ends the workers, also after an error: a worker whose commands are
-// closed stops, and what it still says is thrown away. It waits until they have closed
-// their connections, so that the server does not end them all at once.
+// hangUp ends the workers, also after an error: it closes their commands and drops what they
+// still send. It waits until they have closed their connections, so that the server does not
+// have to end them all at once.
 func (c *session) hangUp() {
-	limit := 5 * time.Second // then it hangs; the server's end will break its connections
+	limit := 5 * time.Second // a worker that takes longer hangs; the server's end breaks its connections
 	for _, g := range c.Groups {
 		limit += time.Duration(g.Subscribers) * time.Millisecond
 	}

@@ -12,13 +12,13 @@ import (
 	"icomet/bench/tally"
 )
 
-// evaluate makes figures of what was collected.
+// evaluate computes the figures from what was collected.
 func (c *session) evaluate() error {
 	r := c.result
 	if err := merge(r, c.sheets); err != nil {
 		return err
 	}
-	if c.server.Started { // else the high-water mark may be older than the run
+	if c.server.Started { // else the high-water mark may be older than this run
 		_, peak := c.server.Processes.Memory() // sees what falls between two samples
 		r.RSSPeak = max(r.RSSPeak, peak)
 	}
@@ -29,7 +29,7 @@ func (c *session) evaluate() error {
 	return nil
 }
 
-// merge adds up the workers' sheets.
+// merge adds up the workers' sheets in r.
 func merge(r *report.Result, sheets []*load.Sheet) error {
 	var latency, answer, cycle [][]byte
 	var opening int64
@@ -72,7 +72,7 @@ func merge(r *report.Result, sheets []*load.Sheet) error {
 	return err
 }
 
-// rates turns counts and CPU into figures.
+// rates computes rates and CPU for each event from counts and CPU.
 func rates(r *report.Result) {
 	if r.Seconds > 0 {
 		r.PublishRate = float64(r.Measured.Answered) / r.Seconds

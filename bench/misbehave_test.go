@@ -27,6 +27,7 @@ func only(c tally.Counts) map[string]int64 {
 // TestMisbehavingServer has a server do each thing that the harness is there to
 // find. many marks counters of which only "more than 0" can be said.
 func TestMisbehavingServer(t *testing.T) {
+	t.Parallel()
 	const many = -1
 	tests := []struct {
 		name      string
@@ -71,7 +72,7 @@ func TestMisbehavingServer(t *testing.T) {
 			target := startFake(t, f)
 			g := scenario.Group{Name: "fanout", Subscribers: 5, Channels: 1, Publishers: 1, Depth: 1, Size: 100, Transport: test.transport, Rate: test.rate}
 			s := scenario.Scenario{Name: "fanout", Groups: []scenario.Group{g}, Procs: 1, Concurrency: 1, // the first is subscribed first
-				Duration: time.Second, Drain: 3 * time.Second, Timeout: 20 * time.Second}
+				Duration: time.Second, Drain: 5 * time.Second, Timeout: 20 * time.Second}
 			r := mustRun(t, s, target)
 			checkFaults(t, r, test.want, many)
 		})
@@ -108,7 +109,7 @@ func TestOpenLoopChargesStalls(t *testing.T) {
 	target := startFake(t, &fake{fault: stall, stallFor: stalled})
 	g := scenario.Group{Name: "fanout", Subscribers: 1, Channels: 1, Publishers: 1, Depth: 1, Size: 100, Rate: rate}
 	s := scenario.Scenario{Name: "fanout", Groups: []scenario.Group{g}, Procs: 1, Concurrency: 1,
-		Duration: time.Second, Drain: 2 * time.Second, Timeout: 5 * time.Second}
+		Duration: time.Second, Drain: 10 * time.Second, Timeout: 20 * time.Second}
 	r := mustRun(t, s, target)
 	if r.Failures != 0 {
 		t.Fatal(r.Verdict())
@@ -134,10 +135,11 @@ func TestOpenLoopChargesStalls(t *testing.T) {
 // TestStalledClosedLoopEnds: a publish that is never answered must not hold
 // the harness for ever.
 func TestStalledClosedLoopEnds(t *testing.T) {
+	t.Parallel()
 	target := startFake(t, &fake{fault: dropAnswer})
 	g := scenario.Group{Name: "fanout", Subscribers: 2, Channels: 1, Publishers: 1, Depth: 1, Size: 100}
 	s := scenario.Scenario{Name: "fanout", Groups: []scenario.Group{g}, Procs: 1, Concurrency: 1,
-		Duration: time.Minute, Drain: 300 * time.Millisecond, Timeout: 5 * time.Second}
+		Duration: time.Minute, Drain: 1500 * time.Millisecond, Timeout: 20 * time.Second}
 	began := time.Now()
 	r := mustRun(t, s, target)
 	if took := time.Since(began); took > 20*time.Second {
@@ -154,7 +156,7 @@ func TestSubscriberComesLater(t *testing.T) {
 	target := startFake(t, &fake{fault: refuseLater})
 	g := scenario.Group{Name: "fanout", Subscribers: 10, Channels: 1, Publishers: 1, Depth: 1, Size: 100}
 	s := scenario.Scenario{Name: "fanout", Groups: []scenario.Group{g}, Procs: 1, Concurrency: 4,
-		Duration: 300 * time.Millisecond, Drain: 3 * time.Second, Timeout: 20 * time.Second}
+		Duration: 300 * time.Millisecond, Drain: 10 * time.Second, Timeout: 20 * time.Second}
 	if c := mustRun(t, s, target).Total; c.Refused != refusals || c.Connected != 10 || c.Failures() != 0 {
 		t.Errorf("%+v", c)
 	}
@@ -163,6 +165,7 @@ func TestSubscriberComesLater(t *testing.T) {
 // TestOverloadIsAskedAgain: a publish that is refused as overload is late, not lost; one
 // whose channel has another on its way cannot be sent again.
 func TestOverloadIsAskedAgain(t *testing.T) {
+	t.Parallel()
 	for _, k := range []struct {
 		name            string
 		channels        int
@@ -178,7 +181,7 @@ func TestOverloadIsAskedAgain(t *testing.T) {
 			target := startFake(t, &fake{fault: refuseOverload})
 			g := scenario.Group{Name: "fanout", Subscribers: 8, Channels: k.channels, Publishers: 1, Depth: 4, Size: 100, Rate: k.rate}
 			s := scenario.Scenario{Name: "fanout", Groups: []scenario.Group{g}, Procs: 1, Concurrency: 1,
-				Duration: time.Second, Drain: 3 * time.Second, Timeout: 20 * time.Second}
+				Duration: time.Second, Drain: 5 * time.Second, Timeout: 20 * time.Second}
 			c := mustRun(t, s, target).Total
 			if c.Refused != k.refused || c.PublishFailed != k.failed {
 				t.Errorf("%d refused and %d not published, want %d and %d", c.Refused, c.PublishFailed, k.refused, k.failed)

@@ -15,10 +15,11 @@ import (
 // TestSlowReaders: those that stop reading are cut off once more waits for them
 // than the server and the kernel hold, and until then miss nothing.
 func TestSlowReaders(t *testing.T) {
+	t.Parallel()
 	binary := benchtest.Server(t)
 	run := func(size int, rate float64) *report.Result {
 		s, err := scenario.Preset("slow", scenario.Options{Subscribers: 10, Slow: 0.2, Size: size, Rate: rate,
-			Duration: time.Second, Drain: 10 * time.Second, Timeout: 10 * time.Second})
+			Duration: time.Second, Drain: 20 * time.Second, Timeout: 20 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -49,8 +49,10 @@ func TestSmokeOnServer(t *testing.T) {
 	runSmoke(t, binary)
 }
 
-// runSmoke starts one server for all of them.
+// runSmoke starts one server for all of them. It makes the test a parallel one.
 func runSmoke(t *testing.T, command string) {
+	t.Helper()
+	t.Parallel()
 	s, err := target.Target{Command: command}.Start(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +66,10 @@ func runSmoke(t *testing.T, command string) {
 	for _, test := range smoke {
 		t.Run(test.name, func(t *testing.T) {
 			o := test.options
-			o.Warmup, o.Duration, o.Drain, o.Timeout = 100*time.Millisecond, 400*time.Millisecond, 10*time.Second, 10*time.Second
+			if o.Broadcasts == 0 { // a broadcast reaches the subscribers of all
+				t.Parallel()
+			}
+			o.Warmup, o.Duration, o.Drain, o.Timeout = 100*time.Millisecond, time.Second, 20*time.Second, 20*time.Second
 			if o.Slow == 0 {
 				o.Slow = -1
 			}

@@ -13,21 +13,22 @@ import (
 	"icomet/bench/target"
 )
 
-// ClusterOptions is a load on several nodes that share one Redis.
+// Options is a load on several nodes that share one Redis.
 type Options struct {
 	Server      string // a command line
 	Nodes       int
-	Subscribers int // of each node
-	Channels    int // each has subscribers on every node
-	Rate        float64
+	Subscribers int     // of each node
+	Channels    int     // each has subscribers on every node
+	Rate        float64 // messages a second, over all channels
 	Broadcasts  int
 	Duration    time.Duration // of publishing
-	Settle      time.Duration
-	Hold        time.Duration
+	Settle      time.Duration // from the last connect to the idle figures
+	Hold        time.Duration // then, before publishing: how long CPU is measured
 }
 
-// Cluster starts Redis and twice the nodes with all their subscribers: once messages are
-// published, at every node, once there are broadcasts. It checks what Run checks.
+// Run starts Redis, and twice the nodes with all their subscribers: first messages are
+// published at every node, then, with fresh nodes, there are broadcasts. It returns the two
+// results; at the first error of bench.Run, those so far. watch may be nil.
 func Run(ctx context.Context, o Options, watch func(bench.Progress)) (results []*report.Result, err error) {
 	scenarios, err := o.scenarios()
 	if err != nil {
@@ -49,8 +50,8 @@ func Run(ctx context.Context, o Options, watch func(bench.Progress)) (results []
 }
 
 func (o *Options) scenarios() ([]scenario.Scenario, error) {
-	// A harness process has as many connections as a node: they have the same limit of
-	// open files. All share the machine's processors, so what is late is not yet lost.
+	// A process of the harness has as many connections as a node: both have the same limit of
+	// open files. All share the machine's processors: what is late is not yet lost.
 	usual := scenario.Options{Subscribers: o.Nodes * o.Subscribers, Channels: o.Channels, Procs: o.Nodes, Concurrency: 32 * o.Nodes,
 		Settle: o.Settle, Drain: 30 * time.Second, Timeout: time.Minute, Slow: -1}
 	publish, broadcast := usual, usual

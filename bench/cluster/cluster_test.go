@@ -13,8 +13,8 @@ func TestMain(m *testing.M) { benchtest.Main(m) }
 
 // TestCluster is bench/cluster in small.
 func TestCluster(t *testing.T) {
-	binary := benchtest.Server(t)
-	o := Options{Server: binary, Nodes: 3, Subscribers: 200, Channels: 20, Rate: 100, Broadcasts: 2,
+	command := benchtest.RedisServer(t)
+	o := Options{Server: command, Nodes: 3, Subscribers: 200, Channels: 20, Rate: 100, Broadcasts: 2,
 		Duration: time.Second, Settle: 100 * time.Millisecond, Hold: 300 * time.Millisecond}
 	results, err := Run(t.Context(), o, nil)
 	if err != nil {

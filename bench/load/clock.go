@@ -36,5 +36,5 @@ func monotonic() int64 {
 	return ts.Nano()
 }
 
-// now is the time in nanoseconds, comparable between processes.
+// Now is CLOCK_MONOTONIC in nanoseconds: comparable between the processes of a machine.
 func Now() int64 { return clockOffset + int64(time.Since(clockBase)) }

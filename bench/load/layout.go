@@ -4,7 +4,7 @@ package load
 
 import "icomet/bench/protocol"
 
-// lay lays out slots, channels and publishers of this worker's share.
+// lay makes the slots, channels and publishers of this worker's share.
 func (w *worker) lay() {
 	s := &w.Scenario
 	base := 0
@@ -38,7 +38,8 @@ func (w *worker) lay() {
 	}
 }
 
-// tracked is the channel whose rounds a subscriber takes part in.
+// tracked is the channel on which a subscriber's messages are accounted for: its own, or
+// the one that stands for all.
 func (w *worker) tracked(g *groupState, s *subscriber) uint32 {
 	if g.Broadcasts > 0 {
 		return g.broadcast
@@ -46,6 +47,7 @@ func (w *worker) tracked(g *groupState, s *subscriber) uint32 {
 	return s.channel
 }
 
+// groupOf returns the group that a channel belongs to.
 func (w *worker) groupOf(channel uint32) *groupState {
 	for _, g := range w.groups {
 		if channel >= g.base && channel <= g.broadcast {
@@ -55,7 +57,7 @@ func (w *worker) groupOf(channel uint32) *groupState {
 	return nil // no record names a channel that no group has
 }
 
-// layParts finds out for each channel which workers take part in its rounds.
+// layParts finds out for each channel how many workers have subscribers that read it.
 func (w *worker) layParts(g *groupState) {
 	procs := w.Scenario.Procs
 	if g.Publishers == 0 || g.Churn {
@@ -72,7 +74,7 @@ func (w *worker) layParts(g *groupState) {
 	}
 }
 
-// partners lists the workers that have reading subscribers of a channel.
+// partners lists the workers that have subscribers that read a channel.
 func (w *worker) partners(g *groupState, index uint32) []int {
 	procs := w.Scenario.Procs
 	c := int(index - g.base)
@@ -99,6 +101,5 @@ func (w *worker) partners(g *groupState, index uint32) []int {
 	return list
 }
 
-// share is the part of n things that worker i of procs has: those whose
-// number is i modulo procs.
+// share is how many of n things worker i of procs has: those whose number is i modulo procs.
 func share(n, i, procs int) int { return (n - i + procs - 1) / procs }

@@ -8,9 +8,8 @@ import (
 	"icomet/bench/tally"
 )
 
-// schedule is the open loop of a group: event n is meant for start + n/rate.
-// Latency counts from that time, so that a server which stalls is charged for
-// all that should have been sent meanwhile.
+// schedule is the open loop of a group: event n is meant for start + n/rate. Latency counts
+// from that time, so that a stall is charged to everything that was due in it.
 type schedule struct {
 	start    int64
 	interval float64 // ns
@@ -37,7 +36,7 @@ func (w *worker) begin(t int64) {
 	w.pace(t)
 }
 
-// pace makes due whose time has come, and sets the timer for the next one.
+// pace makes due what has its time, and sets the timer for the next event.
 func (w *worker) pace(t int64) {
 	next := int64(1<<63 - 1)
 	for _, g := range w.groups {
@@ -71,14 +70,14 @@ func (w *worker) pace(t int64) {
 	}
 }
 
-// churnFill (closed loop) connects all that are free.
+// churnFill (closed loop) connects all free slots.
 func (w *worker) churnFill(g *groupState, t int64) {
 	for len(g.free) > 0 && w.stage < stageDrain {
 		w.churnConnect(g, t)
 	}
 }
 
-// churnDue (open loop) connects those whose time has come, as far as slots are free.
+// churnDue (open loop) begins the cycles whose time has come, as far as slots are free.
 func (w *worker) churnDue(g *groupState) {
 	for g.started < g.due && len(g.free) > 0 && w.stage < stageDrain {
 		w.churnConnect(g, g.schedule.at(g.started*uint64(w.Scenario.Procs)+uint64(w.Index)))
@@ -97,14 +96,14 @@ func (w *worker) churnConnect(g *groupState, t int64) {
 	w.connect(slot)
 }
 
-// churnUp asks for the message of a subscription that has come up.
+// churnUp has the message of a subscription published that has come up.
 func (w *worker) churnUp(g *groupState, s *subscriber) {
 	p := w.publisherOf(g, s.channel)
 	p.queue = append(p.queue, s.channel)
 	w.enqueue(p)
 }
 
-// churnOver frees a slot; done tells that its subscriber got its message.
+// churnOver frees a slot; done is true when its subscriber got its message.
 func (w *worker) churnOver(g *groupState, slot uint32, s *subscriber, done bool) {
 	t := Now()
 	if done {
@@ -122,8 +121,8 @@ func (w *worker) churnOver(g *groupState, slot uint32, s *subscriber, done bool)
 	}
 }
 
-// again (closed loop) begins new cycles, outside of the walk over events so
-// that a server which refuses every connection cannot keep the worker in it.
+// again (closed loop) begins new cycles. It runs outside of the loop over events, so that a
+// server which refuses every connection cannot hold the worker there.
 func (w *worker) again() {
 	groups := w.churnAgain
 	w.churnAgain = w.churnAgain[:0]

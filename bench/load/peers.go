@@ -9,16 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// With several workers a channel's subscribers may be in other processes than
-// its publisher. Each worker has a pipe in, and a way to write to each of the
-// others: a closed loop must know when all subscribers have a message, and at
-// the end everybody must know how much was published.
+// peers are the pipes between workers. A channel's subscribers may be in other processes
+// than its publisher: a closed loop must know when all of them have a message, and at the
+// end all must know how much was published. Each worker reads one pipe and can write to
+// that of every other.
 type peers struct {
 	in     int      // descriptors of pipes
 	to     []int    // by worker
 	out    [][]byte // by worker, not written yet
 	buf    []byte
-	gotten []byte // the beginning of a record
+	gotten []byte // the beginning of an incomplete record
 }
 
 const (
@@ -48,8 +48,8 @@ func (p *peers) send(worker int, r peerRecord) {
 	p.out[worker] = binary.LittleEndian.AppendUint32(b, r.value)
 }
 
-// flush writes what the pipes take. The records of several workers may not
-// mix: a write of at most PIPE_BUF bytes is whole or nothing.
+// flush writes what the pipes take. A write of at most PIPE_BUF bytes is whole or nothing,
+// so that the records of several workers do not mix.
 func (p *peers) flush() {
 	const most = 4096 / peerRecordSize * peerRecordSize
 	for i, b := range p.out {
@@ -92,8 +92,8 @@ func (w *worker) peerRecord(r peerRecord) {
 	}
 }
 
-// tellFinals tells the others how much was published on the channels that
-// they have subscribers of.
+// tellFinals tells each other worker how much was published on the channels of its
+// subscribers.
 func (w *worker) tellFinals() {
 	for _, g := range w.groups {
 		for index := g.base; index <= g.broadcast; index++ {

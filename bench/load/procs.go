@@ -14,17 +14,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// WorkerCommand is the argument with which the harness executes itself to be a
-// worker. It is not meant for people.
+// WorkerCommand is the first argument with which a program executes itself to be a worker:
+// it must then call RunWorker.
 const WorkerCommand = "worker"
 
-// handle is a worker as the coordinator sees it.
+// Handle is a worker as the coordinator sees it. A worker whose Commands are closed ends.
 type Handle struct {
 	Commands chan<- Command
-	Ended    <-chan struct{} // closed when it has hung up
+	Ended    <-chan struct{} // closed when its connections are closed and it sends no more
 }
 
-// startLocal runs the only worker in this process.
+// StartLocal runs a worker that has no peers, in a goroutine of this process. Its Events
+// go to events, which must be received until Ended. The error is one of the job's addresses
+// or of the system.
 func StartLocal(j Job, events chan<- Event) (Handle, error) {
 	commands := make(chan Command, 4) // a start and a stop
 	w, err := newWorker(j, commands, events, nil)
@@ -39,8 +41,9 @@ func StartLocal(j Job, events chan<- Event) (Handle, error) {
 	return Handle{commands, ended}, nil
 }
 
-// startProcesses runs each job in a process of its own, with pipes between
-// them when there are several.
+// StartProcesses runs each job in a process of its own, with pipes between them. Events go
+// to events, which must be received until each worker has Ended. With an error it also
+// returns the workers that run already; the caller closes their Commands.
 func StartProcesses(jobs []Job, events chan<- Event) (handles []Handle, err error) {
 	ins, outs := make([]*os.File, len(jobs)), make([]*os.File, len(jobs))
 	defer func() { // the children have their own
@@ -58,7 +61,7 @@ func StartProcesses(jobs []Job, events chan<- Event) (handles []Handle, err erro
 	for i, j := range jobs {
 		h, err := startProcess(j, append([]*os.File{ins[i]}, outs...), events)
 		if err != nil {
-			return handles, err // those that run end with their commands: see hangUp
+			return handles, err // the caller ends those that run
 		}
 		handles = append(handles, h)
 	}
@@ -116,8 +119,9 @@ func startProcess(j Job, files []*os.File, events chan<- Event) (Handle, error) 
 	return Handle{commands, ended}, nil
 }
 
-// RunWorker is the life of a worker process: a job and commands come in as
-// lines of JSON, events go out.
+// RunWorker is the whole life of a worker process: it reads a Job and Commands from in and
+// writes Events to out, as lines of JSON. It returns when the result is written or in ends;
+// the error says why there is no result.
 func RunWorker(in io.Reader, out io.Writer) error {
 	decoder := json.NewDecoder(bufio.NewReader(in))
 	var j Job

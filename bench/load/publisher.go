@@ -47,7 +47,7 @@ type asked struct {
 	index, number uint32
 }
 
-// unanswered is the messages that are not settled.
+// unanswered is how many messages are not settled.
 func (p *publisher) unanswered() int { return int(p.asked-p.answered) + len(p.again) }
 
 // channelAt is the channel of a publisher's nth message.
@@ -57,7 +57,7 @@ func (p *publisher) channelAt(n uint64) uint32 {
 	return g.base + uint32(p.id) + uint32(n%own)*uint32(g.Publishers)
 }
 
-// home is the worker that publishes to a channel.
+// home returns the worker that publishes to a channel.
 func (g *groupState) home(index uint32, procs int) int {
 	if g.Publishers == 0 || index == g.broadcast {
 		return 0
@@ -65,7 +65,7 @@ func (g *groupState) home(index uint32, procs int) int {
 	return int(index-g.base) % g.Publishers % procs
 }
 
-// publisherOf returns a channel's publisher, which must be here; nil: it has none.
+// publisherOf returns the publisher of a channel whose home is here, nil if it has none.
 func (w *worker) publisherOf(g *groupState, index uint32) *publisher {
 	if len(g.pubs) == 0 {
 		return nil
@@ -76,8 +76,8 @@ func (w *worker) publisherOf(g *groupState, index uint32) *publisher {
 	return g.pubs[int(index-g.base)%g.Publishers/w.Scenario.Procs]
 }
 
-// connectPublisher waits for the connection: there are few, and only at the
-// start or after a long pause.
+// connectPublisher waits for the connection: there are few, and they are made at the start
+// or after a long pause.
 func (w *worker) connectPublisher(p *publisher) error {
 	admin := w.admins[p.id%len(w.admins)]
 	fd, err := dial(admin, 0, 0)
@@ -235,8 +235,8 @@ func (w *worker) publisherEvent(p *publisher, events uint32) {
 	p.rest = append(p.rest[:0], b[used:]...)
 }
 
-// publisherLost closes a publisher's connection. Only one that has nothing in
-// flight may be closed by the server; its next request connects again.
+// publisherLost closes a publisher's connection. The server may close one that has nothing
+// in flight: its next request connects again.
 func (w *worker) publisherLost(p *publisher, err error) {
 	if p.fd >= 0 {
 		unix.Close(int(p.fd))

@@ -10,7 +10,7 @@ import (
 	"icomet/bench/tally"
 )
 
-// message judges one message of the subscriber w.reading.
+// message checks one message of subscriber w.reading.
 func (w *worker) message(m protocol.Message) error {
 	s := &w.subs[w.reading]
 	g := w.groups[s.group]
@@ -32,7 +32,7 @@ func (w *worker) message(m protocol.Message) error {
 	return w.data(g, s, m)
 }
 
-// data judges a data or broadcast message: content first, then its place.
+// data checks a data or broadcast message: its content, then its place in the sequence.
 func (w *worker) data(g *groupState, s *subscriber, m protocol.Message) error {
 	at, channel, number, ok := g.Read(m.Content)
 	want := s.channel
@@ -43,7 +43,7 @@ func (w *worker) data(g *groupState, s *subscriber, m protocol.Message) error {
 	if !ok || channel != want || number != m.Seq || m.Channel != s.channel {
 		w.fail(&w.counts.Corrupt, 1, "%s: channel %d: wanted seq %d, got %.120q of channel %d as seq %d",
 			g.Name, s.channel, s.next, m.Content, m.Channel, m.Seq)
-		if m.Seq == s.next { // it came, wrong as it is: not lost as well
+		if m.Seq == s.next { // it came, though wrong: it is not lost as well
 			s.next++
 			w.account(g, s, 1)
 		}
@@ -65,7 +65,7 @@ func (w *worker) data(g *groupState, s *subscriber, m protocol.Message) error {
 	return nil
 }
 
-// account settles n messages of a subscriber's channel.
+// account notes that a subscriber has n more messages of its channel.
 func (w *worker) account(g *groupState, s *subscriber, n uint32) {
 	if n == 0 || s.slow || g.Churn {
 		return
@@ -82,7 +82,7 @@ func (w *worker) account(g *groupState, s *subscriber, n uint32) {
 	}
 }
 
-// part notes that all subscribers here have the message in flight on a channel.
+// part notes that all subscribers of one worker have the message in flight on a channel.
 func (w *worker) part(g *groupState, index uint32) {
 	ch := &w.channels[index]
 	if ch.remote {
@@ -98,7 +98,7 @@ func (w *worker) part(g *groupState, index uint32) {
 	}
 }
 
-// remaining counts what never came, at the end.
+// remaining counts, at the end, what never came.
 func (w *worker) remaining() {
 	for slot := range w.subs {
 		s := &w.subs[slot]
@@ -117,6 +117,6 @@ func (w *worker) remaining() {
 		}
 	}
 	if w.finals > 0 {
-		w.fail(&w.counts.Lost, w.finals, "%d channels' publishers did not tell how much they sent", w.finals)
+		w.fail(&w.counts.Lost, w.finals, "%d channels' publishers did not say how much they sent", w.finals)
 	}
 }

@@ -4,13 +4,14 @@ package load
 
 import "time"
 
-// retryPause is shorter than the second of Retry-After: an overload is over when a
-// queue has been worked off, and a harness need not spare the server.
+// retryPause is shorter than the second of Retry-After: an overload ends when a queue has
+// drained, and a harness need not spare the server.
 const retryPause = 50 * time.Millisecond
 
 var retryAfter = []byte("\r\nRetry-After:")
 
-// refuseSubscriber has a subscription tried again that the server could not take now.
+// refuseSubscriber notes that the server could not take a subscription now, and that it is
+// to be tried again.
 func (w *worker) refuseSubscriber(slot uint32) {
 	w.counts.Refused++
 	o := &w.opener
@@ -19,9 +20,9 @@ func (w *worker) refuseSubscriber(slot uint32) {
 	o.laterAt = Now() + int64(time.Second) // as Retry-After says
 }
 
-// refuse takes a message that the server has refused as overload, to send it again
-// later: it is late, not lost. That works only when no other message of the channel is
-// on its way, which would get its seq; the publisher goes through its channels in turn.
+// refuse notes that the server refused a message as overload, and that it is to be sent
+// again: it is late, not lost. It returns false when another message of the channel may be
+// on its way, which would get its seq. (A publisher serves its channels in turn.)
 func (w *worker) refuse(p *publisher, m asked) bool {
 	g := p.group
 	if m.index == g.broadcast || g.Depth > share(g.Channels, p.id, g.Publishers) {
@@ -36,13 +37,13 @@ func (w *worker) refuse(p *publisher, m asked) bool {
 	return true
 }
 
-// askAgain sends what was refused once all answers have come and some time has gone by.
-// It returns the publishers that have to wait on.
+// askAgain sends what was refused, once all answers have come and retryPause is over. It
+// returns the publishers that still have to wait.
 func (w *worker) askAgain(list []*publisher, t int64) []*publisher {
 	waiting := list[:0]
 	for _, p := range list {
 		switch {
-		case len(p.again) == 0: // its connection has gone, and they are counted
+		case len(p.again) == 0: // its connection has ended: they are counted as failed
 		case p.asked != p.answered || t < p.againAt:
 			waiting = append(waiting, p)
 		default:

@@ -9,7 +9,7 @@ import (
 	"icomet/bench/tally"
 )
 
-// published tells that a scenario with a fixed number of messages is through.
+// published reports that a fixed number of messages was published and received by all.
 func (w *worker) published() bool {
 	fixed := false
 	for _, g := range w.groups {
@@ -41,8 +41,8 @@ func (w *worker) sheet() (*Sheet, error) {
 	return s, err
 }
 
-// close resets the subscriptions: a million that end in the usual way leave the kernel
-// as many half-closed sockets, with memory and ports, while the server is going.
+// close resets the subscriptions: a million that were closed in the usual way would leave
+// as many half-closed sockets in the kernel, with memory and ports, while the server ends.
 func (w *worker) close() {
 	for i := range w.subs {
 		if fd := int(w.subs[i].fd); fd >= 0 {

@@ -11,12 +11,12 @@ import (
 	"icomet/bench/scenario"
 )
 
-// perSource is how many connections share a source address: below the size
-// of the default range of local ports, with room for ports in TIME_WAIT.
+// perSource is how many connections share a source address: fewer than the default range of
+// local ports has, with room for ports in TIME_WAIT.
 const perSource = 16384
 
-// sourceAddress is the address that connection n comes from: 127.1.0.0 and up,
-// so that one destination port can have more connections than there are ports.
+// sourceAddress is the address that connection n comes from, 127.1.0.0 and up: with several,
+// one destination can have more connections than there are ports.
 func sourceAddress(n uint32) [4]byte {
 	n /= perSource
 	return [4]byte{127, byte(1 + n>>16&0x7f), byte(n >> 8), byte(n)}
@@ -34,8 +34,8 @@ func addressesOf(nodes []string) ([]netip.AddrPort, error) {
 	return addresses, nil
 }
 
-// dial begins a connection from source address n. The caller owns the
-// descriptor and finds out by writing whether it is connected yet.
+// dial begins a connection from the source address of connection n. The caller owns the
+// descriptor, and finds out by writing whether it is connected.
 func dial(to netip.AddrPort, n uint32, receiveBuffer int) (int, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -64,8 +64,8 @@ func dial(to netip.AddrPort, n uint32, receiveBuffer int) (int, error) {
 	return fd, nil
 }
 
-// receive and send never block, so they skip the scheduler's hand-over that
-// unix.Read and unix.Write pay for: the harness must cost less than the server.
+// receive and send never block, so they need not tell the Go scheduler, as unix.Read and
+// unix.Write do: the harness must cost less than the server.
 func receive(fd int32, b []byte) (int, unix.Errno) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), unix.MSG_DONTWAIT, 0, 0)
 	return int(n), errno
@@ -93,7 +93,7 @@ func (w *worker) watch(op int, fd int32, events uint32, slot int, t int32) error
 	return unix.EpollCtl(w.epoll, op, int(fd), &e)
 }
 
-// connectError is why a connection could not be made.
+// connectError returns why a connection could not be made, nil if it was.
 func connectError(fd int32) error {
 	code, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
 	if err != nil {

@@ -20,12 +20,12 @@ const (
 	subDialing              // the request is not sent yet
 	subWaiting              // sent, no head yet
 	subUp
-	subOver // ended before its time, or cut off as slow
+	subOver // it failed to come up, was ended by the server, or was cut off as slow
 )
 
-// subscriber is one subscription. A worker has one slice of them: 19,000 must
-// not cost the harness more than the server, so there is nothing else for a
-// connection that is idle, no buffer and no goroutine.
+// subscriber is one subscription. A worker has one slice of them. An idle connection has
+// nothing else, no buffer and no goroutine: 19,000 must not cost the harness more than
+// they cost the server.
 type subscriber struct {
 	protocol.Wire
 	fd         int32
@@ -46,7 +46,7 @@ const (
 )
 
 var (
-	errLeft    = errors.New("left") // the subscriber itself is done: not a failure
+	errLeft    = errors.New("left") // the subscriber itself ends it: not a failure
 	errEnded   = errors.New("the server ended the response")
 	errRefused = errors.New("refused in band")
 	errLater   = errors.New("asked to come later")
@@ -65,7 +65,7 @@ type opener struct {
 
 func (o *opener) begin(t int64) { o.began, o.moved, o.upAt = t, t, t }
 
-// open keeps Concurrency connections under way; true when none is left to make.
+// open keeps up to concurrency connects under way. It returns true when none is left to make.
 func (w *worker) open(t int64) (bool, error) {
 	o := &w.opener
 	if !o.published {
@@ -106,15 +106,15 @@ func (w *worker) open(t int64) (bool, error) {
 	return false, nil
 }
 
-// opened notes that a subscription came up, or failed for good.
+// opened notes that a subscription came up or failed for good.
 func (w *worker) opened(t int64) {
 	o := &w.opener
 	o.moved, o.upAt = t, t
 	o.inFlight--
 }
 
-// connect begins a subscriber's connection and sends its request if it can be
-// sent already, as is mostly so on loopback.
+// connect begins a subscriber's connection. It sends the request at once if the connection
+// is up already, as it mostly is on loopback.
 func (w *worker) connect(slot uint32) {
 	s := &w.subs[slot]
 	buffer := 0
@@ -122,7 +122,7 @@ func (w *worker) connect(slot uint32) {
 		buffer = slowBuffer
 	}
 	w.dialled++
-	// Workers use sources of their own, so that none runs into another's ports.
+	// Each worker has source addresses of its own, so that none uses up another's ports.
 	source := w.dialled + uint32(w.Index)*(scenario.MaxSubscribers/uint32(w.Scenario.Procs))
 	fd, err := dial(w.frontOf(slot, s), source, buffer)
 	if err != nil {
@@ -190,9 +190,9 @@ func (w *worker) up(slot uint32, s *subscriber) {
 	}
 }
 
-// resume makes the slow readers read again, at the end: the end of a
-// connection that was cut off waits behind what the kernel holds for it. Up to
-// there all messages must have come, and whoever was not cut off must get all.
+// resume makes the slow readers read again, at the end: the end of a connection that was
+// cut off is behind the bytes that the kernel holds for it. All messages before that end
+// must arrive, and whoever was not cut off must get all.
 func (w *worker) resume() {
 	for slot := range w.subs {
 		s := &w.subs[slot]
@@ -258,8 +258,8 @@ func (w *worker) makeRoom(kept int) {
 	}
 }
 
-// keep stores the beginning of a unit whose rest has not come yet. Few
-// connections have any, so it lives in a map.
+// keep stores the beginning of a unit whose rest has not come yet, in a map: few
+// connections have any.
 func (w *worker) keep(slot uint32, kept, rest []byte) {
 	switch {
 	case len(rest) > 0:
@@ -269,7 +269,7 @@ func (w *worker) keep(slot uint32, kept, rest []byte) {
 	}
 }
 
-// lost ends a subscription for a reason; errLeft is the harness's own.
+// lost ends a subscription and counts why. errLeft is no failure.
 func (w *worker) lost(slot uint32, s *subscriber, err error) {
 	state := s.state
 	w.drop(slot, s)
@@ -312,7 +312,7 @@ func (w *worker) drop(slot uint32, s *subscriber) {
 	delete(w.rest, slot)
 }
 
-// reader is the worker as the receiver of the responses of w.reading.
+// reader is the worker as the receiver of the responses of subscriber w.reading.
 type reader worker
 
 func (r *reader) Head(status int, head []byte) error {
@@ -342,7 +342,7 @@ func (r *reader) Piece(body []byte) error {
 	return w.codec.Messages(g.Transport, g.Contents, body, w.onMessage)
 }
 
-// end: a poll comes back for more, any other response must not end.
+// End: a poll asks for more; any other response must not end.
 func (r *reader) End() error {
 	w := (*worker)(r)
 	s := &w.subs[w.reading]
@@ -353,13 +353,13 @@ func (r *reader) End() error {
 		return errors.New("the server closes a waiting poll")
 	}
 	if w.stage >= stageDrain && w.caughtUp(s) {
-		return nil // nothing more is to come: not worth a request
+		return nil // nothing more will come
 	}
 	return w.request(w.reading, s)
 }
 
-// caughtUp tells whether a subscriber has all that was published. Before the
-// total of another worker's channel is known, it has not.
+// caughtUp reports that a subscriber has all that was published. It is false while the
+// total of another worker's channel is not known.
 func (w *worker) caughtUp(s *subscriber) bool {
 	ch := &w.channels[w.tracked(w.groups[s.group], s)]
 	return ch.final && s.next > ch.published

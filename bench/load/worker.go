@@ -18,7 +18,7 @@ import (
 	"icomet/bench/tally"
 )
 
-// job is what a worker is told at its start. It crosses a process boundary.
+// Job is what a worker is told at its start. It crosses a process boundary as JSON.
 type Job struct {
 	Scenario scenario.Scenario
 	Dialect  protocol.Dialect
@@ -28,34 +28,34 @@ type Job struct {
 	Index    int      // which of Scenario.Procs workers
 }
 
-// command is what the coordinator tells a running worker.
+// Command is what the coordinator tells a running worker.
 type Command struct {
-	Start int64 `json:"start,omitempty"` // begin at this time
+	Start int64 `json:"start,omitempty"` // begin to publish at this time (Now)
 	Stop  bool  `json:"stop,omitempty"`  // end early
 }
 
-// event is what a worker tells the coordinator.
+// Event is what a worker tells the coordinator. One field besides Worker is set.
 type Event struct {
 	Worker   int           `json:"worker"`
 	Progress *tally.Counts `json:"progress,omitempty"`
 	Up       bool          `json:"up,omitempty"`       // all connections are up, or have failed
-	Finished bool          `json:"finished,omitempty"` // publishing is over (first sent by the publishing ones)
+	Finished bool          `json:"finished,omitempty"` // the counted time is over
 	Result   *Sheet        `json:"result,omitempty"`   // the last event
 	Error    string        `json:"error,omitempty"`    // instead of a result
 }
 
-// workerSheet is a worker's result.
+// Sheet is a worker's result. Histograms are encoded as tally.Encode does, in nanoseconds.
 type Sheet struct {
 	Total        tally.Counts
 	Measured     tally.Counts // within the counted time
 	Opening      int64        // ns from the first connect to the last one being up
-	Seconds      float64
-	Latency      []byte // delivery, encoded histogram
-	Answer       []byte // publish request to its answer
-	Cycle        []byte // churn: connect to message
-	CPU          float64
-	RSS          int64
-	FirstFailure string
+	Seconds      float64      // the counted time
+	Latency      []byte       // publish to delivery
+	Answer       []byte       // publish request to its answer
+	Cycle        []byte       // churn: connect to message
+	CPU          float64      // of the worker's process in the counted time, seconds
+	RSS          int64        // of the worker's process at the end, bytes
+	FirstFailure string       // "" without one
 }
 
 // groupState is a group as one worker sees it.
@@ -75,7 +75,7 @@ type groupState struct {
 	started   uint64   // of them, those begun
 }
 
-// Phases of a worker.
+// Stages of a worker, in their order.
 const (
 	stageOpening = iota
 	stageReady
@@ -86,8 +86,8 @@ const (
 	stageOver
 )
 
-// worker drives its share of the connections. Everything belongs to the thread
-// that calls run.
+// worker drives its share of the connections. Everything belongs to the thread that calls
+// run, which ends it.
 type worker struct {
 	Job
 	codec       protocol.Codec
@@ -116,7 +116,7 @@ type worker struct {
 	from, until int64 // the counted time
 	startAt     int64 // of the warm-up
 	lastMove    int64 // when a message last came or was answered
-	owed        int64 // deliveries that local subscribers wait for
+	owed        int64 // deliveries that subscribers here wait for
 	finals      int   // channels of other workers whose total is not known yet
 	lastTold    int64
 	churnAgain  []*groupState
@@ -135,13 +135,14 @@ type worker struct {
 	concurrency int
 }
 
-// channelState follows one channel's messages from publisher to subscribers.
+// channelState follows one channel's messages from publisher to subscribers. The home of a
+// channel is the worker that publishes to it.
 type channelState struct {
 	published uint32
 	need      uint32 // subscribers here that read
 	got       uint32 // of them, those that have the message in flight
 	ahead     uint32 // remote: messages settled before the total was known
-	parts     uint16 // workers with subscribers; home only
+	parts     uint16 // workers with subscribers; at home only
 	done      uint16 // of them, those whose subscribers all have the message in flight
 	remote    bool   // published to by another worker
 	final     bool   // published will not change any more
@@ -304,8 +305,8 @@ func (w *worker) step(t int64) error {
 	return nil
 }
 
-// finish ends the counted time: no more is published, what is in flight is
-// still waited for.
+// finish ends the counted time: nothing more is published, and what is in flight is waited
+// for.
 func (w *worker) finish(t int64) {
 	w.stage = stageDrain
 	w.until = t
@@ -317,16 +318,16 @@ func (w *worker) finish(t int64) {
 	w.events <- Event{Worker: w.Index, Finished: true}
 }
 
-// stalled tells that what is owed has not come for a long time: a closed loop
-// would wait for ever.
+// stalled reports that nothing that is owed has come for Drain: a closed loop would wait
+// for ever.
 func (w *worker) stalled(t int64) bool {
 	return t-w.lastMove > int64(w.Scenario.Drain) && !w.quiet()
 }
 
-// settled tells that all that was published has arrived and been answered.
+// settled reports that all messages have arrived and all requests were answered.
 func (w *worker) settled() bool { return w.finals == 0 && w.quiet() }
 
-// quiet tells that nothing that is known to have been sent is on its way.
+// quiet reports that nothing that this worker knows of is on its way.
 func (w *worker) quiet() bool {
 	if w.owed > 0 {
 		return false
@@ -344,7 +345,7 @@ func (w *worker) quiet() bool {
 	return true
 }
 
-// resumed tells that the slow readers have come to their ends.
+// resumed reports that the slow readers have read everything, or were cut off.
 func (w *worker) resumed(g *groupState) bool {
 	for slot := g.first; slot < g.first+g.mine; slot++ {
 		if s := &w.subs[slot]; s.slow && s.state == subUp && w.channels[s.channel].final && !w.caughtUp(s) {

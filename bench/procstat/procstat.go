@@ -17,12 +17,11 @@ import (
 // architecture that Go runs Linux on.
 const ticksPerSecond = 100
 
-// process reads the figures of a server, by process id. It may be of several processes
-// (nodes), and each of them may have children (nginx has a master and workers): what
-// they use is added up.
+// Processes are process ids whose figures are read and added up, together with those of
+// their descendants (nginx has a master and workers). One that has ended counts as 0.
 type Processes []int
 
-// processOf is of those that are known, which are not 0.
+// Of returns the processes with these ids, without those that are 0: not known.
 func Of(pids ...int) (p Processes) {
 	for _, pid := range pids {
 		if pid != 0 {
@@ -32,7 +31,7 @@ func Of(pids ...int) (p Processes) {
 	return p
 }
 
-// family is the processes and their descendants.
+// family returns the processes and their descendants.
 func (p Processes) family() []int {
 	list := slices.Clone(p)
 	for i := 0; i < len(list); i++ {
@@ -55,7 +54,7 @@ func (p Processes) family() []int {
 	return list
 }
 
-// cpu is user and system time in seconds.
+// CPU returns user and system time in seconds, in steps of 10 ms.
 func (p Processes) CPU() float64 {
 	ticks := int64(0)
 	for _, pid := range p.family() {
@@ -63,7 +62,7 @@ func (p Processes) CPU() float64 {
 		if err != nil {
 			continue
 		}
-		// The command's name, in parentheses, may hold anything: count from its end.
+		// The command's name, in parentheses, may contain anything: count from its end.
 		fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 		for _, i := range []int{11, 12} { // utime, stime: fields 14 and 15 of proc(5)
 			if i < len(fields) {
@@ -75,7 +74,7 @@ func (p Processes) CPU() float64 {
 	return float64(ticks) / ticksPerSecond
 }
 
-// memory is VmRSS and its high-water mark in bytes.
+// Memory returns VmRSS and its high-water mark in bytes.
 func (p Processes) Memory() (rss, peak int64) {
 	for _, pid := range p.family() {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -101,8 +100,8 @@ func statusField(status []byte, name string) int64 {
 	return kb << 10
 }
 
-// descriptors counts open files. It reads a directory of as many entries, so
-// it is not for every tick.
+// Descriptors counts open files. It reads a directory with as many entries, so it is too
+// slow for every sample.
 func (p Processes) Descriptors() int {
 	n := 0
 	for _, pid := range p.family() {
@@ -115,7 +114,7 @@ func (p Processes) Descriptors() int {
 	return n
 }
 
-// selfCPU is the CPU time of the calling process in seconds.
+// SelfCPU returns the CPU time of the calling process in seconds, without its children.
 func SelfCPU() float64 {
 	var u unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
@@ -124,6 +123,7 @@ func SelfCPU() float64 {
 	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
+// SelfRSS returns VmRSS of the calling process in bytes.
 func SelfRSS() int64 {
 	b, _ := os.ReadFile("/proc/self/status")
 	return statusField(b, "VmRSS:")

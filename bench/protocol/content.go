@@ -8,18 +8,20 @@ import "hash/crc32"
 //
 //	TIME.CHANNEL.NUMBER.CRC.filler
 //
-// TIME is 16 hex digits (nanoseconds, clock.go), CHANNEL and NUMBER are 8, CRC
-// is the CRC-32C of what precedes it, and the filler is a text that depends on
+// TIME is 16 hex digits (nanoseconds of CLOCK_MONOTONIC), CHANNEL and NUMBER are 8, CRC
+// is the CRC-32C of the bytes before it, and the filler is text that depends on
 // the number, up to the wanted size. All of it is safe in a URL and in a JSON
-// string, so that what arrives must be the very bytes that were sent.
+// string without escapes, so the bytes that arrive must equal those that were sent.
 const (
-	contentHead      = 16 + 1 + 8 + 1 + 8 + 1 + 8 + 1
-	contentSummed    = 16 + 1 + 8 + 1 + 8
-	fillerStep       = 61         // the filler of message n starts at n % fillerStep
-	BroadcastChannel = 0xffffffff // CHANNEL of what goes to all of them
+	contentHead   = 16 + 1 + 8 + 1 + 8 + 1 + 8 + 1
+	contentSummed = 16 + 1 + 8 + 1 + 8
+	fillerStep    = 61 // the filler of message n starts at n % fillerStep
 )
 
-// MinSize and MaxSize bound a content. MaxSize leaves room for the rest of a
+// BroadcastChannel is the CHANNEL in the content of a broadcast.
+const BroadcastChannel = 0xffffffff
+
+// MinSize and MaxSize bound the size of a content, in bytes. MaxSize leaves room for the rest of a
 // request within the server's default body limit of 1 MiB.
 const (
 	MinSize = contentHead
@@ -28,12 +30,14 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// contents makes and checks contents of one size.
+// Contents makes and checks contents of one size. It is not changed after NewContents, so
+// any goroutine may use it.
 type Contents struct {
 	size   int
 	filler string
 }
 
+// NewContents returns the contents of size bytes, MinSize to MaxSize.
 func NewContents(size int) Contents {
 	const alphabet = "abcdefghijklmnopqrstuvwxyz0123456789"
 	b := make([]byte, size+fillerStep)
@@ -49,7 +53,7 @@ func (c Contents) tail(number uint32) string {
 	return c.filler[from : from+c.size-contentHead]
 }
 
-// append adds the content of message number of a channel, sent at a time.
+// append adds the content of a channel's message number, sent at time at.
 func (c Contents) append(b []byte, at int64, channel, number uint32) []byte {
 	start := len(b)
 	b = append(appendHex(b, uint64(at), 16), '.')
@@ -61,7 +65,8 @@ func (c Contents) append(b []byte, at int64, channel, number uint32) []byte {
 	return append(b, c.tail(number)...)
 }
 
-// read takes a content apart; ok tells that every byte is as it was made.
+// Read takes a content apart: when it was sent (nanoseconds), on which channel, as which
+// message. ok is false when any byte differs from what append makes.
 func (c Contents) Read(b []byte) (at int64, channel, number uint32, ok bool) {
 	if len(b) != c.size || b[16] != '.' || b[25] != '.' || b[34] != '.' || b[43] != '.' {
 		return 0, 0, 0, false

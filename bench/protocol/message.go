@@ -8,9 +8,10 @@ import (
 	"fmt"
 )
 
-// The kinds of message that the protocol has.
+// Kind is the type of a message.
 type Kind uint8
 
+// The kinds of message that the protocol has.
 const (
 	KindData Kind = iota
 	KindBroadcast
@@ -22,10 +23,11 @@ const (
 
 var kindNames = [...]string{KindData: "data", KindBroadcast: "broadcast", KindNextSeq: "next_seq", KindNoop: "noop", KindClose: "close"}
 
-// message is one message as it came, its content aliasing the read buffer.
+// Message is one message as it arrived. Content aliases the read buffer and is valid only
+// during the call that got it.
 type Message struct {
 	Kind    Kind
-	Channel uint32 // as its cname says
+	Channel uint32 // the number in its cname
 	Seq     uint32
 	Content []byte
 }
@@ -72,7 +74,7 @@ const (
 	pollAfter    = ");\n"
 )
 
-// unframe takes the transport's wrapping off; nil is a piece without a message.
+// unframe removes the transport's wrapping; inner is nil for a piece without a message.
 // id is the event's id, -1 when it has none.
 func unframe(t Transport, b []byte) (inner []byte, id int64, ok bool) {
 	id = -1

@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// nchan speaks to nginx's nchan module, configured by compare/nginx.conf: it
+// nchan speaks to nginx's nchan module, configured by target/nginx.conf: it
 // publishes by POST to /pub?c=NAME and delivers the raw content, so that seq and
 // time are found in the content itself.
 type nchan struct{ prefix string }
@@ -36,10 +36,10 @@ func (d *nchan) Publish(b []byte, c Contents, at int64, channel, number uint32) 
 
 func (d *nchan) Broadcast([]byte, Contents, int64, uint32) []byte { return nil }
 
-// published: nchan answers 201 when somebody listened and 202 when nobody did.
+// Published: nchan answers 201 when somebody listened and 202 when nobody did.
 func (d *nchan) Published(status int) bool { return status >= 200 && status <= 202 }
 
-func (d *nchan) Accepted([]byte) bool { return true } // it tells of queue and subscribers
+func (d *nchan) Accepted([]byte) bool { return true } // it describes queue and subscribers
 
 func (d *nchan) Later(string, []byte) bool { return false }
 
@@ -72,7 +72,7 @@ func (d *nchan) Messages(t Transport, c Contents, piece []byte, each func(Messag
 	return nil
 }
 
-// position: a message's place is its Last-Modified and Etag, to be sent back.
+// Position: a message's place is its Last-Modified and Etag, which the next poll sends back.
 func (d *nchan) Position(cursor, head []byte) []byte {
 	cursor = cursor[:0]
 	for len(head) > 0 {

@@ -7,7 +7,8 @@ import "fmt"
 // Transport is the way in which a subscriber gets its messages.
 type Transport uint8
 
-// The transports of the protocol.
+// The transports of the protocol: chunked lines, server-sent events, script tags in a
+// page, and long polls.
 const (
 	Stream Transport = iota
 	SSE
@@ -17,10 +18,11 @@ const (
 
 var transportNames = [...]string{Stream: "stream", SSE: "sse", Iframe: "iframe", Poll: "poll"}
 
-// String is the name on the command line.
+// String is the name that ParseTransport reads.
 func (t Transport) String() string { return transportNames[t] }
 
-// ParseTransport reads the name on the command line.
+// ParseTransport reads a transport's name: stream, sse, iframe or poll. Any other name is
+// an error that lists these.
 func ParseTransport(s string) (Transport, error) {
 	for t, name := range transportNames {
 		if s == name {

@@ -11,28 +11,29 @@ import (
 // Where a connection is in an HTTP response.
 const (
 	phaseHead   uint8 = iota
-	phaseLength       // a body of wire.left bytes
+	phaseLength       // a body of Wire.left bytes
 	phaseChunks       // at a chunk's size line
 	phaseClose        // a body that lasts until the connection ends
 )
 
-// wire is what has to be remembered of a response between two reads. Units (a
-// head, a chunk, a body with Content-Length) are only taken whole; the bytes of
-// an incomplete one are kept by the caller and offered again, longer. So the
-// state of an idle connection is 8 bytes.
+// Wire is the state of a connection's response parser between two reads: 8 bytes. It takes
+// only whole units (a head, a chunk, a body with Content-Length); the caller keeps the
+// bytes of an incomplete one and offers them again together with what follows. The zero
+// value is at the start of a response.
 type Wire struct {
 	left  uint32
 	phase uint8
 	Bye   bool // "Connection: close": the server will not take another request
 }
 
-// responses gets the parts of a connection's responses. The slices alias the
-// read buffer and are gone after the call.
+// Responses receives the parts of a connection's responses. The slices alias the read
+// buffer and are valid only during the call. An error ends the parsing.
 type Responses interface {
+	// Head is the status line and the header fields, each with its CRLF.
 	Head(status int, head []byte) error
-	// piece is one chunk, or the whole of a body with Content-Length.
+	// Piece is one chunk, or the whole of a body with Content-Length.
 	Piece(body []byte) error
-	// end is called after the last byte of a response.
+	// End is called after the last byte of a response.
 	End() error
 }
 
@@ -42,8 +43,8 @@ var (
 	errTooLarge = errors.New("response unit over 64 MiB")
 )
 
-// isCorrupt tells whether an error of a Response or of a Codec's Messages says that bytes
-// are not as the protocol has them.
+// IsCorrupt reports whether an error of Feed or Messages means that the bytes break the
+// protocol.
 func IsCorrupt(err error) bool {
 	return errors.Is(err, errMessage) || errors.Is(err, errChunk) || errors.Is(err, errHead)
 }
@@ -52,7 +53,8 @@ const maxUnit = 64 << 20
 
 var crlfcrlf = []byte("\r\n\r\n")
 
-// feed parses b and returns how many of its bytes were whole units.
+// Feed parses b, passes its parts on to r, and returns how many of its bytes were whole
+// units. The error is r's, or says what is wrong with the bytes.
 func (w *Wire) Feed(b []byte, r Responses) (used int, err error) {
 	for used < len(b) {
 		n, err := w.unit(b[used:], r)
@@ -64,7 +66,7 @@ func (w *Wire) Feed(b []byte, r Responses) (used int, err error) {
 	return used, nil
 }
 
-// unit takes one unit from b; 0 when it is not whole yet.
+// unit takes one unit from b and returns its length, 0 when it is incomplete.
 func (w *Wire) unit(b []byte, r Responses) (int, error) {
 	switch w.phase {
 	case phaseHead:
@@ -116,7 +118,7 @@ func (w *Wire) readHead(b []byte, r Responses) (int, error) {
 	return end + 4, nil
 }
 
-// framing finds out how the body is framed.
+// framing reads from the head how the body is framed.
 func (w *Wire) framing(head []byte) error {
 	w.phase, w.Bye = phaseClose, false
 	for len(head) > 0 {
@@ -141,7 +143,7 @@ func (w *Wire) framing(head []byte) error {
 	return nil
 }
 
-// hasField tells whether a header line starts with a lower-case field name.
+// hasField reports whether a header line starts with a lower-case field name.
 func hasField(line []byte, name string) bool {
 	if len(line) < len(name) || line[0]|0x20 != name[0] {
 		return false
@@ -190,7 +192,7 @@ func (w *Wire) readChunk(b []byte, r Responses) (int, error) {
 	return from + 2, r.End()
 }
 
-// readDecimal reads digits only, up to 18 of them: no overflow.
+// readDecimal reads 1 to 18 digits, so nothing overflows.
 func readDecimal(b []byte) (int64, bool) {
 	if len(b) == 0 || len(b) > 18 {
 		return 0, false

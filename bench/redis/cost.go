@@ -19,8 +19,7 @@ import (
 	"icomet/bench/target"
 )
 
-// What a publish through Redis costs, and how many there are: against redis-benchmark
-// with the same script and as many in flight, with each process's CPU.
+// The load of every part: publishes, as many in flight as redis-benchmark has.
 const (
 	publishers = 8
 	depth      = 32 // of each publisher
@@ -28,14 +27,15 @@ const (
 	channels   = 1000
 )
 
-// Cost is one way of publishing: how many a second, and the CPU of each in µs.
+// Cost is what one way of publishing reaches and costs. A CPU that is not used or not known
+// is 0.
 type Cost struct {
-	Rate                  float64
-	Redis, Server, Client float64 // client: who sends
-	RedisShare            float64 // of a core
+	Rate                  float64 // publishes a second
+	Redis, Server, Client float64 // µs of CPU for each publish; Client is the one that sends
+	RedisShare            float64 // of a core that Redis uses, 0 to 1
 }
 
-// RedisRound is one round of RedisCost.
+// Round is what MeasureCost measures.
 type Round struct {
 	Benchmark Cost    // redis-benchmark
 	Publish   Cost    // publishes through a server with the Redis engine
@@ -43,15 +43,16 @@ type Round struct {
 	Library   float64 // µs of CPU that the client library takes for one call
 }
 
-// RedisCostOptions says what to run.
+// CostOptions says what MeasureCost runs.
 type CostOptions struct {
 	Server   string        // a command line
 	Script   string        // the file of publish.lua
-	Library  string        // a command that tells the CPU of a call of the client library as "N cpu-µs/op"
+	Library  string        // a command that prints the CPU of a call of the client library as "N cpu-µs/op"
 	Duration time.Duration // of each part of a round
 }
 
-// RedisCost runs a round of each, with one Redis.
+// MeasureCost runs one round: each way of publishing in turn, with one Redis. A publish that
+// fails is an error.
 func MeasureCost(ctx context.Context, o CostOptions) (r Round, err error) {
 	server, err := target.StartRedis(ctx)
 	if err != nil {
@@ -90,8 +91,8 @@ func publishCost(ctx context.Context, o scenario.Options, t target.Target) (Cost
 		RedisShare: r.StoreCPU / r.Seconds}, nil
 }
 
-// benchmark runs redis-benchmark: first shortly, to find out how many requests the
-// duration takes, and to have the channels there.
+// benchmark runs redis-benchmark: first for a short time, to find out how many requests the
+// duration takes and to create the channels.
 func benchmark(ctx context.Context, r *target.Redis, o CostOptions) (Cost, error) {
 	text, err := os.ReadFile(o.Script)
 	if err != nil {
@@ -110,8 +111,8 @@ func benchmark(ctx context.Context, r *target.Redis, o CostOptions) (Cost, error
 
 var rateLine = regexp.MustCompile(`([0-9.]+) requests per second`)
 
-// requests has redis-benchmark send n publishes: the keys and arguments that the engine
-// passes with a server's defaults.
+// requests has redis-benchmark send n publishes, with the keys and arguments that the engine
+// passes by default.
 func requests(ctx context.Context, r *target.Redis, sha string, n int) (Cost, error) {
 	const partition = "icomet:{0}"
 	const channel = "bench__rand_int__"
@@ -128,7 +129,7 @@ func requests(ctx context.Context, r *target.Redis, sha string, n int) (Cost, er
 	cpu, took := r.Processes.CPU()-before, time.Since(began)
 	found := rateLine.FindSubmatch(out)
 	if found == nil || strings.Contains(string(out), "ERR") {
-		return Cost{}, fmt.Errorf("redis-benchmark does not tell its rate:\n%s", out)
+		return Cost{}, fmt.Errorf("redis-benchmark does not print its rate:\n%s", out)
 	}
 	rate, err := strconv.ParseFloat(string(found[1]), 64)
 	each := 1e6 / float64(n)
@@ -146,7 +147,7 @@ func libraryCost(ctx context.Context, command string) (float64, error) {
 	out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput()
 	found := cpuOfCall.FindSubmatch(out)
 	if err != nil || found == nil {
-		return 0, fmt.Errorf("%s does not tell the CPU of a call: %w\n%s", command, err, out)
+		return 0, fmt.Errorf("%s does not print the CPU of a call: %w\n%s", command, err, out)
 	}
 	return strconv.ParseFloat(string(found[1]), 64)
 }

@@ -15,23 +15,24 @@ import (
 	"icomet/bench/target"
 )
 
-// delayRate is the messages a second of RedisDelay.
+// delayRate is how many messages a second Delays publishes.
 const delayRate = 100
 
-// Delays are the latencies of one message at a time, by where its subscriber is.
+// Delays are the latencies of messages that are sent one at a time, by where the subscriber
+// is.
 type Delays struct {
-	Memory    tally.Quantiles // on the only server, with the memory engine
+	Memory    tally.Quantiles // on one server with the memory engine
 	SameNode  tally.Quantiles // on the node that was published at
-	OtherNode tally.Quantiles
+	OtherNode tally.Quantiles // on the other node
 }
 
-// RedisPair is two nodes on one Redis, and a server with the memory engine.
+// Pair is two nodes on one Redis, and a server with the memory engine.
 type Pair struct {
 	redis         *target.Redis
 	nodes, memory *target.Server
 }
 
-// StartRedisPair starts them; Stop ends them.
+// StartPair starts the servers (command is a command line) and their Redis; Stop ends them.
 func StartPair(ctx context.Context, command string) (*Pair, error) {
 	p := &Pair{}
 	var err error
@@ -47,7 +48,7 @@ func StartPair(ctx context.Context, command string) (*Pair, error) {
 	return p, nil
 }
 
-// Stop ends what is started.
+// Stop ends what StartPair started. The error says what had to be killed.
 func (p *Pair) Stop() error {
 	var errs []error
 	for _, s := range []*target.Server{p.memory, p.nodes, p.redis.Server} {
@@ -58,7 +59,8 @@ func (p *Pair) Stop() error {
 	return errors.Join(errs...)
 }
 
-// Delays measures each for the duration, one after the other.
+// Delays measures the three latencies one after the other, each for d. A message that is
+// lost is an error.
 func (p *Pair) Delays(ctx context.Context, d time.Duration) (out Delays, err error) {
 	at, other, alone := p.nodes.Nodes[0], p.nodes.Nodes[1], p.memory.Nodes[0]
 	for _, m := range []struct {
@@ -92,16 +94,18 @@ func (p *Pair) run(ctx context.Context, o scenario.Options, n target.Node) (*rep
 	return r, err
 }
 
-// Bystander is what a node does while others' channels are published to.
+// Bystander is what a node does while channels are published to that have subscribers on
+// another node only.
 type Bystander struct {
 	Published int64   // to channels with subscribers on the other node
-	Received  int64   // messages that pub/sub has brought
+	Received  int64   // messages that pub/sub brought to this node
 	CPU       float64 // % of a core
 	IdleCPU   float64 // the same while nothing is published
 }
 
-// Bystander publishes to 1,000 channels that have subscribers on the first node only, and
-// looks at the second.
+// Bystander publishes rate messages a second for d to 1,000 channels that have subscribers
+// on the first node only, and watches the second: for d before that, too, while nothing is
+// published.
 func (p *Pair) Bystander(ctx context.Context, rate float64, d time.Duration) (b Bystander, err error) {
 	at, other := p.nodes.Nodes[0], p.nodes.Nodes[1]
 	aside := procstat.Of(other.PID)
@@ -140,7 +144,7 @@ func (p *Pair) Bystander(ctx context.Context, rate float64, d time.Duration) (b 
 	return b, err
 }
 
-// received is how many messages pub/sub has brought to a node.
+// received asks a node how many messages pub/sub brought to it.
 func received(ctx context.Context, admin string) (int64, error) {
 	var stats struct {
 		Engine struct {

@@ -15,8 +15,8 @@ func TestMain(m *testing.M) { benchtest.Main(m) }
 
 // TestRedisFigures is bench/redis in short.
 func TestRedisFigures(t *testing.T) {
-	binary := benchtest.Server(t)
-	round, err := MeasureCost(t.Context(), CostOptions{Server: binary, Script: "../../channel/redis/scripts/publish.lua",
+	command := benchtest.RedisServer(t)
+	round, err := MeasureCost(t.Context(), CostOptions{Server: command, Script: "../../channel/redis/scripts/publish.lua",
 		Library: "echo 1.5 cpu-µs/op", Duration: 500 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func TestRedisFigures(t *testing.T) {
 	if m := round.Memory; m.Rate == 0 || m.Server == 0 || m.Redis != 0 || round.Library != 1.5 {
 		t.Errorf("memory %+v, library %v", m, round.Library)
 	}
-	pair, err := StartPair(t.Context(), binary)
+	pair, err := StartPair(t.Context(), command)
 	if err != nil {
 		t.Fatal(err)
 	}

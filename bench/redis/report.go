@@ -11,14 +11,14 @@ import (
 	"icomet/bench/tally"
 )
 
-// RedisReport is what several rounds have found out; figures shown are medians.
+// Report is what several rounds found out; the figures that it writes are medians.
 type Report struct {
 	Rounds    []Round
 	Delays    []Delays
 	Bystander Bystander
 }
 
-// WriteCosts writes what publishes cost, and the two ratios.
+// WriteCosts writes a table of what publishes cost, and two ratios. The error is w's.
 func (r *Report) WriteCosts(w io.Writer) error {
 	mid := func(of func(Round) float64) float64 { return medianOf(r.Rounds, of) }
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -48,7 +48,7 @@ func (r *Report) WriteCosts(w io.Writer) error {
 	return err
 }
 
-// WriteDelays writes what a message takes, by where its subscriber is.
+// WriteDelays writes a table of the latencies, in ms. The error is w's.
 func (r *Report) WriteDelays(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(t, "latency at %d messages a second: medians of %d rounds, ms\tp50\tp99\tp99.9\t\n", delayRate, len(r.Delays))
@@ -73,7 +73,7 @@ func (r *Report) WriteDelays(w io.Writer) error {
 	return err
 }
 
-// WriteBystander writes what others' channels cost a node.
+// WriteBystander writes what the channels of another node cost a node. The error is w's.
 func (r *Report) WriteBystander(w io.Writer) error {
 	b := r.Bystander
 	_, err := fmt.Fprintf(w, "%d messages to channels without subscribers on a node: %d came to it, %.2f %% of a core (%.2f %% while nothing is published)\n",

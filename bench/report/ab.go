@@ -11,17 +11,17 @@ import (
 	"text/tabwriter"
 )
 
-// Comparison holds the results of several servers on one scenario, by server
-// and round. The first server is what the others are compared with.
+// Comparison has the results of several servers on one scenario. The first server is the one
+// that the others are compared with.
 type Comparison struct {
 	Title   string
 	Servers []string
-	Results [][]*Result
+	Results [][]*Result // by server and round
 }
 
-// Compare runs a scenario on each server in turn, rounds times: A B A B, so
-// that a machine which changes its speed does so to all of them. run makes one
-// result, with a fresh server.
+// Compare runs a scenario on each server in turn, rounds times: A B A B, so that a change of
+// the machine's speed meets all of them. run makes one result, with a fresh server. At the
+// first error of run Compare returns it, together with the results so far.
 func Compare(ctx context.Context, title string, servers []string, rounds int, run func(ctx context.Context, server string) (*Result, error)) (*Comparison, error) {
 	c := &Comparison{Title: title, Servers: servers, Results: make([][]*Result, len(servers))}
 	for range rounds {
@@ -36,7 +36,7 @@ func Compare(ctx context.Context, title string, servers []string, rounds int, ru
 	return c, nil
 }
 
-// Failures adds up those of all rounds.
+// Failures returns the sum of all rounds' failures.
 func (c *Comparison) Failures() (n int64) {
 	for _, list := range c.Results {
 		for _, r := range list {
@@ -46,24 +46,24 @@ func (c *Comparison) Failures() (n int64) {
 	return n
 }
 
-// Row is one figure: the median of each server's rounds.
-type Row struct {
-	Name, Unit string
-	Medians    []float64 // by server
-	Has        []bool    // whether the server has the figure
+// row is one figure: the median of each server's rounds.
+type row struct {
+	name, unit string
+	medians    []float64 // by server
+	has        []bool    // whether the server has the figure
 }
 
-// Rows lists all figures that any result has, in their order there.
-func (c *Comparison) Rows() []Row {
-	var rows []Row
+// rows lists all figures that any result has, in their order there.
+func (c *Comparison) rows() []row {
+	var rows []row
 	index := map[string]int{}
 	values := map[string][][]float64{}
 	for i, list := range c.Results {
 		for _, r := range list {
-			for _, m := range r.Metrics() {
+			for _, m := range r.metrics() {
 				if _, known := index[m.Name]; !known {
 					index[m.Name] = len(rows)
-					rows = append(rows, Row{Name: m.Name, Unit: m.Unit})
+					rows = append(rows, row{name: m.Name, unit: m.Unit})
 					values[m.Name] = make([][]float64, len(c.Servers))
 				}
 				values[m.Name][i] = append(values[m.Name][i], m.Value)
@@ -71,14 +71,16 @@ func (c *Comparison) Rows() []Row {
 		}
 	}
 	for n := range rows {
-		for _, v := range values[rows[n].Name] {
-			rows[n].Medians = append(rows[n].Medians, Median(v))
-			rows[n].Has = append(rows[n].Has, len(v) > 0)
+		for _, v := range values[rows[n].name] {
+			rows[n].medians = append(rows[n].medians, Median(v))
+			rows[n].has = append(rows[n].has, len(v) > 0)
 		}
 	}
 	return rows
 }
 
+// Median returns the middle of the values, the mean of the middle two when their number is
+// even, and 0 when there is none.
 func Median(v []float64) float64 {
 	if len(v) == 0 {
 		return 0
@@ -87,15 +89,16 @@ func Median(v []float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-// Ratio is server i's median by the first server's; ok is false when there is none.
-func (r Row) Ratio(i int) (ratio float64, ok bool) {
-	if !r.Has[0] || !r.Has[i] || r.Medians[0] == 0 {
+// ratio returns server i's median divided by the first server's; ok is false without one.
+func (r row) ratio(i int) (ratio float64, ok bool) {
+	if !r.has[0] || !r.has[i] || r.medians[0] == 0 {
 		return 0, false
 	}
-	return r.Medians[i] / r.Medians[0], true
+	return r.medians[i] / r.medians[0], true
 }
 
-// WriteTable writes medians and ratios for people.
+// WriteTable writes medians and ratios as text, and a line for each round with failures. The
+// error is w's.
 func (c *Comparison) WriteTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(t, "%s: medians of %d rounds\t", c.Title, len(c.Results[0]))
@@ -106,8 +109,8 @@ func (c *Comparison) WriteTable(w io.Writer) error {
 		}
 	}
 	fmt.Fprintln(t)
-	for _, row := range c.Rows() {
-		fmt.Fprintf(t, "%s, %s\t", row.Name, row.Unit)
+	for _, row := range c.rows() {
+		fmt.Fprintf(t, "%s, %s\t", row.name, row.unit)
 		for i := range c.Servers {
 			fmt.Fprintf(t, "%s\t", row.cell(i))
 			if i > 0 {
@@ -129,19 +132,19 @@ func (c *Comparison) WriteTable(w io.Writer) error {
 	return nil
 }
 
-// Markdown writes the rows with the given names (one that ends with "per" stands
-// for whatever follows), one line of a table each: title, figure, every
-// server's median, then the ratios.
+// Markdown writes the figures with the given names as lines of a table: title, figure, every
+// server's median, then the ratios. A name that ends with " per" also stands for what
+// follows it.
 func (c *Comparison) Markdown(w io.Writer, names ...string) {
-	for _, row := range c.Rows() {
+	for _, row := range c.rows() {
 		if !slices.ContainsFunc(names, func(n string) bool {
-			return row.Name == n || strings.HasSuffix(n, " per") && strings.HasPrefix(row.Name, n)
+			return row.name == n || strings.HasSuffix(n, " per") && strings.HasPrefix(row.name, n)
 		}) {
 			continue
 		}
-		figure := row.Name
-		if row.Unit != "" {
-			figure += ", " + row.Unit
+		figure := row.name
+		if row.unit != "" {
+			figure += ", " + row.unit
 		}
 		fmt.Fprintf(w, "| %s | %s |", c.Title, figure)
 		for i := range c.Servers {
@@ -154,15 +157,15 @@ func (c *Comparison) Markdown(w io.Writer, names ...string) {
 	}
 }
 
-func (r Row) cell(i int) string {
-	if !r.Has[i] {
+func (r row) cell(i int) string {
+	if !r.has[i] {
 		return "-"
 	}
-	return Number(r.Medians[i])
+	return Number(r.medians[i])
 }
 
-func (r Row) ratioCell(i int) string {
-	ratio, ok := r.Ratio(i)
+func (r row) ratioCell(i int) string {
+	ratio, ok := r.ratio(i)
 	if !ok {
 		return "-"
 	}

@@ -12,8 +12,7 @@ import (
 	"github.com/go-analyze/charts"
 )
 
-// page is the report: the charts are SVG inside of it, so the file needs
-// nothing from anywhere.
+// page is the report. The charts are SVG inside of it, so that it loads nothing.
 var page = template.Must(template.New("report").Funcs(template.FuncMap{"number": Number}).Parse(`<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{{.R.Scenario.Name}} on {{.R.Server}}</title>
 <style>
@@ -26,11 +25,12 @@ table{border-collapse:collapse}td{padding:.2em 1em .2em 0;border-bottom:1px soli
 <ul>{{range .Groups}}<li>{{.}}</li>{{end}}</ul>
 <p{{if .R.Failures}} class="bad"{{end}}>{{.Verdict}}</p>
 {{range .Charts}}<figure>{{.}}</figure>
-{{end}}<table>{{range .R.Metrics}}<tr><td>{{.Name}}</td><td class="n">{{number .Value}}</td><td>{{.Unit}}</td></tr>{{end}}</table>
+{{end}}<table>{{range .Metrics}}<tr><td>{{.Name}}</td><td class="n">{{number .Value}}</td><td>{{.Unit}}</td></tr>{{end}}</table>
 </body></html>
 `))
 
-// WriteHTML writes a result as a self-contained page with plots.
+// WriteHTML writes a result as a page with plots that loads nothing from anywhere. The error
+// is w's, or that of a chart.
 func (r *Result) WriteHTML(w io.Writer) error {
 	var svgs []template.HTML
 	for _, draw := range []func() ([]byte, error){r.latencyChart, r.rateChart, r.memoryChart} {
@@ -48,14 +48,15 @@ func (r *Result) WriteHTML(w io.Writer) error {
 	}
 	return page.Execute(w, struct {
 		R       *Result
+		Metrics []metric
 		Groups  []string
 		Verdict string
 		Charts  []template.HTML
-	}{r, groups, r.Verdict(), svgs})
+	}{r, r.metrics(), groups, r.Verdict(), svgs})
 }
 
-// latencyChart has the usual axis of latency plots, on which each step leaves a
-// tenth of the rest: the tail is what counts.
+// latencyChart has the usual axis of latency plots, which leaves most room to the last
+// percentiles.
 func (r *Result) latencyChart() ([]byte, error) {
 	quantiles := []float64{0, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.95, 99.99, 100}
 	var series [][]float64

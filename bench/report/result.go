@@ -9,7 +9,8 @@ import (
 	"icomet/bench/tally"
 )
 
-// Sample is the state of a run at one time.
+// Sample is the state of a run at one time: counts since its start, the servers' RSS in
+// bytes and CPU time in seconds.
 type Sample struct {
 	Second     float64 `json:"second"` // since the start of the run
 	Deliveries int64   `json:"deliveries"`
@@ -19,7 +20,7 @@ type Sample struct {
 	CPU        float64 `json:"cpu"`
 }
 
-// Machine is where a result comes from.
+// Machine is where a result was measured.
 type Machine struct {
 	CPUs   int    `json:"cpus"`
 	Model  string `json:"model"`
@@ -27,8 +28,9 @@ type Machine struct {
 	Go     string `json:"go"`
 }
 
-// Result is everything that a run has found out. README.md says what each
-// figure means. Rates and CPU are of the counted time only.
+// Result is everything that a run found out; README.md of the harness says what each figure
+// means. Rates and CPU (seconds) are of the counted time only, memory is in bytes. Its JSON
+// is what icomet-bench -json writes.
 type Result struct {
 	Scenario scenario.Scenario `json:"scenario"`
 	Server   string            `json:"server"`
@@ -36,7 +38,7 @@ type Result struct {
 	Time     time.Time         `json:"time"`
 	Machine  Machine           `json:"machine"`
 
-	Failures     int64        `json:"failures"` // anything but 0 makes the run void
+	Failures     int64        `json:"failures"` // with any, the run is no measurement
 	FirstFailure string       `json:"first_failure,omitempty"`
 	Total        tally.Counts `json:"total"`
 	Measured     tally.Counts `json:"measured"`
@@ -66,7 +68,7 @@ type Result struct {
 	NoopCPU       float64         `json:"cpu_seconds_per_million_noops"`
 	ClientCPU     float64         `json:"client_cpu_seconds"`
 	ClientRSS     int64           `json:"client_rss"`
-	GCKnown       bool            `json:"gc_known"` // the server tells of its collector
+	GCKnown       bool            `json:"gc_known"` // the servers say how often they collected garbage
 	GCCycles      int64           `json:"gc_cycles"`
 	GCPause       float64         `json:"gc_pause_ms"`
 

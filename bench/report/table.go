@@ -12,20 +12,20 @@ import (
 	"icomet/bench/tally"
 )
 
-// Metric is one figure of a result, as tables show it.
-type Metric struct {
+// metric is one figure of a result, as tables show it.
+type metric struct {
 	Name  string
 	Unit  string
 	Value float64
 }
 
-// Metrics lists the figures that a result has; those that a scenario cannot
-// have are left out.
-func (r *Result) Metrics() []Metric {
-	var list []Metric
+// metrics lists the figures that a result has; those that a scenario cannot have are left
+// out.
+func (r *Result) metrics() []metric {
+	var list []metric
 	add := func(has bool, name, unit string, value float64) {
 		if has {
-			list = append(list, Metric{name, unit, value})
+			list = append(list, metric{name, unit, value})
 		}
 	}
 	times := func(what string, q tally.Quantiles) {
@@ -64,7 +64,8 @@ func (r *Result) Metrics() []Metric {
 	return list
 }
 
-// WriteTable writes a result for people.
+// WriteTable writes a result as text, with a column of names and one of figures. The error
+// is w's.
 func (r *Result) WriteTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	on := r.Server
@@ -75,13 +76,14 @@ func (r *Result) WriteTable(w io.Writer) error {
 	for _, g := range r.Scenario.Groups {
 		fmt.Fprintf(t, "  %s\t%s\n", g.Name, describe(g))
 	}
-	for _, m := range r.Metrics() {
+	for _, m := range r.metrics() {
 		fmt.Fprintf(t, "  %s\t%s %s\n", m.Name, Number(m.Value), m.Unit)
 	}
 	fmt.Fprintf(t, "  checked\t%s\n", r.Verdict())
 	return t.Flush()
 }
 
+// describe says in a few words what a group does.
 func describe(g scenario.Group) string {
 	loop := fmt.Sprintf("closed loop, depth %d", g.Depth)
 	if g.Rate > 0 {
@@ -104,6 +106,7 @@ func describe(g scenario.Group) string {
 	return strings.Join(parts, ", ")
 }
 
+// Verdict says in one line what was checked and what was wrong, with the first failure.
 func (r *Result) Verdict() string {
 	t := r.Total
 	s := fmt.Sprintf("%d deliveries, %d publishes, %d heartbeats", t.Deliveries, t.Answered, t.Noops)
@@ -120,7 +123,7 @@ func (r *Result) Verdict() string {
 		t.Lost, t.Duplicated, t.Reordered, t.Corrupt, t.Closed, t.ConnectFailed, t.PublishFailed, r.FirstFailure)
 }
 
-// number shows three or more significant digits, with thousands set apart.
+// Number formats v with three or more significant digits, and commas between thousands.
 func Number(v float64) string {
 	switch {
 	case v >= 1000:

@@ -9,8 +9,8 @@ import (
 	"icomet/bench/protocol"
 )
 
-// Options are what the subcommands let a user choose. A zero value (for Slow a
-// negative one) means the subcommand's own.
+// Options are what a user can choose; the fields mean what they mean in Group and
+// Scenario. A zero value (for Slow a negative one) is replaced by the named scenario's.
 type Options struct {
 	Subscribers int
 	Channels    int
@@ -36,7 +36,8 @@ type Options struct {
 // Names of the scenarios, in the order in which they are explained.
 var Names = []string{"idle", "fanout", "unicast", "publish", "poll", "churn", "slow", "mixed"}
 
-// Preset is a scenario with its usual values and the user's in their place.
+// Preset returns the named scenario with its usual values, or the user's in their place.
+// The error says that the name is unknown or which bound is broken.
 func Preset(name string, o Options) (Scenario, error) {
 	s := Scenario{Name: name, Procs: max(o.Procs, 1), Concurrency: max(o.Concurrency, 256), Settle: o.Settle, Hold: o.Hold,
 		Warmup: o.Warmup, Duration: o.Duration, Drain: o.Drain, Timeout: o.Timeout, Probe: o.Probe}

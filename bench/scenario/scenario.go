@@ -13,7 +13,7 @@ import (
 	"icomet/bench/protocol"
 )
 
-// Limits of a run: a harness that is started by mistake must end by itself.
+// Limits of a run: one that is started by mistake must end by itself.
 const (
 	MaxSubscribers = 2_000_000
 	MaxPublishers  = 10_000
@@ -33,8 +33,8 @@ type Group struct {
 	Subscribers int
 	Channels    int
 	Transport   protocol.Transport
-	Slow        int // of the subscribers: stop reading once subscribed
-	Churn       bool
+	Slow        int  // of the subscribers: stop reading once subscribed
+	Churn       bool // each subscriber connects, gets one message, leaves, and comes again
 	Publishers  int
 	Depth       int     // closed loop: messages in flight of one publisher
 	Rate        float64 // open loop: messages (churn: connections) a second; 0 is closed loop
@@ -42,7 +42,7 @@ type Group struct {
 	Broadcasts  int     // instead of publishing: broadcast so often to all channels
 }
 
-// Scenario is what a run does.
+// Scenario is what a run does. It crosses a process boundary as JSON.
 type Scenario struct {
 	Name   string
 	Groups []Group
@@ -53,12 +53,13 @@ type Scenario struct {
 	Hold        time.Duration // idle time over which CPU is measured
 	Warmup      time.Duration // published to, not counted
 	Duration    time.Duration // counted
-	Drain       time.Duration // at the end: how long without a delivery until what is missing is lost
+	Drain       time.Duration // at the end: after so long without a delivery, what is missing is lost
 	Timeout     time.Duration // of connecting, without progress
 	Probe       float64       // messages a second on a channel of its own, from a process of its own
 }
 
-// Validate tells what is wrong with a scenario, if anything.
+// Validate returns an error that says which bound a scenario breaks, nil when it keeps all:
+// those above, those of a content's size, and the process's limit of open files.
 func (s *Scenario) Validate() error {
 	if len(s.Groups) == 0 {
 		return errors.New("no group")
@@ -104,7 +105,7 @@ func (g *Group) validate() error {
 	return nil
 }
 
-// reserve is what a worker process needs besides its connections.
+// reserve is how many open files a worker process needs besides its connections.
 const reserve = 64
 
 func (s *Scenario) validateDescriptors() error {
@@ -122,8 +123,8 @@ func (s *Scenario) validateDescriptors() error {
 	return nil
 }
 
-// CheckLoopback refuses an address that is not IPv4 loopback: this is a
-// harness, not a weapon.
+// CheckLoopback reads an address and refuses one that is not in 127.0.0.0/8 or has port 0:
+// load goes to this machine only.
 func CheckLoopback(address string) (netip.AddrPort, error) {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {

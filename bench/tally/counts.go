@@ -8,8 +8,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Counts is what a worker counts. Workers' counts are added up; each field is a
-// number of events since the start of the run.
+// Counts is what a worker counts: each field is a number of events since the start of the
+// run. The counts of several workers are added up.
 type Counts struct {
 	Connected     int64 `json:"connected"`      // subscriptions that came up
 	Sent          int64 `json:"sent"`           // publish requests
@@ -33,6 +33,7 @@ func (c *Counts) fields() []*int64 {
 		&c.ConnectFailed, &c.PublishFailed, &c.Lost, &c.Duplicated, &c.Reordered, &c.Corrupt, &c.Closed}
 }
 
+// Add adds another worker's counts to c.
 func (c *Counts) Add(o Counts) {
 	from := o.fields()
 	for i, f := range c.fields() {
@@ -40,7 +41,7 @@ func (c *Counts) Add(o Counts) {
 	}
 }
 
-// since is what was counted after an earlier state of the same counts.
+// Since returns what was counted after before, an earlier state of the same counts.
 func (c Counts) Since(before Counts) Counts {
 	from := before.fields()
 	for i, f := range c.fields() {
@@ -49,26 +50,30 @@ func (c Counts) Since(before Counts) Counts {
 	return c
 }
 
-// Failures is the number of things that must not happen. A run with any is
-// not a measurement, and the command's exit status says so.
+// Failures returns the number of events that must not happen. A run with any is not a
+// measurement; the command's exit status is then 1.
 func (c Counts) Failures() int64 {
 	return c.ConnectFailed + c.PublishFailed + c.Lost + c.Duplicated + c.Reordered + c.Corrupt + c.Closed
 }
 
-// checker judges the sequence of what one worker's subscribers receive.
+// Checker checks the sequence of the messages that one worker's subscribers receive, and
+// counts into Counts.
 type Checker struct {
 	*Counts
-	missing map[uint64]struct{} // slot<<32|seq of gaps, to tell late from twice
+	missing map[uint64]struct{} // slot<<32|seq of gaps: one that arrives later is late, not a duplicate
 }
 
+// NewChecker returns a checker that counts into c and remembers no gap.
 func NewChecker(c *Counts) Checker { return Checker{Counts: c, missing: map[uint64]struct{}{}} }
 
-// remembered bounds the gaps kept by seq; larger ones are still counted.
+// remembered bounds missing. What is lost beyond it is counted, but not recognised when it
+// arrives late.
 const remembered = 1 << 20
 
-// sequence judges a message: next is the seq that the subscriber wants after it,
-// and accounted for how many messages of its channel it settles: 1 when all is
-// well, more when it reveals a gap, 0 when it was counted before.
+// Sequence counts a message with seq got at the subscriber in slot, which wants seq want.
+// next is the seq that the subscriber wants after it. accounted is how many messages of the
+// channel it settles: 1 when all is well, more when it reveals a gap, 0 when it was
+// counted before.
 func (k *Checker) Sequence(slot, want, got uint32) (next, accounted uint32) {
 	key := func(seq uint32) uint64 { return uint64(slot)<<32 | uint64(seq) }
 	switch {
@@ -94,21 +99,25 @@ func (k *Checker) Sequence(slot, want, got uint32) (next, accounted uint32) {
 	return want, 0
 }
 
-// Histograms of times are in nanoseconds, up to ten minutes, to three digits.
-const longestTime = 600e9
+const longestTime = 600e9 // ns
 
+// NewHistogram returns an empty histogram of times: nanoseconds, 1 to ten minutes, to
+// three digits.
 func NewHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, longestTime, 3) }
 
+// Record counts a time of ns nanoseconds. One outside of the range counts as its limit.
 func Record(h *hdrhistogram.Histogram, ns int64) {
 	// Within the range RecordValue cannot fail.
 	_ = h.RecordValue(min(max(ns, 1), longestTime))
 }
 
+// Encode returns a histogram as HdrHistogram V2, compressed.
 func Encode(h *hdrhistogram.Histogram) ([]byte, error) {
 	return h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
 }
 
-// mergeHistograms decodes and adds up.
+// Merge decodes what Encode returned for each worker, and adds it up. The error says which
+// bytes are not a histogram.
 func Merge(encoded ...[]byte) (*hdrhistogram.Histogram, error) {
 	sum := NewHistogram()
 	for _, b := range encoded {

@@ -4,7 +4,7 @@ package tally
 
 import "github.com/HdrHistogram/hdrhistogram-go"
 
-// Quantiles are times in milliseconds.
+// Quantiles are times in milliseconds; Count is how many were recorded.
 type Quantiles struct {
 	Count int64   `json:"count"`
 	P50   float64 `json:"p50_ms"`
@@ -14,6 +14,7 @@ type Quantiles struct {
 	Max   float64 `json:"max_ms"`
 }
 
+// QuantilesOf returns the quantiles of a histogram of nanoseconds; all are 0 when it is empty.
 func QuantilesOf(h *hdrhistogram.Histogram) Quantiles {
 	at := func(q float64) float64 { return float64(h.ValueAtQuantile(q)) / 1e6 }
 	return Quantiles{Count: h.TotalCount(), P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: float64(h.Max()) / 1e6}

@@ -34,6 +34,6 @@ func startCeiling(ctx context.Context, env []string) (*Server, error) {
 	if err == nil {
 		s, err = launch(ctx, []string{binary}, env, protocol.DialectIcomet)
 	}
-	// The running program keeps its file.
+	// The program that runs keeps its file.
 	return s, errors.Join(err, os.RemoveAll(dir))
 }

@@ -23,8 +23,7 @@ import (
 //go:embed nginx.conf
 var nchanConf string
 
-// startNchan starts nginx in the foreground with a configuration and a folder
-// of its own.
+// startNchan starts nginx in the foreground, with a configuration and a folder of its own.
 func startNchan(ctx context.Context) (*Server, error) {
 	binary, err := exec.LookPath("nginx")
 	if err != nil {
@@ -38,8 +37,8 @@ func startNchan(ctx context.Context) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	// nginx does not listen on port 0: the ports are free ones of a moment ago,
-	// and when another process was quicker the start is tried again.
+	// nginx does not listen on port 0. The ports were free a moment ago; when another process
+	// has taken one, the start is tried again.
 	for range 5 {
 		var s *Server
 		if s, err = tryNchan(ctx, binary, dir, limit.Cur); err == nil {
@@ -87,7 +86,7 @@ func tryNchan(ctx context.Context, binary, dir string, connections uint64) (*Ser
 	}
 }
 
-// freePorts finds two ports that are free now.
+// freePorts returns two ports that are free now.
 func freePorts() (string, string, error) {
 	var ports [2]string
 	for i := range ports {

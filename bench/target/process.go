@@ -20,8 +20,8 @@ import (
 	"icomet/bench/protocol"
 )
 
-// environment is what a started server gets: free ports, no heartbeats while
-// latency is measured, and a quick end. The user's -env comes last and wins.
+// environment is that of a started server: free ports, no heartbeats while latency is
+// measured, and a quick end. extra comes last and wins.
 func environment(extra []string) []string {
 	return append(append(os.Environ(),
 		"ICOMET_FRONT_LISTEN=127.0.0.1:0",
@@ -67,9 +67,10 @@ func launch(ctx context.Context, argv, env []string, d protocol.Dialect) (*Serve
 	return s, nil
 }
 
-// spawn starts a process that ends when we end, and follows its stderr.
+// spawn starts a process that ends when this one ends, and follows its stderr.
 func spawn(cmd *exec.Cmd, env []string) (*Server, error) {
-	s := &Server{Started: true, within: stopTimeout, Died: make(chan struct{}), log: &tail{listening: make(chan listening, 64)}}
+	died := make(chan struct{})
+	s := &Server{Started: true, within: stopTimeout, Died: died, log: &tail{listening: make(chan listening, 64)}}
 	cmd.Env = env
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -85,8 +86,8 @@ func spawn(cmd *exec.Cmd, env []string) (*Server, error) {
 		started <- err
 		if err == nil {
 			s.log.follow(stderr)
-			_ = cmd.Wait() // how it ended is only of interest when it was early, and the log tells more
-			close(s.Died)
+			_ = cmd.Wait() // how it ended matters only when it was early, and then the log says more
+			close(died)
 		}
 	}()
 	if err := <-started; err != nil {
@@ -109,7 +110,8 @@ func spawn(cmd *exec.Cmd, env []string) (*Server, error) {
 
 type listening struct{ name, address string }
 
-// tail keeps the end of a server's log and picks its addresses out of it.
+// tail keeps the last lines of a server's log and finds its addresses in them. follow runs
+// on a goroutine of its own; mu guards lines.
 type tail struct {
 	listening chan listening
 	mu        sync.Mutex
@@ -127,7 +129,7 @@ func (l *tail) follow(r io.Reader) {
 		if found, ok := parseListening(line); ok {
 			select {
 			case l.listening <- found:
-			default: // one listener a loop may be logged: the first ones suffice
+			default: // a server may log one listener for each loop: the first ones suffice
 			}
 		}
 	}

@@ -13,13 +13,14 @@ import (
 	"time"
 )
 
-// redisServer is Debian's redis-server, started for a run: on a free port, and nothing
-// of it is stored.
+// Redis is a redis-server that StartRedis started: on a free port of 127.0.0.1, with nothing
+// written to disk. Its Stop ends it.
 type Redis struct {
 	*Server
-	Address string
+	Address string // host:port
 }
 
+// StartRedis starts the redis-server that is in PATH and waits until it listens.
 func StartRedis(ctx context.Context) (*Redis, error) {
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -29,8 +30,8 @@ func StartRedis(ctx context.Context) (*Redis, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The port is a free one of a moment ago: when somebody was quicker the start is
-	// tried again.
+	// The port was free a moment ago; when another process has taken it, the start is tried
+	// again.
 	for range 5 {
 		var r *Redis
 		if r, err = tryRedis(ctx, binary, dir); err == nil {
@@ -72,12 +73,13 @@ func tryRedis(ctx context.Context, binary, dir string) (*Redis, error) {
 	}
 }
 
-// env has an icomet-server use it.
+// Env returns the environment with which an icomet-server uses it, as K=V.
 func (r *Redis) Env() []string {
 	return []string{"ICOMET_ENGINE_TYPE=redis", "ICOMET_ENGINE_REDIS_ADDRESS=" + r.Address}
 }
 
-// cli runs redis-cli with an input.
+// CLI runs redis-cli with these arguments and input, and returns its output without white
+// space at both ends.
 func (r *Redis) CLI(ctx context.Context, input []byte, args ...string) (string, error) {
 	_, port, _ := net.SplitHostPort(r.Address)
 	cmd := exec.CommandContext(ctx, "redis-cli", append([]string{"-p", port}, args...)...)

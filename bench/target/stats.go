@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// gcFigures are what the server tells of its garbage collector, if it does.
+// GC is what servers say of their garbage collectors: cycles, and ns of pauses.
 type GC struct {
-	Cycles, Pause int64 // count, ns
+	Cycles, Pause int64
 	known         bool
 }
 
-// readGC adds up what the nodes tell. A server without /stats, such as the
-// ceiling, has no such figures.
+// ReadGC asks every node and adds up what they say. Servers without /stats, such as the
+// ceiling, have no such figures: see Since.
 func ReadGC(ctx context.Context, nodes []Node) GC {
 	sum := GC{known: true}
 	for _, n := range nodes {
@@ -40,7 +40,8 @@ func readNodeGC(ctx context.Context, admin string) GC {
 	return GC{*stats.Runtime.Cycles, *stats.Runtime.Pause, true}
 }
 
-// readStats asks an admin port's /stats.
+// ReadStats asks the server at an admin address for /stats and decodes the answer into a
+// pointer, as encoding/json does. It waits for at most 2 seconds.
 func ReadStats(ctx context.Context, admin string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -48,7 +49,7 @@ func ReadStats(ctx context.Context, admin string, into any) error {
 	if err != nil {
 		return err
 	}
-	request.Close = true // nothing of it may stay among the server's descriptors
+	request.Close = true // this connection must not be counted among the server's descriptors
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err
@@ -60,6 +61,7 @@ func ReadStats(ctx context.Context, admin string, into any) error {
 	return json.NewDecoder(answer.Body).Decode(into)
 }
 
-func (g GC) Since(before GC) (GC, bool) {
+// Since returns what happened after before; ok is false when a node did not say.
+func (g GC) Since(before GC) (since GC, ok bool) {
 	return GC{g.Cycles - before.Cycles, g.Pause - before.Pause, true}, g.known && before.known
 }

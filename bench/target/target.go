@@ -18,15 +18,15 @@ import (
 // (Command), or one that runs already (Running). Either may have several nodes that
 // share their channels: subscribers and publishers are spread over them.
 type Target struct {
-	Command string   // "ceiling", "nchan", or a command line, split at spaces
-	Nodes   int      // how many of Command are started; 0 is one
-	Env     []string // K=V, before the harness's own and the process's environment
-	Running []Node
-	Store   int // process id of the store that the nodes share, for its figures; 0: none
-	Dialect protocol.Dialect
+	Command string           // "ceiling", "nchan", or a command line, split at spaces
+	Nodes   int              // how many of Command are started; 0 is one
+	Env     []string         // K=V, wins over the harness's own settings and the process's environment
+	Running []Node           // without Command: where they listen
+	Store   int              // process id of the store that the nodes share, for its figures; 0: none
+	Dialect protocol.Dialect // "" is iComet's; nchan always has its own
 }
 
-// String names a target in tables.
+// String names a target in tables: its command line, or the addresses of those that run.
 func (t Target) String() string {
 	if t.Command == "" {
 		var fronts []string
@@ -38,46 +38,48 @@ func (t Target) String() string {
 	return t.Command
 }
 
-// Node is one server process. The load's subscribers and publishers need not be of the
-// same one: Front and Admin may be of two.
+// Node is one server process: where it listens for subscribers and for publishers, both in
+// 127.0.0.0/8. Front and Admin may also be those of two servers that share their channels.
 type Node struct {
 	Front string
 	Admin string
 	PID   int // 0: its memory and CPU are not known
 }
 
-// Names that Command takes for the servers that the harness brings along.
+// Names that Command takes for servers that the harness can start by itself.
 const (
 	Ceiling = "ceiling"
 	Nchan   = "nchan"
 )
 
-// server is a target that listens.
+// Server is a target that listens. It is used by the goroutine that started it.
 type Server struct {
 	Nodes     []Node
 	Processes procstat.Processes // of all nodes
-	Store     procstat.Processes
+	Store     procstat.Processes // of the store that they share, if it is known
 	Dialect   protocol.Dialect
-	Started   bool          // by us: it was fresh
-	Died      chan struct{} // closed when a started process has ended
+	Started   bool            // by Start, so that it was fresh
+	Died      <-chan struct{} // closed when a started process has ended
 	end       func() error
-	within    time.Duration // end's time, then it is killed
-	log       *tail         // of the one that has ended, once died is closed
+	within    time.Duration // so long after SIGTERM it is killed
+	log       *tail         // of several nodes: of the one that ended first, once Died is closed
 }
 
-// stop ends what start started; a server that ran already goes on.
+// Stop ends what Start started, with SIGTERM; a server that ran already goes on. The error
+// says that a process had to be killed and what it last logged.
 func (s *Server) Stop() error { return s.end() }
 
-// lastLog is the end of the log, of the node that has ended if one has: valid once died
-// is closed.
+// LastLog returns the last lines that a started server logged; of several nodes, of the one
+// that ended first. Of nodes it is known once Died is closed.
 func (s *Server) LastLog() string { return s.log.String() }
 
 const (
 	startTimeout = 20 * time.Second
-	stopTimeout  = 15 * time.Second // until a started server is killed, by how many stop at once
+	stopTimeout  = 15 * time.Second // for each node: those that stop at the same time share the CPUs
 )
 
-// start makes the target listen.
+// Start starts the target, if it does not run already, and waits until all its nodes listen.
+// ctx ends the wait only.
 func (t Target) Start(ctx context.Context) (s *Server, err error) {
 	defer func() {
 		if s != nil {
@@ -116,10 +118,10 @@ func (t Target) attach() (*Server, error) {
 		end: func() error { return nil }, log: &tail{}}, nil
 }
 
-// startNodes starts several of Command, which find each other by what Env says, and
-// makes one server of them.
+// startNodes starts several of Command as one Server. They find each other by what Env says.
 func (t Target) startNodes(ctx context.Context) (*Server, error) {
-	all := &Server{Started: true, Died: make(chan struct{}), log: &tail{}}
+	died := make(chan struct{})
+	all := &Server{Started: true, Died: died, log: &tail{}}
 	var parts []*Server
 	all.end = func() error {
 		errs := make([]error, len(parts))
@@ -144,7 +146,7 @@ func (t Target) startNodes(ctx context.Context) (*Server, error) {
 			<-s.Died
 			first.Do(func() {
 				all.log = s.log
-				close(all.Died)
+				close(died)
 			})
 		}()
 	}

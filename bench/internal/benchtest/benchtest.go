@@ -5,6 +5,7 @@
 package benchtest
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,6 +16,9 @@ import (
 	"icomet/bench/load"
 )
 
+// atOnce is how many parallel tests run at a time: most of a test is waiting.
+const atOnce = "8"
+
 // Main is a package's TestMain. It lets the test binary be a worker process, as
 // icomet-bench is, and removes the server at the end.
 func Main(m *testing.M) {
@@ -24,6 +28,14 @@ func Main(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(0)
+	}
+	// Else each worker under the race detector sleeps for a second before it exits.
+	os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=10")
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		if err := f.Value.Set(atOnce); err != nil {
+			panic(err)
+		}
 	}
 	code := m.Run()
 	if dir != "" {
@@ -56,3 +68,10 @@ var build = sync.OnceValues(func() (string, error) {
 	}
 	return binary, nil
 })
+
+// RedisServer is the command line of Server with limits for Redis that are wide enough for a
+// machine that does much else: with its own of 800 ms the server gives up at its start.
+func RedisServer(t *testing.T) (command string) {
+	t.Helper()
+	return "env ICOMET_ENGINE_REDIS_TIMEOUT=20s ICOMET_ENGINE_REDIS_DIAL_TIMEOUT=10s " + Server(t)
+}
