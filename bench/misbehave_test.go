@@ -12,7 +12,7 @@ import (
 	"icomet/bench/tally"
 )
 
-// only tells which counters of failures are not 0.
+// only returns the counters of failures that are not 0.
 func only(c tally.Counts) map[string]int64 {
 	all := map[string]int64{"lost": c.Lost, "duplicated": c.Duplicated, "reordered": c.Reordered, "corrupt": c.Corrupt,
 		"closed": c.Closed, "connect": c.ConnectFailed, "publish": c.PublishFailed}
@@ -102,7 +102,7 @@ func checkFaults(t *testing.T, r *report.Result, want map[string]int64, many int
 	}
 }
 
-// TestOpenLoopChargesStalls: while the server stalls, messages go on to be
+// TestOpenLoopChargesStalls: while the server stalls, more messages become
 // due; each is charged from when it was meant to be sent.
 func TestOpenLoopChargesStalls(t *testing.T) {
 	const stalled, rate = 400 * time.Millisecond, 100

@@ -4,7 +4,7 @@ package protocol
 
 import "hash/crc32"
 
-// A message's content carries what is needed to check it, and how long it took:
+// A message's content carries what is needed to check it, and when it was sent:
 //
 //	TIME.CHANNEL.NUMBER.CRC.filler
 //

@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// nchan speaks to nginx's nchan module, configured by target/nginx.conf: it
+// nchan speaks to nginx's nchan module, configured by bench/target/nginx.conf: it
 // publishes by POST to /pub?c=NAME and delivers the raw content, so that seq and
 // time are found in the content itself.
 type nchan struct{ prefix string }

@@ -2,5 +2,5 @@
 // plots, and comparisons of several servers (medians, ratios, Markdown).
 //
 // It must not know how figures are measured: package bench fills a Result, and the
-// command writes it. A Result is not locked; whoever has it reads it on one goroutine.
+// command writes it. A Result has no lock: one goroutine fills it, then it is only read.
 package report

@@ -1,7 +1,7 @@
 //go:build linux
 
 // Command icomet-bench puts load on an iComet server on this machine, checks
-// every message, and tells what it cost. See bench/README.md.
+// every message, and reports what it cost. See bench/README.md.
 package main
 
 import (
