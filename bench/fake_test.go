@@ -278,19 +278,17 @@ func (f *fake) answerPoll(s *fakeSub, name string, ch *fakeChannel) {
 	if s.poll == 0 || s.poll > len(ch.contents) {
 		return
 	}
-	seq := s.poll
-	s.poll = 0
-	if s.first && f.fault == dropMessage && seq == faultAt {
-		if seq == len(ch.contents) {
-			s.poll = seq // waits for the next one, and gets that alone
-			return
+	var list []string
+	for seq := s.poll; seq <= len(ch.contents); seq++ {
+		if s.first && f.fault == dropMessage && seq == faultAt {
+			continue
 		}
-		seq++
-	}
-	list := []string{object(name, seq, ch.contents[seq-1])}
-	for seq++; seq <= len(ch.contents); seq++ {
 		list = append(list, object(name, seq, ch.contents[seq-1]))
 	}
+	if len(list) == 0 {
+		return // it waits for the message after the dropped one
+	}
+	s.poll = 0
 	if s.first && f.fault == doubleMessage && len(ch.contents) >= faultAt {
 		list = append(list, list[len(list)-1])
 	}
