@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"icomet/bench/internal/benchtest"
+	"icomet/bench/report"
 )
 
 func TestMain(m *testing.M) { benchtest.Main(m) }
@@ -16,12 +17,9 @@ func TestCluster(t *testing.T) {
 	command := benchtest.RedisServer(t)
 	o := Options{Server: command, Nodes: 3, Subscribers: 200, Channels: 20, Rate: 100, Broadcasts: 2,
 		Duration: time.Second, Settle: 100 * time.Millisecond, Hold: 300 * time.Millisecond}
-	results, err := Run(t.Context(), o, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(results) != 2 {
-		t.Fatalf("%d results", len(results))
+	results := run(t, o)
+	for ; results[0].Total.Answered < 100 && o.Duration < 30*time.Second; results = run(t, o) {
+		o.Duration *= 4 // the machine is busy
 	}
 	for _, r := range results {
 		if r.Failures != 0 || r.Total.Connected != 600 || r.Nodes != 3 || r.StoreRSS == 0 {
@@ -35,4 +33,16 @@ func TestCluster(t *testing.T) {
 	if broadcast.Answered != 2 || broadcast.Deliveries != 2*600 {
 		t.Errorf("%d broadcasts to 600, %d deliveries", broadcast.Answered, broadcast.Deliveries)
 	}
+}
+
+func run(t *testing.T, o Options) []*report.Result {
+	t.Helper()
+	results, err := Run(t.Context(), o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(results) != 2 {
+		t.Fatalf("%d results", len(results))
+	}
+	return results
 }

@@ -85,7 +85,7 @@ func TestFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	jsonFile, htmlFile := filepath.Join(dir, "r.json"), filepath.Join(dir, "r.html")
-	if out, status := command(t, "ceiling", "unicast", "-n", "20", "-publishers", "4", "-warmup", "0s", "-duration", "300ms",
+	if out, status := command(t, "ceiling", "unicast", "-n", "20", "-publishers", "4", "-warmup", "0s", "-duration", "1s",
 		"-json", jsonFile, "-html", htmlFile, "-quiet"); status != 0 || out != "" {
 		t.Fatalf("status %d:\n%s", status, out)
 	}
