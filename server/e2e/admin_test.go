@@ -13,6 +13,7 @@ import (
 // TestPubContent: what may stand between the quotes of a JSON string is delivered as
 // it is, anything else is refused and leaves nothing behind.
 func TestPubContent(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	c := dial(t, s.admin)
 	sub := s.open("stream", "cname=a&seq=1")
@@ -47,6 +48,7 @@ func TestPubContent(t *testing.T) {
 
 // TestPushContent: every byte but NUL can be pushed and arrives as JSON says.
 func TestPushContent(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	c := dial(t, s.admin)
 	sub := s.open("stream", "cname=a&seq=1")
@@ -69,6 +71,7 @@ func TestPushContent(t *testing.T) {
 
 // TestExpiresParameter: what a sign may wait.
 func TestExpiresParameter(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.channel_timeout=44", "front.polling_timeout=33"))
 	c := dial(t, s.admin)
 	for _, tc := range []struct {
@@ -102,6 +105,7 @@ func TestExpiresParameter(t *testing.T) {
 
 // TestTokens: one a channel while it lives, another for its successor, all different.
 func TestTokens(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.auth=token"))
 	token := func(name string) string {
 		var got struct{ Token string }
@@ -142,6 +146,7 @@ func TestTokens(t *testing.T) {
 
 // TestRefusedSubscriberLeavesNoTrace: with auth = "token" nobody creates a channel.
 func TestRefusedSubscriberLeavesNoTrace(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.auth=token"))
 	for _, transport := range transports {
 		s.open(transport, "cname=u&seq=1").want("401", "u", 0, "Token error")
@@ -153,6 +158,7 @@ func TestRefusedSubscriberLeavesNoTrace(t *testing.T) {
 
 // TestAdminAddresses: deny wins over allow, and both are about the admin port.
 func TestAdminAddresses(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		set     []string
 		refused bool
@@ -178,6 +184,7 @@ func TestAdminAddresses(t *testing.T) {
 
 // TestStats: strict JSON that counts what has happened.
 func TestStats(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	s.open("stream", "cname=a&seq=1")
 	s.open("sse", "cname=a&seq=1")

@@ -9,6 +9,7 @@ import (
 // TestArmedBeforeThereIsALoop reloads before gnet has shown any event loop: the
 // loops must run all the same when they come.
 func TestArmedBeforeThereIsALoop(t *testing.T) {
+	t.Parallel()
 	s := startServerAs(t, nil, nil, func(srv *testServer) {
 		if err := srv.Reload(srv.cfg); err != nil {
 			t.Error(err)

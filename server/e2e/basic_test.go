@@ -3,6 +3,7 @@ package e2e
 import "testing"
 
 func TestStreamGetsWhatIsPublished(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	c := s.subscribe("/stream?cname=a&seq=1")
 	if got := s.call("/push?cname=a&content=hi"); got != "{\"type\":\"ok\"}\n" {

@@ -26,6 +26,7 @@ func (s *testServer) waitBridged(n int) {
 // TestBridgeOrder: the answers of a pipeline come in order, also when a slow handler
 // is in the middle, and the loop serves others meanwhile.
 func TestBridgeOrder(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "runtime.event_loops=1"))
 	c := dial(t, s.admin)
 	c.get("/check?cname=first").get("/debug/pprof/heap?seconds=3").get("/metrics").get("/check?cname=last")
@@ -52,6 +53,7 @@ func TestBridgeOrder(t *testing.T) {
 // TestBridgeIsBounded: requests over the bound are refused at once; a client that goes
 // away gives its place back.
 func TestBridgeIsBounded(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	var held []*client
 	for range maxBridged {
@@ -71,6 +73,7 @@ func TestBridgeIsBounded(t *testing.T) {
 
 // TestBridgeEndsWithTheServer: a profile under way does not hold up the exit.
 func TestBridgeEndsWithTheServer(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	dial(t, s.admin).get(longProfile)
 	s.waitBridged(1)
@@ -84,6 +87,7 @@ func TestBridgeEndsWithTheServer(t *testing.T) {
 
 // TestProfiles: every page that pprof's index links to is there, and a CPU profile.
 func TestProfiles(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	index := s.call("/debug/pprof/")
 	links := 0

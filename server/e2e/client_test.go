@@ -44,6 +44,7 @@ func (s *testServer) wantCounts(want string) {
 // TestPerIPBehindProxy: a trusted proxy's subscribers are counted by client, while
 // their responses are open; others' word for it is not taken.
 func TestPerIPBehindProxy(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.trusted_proxies=127.0.0.1", "limits.connections_per_ip=2"))
 	from := func(from, forwarded, path string) *client {
 		c := dialFrom(t, from, s.front)
@@ -108,6 +109,7 @@ func TestPerIPBehindProxy(t *testing.T) {
 // TestProxyNoLongerTrusted: who is taken off the list is not believed on the
 // connections that it has.
 func TestProxyNoLongerTrusted(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "admin.trusted_proxies=127.0.0.1", "admin.allow=1.2.3.4"))
 	c := dialFrom(t, "127.0.0.1", s.admin)
 	ask := func() reply {
@@ -125,6 +127,7 @@ func TestProxyNoLongerTrusted(t *testing.T) {
 
 // TestAdminBehindProxy: the address lists judge the client of each request.
 func TestAdminBehindProxy(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "admin.trusted_proxies=127.0.0.1", "admin.allow=192.168.0.0/16,127.0.0.2,2001:db8::/32", "admin.deny=192.168.6.0/24"))
 	for _, tc := range []struct {
 		from, forwarded string
@@ -168,6 +171,7 @@ func TestAdminBehindProxy(t *testing.T) {
 
 // TestPerIPInBand: over the limit every transport is told in its own framing.
 func TestPerIPInBand(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "limits.connections_per_ip=1"))
 	first := s.open("stream", "cname=a&seq=1")
 	s.wantCounts("127.0.0.1=1")

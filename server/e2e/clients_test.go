@@ -30,6 +30,7 @@ func decode(t *testing.T, text string) (m message) {
 
 // TestNetHTTPClient: Go's own client reads a stream, polls and publishes by POST.
 func TestNetHTTPClient(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
@@ -67,6 +68,7 @@ func TestNetHTTPClient(t *testing.T) {
 // TestLineReader: the Java client reads the stream's body by lines through
 // HttpURLConnection, which unchunks it, and takes each line for one message.
 func TestLineReader(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.polling_timeout=1"))
 	for _, version := range []string{"1.0", "1.1"} {
 		c := dial(t, s.front)
@@ -158,6 +160,7 @@ func (e *eventSource) next() message {
 // TestEventSource: a browser that loses its connection, even before its first message,
 // gets everything exactly once.
 func TestEventSource(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.channel_buffer_size=100"))
 	e := &eventSource{t: t, url: "http://" + s.front + "/sse?cname=a"}
 	e.connect()
@@ -195,6 +198,7 @@ func TestEventSource(t *testing.T) {
 // TestScriptTag: a JSONP client takes the answer for a program; here its one call is
 // taken apart. It polls on with the seq of the last message plus 1, as the seed says.
 func TestScriptTag(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	c := dial(t, s.front)
 	seq := int64(0)
@@ -240,6 +244,7 @@ func curl(t *testing.T, args ...string) *exec.Cmd {
 
 // TestCurl: what the README shows, with curl's two HTTP versions, and curl -N of a stream.
 func TestCurl(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	for _, version := range []string{"--http1.1", "--http1.0"} {
 		stream := curl(t, version, "-N", "http://"+s.front+"/stream?cname=a&seq=1")
@@ -290,6 +295,7 @@ func TestCurl(t *testing.T) {
 // TestSwiftReader: a client that takes each read for whole messages, as the iOS one
 // does, never sees a part: a message leaves in one write.
 func TestSwiftReader(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	c := s.open("stream", "cname=a&seq=1")
 	nc := c.TCPConn // without the buffered reader

@@ -52,6 +52,7 @@ func segmentsIn(t *testing.T, c *client) (n int) {
 
 // TestWaitingMessagesShareAWrite publishes while the loops stand still.
 func TestWaitingMessagesShareAWrite(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	for _, path := range []string{"/stream?cname=a&seq=1", "/sse?cname=b&seq=1", "/iframe?cname=c&seq=1"} {
 		c := s.subscribe(path)

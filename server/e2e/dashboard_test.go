@@ -23,6 +23,7 @@ const (
 // TestDashboardFiles: all of them come without a key, none from elsewhere, and no other
 // site may frame them or name another Host.
 func TestDashboardFiles(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "admin.keys=0123456789abcdef", "admin.hosts=known.example"))
 	c := dial(t, s.admin)
 	for name, body := range dashboard.Files() {
@@ -57,6 +58,7 @@ func TestDashboardFiles(t *testing.T) {
 
 // TestLook is bounded, and changes nothing.
 func TestLook(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.channel_buffer_size=1000"))
 	c := dial(t, s.admin)
 	type look struct {
@@ -113,6 +115,7 @@ func (c *client) feedEvent() (event string, data map[string]any) {
 // TestFeed: a first event that explains the rows, then a row a second, to several at
 // once on all loops; nobody is counted as a subscriber.
 func TestFeed(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	var watchers []*client
 	for range 6 {
@@ -172,6 +175,7 @@ func (s *testServer) waitWatching(n int64) {
 
 // TestFeedIsBounded: over the bound a dashboard is refused; HTTP/1.0 gets no chunks.
 func TestFeedIsBounded(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	old := dial(t, s.admin)
 	old.sendf("GET %s HTTP/1.0\r\n\r\n", "/dashboard/feed")
@@ -197,6 +201,7 @@ func TestFeedIsBounded(t *testing.T) {
 
 // TestFeedWaitsItsTurn: behind answers that are not there yet.
 func TestFeedWaitsItsTurn(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	c := dial(t, s.admin).get("/debug/pprof/heap?seconds=1").get("/dashboard/feed")
 	if r := c.reply(); r.status != 200 || !strings.HasPrefix(r.body, "\x1f\x8b") {
@@ -210,6 +215,7 @@ func TestFeedWaitsItsTurn(t *testing.T) {
 
 // TestFeedSlowReader: a dashboard that does not read is cut, like any other.
 func TestFeedSlowReader(t *testing.T) {
+	t.Parallel()
 	s := narrowServer(t, nil)
 	c := dialNarrow(t, s.admin)
 	c.sendf("GET %s HTTP/1.1\r\nHost: h\r\n\r\n", "/dashboard/feed")

@@ -14,6 +14,7 @@ import (
 
 // TestTimeoutsOverSockets has one connection for each timeout.
 func TestTimeoutsOverSockets(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, func(c *config.Config) {
 		c.Limits.RequestTimeout = config.Duration(400 * time.Millisecond)
 		c.Limits.IdleTimeout = config.Duration(900 * time.Millisecond)
@@ -85,6 +86,7 @@ func TestTimeoutsOverSockets(t *testing.T) {
 
 // TestDeliveryPutsTheHeartbeatOff: the time counts from the last thing sent.
 func TestDeliveryPutsTheHeartbeatOff(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, func(c *config.Config) { c.Front.PollingTimeout = 1 })
 	c := s.subscribe("/stream?cname=a&seq=1")
 	tick := time.NewTicker(300 * time.Millisecond)
@@ -108,6 +110,7 @@ func TestDeliveryPutsTheHeartbeatOff(t *testing.T) {
 
 // TestHeartbeatsAllDueAtOnce sends 2,000 heartbeats that are due in the same tick.
 func TestHeartbeatsAllDueAtOnce(t *testing.T) {
+	t.Parallel()
 	const n = 2000
 	const seconds = 4 // within which all of them ask again, also on a busy machine
 	s := startServer(t, func(c *config.Config) { c.Front.PollingTimeout = seconds })
@@ -163,6 +166,7 @@ func TestHeartbeatsAllDueAtOnce(t *testing.T) {
 // TestLingerKeepsTheAnswer sends much input behind a bad request: the answer
 // arrives all the same, and the connection ends about a second later.
 func TestLingerKeepsTheAnswer(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	c := dial(t, s.front)
 	c.sendf("BAD\r\n\r\n%s", strings.Repeat("x", 200<<10))

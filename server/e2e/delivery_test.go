@@ -76,6 +76,7 @@ func (l *stormLog) check(m servertest.Message) error {
 // before, that come late and want everything, and that come late and want what is
 // new, while publishers and broadcasts run.
 func TestNoGapNoReorderInTheStorm(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, func(c *config.Config) {
 		c.Runtime.EventLoops = 3
 		c.Front.ChannelBufferSize = 10_000

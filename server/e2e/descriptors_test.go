@@ -66,6 +66,7 @@ func (ch *churn) visit(worker, round int, r *rand.Rand) error {
 
 // TestNoByteOfOneReachesAnother churns through some thousand connections.
 func TestNoByteOfOneReachesAnother(t *testing.T) {
+	t.Parallel()
 	const workers, rounds = 12, 120
 	s := startServer(t, func(c *config.Config) { c.Runtime.EventLoops = 3 })
 	ch := &churn{s: s, wrong: make(chan error, workers), names: make([]atomic.Pointer[string], workers)}
@@ -115,6 +116,7 @@ const answeredOver = 8
 // TestOverTheCap fills a server with a small cap: newcomers are told so or closed,
 // who is there notices nothing, and administrators still get in.
 func TestOverTheCap(t *testing.T) {
+	t.Parallel()
 	const limit = 20
 	s := startServer(t, func(c *config.Config) { c.Limits.Connections = limit })
 	var there []*client

@@ -54,6 +54,7 @@ func (c *client) restOf() (string, error) {
 
 // TestDrainEndsEachKind checks how each kind of connection ends.
 func TestDrainEndsEachKind(t *testing.T) {
+	t.Parallel()
 	const drain = 3 * time.Second
 	s := startServer(t, func(c *config.Config) { c.Limits.DrainTimeout = config.Duration(drain) })
 	quiet := idle(t, s.front, "/ping")
@@ -118,6 +119,7 @@ func TestDrainEndsEachKind(t *testing.T) {
 
 // TestDrainIsEven measures when subscribers are sent away.
 func TestDrainIsEven(t *testing.T) {
+	t.Parallel()
 	const drain, subscribers = 4 * time.Second, 240
 	s := startServer(t, func(c *config.Config) { c.Limits.DrainTimeout = config.Duration(drain) })
 	at := make(chan time.Duration, subscribers)
@@ -196,6 +198,7 @@ func hammer(addr, cname string) (acknowledged int, err error) {
 // channels, and clients linger: every subscriber that was there has every
 // acknowledged message before it is cut.
 func TestDrainUnderLoad(t *testing.T) {
+	t.Parallel()
 	const drain, channels = 700 * time.Millisecond, 4
 	s := startServer(t, func(c *config.Config) {
 		c.Limits.DrainTimeout = config.Duration(drain)

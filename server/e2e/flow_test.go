@@ -17,6 +17,7 @@ import (
 // TestSlowDownload: a client may take longer for one answer than any timeout as long
 // as it takes some of it; one that stops is ended, in time.
 func TestSlowDownload(t *testing.T) {
+	t.Parallel()
 	const timeout, size = time.Second, 1 << 20
 	s := narrowServer(t, func(c *config.Config) {
 		c.Limits.RequestTimeout, c.Limits.IdleTimeout = config.Duration(timeout), config.Duration(timeout)

@@ -23,6 +23,7 @@ func (s *testServer) askFile(method, path, fields string) reply {
 }
 
 func TestFiles(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	for path, body := range map[string][]byte{"/icomet.js": web.Script, "/icomet.mjs": web.Module} {
 		r := s.askFile("GET", path, "")
@@ -62,6 +63,7 @@ func TestFiles(t *testing.T) {
 
 // TestFilesAreOfTheFrontPort: a path of one port is 404 on the other.
 func TestFilesAreOfTheFrontPort(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	if status, _ := s.request("GET", s.admin, "/icomet.js"); status != 404 {
 		t.Errorf("the admin port answers %d", status)

@@ -10,6 +10,7 @@ import (
 
 // TestHealthNeedsNoKey: probes hold no key and name any Host; the address counts.
 func TestHealthNeedsNoKey(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "admin.keys=0123456789abcdef", "admin.hosts=known.example", "admin.allow=127.0.0.1"))
 	c := dial(t, s.admin)
 	for _, path := range []string{"/healthz", "/readyz"} {
@@ -36,6 +37,7 @@ func TestHealthNeedsNoKey(t *testing.T) {
 
 // TestHealthOfAStuckLoop: every other loop tells of it, until it goes on.
 func TestHealthOfAStuckLoop(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	var asking *client // on the second loop
 	for asking == nil {
@@ -68,6 +70,7 @@ func TestHealthOfAStuckLoop(t *testing.T) {
 
 // TestReady: not while draining, and not over a limit; alive all the same.
 func TestReady(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.max_channels=2", "limits.drain_timeout=1h"))
 	c := dial(t, s.admin)
 	c.get("/readyz").wantReply(200, "ok\n")

@@ -12,6 +12,7 @@ import (
 // to it: who gets messages more often gets no noop, who got the last one late gets
 // its noop late, and a message does not count for the number.
 func TestHeartbeatAfterSilence(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.polling_timeout=1"))
 	quiet := map[string]*subscriber{}
 	busy := map[string]*subscriber{}
@@ -50,6 +51,7 @@ func TestHeartbeatAfterSilence(t *testing.T) {
 
 // TestHeartbeatTime: the first and the later ones come a polling_timeout apart.
 func TestHeartbeatTime(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.polling_timeout=1"))
 	start := time.Now()
 	sub, poll := s.open("stream", "cname=a&seq=1"), s.open("sub", "cname=a&seq=1&noop=9223372036854775806")
@@ -67,6 +69,7 @@ func TestHeartbeatTime(t *testing.T) {
 
 // TestHeartbeatNumberEnds: behind the largest number there is none.
 func TestHeartbeatNumberEnds(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.polling_timeout=1"))
 	sub := s.open("stream", "cname=a&seq=1&noop=9223372036854775806")
 	for _, number := range []int64{math.MaxInt64 - 1, math.MaxInt64, math.MaxInt64} {

@@ -105,6 +105,7 @@ func (s *testServer) deliver(c *client, bytes string) {
 
 // TestByteByByte: a request is the same whole or in single bytes.
 func TestByteByByte(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	c := dial(t, s.admin)
 	for _, f := range fragmented {
@@ -122,6 +123,7 @@ func TestByteByByte(t *testing.T) {
 
 // TestCutAnywhere: the requests together in two packets, cut at each byte.
 func TestCutAnywhere(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	all := ""
 	for _, f := range fragmented {
@@ -142,6 +144,7 @@ func TestCutAnywhere(t *testing.T) {
 // TestManyPipelined: what came in one segment is answered in order, also behind an
 // answer that another goroutine makes (broadcast).
 func TestManyPipelined(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	var b strings.Builder
 	const n = 1000
@@ -163,6 +166,7 @@ func TestManyPipelined(t *testing.T) {
 
 // TestErrorBehindBroadcast: also an error that ends the connection waits for its turn.
 func TestErrorBehindBroadcast(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	const broadcast = "GET /broadcast?content=x HTTP/1.1\r\nHost: test\r\n"
 	for range 20 {
@@ -190,6 +194,7 @@ func TestErrorBehindBroadcast(t *testing.T) {
 
 // TestKeepAlive: as each version defines it.
 func TestKeepAlive(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	for _, tc := range []struct {
 		version, connection string
@@ -227,6 +232,7 @@ func TestKeepAlive(t *testing.T) {
 // TestExpectContinue: the body is asked for when the head is good, and not when it
 // is refused, is HTTP/1.0 or has come already.
 func TestExpectContinue(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	const head = "POST /push HTTP/1.%d\r\nHost: test\r\nConnection: keep-alive\r\nExpect: 100-Continue\r\nContent-Length: %d\r\n\r\n"
 	const body, ok, please = "cname=e&content=x", "{\"type\":\"ok\"}\n", "HTTP/1.1 100 Continue\r\n\r\n"
@@ -260,6 +266,7 @@ func TestExpectContinue(t *testing.T) {
 // whatever it is, and no body is asked for (RFC 9110 section 10.1.1). The connection ends,
 // since the body may come all the same.
 func TestExpectContinueRefused(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "admin.keys=k", "admin.hosts=known"))
 	const key = "Authorization: Bearer k\r\n"
 	for _, tc := range []struct {
@@ -304,6 +311,7 @@ func TestExpectContinueRefused(t *testing.T) {
 
 // TestHeadIsGetsHead: HEAD gives the head of GET, no body, and the connection goes on.
 func TestHeadIsGetsHead(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	s.call("/push?cname=a&content=x")
 	for _, target := range []string{
@@ -341,6 +349,7 @@ func TestHeadIsGetsHead(t *testing.T) {
 
 // TestHeadOfSubscribeSubscribesNobody: it creates no channel and no subscriber.
 func TestHeadOfSubscribeSubscribesNobody(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	c := dial(t, s.front)
 	for _, path := range []string{"/poll", "/sub", "/stream", "/sse", "/iframe"} {

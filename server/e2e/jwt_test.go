@@ -96,6 +96,7 @@ func (s *testServer) wantToken(about, token, cname string, opens bool) {
 
 // TestTokenMethods: each kind of key opens with its own method and no other.
 func TestTokenMethods(t *testing.T) {
+	t.Parallel()
 	signers := newSigners(t)
 	s := startServer(t, func(cfg *config.Config) {
 		cfg.Front.Auth = "jwt"
@@ -148,6 +149,7 @@ func TestTokenMethods(t *testing.T) {
 
 // TestTokenClaims: which channel, until when, for whom.
 func TestTokenClaims(t *testing.T) {
+	t.Parallel()
 	signers := newSigners(t)
 	k := signers["HS256"]
 	s := startServer(t, func(cfg *config.Config) { cfg.Front.Auth, cfg.Front.JWTKeys = "jwt", []string{k.file} })
@@ -221,6 +223,7 @@ func TestTokenClaims(t *testing.T) {
 
 // TestTokenKeysReload: a key is rotated while the server runs.
 func TestTokenKeysReload(t *testing.T) {
+	t.Parallel()
 	signers := newSigners(t)
 	old, next := signers["ES256"], signers["EdDSA"]
 	s := startServer(t, func(cfg *config.Config) { cfg.Front.Auth, cfg.Front.JWTKeys = "jwt", []string{old.file} })
@@ -249,6 +252,7 @@ func TestTokenKeysReload(t *testing.T) {
 
 // TestTokenKeyMistakes: a file that is no key, or too weak a one, stops the start.
 func TestTokenKeyMistakes(t *testing.T) {
+	t.Parallel()
 	small := must(rsa.GenerateKey(rand.Reader, 1024))
 	curve := must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
 	private := must(x509.MarshalPKCS8PrivateKey(curve))
@@ -279,6 +283,7 @@ func TestTokenKeyMistakes(t *testing.T) {
 // TestTokensStayOutOfTheLog: at the finest level the log says who came, never with
 // what.
 func TestTokensStayOutOfTheLog(t *testing.T) {
+	t.Parallel()
 	k := newSigners(t)["HS256"]
 	keys := secretFile(t, "key-in-the-file\n")
 	written := new(servertest.Output)
@@ -312,6 +317,7 @@ func TestTokensStayOutOfTheLog(t *testing.T) {
 
 // TestCreateOnSubscribe: with false nobody makes a channel by subscribing.
 func TestCreateOnSubscribe(t *testing.T) {
+	t.Parallel()
 	k := newSigners(t)["HS256"]
 	for _, auth := range []string{"none", "jwt"} {
 		s := startServer(t, func(cfg *config.Config) {

@@ -33,6 +33,7 @@ func (s *testServer) bearer(key string) int {
 // TestKeysFile: the keys of the file count beside those of the configuration, and are
 // changed one by one while the server runs.
 func TestKeysFile(t *testing.T) {
+	t.Parallel()
 	path := secretFile(t, "# rotated 2026-11\n\n  old-key-0123456789  \r\nother\n")
 	s := startServer(t, func(cfg *config.Config) {
 		cfg.Admin.Keys = []string{"configured"}
@@ -84,6 +85,7 @@ func TestKeysFile(t *testing.T) {
 
 // TestKeysFileMistakes: each says what is wrong and never shows a key.
 func TestKeysFileMistakes(t *testing.T) {
+	t.Parallel()
 	file := func(mode os.FileMode, text string) string {
 		path := secretFile(t, text)
 		if err := os.Chmod(path, mode); err != nil {

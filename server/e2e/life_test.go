@@ -14,6 +14,7 @@ import (
 // Presence tells when; channel_timeout is one second. All channels
 // live at the same time, so that the test takes as long as the longest.
 func TestLifeOfAChannel(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.channel_timeout=1"))
 	psub := dial(t, s.admin).get("/psub")
 	psub.head()
@@ -80,6 +81,7 @@ func TestLifeOfAChannel(t *testing.T) {
 
 // TestFreedChannelBeginsAnew: seq 1, nothing stored, another token.
 func TestFreedChannelBeginsAnew(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.channel_timeout=1"))
 	sign := func() (token string) {
 		var got struct {

@@ -20,6 +20,7 @@ func tight(cfg *config.Config) {
 
 // TestLimits: what just fits is answered, one more is refused and ends the connection.
 func TestLimits(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, tight)
 	line := func(n int) string { // a request line of n bytes, without its CRLF
 		return "GET /info?cname=" + strings.Repeat("l", n-len("GET /info?cname= HTTP/1.1")) + " HTTP/1.1"
@@ -70,6 +71,7 @@ func TestLimits(t *testing.T) {
 // TestBodyRefusedBeforeItComes: a valid length over the limit is answered at the
 // head; one that is no int64 is 400.
 func TestBodyRefusedBeforeItComes(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	for _, tc := range []struct {
 		length string
@@ -96,6 +98,7 @@ func TestBodyRefusedBeforeItComes(t *testing.T) {
 // input is taken for up to a second, and no reset eats the answer. Linux hands out what
 // has come before a reset, so that the reset itself is what this looks for.
 func TestErrorOutlivesMoreInput(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "admin.keys=0123456789abcdef"))
 	more := strings.Repeat("more and more bytes\r\n", 1<<20/21)
 	for _, tc := range []struct {
@@ -131,6 +134,7 @@ func TestErrorOutlivesMoreInput(t *testing.T) {
 // TestRequestTimeout: from the first byte the request has request_timeout to be
 // complete, and a byte now and then does not prolong it.
 func TestRequestTimeout(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "limits.request_timeout=500ms"))
 	var clients []*client
 	start := time.Now()
@@ -182,6 +186,7 @@ func TestRequestTimeout(t *testing.T) {
 // TestIdleTimeout: no byte after connecting, or between requests, for idle_timeout:
 // the connection closes without an answer. An open response is not idle.
 func TestIdleTimeout(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "limits.idle_timeout=500ms", "limits.request_timeout=10s"))
 	stream := s.subscribe("/stream?cname=a&seq=1")
 	poll := dial(t, s.front).get("/sub?cname=a&seq=1")
@@ -216,6 +221,7 @@ func TestIdleTimeout(t *testing.T) {
 
 // TestPipelinedBehindOpenResponse: one request head is kept, more ends the connection.
 func TestPipelinedBehindOpenResponse(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, tight)
 	const limit = 100 + 200 // of tight's head
 	next := "GET /ping?cb= HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("x", 150) + "\r\n\r\n"

@@ -37,6 +37,7 @@ func (s *testServer) list(query string) (page listPage, names []string) {
 
 // TestListPages: pages one after the other give every channel once, in the order.
 func TestListPages(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	const n = 57
 	for i := range n {
@@ -80,6 +81,7 @@ func TestListPages(t *testing.T) {
 
 // TestListOddNames: every name that a channel can have survives the way.
 func TestListOddNames(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	var want []string
 	for _, name := range []string{"\x01\n\"\\", "</script>", "ä\u2028", strings.Repeat("x", 255)} {
@@ -97,6 +99,7 @@ func TestListOddNames(t *testing.T) {
 
 // TestListRefuses: parameters that make no sense are told.
 func TestListRefuses(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	for query, word := range map[string]string{
 		"sort=age": "sort", "limit=0": "limit", "limit=201": "limit", "limit=x": "limit", "after=a": "value", "after=a&value=x": "value",

@@ -43,6 +43,7 @@ func (s *testServer) wantMetrics(want map[string]string) {
 
 // TestMetricsCount: what has happened is in the numbers, each exactly once.
 func TestMetricsCount(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.max_channels=7", "limits.connections=900", "limits.outbound_buffer=64KiB"))
 	for _, transport := range []string{"stream", "stream", "sse", "iframe", "poll", "sub"} {
 		s.open(transport, "cname=a&seq=1")
@@ -83,6 +84,7 @@ func TestMetricsCount(t *testing.T) {
 
 // TestMetricsForm: the conventions for names, types and help texts hold.
 func TestMetricsForm(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	problems, err := promlint.New(strings.NewReader(s.call("/metrics"))).Lint()
 	if err != nil {
@@ -113,6 +115,7 @@ func TestMetricsForm(t *testing.T) {
 // TestPublishToWrite: the time that a message waits for a paused loop is in the
 // histogram, by subscriber.
 func TestPublishToWrite(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "runtime.event_loops=1"))
 	for range 3 {
 		s.open("stream", "cname=a&seq=1")

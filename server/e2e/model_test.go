@@ -49,6 +49,7 @@ type modelWorld struct {
 // TestModel does random things over sockets, on servers of their own at the same
 // time; channel/modeltest does the same, faster, to the hub alone.
 func TestModel(t *testing.T) {
+	t.Parallel()
 	checks := 12
 	if n, err := strconv.Atoi(os.Getenv(modelVariable)); err == nil {
 		checks = n

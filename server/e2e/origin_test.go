@@ -15,6 +15,7 @@ func strictHosts(cfg *config.Config) {
 
 // TestAdminHost: only names that nobody else can give this port's address to.
 func TestAdminHost(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, func(cfg *config.Config) {
 		strictHosts(cfg)
 		cfg.Admin.Listen = "localhost:0"
@@ -70,6 +71,7 @@ func checkVerdict(t *testing.T, c *client, request string, allowed bool, word st
 // TestAdminOrigin: pages of other sites are refused, and what existing pages of the
 // same host do goes on.
 func TestAdminOrigin(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, func(cfg *config.Config) {
 		strictHosts(cfg)
 		cfg.Admin.AllowOrigins = []string{"https://desk.example", "http://desk.example:81"}
@@ -135,6 +137,7 @@ func TestAdminOrigin(t *testing.T) {
 
 // TestAdminOriginAll: "*" is for those who guard the port otherwise.
 func TestAdminOriginAll(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "admin.hosts=*", "admin.allow_origins=*"))
 	for _, fields := range []string{"Sec-Fetch-Site: cross-site", "Origin: null", "Origin: http://evil.example"} {
 		c := dial(t, s.admin)
@@ -145,6 +148,7 @@ func TestAdminOriginAll(t *testing.T) {
 
 // TestFrontOrigins: an allow list is honoured to the letter, on every kind of answer.
 func TestFrontOrigins(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.allow_origins=https://a.example,http://b.example:81", "front.polling_timeout=1"))
 	s.call("/push?cname=old&content=x")
 	type asked struct {

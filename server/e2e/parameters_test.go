@@ -69,6 +69,7 @@ const js = "application/json"
 
 // TestParameters: where the parameters of a call come from, and which one counts.
 func TestParameters(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	c := dial(t, s.admin)
 	front := dial(t, s.front)
@@ -115,6 +116,7 @@ func (s *testServer) hasSubscribers(name string, n int) error {
 // TestParametersOfOtherCalls: POST parameters work on each admin call, and a GET's
 // body is no source of them.
 func TestParametersOfOtherCalls(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	c := dial(t, s.admin)
 	s.call("/push?cname=a&content=x")
@@ -158,6 +160,7 @@ var names = []struct {
 
 // TestChannelNames: the same rule on every call of both ports.
 func TestChannelNames(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	front, admin := dial(t, s.front), dial(t, s.admin)
 	for _, n := range names {

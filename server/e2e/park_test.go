@@ -110,6 +110,7 @@ func startStore(t *testing.T) (*testServer, *storeEngine) {
 // TestParkedJoin: the first subscriber of a channel waits for its history, whatever
 // the transport and however its request comes; the next one does not.
 func TestParkedJoin(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct{ name, request, want string }{
 		{"stream", "GET /stream?cname=a&seq=3 HTTP/1.1\r\nHost: t\r\n\r\n", `"seq":3,"content":"m3"`},
 		{"sse", "GET /sse?cname=a HTTP/1.1\r\nHost: t\r\nLast-Event-ID: 2\r\n\r\n", `"seq":3,"content":"m3"`},
@@ -170,6 +171,7 @@ func (c *client) until(text string) string {
 
 // TestParkedJoinKeepsOrder: what is pipelined behind a parked request waits for it.
 func TestParkedJoinKeepsOrder(t *testing.T) {
+	t.Parallel()
 	s, e := startStore(t)
 	c := dial(t, s.front)
 	c.sendf("%s", pipelined("/ping?cb=first", "/poll?cname=a&cb=second", "/ping?cb=third", "/poll?cname=b&cb=fourth"))
@@ -189,6 +191,7 @@ func TestParkedJoinKeepsOrder(t *testing.T) {
 // TestParkedJoinRefused: refusals are in-band, a store that is away is not; an
 // EventSource is cut, since it never comes back after a status.
 func TestParkedJoinRefused(t *testing.T) {
+	t.Parallel()
 	for err, want := range map[error]string{
 		channel.ErrToken:              "200 {\"type\":\"401\"",
 		channel.ErrTooManySubscribers: "200 {\"type\":\"429\"",
@@ -216,6 +219,7 @@ func TestParkedJoinRefused(t *testing.T) {
 
 // TestParkedClientLeaves: its place is given back.
 func TestParkedClientLeaves(t *testing.T) {
+	t.Parallel()
 	s, e := startStore(t)
 	c := dial(t, s.front).get("/stream?cname=a")
 	f := e.next(t)
@@ -231,6 +235,7 @@ func TestParkedClientLeaves(t *testing.T) {
 
 // TestParkedJoinFetchedAgain: a copy that has gone before its turn is fetched again.
 func TestParkedJoinFetchedAgain(t *testing.T) {
+	t.Parallel()
 	s, e := startStore(t)
 	c := dial(t, s.front).get("/stream?cname=a&seq=1")
 	e.next(t).done.Done(channel.Result{})
@@ -246,6 +251,7 @@ func TestParkedJoinFetchedAgain(t *testing.T) {
 
 // TestParkedPresence: the head comes when presence does.
 func TestParkedPresence(t *testing.T) {
+	t.Parallel()
 	s, e := startStore(t)
 	c := dial(t, s.admin).get("/psub")
 	done := e.nextWatch(t)
@@ -264,6 +270,7 @@ func TestParkedPresence(t *testing.T) {
 // TestMoved: subscribers of a channel with a gap are told where it goes on, and go on
 // with the new copy.
 func TestMoved(t *testing.T) {
+	t.Parallel()
 	s, e := startStore(t)
 	paths := []string{"/stream?cname=a&seq=3", "/sse?cname=a&seq=3", "/iframe?cname=a&seq=3", "/sub?cname=a&seq=3"}
 	var clients []*client
@@ -301,6 +308,7 @@ func TestMoved(t *testing.T) {
 // TestMovedAtOnce: the new copy is there already; and then the store goes away in
 // between, so that the client has to come back.
 func TestMovedAtOnce(t *testing.T) {
+	t.Parallel()
 	s, e := startStore(t)
 	e.install("a", 1, 9)
 	c := s.subscribe("/stream?cname=a&seq=9")

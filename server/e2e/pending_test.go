@@ -73,6 +73,7 @@ func (c *client) expectAnswers(want ...string) {
 
 // TestAnswersInOrderOfRequests finishes broadcasts in the wrong order.
 func TestAnswersInOrderOfRequests(t *testing.T) {
+	t.Parallel()
 	s, e := startHeld(t, nil)
 	c := dial(t, s.admin)
 	c.sendf("%s", pipelined("/info?cname=first", "/broadcast?content=1", "/info?cname=second",
@@ -92,6 +93,7 @@ func TestAnswersInOrderOfRequests(t *testing.T) {
 // TestLateAnswersShareAWrite finishes broadcasts of two connections while the loops
 // stand still.
 func TestLateAnswersShareAWrite(t *testing.T) {
+	t.Parallel()
 	const n = 8
 	s, e := startHeld(t, nil)
 	var clients []*client
@@ -127,6 +129,7 @@ const maxPending = 128
 
 // TestManyPendingAnswers pipelines more than the server keeps places for.
 func TestManyPendingAnswers(t *testing.T) {
+	t.Parallel()
 	const n = 3*maxPending + 5
 	s, e := startHeld(t, nil)
 	c := dial(t, s.admin)
@@ -157,6 +160,7 @@ func TestManyPendingAnswers(t *testing.T) {
 // TestErrorBehindAPendingAnswer: the answer to what cannot be parsed, or does not
 // come in time, is behind those before it, and ends the connection.
 func TestErrorBehindAPendingAnswer(t *testing.T) {
+	t.Parallel()
 	for _, k := range []struct{ bad, want string }{
 		{"BAD\r\n\r\n", "400 "},
 		{"POST /push HTTP/1.1\r\nHost: t\r\nContent-Length: x\r\n\r\n", "400 "},
@@ -186,6 +190,7 @@ func TestErrorBehindAPendingAnswer(t *testing.T) {
 
 // TestCloseBehindAPendingAnswer: Connection: close on a request that waits.
 func TestCloseBehindAPendingAnswer(t *testing.T) {
+	t.Parallel()
 	s, e := startHeld(t, nil)
 	c := dial(t, s.admin)
 	c.sendf("%sGET /broadcast?content=2 HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n%s",
@@ -199,6 +204,7 @@ func TestCloseBehindAPendingAnswer(t *testing.T) {
 
 // TestPresenceBehindAPendingAnswer: an endless response waits for its turn.
 func TestPresenceBehindAPendingAnswer(t *testing.T) {
+	t.Parallel()
 	s, e := startHeld(t, nil)
 	c := dial(t, s.admin)
 	c.sendf("%s", pipelined("/broadcast?content=1", "/psub"))
@@ -215,6 +221,7 @@ func TestPresenceBehindAPendingAnswer(t *testing.T) {
 
 // TestClientLeavesBeforeItsAnswer leaves a connection's answers to nobody.
 func TestClientLeavesBeforeItsAnswer(t *testing.T) {
+	t.Parallel()
 	s, e := startHeld(t, nil)
 	c := dial(t, s.admin)
 	c.sendf("%s", pipelined("/broadcast?content=1", "/broadcast?content=2"))

@@ -12,6 +12,7 @@ import (
 // TestWaitingPollsOfOneConnection: what one poll asked for, callback, origin, version,
 // is forgotten with its answer.
 func TestWaitingPollsOfOneConnection(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.allow_origins=https://a.example,https://b.example"))
 	c := dial(t, s.front)
 	asks := []struct{ path, version, origin, prefix string }{
@@ -70,6 +71,7 @@ func TestWaitingPollsOfOneConnection(t *testing.T) {
 
 // TestWaitingPollEndings: each kind of message ends a waiting poll, in its callback.
 func TestWaitingPollEndings(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.polling_timeout=1"))
 	c := dial(t, s.front)
 	for _, tc := range []struct{ call, want string }{
@@ -101,6 +103,7 @@ func (s *testServer) nextSeq(name string) (seq int64) {
 // TestListenAddresses: the role of a connection follows from where it came in, also
 // with wildcards, IPv6 and one port number on two addresses.
 func TestListenAddresses(t *testing.T) {
+	t.Parallel()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 // while watchers on all loops look: each sees every channel's lines in turn, online
 // before offline, and none is missing.
 func TestPresenceOrder(t *testing.T) {
+	t.Parallel()
 	const names, rounds, watchers = 8, 150, 6
 	s := startServer(t, func(c *config.Config) {
 		c.Runtime.EventLoops = 3

@@ -10,6 +10,7 @@ import (
 // TestPresenceRepeats: a channel that lives is announced again every channel_timeout
 // seconds, and those of many channels are spread over that time.
 func TestPresenceRepeats(t *testing.T) {
+	t.Parallel()
 	const channels = 200
 	s := startServer(t, withSettings(t, "front.channel_timeout=2"))
 	c := dial(t, s.admin)
@@ -67,6 +68,7 @@ func TestPresenceRepeats(t *testing.T) {
 // TestPresenceWatchers: each watcher gets each event once, a late one what comes after,
 // and one that has left is missed by nobody.
 func TestPresenceWatchers(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	var watchers []*client
 	for range 5 {

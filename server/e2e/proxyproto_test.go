@@ -43,6 +43,7 @@ var proxyHeaders = []struct{ about, header, client string }{
 // TestProxyProtocol: the client is the header's, in one piece, with the request, and
 // byte by byte.
 func TestProxyProtocol(t *testing.T) {
+	t.Parallel()
 	// The proxy is trusted by its address, so that with no source in the header the
 	// connection counts for its peer only while a response is open.
 	s := startServer(t, withSettings(t, "front.trusted_proxies=127.0.0.1", "front.proxy_protocol=true", "limits.connections_per_ip=100"))
@@ -80,6 +81,7 @@ func TestProxyProtocol(t *testing.T) {
 // TestProxyProtocolBad: what is no header is answered at the first byte that shows
 // it, and nothing behind it is taken for a request.
 func TestProxyProtocolBad(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.trusted_proxies=127.0.0.1", "front.proxy_protocol=true"))
 	for _, tc := range []struct{ about, header string }{
 		{"a request", "GET /stream?cname=a HTTP/1.1\r\nHost: h\r\n\r\n"},
@@ -120,6 +122,7 @@ func TestProxyProtocolBad(t *testing.T) {
 // TestProxyProtocolNotBelieved: from others a header is no header, and without the
 // setting nobody's is.
 func TestProxyProtocolNotBelieved(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.trusted_proxies=127.0.0.1", "front.proxy_protocol=true", "limits.connections_per_ip=1",
 		"admin.trusted_proxies=127.0.0.1"))
 	for _, h := range proxyHeaders[:5] {
@@ -138,6 +141,7 @@ func TestProxyProtocolNotBelieved(t *testing.T) {
 
 // TestProxyProtocolDeadline: the header has the time of a request, from connecting.
 func TestProxyProtocolDeadline(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.trusted_proxies=127.0.0.1", "front.proxy_protocol=true", "limits.request_timeout=500ms"))
 	start := time.Now()
 	var all []*client
@@ -168,6 +172,7 @@ func TestProxyProtocolDeadline(t *testing.T) {
 // of its connection, on both ports; a trusted one can bring others by
 // X-Forwarded-For.
 func TestProxyProtocolLimits(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.trusted_proxies=127.0.0.1,9.9.9.9", "front.proxy_protocol=true", "limits.connections_per_ip=1",
 		"admin.trusted_proxies=127.0.0.1", "admin.proxy_protocol=true", "admin.allow=1.2.3.4,127.0.0.2"))
 	header := func(source string) string { return "PROXY TCP4 " + source + " 127.0.0.1 1 2\r\n" }

@@ -142,6 +142,7 @@ func (s *testServer) openConns() int {
 // TestReload: each reloadable key takes effect, can be taken back, and drops nobody:
 // the subscribers of all transports get the message after it as if nothing were.
 func TestReload(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	original := s.cfg
 	var subs []*subscriber
@@ -180,6 +181,7 @@ func TestReload(t *testing.T) {
 // TestReloadReachesWhoWaits: a shorter polling_timeout and idle_timeout count for
 // those who wait already.
 func TestReloadReachesWhoWaits(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	stream, poll := s.open("stream", "cname=a&seq=1"), s.open("poll", "cname=a&seq=1&noop=3")
 	idle := dial(t, s.front)
@@ -199,6 +201,7 @@ func TestReloadReachesWhoWaits(t *testing.T) {
 
 // TestReloadRefusesNonsense: and goes on with what it had.
 func TestReloadRefusesNonsense(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	cfg := s.cfg
 	cfg.Admin.Allow = []string{"nonsense"}

@@ -33,6 +33,7 @@ var pollKinds = []struct {
 // TestNothingStaysOfTheRequestBefore makes one connection wait for message after
 // message, each time in another way: no answer may look like the one before it.
 func TestNothingStaysOfTheRequestBefore(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, func(c *config.Config) { c.Front.AllowOrigins = []string{originA, originB} })
 	for round, cname := range []string{"oneByOne", "allAtOnce"} {
 		c := dial(t, s.front)
@@ -93,6 +94,7 @@ func (s *testServer) checkKind(c *client, cname string, round, i int) {
 
 // TestRequestsBehindAnOpenResponse pipelines behind streams that a close ends.
 func TestRequestsBehindAnOpenResponse(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	c := dial(t, s.front)
 	c.sendf("%s", pipelined("/stream?cname=a&seq=1", "/sse?cname=b&seq=1", "/poll?cname=c&seq=0", "/ping?cb=x"))
@@ -112,6 +114,7 @@ func TestRequestsBehindAnOpenResponse(t *testing.T) {
 
 // TestTooMuchBehindAnOpenResponse is cut: one head is kept, not more.
 func TestTooMuchBehindAnOpenResponse(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	c := s.subscribe("/stream?cname=a&seq=1")
 	_, _ = c.Write([]byte(strings.Repeat("x", 40<<10)))
@@ -128,6 +131,7 @@ func TestTooMuchBehindAnOpenResponse(t *testing.T) {
 
 // TestHeadOnHTTP10 closes as the head of a stream says, also on a kept connection.
 func TestHeadOnHTTP10(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	c := dial(t, s.front)
 	c.sendf("HEAD /stream?cname=a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")

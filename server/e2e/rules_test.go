@@ -66,6 +66,7 @@ func expressions(t *testing.T) (found []string) {
 
 // TestNamesInDashboardAndRules: every metric, label and reason that they name is there.
 func TestNamesInDashboardAndRules(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	s.call("/push?cname=a&content=x")
 	text := s.call("/metrics")

@@ -115,6 +115,7 @@ func heapInUse() uint64 {
 
 // TestPublisherThatDoesNotRead is cut like a subscriber, and hurts no other.
 func TestPublisherThatDoesNotRead(t *testing.T) {
+	t.Parallel()
 	s := narrowServer(t, nil)
 	c := dialNarrow(t, s.admin)
 	request := "GET /push?cname=a&content=x HTTP/1.1\r\nHost: test\r\n\r\n"
@@ -138,6 +139,7 @@ func TestPublisherThatDoesNotRead(t *testing.T) {
 
 // TestPresenceWatcherThatDoesNotRead is cut; one that reads gets every line.
 func TestPresenceWatcherThatDoesNotRead(t *testing.T) {
+	t.Parallel()
 	s := narrowServer(t, func(c *config.Config) { c.Front.ChannelTimeout = 86400 }) // no repeats
 	dialNarrow(t, s.admin).get("/psub")
 	good := dial(t, s.admin).get("/psub")

@@ -79,6 +79,7 @@ var doubtful = []struct {
 // TestSmuggling: each is refused and the connection ends: nothing behind it is
 // taken for a request, whole or byte by byte.
 func TestSmuggling(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	for _, d := range doubtful {
 		for _, slow := range []bool{false, true} {
@@ -106,6 +107,7 @@ func TestSmuggling(t *testing.T) {
 
 // TestRefusedAtTheFirstBadByte: without waiting for the rest of the line.
 func TestRefusedAtTheFirstBadByte(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	for _, tc := range []struct{ good, bad string }{
 		{"", "\x16"}, {"", "\x00"}, {"", "{"}, {"", " "}, {"GET", "\r"}, {"GET", "\t"}, {"GET ", "i"}, {"GET ", " "},
@@ -123,6 +125,7 @@ func TestRefusedAtTheFirstBadByte(t *testing.T) {
 
 // TestHarmlessOddities: what is unusual and means one thing only is served.
 func TestHarmlessOddities(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	for _, request := range []string{
 		"GET http://other.example:80/info HTTP/1.1\r\nHost: h\r\n\r\n",

@@ -85,6 +85,7 @@ func (s *subscriber) want(typ, cname string, seq int64, content string) {
 
 // TestSeqEdges: what seq may be, on each transport. The channel's next seq is 2.
 func TestSeqEdges(t *testing.T) {
+	t.Parallel()
 	const told, first, waits = "next_seq", "data", "waits"
 	s := startServer(t, nil)
 	s.call("/push?cname=a&content=x")
@@ -127,6 +128,7 @@ func TestSeqEdges(t *testing.T) {
 
 // TestNoopParameter: not an integer is 400 on each transport.
 func TestNoopParameter(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	for _, transport := range transports {
 		for _, noop := range []string{"x", "1.5", "9223372036854775808", "1%20"} {
@@ -140,6 +142,7 @@ func TestNoopParameter(t *testing.T) {
 
 // TestCallbackRule: the same on each call that takes cb; the open transports ignore it.
 func TestCallbackRule(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	front, admin := dial(t, s.front), dial(t, s.admin)
 	type call struct {
@@ -183,6 +186,7 @@ func TestCallbackRule(t *testing.T) {
 
 // TestFrontFields: the fields that each front answer carries.
 func TestFrontFields(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	for _, path := range []string{"/poll?cname=a", "/sub?cname=a", "/stream?cname=a", "/sse?cname=a", "/iframe?cname=a", "/ping", "/nothing", "/poll"} {
 		for _, origin := range []string{"", "Origin: https://x.example\r\n", "Origin: null\r\n"} {
@@ -206,6 +210,7 @@ func TestFrontFields(t *testing.T) {
 // TestSubscriberLimitFreed: who leaves makes room, and who was refused can come again
 // on the same connection.
 func TestSubscriberLimitFreed(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.max_subscribers_per_channel=2"))
 	for _, transport := range transports {
 		first, second := s.open("stream", "cname=a&seq=1"), s.open("stream", "cname=a&seq=1")
@@ -236,6 +241,7 @@ func TestSubscriberLimitFreed(t *testing.T) {
 
 // TestManyChannelsFreed: a channel that is gone makes room for another.
 func TestManyChannelsFreed(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, withSettings(t, "front.max_channels=1"))
 	for _, transport := range transports {
 		s.call("/push?cname=a&content=x")
@@ -250,6 +256,7 @@ func TestManyChannelsFreed(t *testing.T) {
 // TestLiveAfterTheBeginning: whatever a subscriber has begun with, the next message
 // is the one that it was told to expect.
 func TestLiveAfterTheBeginning(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	for _, transport := range []string{"stream", "sse", "iframe"} {
 		s.call("/push?cname=a&content=1")

@@ -48,6 +48,7 @@ type transcriptBlock struct {
 }
 
 func TestTranscripts(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("testdata/transcripts/*.txt")
 	if err != nil || len(files) < 30 {
 		t.Fatalf("%d transcripts found, %v", len(files), err)

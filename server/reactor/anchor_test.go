@@ -41,6 +41,7 @@ func TestEachLoopHasOneAnchor(t *testing.T) {
 
 // TestBellBringsARun lets each run ring for the next one, by nothing else.
 func TestBellBringsARun(t *testing.T) {
+	t.Parallel()
 	const rounds = 200 // by ticks alone they would take 20 seconds
 	s := start(t, 2, nil)
 	for _, l := range s.loops {
@@ -68,6 +69,7 @@ func TestBellBringsARun(t *testing.T) {
 // TestWhatIsLeftBringsARun gives a loop an inbox that it cannot take yet and that
 // nobody will wake it for: the bell has to ring.
 func TestWhatIsLeftBringsARun(t *testing.T) {
+	t.Parallel()
 	l := bareLoop(t)
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {

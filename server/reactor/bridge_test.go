@@ -9,6 +9,7 @@ import (
 
 // TestBridgedHandlerFails: a panic, and an answer without end, cost their request.
 func TestBridgedHandlerFails(t *testing.T) {
+	t.Parallel()
 	block := strings.Repeat("x", 1<<20)
 	failing := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "half an answer")

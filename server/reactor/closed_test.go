@@ -15,6 +15,7 @@ import (
 // descriptor to somebody else at once. Whatever the server then still does with its
 // record, the new owner gets no byte and keeps both halves (gnet fact 6).
 func TestNothingIsWrittenAfterClose(t *testing.T) {
+	t.Parallel()
 	s := start(t, 1, nil)
 	kinds := map[string]func(*Conn){
 		"send":       func(c *Conn) { c.send([]byte("foreign")) },

@@ -7,6 +7,7 @@ import (
 
 // TestWorstLag: a lag stays in sight for a window and goes after two.
 func TestWorstLag(t *testing.T) {
+	t.Parallel()
 	var w lagWatch
 	for _, step := range []struct{ at, lag, want time.Duration }{
 		{0, 1, 1}, {1, 9, 9}, {2, 3, 9},

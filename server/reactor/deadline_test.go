@@ -30,6 +30,7 @@ func (w *wheel) checkList(t *testing.T, in map[*Conn]bool) {
 }
 
 func TestWheelKeepsItsLists(t *testing.T) {
+	t.Parallel()
 	w, r := &wheel{swept: 1}, rand.New(rand.NewPCG(1, 2))
 	cs := make([]*Conn, 50)
 	for i := range cs {
@@ -91,6 +92,7 @@ func bareLoop(t *testing.T) *loop {
 // TestArmMovesEarlierOnly: a later deadline is only noted, an earlier one counts at
 // once, a far one is looked at once a turn.
 func TestArmMovesEarlierOnly(t *testing.T) {
+	t.Parallel()
 	l := bareLoop(t)
 	c := &Conn{loop: l, slot: noSlot, since: l.now}
 	in := map[*Conn]bool{c: true}
@@ -127,6 +129,7 @@ func TestArmMovesEarlierOnly(t *testing.T) {
 // TestClockStandsStill: a goroutine that has looked at the time and was stopped before
 // it said so must not put the clock back, under the wheels of those that have swept on.
 func TestClockStandsStill(t *testing.T) {
+	t.Parallel()
 	s := bareLoop(t).reactor
 	ahead := s.ticks() + 50
 	s.now.Store(ahead)
@@ -142,6 +145,7 @@ func TestClockStandsStill(t *testing.T) {
 
 // TestTimeoutsKeepTheirBudget: what is over it waits, and the loop knows.
 func TestTimeoutsKeepTheirBudget(t *testing.T) {
+	t.Parallel()
 	l := bareLoop(t)
 	for range 25 {
 		l.arm(&Conn{loop: l, slot: noSlot, since: l.now})

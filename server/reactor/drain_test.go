@@ -11,6 +11,7 @@ import (
 // TestShutdownIsWhole: whoever sees that the server is leaving sees since when. Else a
 // tick in between would find the time of a server that has run for long over, and stop it.
 func TestShutdownIsWhole(t *testing.T) {
+	t.Parallel()
 	s := bareLoop(t).reactor
 	s.log = slog.New(slog.DiscardHandler)
 	s.loops[0].stats.Front.Store(1)
@@ -34,6 +35,7 @@ func TestShutdownIsWhole(t *testing.T) {
 // TestDrainFlushesWhatIsQueued drains while a slow reader has much to come: it gets
 // it before it is cut.
 func TestDrainFlushesWhatIsQueued(t *testing.T) {
+	t.Parallel()
 	const drain = 2 * time.Second
 	s := start(t, 2, func(set *Settings) { narrow(set); set.DrainTimeout = drain })
 	text := strings.Repeat("z", 400<<10)
@@ -81,6 +83,7 @@ func (l *loop) drainingFor(timeout uint32) uint32 {
 // TestDrainDeliversFirst: while something is queued for a loop, none of its
 // subscribers is ended.
 func TestDrainDeliversFirst(t *testing.T) {
+	t.Parallel()
 	s := start(t, 1, func(set *Settings) { set.DrainTimeout = 3 * time.Second })
 	c := s.subscribe("/stream?cname=a&seq=1")
 	s.waitSubscribers("a", 1)

@@ -49,6 +49,7 @@ func (s *testReactor) waitPanics(n uint64) {
 // TestPanicInAHandler costs the connection whose request it was, with what it had
 // pipelined, and no other.
 func TestPanicInAHandler(t *testing.T) {
+	t.Parallel()
 	h := subscribers()
 	h["/panic"] = func(c *Conn, _ *Request) {
 		c.Out().B = append(c.Out().B, "half an ans"...)
@@ -76,6 +77,7 @@ func TestPanicInAHandler(t *testing.T) {
 // TestPanicInAWalk breaks the records of two subscribers, so that a delivery to
 // them panics: they are closed, everybody else gets this message and the next.
 func TestPanicInAWalk(t *testing.T) {
+	t.Parallel()
 	s := startForgiving(t, nil, subscribers())
 	var feeds []*servertest.Subscriber
 	for range 9 {
@@ -118,6 +120,7 @@ func TestPanicInAWalk(t *testing.T) {
 
 // TestPanicInATick does not make the ticking goroutine run hot, nor end it.
 func TestPanicInATick(t *testing.T) {
+	t.Parallel()
 	log := new(servertest.Output)
 	h := &callbacks{reactor: &Reactor{log: slog.New(slog.NewTextHandler(log, nil)), ready: make(chan struct{})}}
 	close(h.reactor.ready)
@@ -132,6 +135,7 @@ func TestPanicInATick(t *testing.T) {
 
 // TestPanicInAHeartbeat breaks one of two subscribers whose heartbeats are due.
 func TestPanicInAHeartbeat(t *testing.T) {
+	t.Parallel()
 	s := startForgiving(t, func(set *Settings) { set.PollingTimeout = time.Second }, subscribers())
 	broken, whole := s.subscribe("/stream?cname=a&seq=1"), s.subscribe("/stream?cname=b&seq=1")
 	s.onAllLoops(func(l *loop) {

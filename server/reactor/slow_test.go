@@ -15,6 +15,7 @@ func narrow(set *Settings) { set.SendBuffer, set.OutboundBuffer = 4096, 64<<10 }
 // TestEmptyQueueTakesAnyWrite gives a message, a group and a replay, each many times
 // the limit, to a client with nothing queued. It reads slowly, and gets all of it.
 func TestEmptyQueueTakesAnyWrite(t *testing.T) {
+	t.Parallel()
 	s := start(t, 2, func(set *Settings) { narrow(set); set.OutboundBuffer = 1 << 10 })
 	text := strings.Repeat("y", 300<<10)
 	read := func(c *client, from, to int) {
@@ -79,6 +80,7 @@ func (s *testReactor) waitFlushed() {
 // TestSlowLastAnswerGoesOut has answers that end the connection, larger than what
 // the kernel takes: all of it arrives before the end (gnet facts 3 and 4).
 func TestSlowLastAnswerGoesOut(t *testing.T) {
+	t.Parallel()
 	s := start(t, 2, narrow)
 	text := strings.Repeat("z", 500<<10)
 	s.publish("a", text)
@@ -127,6 +129,7 @@ func (s *testReactor) checkDraining(n int) {
 
 // TestFlushTimeout ends a client that never takes its last answer.
 func TestFlushTimeout(t *testing.T) {
+	t.Parallel()
 	s := start(t, 2, func(set *Settings) { narrow(set); set.RequestTimeout = 300 * time.Millisecond })
 	s.publish("a", strings.Repeat("z", 500<<10))
 	c := dialNarrow(t, s.front)

@@ -68,6 +68,7 @@ func batchOf(l *loop, cname string) *batch {
 // TestHugeChannelHoldsUpNobody publishes to a huge channel and then to a small one:
 // the small one's subscriber has its message while the huge one is at work.
 func TestHugeChannelHoldsUpNobody(t *testing.T) {
+	t.Parallel()
 	s := start(t, 1, nil)
 	feeds := gather(t, s, "huge", crowd)
 	small := s.subscribe("/stream?cname=small&seq=1")
@@ -111,6 +112,7 @@ func readSeq(t *testing.T, f *servertest.Subscriber, seq int64, content string) 
 // TestWalkLetsInputIn sends a request while a long walk is going on: it is answered
 // before the walk ends. A walk that scheduled itself at once would let none in.
 func TestWalkLetsInputIn(t *testing.T) {
+	t.Parallel()
 	s := start(t, 1, nil)
 	feeds := gather(t, s, "huge", 3*sliceWrites)
 	l := s.loops[0]
@@ -153,6 +155,7 @@ func TestWalkLetsInputIn(t *testing.T) {
 // TestListChangesDuringAWalk stops a walk half-way while subscribers leave, others
 // come, more is published, and the channel is closed.
 func TestListChangesDuringAWalk(t *testing.T) {
+	t.Parallel()
 	s := start(t, 1, nil)
 	feeds := gather(t, s, "huge", crowd)
 	l := s.loops[0]

@@ -26,7 +26,7 @@ const (
 // hostile is made after RFC 9110 and 9112 and after public write-ups of attacks:
 // CL.TE and TE.CL, hidden transfer codings, chunk tricks of 2024 and 2025 (extensions,
 // line ends), request and response splitting, other protocols on our ports. The
-// cases of server/smuggling_test.go are not repeated here.
+// cases of server/e2e/smuggling_test.go are not repeated here.
 var hostile = []struct{ name, bytes, want string }{
 	{"CL.TE", post + "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nX", refuse},
 	{"TE.CL", post + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n5c\r\n", refuse},
