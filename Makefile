@@ -97,7 +97,7 @@ PUNCTUAL := ^Test(HeartbeatTime|HeartbeatAfterSilence|DeliveryPutsTheHeartbeatOf
 .PHONY: torture
 torture: build ## hostile clients and faults at full size: 10 minutes; needs qemu, 20,000 open files
 	ICOMET_TORTURE=full go test -count=1 -v -timeout 60m ./server/torture
-	ICOMET_TORTURE=full go test -count=1 -run '$(PUNCTUAL)' ./server/e2e ./server/reactor
+	ICOMET_TORTURE=full go test -count=1 -parallel 1 -run '$(PUNCTUAL)' ./server/e2e
 	ICOMET_MODEL_CHECKS=$(MODEL_CHECKS) go test -count=1 -timeout 60m -run '^TestModel$$' ./server/e2e
 	ICOMET_MODEL_CHECKS=$$((100 * $(MODEL_CHECKS))) go test -count=1 -timeout 60m ./channel/modeltest
 	bench/million/run-in-vm --mem 1G --timeout 180 -- server/torture/clock-steps bin/icomet-server

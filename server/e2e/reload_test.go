@@ -19,6 +19,7 @@ func (s *testServer) reload(edit func(*config.Config)) {
 	if err := s.Reload(cfg); err != nil {
 		s.t.Fatal(err)
 	}
+	s.cfg = cfg
 }
 
 // reloads are the keys that a reload can change, with a proof that each has.

@@ -17,7 +17,7 @@ type callbacks struct {
 }
 
 func (h *callbacks) OnBoot(eng gnet.Engine) gnet.Action {
-	h.reactor.booted(eng)
+	h.reactor.boot(eng)
 	return gnet.None
 }
 

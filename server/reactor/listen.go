@@ -10,7 +10,7 @@ import (
 // them until gnet binds.
 type Listeners struct {
 	front, admin         *net.TCPAddr
-	frontHost, adminHost string // as configured
+	frontAddr, adminAddr string // as configured
 	probes               []net.Listener
 }
 
@@ -19,10 +19,10 @@ type Listeners struct {
 // be one concrete port for all loops. The error names key, address and the system's
 // words. Release, or a reactor's Run or Close, has to follow.
 func Listen(front, admin string) (*Listeners, error) {
-	a := new(Listeners)
+	a := &Listeners{frontAddr: front, adminAddr: admin}
 	var err error
-	if a.front, a.frontHost, err = a.bind("front.listen", front); err == nil {
-		a.admin, a.adminHost, err = a.bind("admin.listen", admin)
+	if a.front, err = a.bind("front.listen", front); err == nil {
+		a.admin, err = a.bind("admin.listen", admin)
 	}
 	if err != nil {
 		a.Release()
@@ -31,7 +31,7 @@ func Listen(front, admin string) (*Listeners, error) {
 	return a, nil
 }
 
-func (a *Listeners) bind(key, address string) (bound *net.TCPAddr, host string, err error) {
+func (a *Listeners) bind(key, address string) (*net.TCPAddr, error) {
 	ln, err := net.Listen(listenNetwork(address), address)
 	if err != nil {
 		// The system's words, without the address that is named already.
@@ -39,11 +39,10 @@ func (a *Listeners) bind(key, address string) (bound *net.TCPAddr, host string, 
 		if errors.As(err, &op) {
 			err = op.Err
 		}
-		return nil, "", fmt.Errorf("%s %s: %w", key, address, err)
+		return nil, fmt.Errorf("%s %s: %w", key, address, err)
 	}
 	a.probes = append(a.probes, ln)
-	host, _, _ = net.SplitHostPort(address)
-	return ln.Addr().(*net.TCPAddr), host, nil
+	return ln.Addr().(*net.TCPAddr), nil
 }
 
 // Release gives the addresses up.
@@ -70,10 +69,11 @@ func listenNetwork(address string) string {
 
 // gnetAddrs are the addresses for gnet, with the bound ports.
 func (a *Listeners) gnetAddrs() []string {
-	return []string{gnetAddr(a.frontHost, a.front), gnetAddr(a.adminHost, a.admin)}
+	return []string{gnetAddr(a.frontAddr, a.front), gnetAddr(a.adminAddr, a.admin)}
 }
 
-func gnetAddr(host string, bound *net.TCPAddr) string {
+func gnetAddr(address string, bound *net.TCPAddr) string {
+	host, _, _ := net.SplitHostPort(address)
 	if host != "" {
 		host = bound.IP.String()
 	}

@@ -48,13 +48,14 @@ type Reactor struct {
 	engine       channel.Engine
 	loops        []*loop
 	counts       access.Counts
-	listen       *Listeners
+	listen       atomic.Pointer[Listeners]
 	started      time.Time // monotonic: the clock of all timeouts
 	panics       atomic.Uint64
 	bridge       *bridge
 	feed         *Feed
 
 	gnet     gnet.Engine // from OnBoot on
+	booted   atomic.Bool // OnBoot was called
 	anchored atomic.Int32
 	ready    chan struct{}
 	failed   error // of the ticking goroutine, read after Run's engine has ended
@@ -74,10 +75,11 @@ type Reactor struct {
 func New(o Options) *Reactor {
 	r := &Reactor{
 		log: o.Log, crashOnPanic: o.CrashOnPanic, handler: o.Handler, onTick: o.Tick,
-		keepalive: o.Settings.Keepalive, hub: o.Hub, engine: o.Engine, listen: o.Listeners,
+		keepalive: o.Settings.Keepalive, hub: o.Hub, engine: o.Engine,
 		started: time.Now(), bridge: newBridge(),
 		ready: make(chan struct{}), byLoop: make(map[gnet.EventLoop]*loop),
 	}
+	r.listen.Store(o.Listeners)
 	r.feed = newFeed(r)
 	r.now.Store(1)
 	r.store(o.Settings)
@@ -99,29 +101,27 @@ func (r *Reactor) store(set *Settings) {
 // Ready is closed when both ports answer.
 func (r *Reactor) Ready() <-chan struct{} { return r.ready }
 
-// FrontAddr and AdminAddr are the bound addresses.
-func (r *Reactor) FrontAddr() net.Addr { return r.listen.front }
-func (r *Reactor) AdminAddr() net.Addr { return r.listen.admin }
+// FrontAddr is the bound address of the front port. Until Ready is closed, a port that
+// was configured as 0 can still change.
+func (r *Reactor) FrontAddr() net.Addr { return r.listen.Load().front }
+
+// AdminAddr is the same for the admin port.
+func (r *Reactor) AdminAddr() net.Addr { return r.listen.Load().admin }
 
 // Close gives up a reactor that is not going to Run.
 func (r *Reactor) Close() {
-	r.listen.Release()
+	r.listen.Load().Release()
 	r.engine.Stop()
 }
 
 // Run serves until a drain has ended, and returns nil then.
 func (r *Reactor) Run() error {
-	r.listen.Release()
-	err := gnet.Rotate(&callbacks{reactor: r}, r.listen.gnetAddrs(),
-		gnet.WithNumEventLoop(len(r.loops)), gnet.WithReusePort(true), gnet.WithReuseAddr(true),
-		gnet.WithTCPKeepAlive(r.keepalive), gnet.WithTCPKeepInterval(probeInterval(r.keepalive)),
-		gnet.WithTCPKeepCount(keepaliveProbes), gnet.WithTicker(true),
-		gnet.WithLogger(gnetLogger{r.log}))
+	err := r.serve()
 	r.engine.Stop()
 	r.bridge.close()
 	switch {
 	case err != nil:
-		return fmt.Errorf("listening on %s and %s: %w", r.listen.front, r.listen.admin, err)
+		return err
 	case r.failed != nil:
 		return r.failed
 	case !r.stopping:
@@ -129,6 +129,36 @@ func (r *Reactor) Run() error {
 	}
 	r.log.Info("stopped")
 	return nil
+}
+
+// listenTries bounds how often Run binds again after another process has taken a port.
+const listenTries = 10
+
+// serve runs gnet's engine. Between the release of the probes and gnet's own bind
+// another process can take a port: then the addresses are probed again, which finds a
+// new port for one that was configured as 0, and the system's words for any other.
+func (r *Reactor) serve() error {
+	for try := 1; ; try++ {
+		addrs := r.listen.Load()
+		addrs.Release()
+		err := gnet.Rotate(&callbacks{reactor: r}, addrs.gnetAddrs(),
+			gnet.WithNumEventLoop(len(r.loops)), gnet.WithReusePort(true), gnet.WithReuseAddr(true),
+			gnet.WithTCPKeepAlive(r.keepalive), gnet.WithTCPKeepInterval(probeInterval(r.keepalive)),
+			gnet.WithTCPKeepCount(keepaliveProbes), gnet.WithTicker(true),
+			gnet.WithLogger(gnetLogger{r.log}))
+		if err == nil {
+			return nil
+		}
+		err = fmt.Errorf("listening on %s and %s: %w", addrs.front, addrs.admin, err)
+		if r.booted.Load() || try == listenTries {
+			return err
+		}
+		next, again := Listen(addrs.frontAddr, addrs.adminAddr)
+		if again != nil {
+			return again
+		}
+		r.listen.Store(next)
+	}
 }
 
 // Configure puts set in the place of the present settings. It must not be changed any

@@ -15,8 +15,9 @@ const (
 	tickPatience = 2 * time.Second / tickLength
 )
 
-func (r *Reactor) booted(eng gnet.Engine) {
+func (r *Reactor) boot(eng gnet.Engine) {
 	r.gnet = eng
+	r.booted.Store(true)
 	// For those who come before the server is ready, when it is measured again.
 	r.counts.Measure(len(r.loops))
 	r.counts.SetLimit(r.settings.Load().Connections)
@@ -103,8 +104,8 @@ func (r *Reactor) isReady() bool {
 func (r *Reactor) becomeReady() {
 	r.counts.Measure(len(r.loops))
 	r.counts.SetLimit(r.settings.Load().Connections)
-	r.log.Info("listening", "role", "front", "address", r.listen.front.String())
-	r.log.Info("listening", "role", "admin", "address", r.listen.admin.String())
+	r.log.Info("listening", "role", "front", "address", r.listen.Load().front.String())
+	r.log.Info("listening", "role", "admin", "address", r.listen.Load().admin.String())
 	close(r.ready)
 }
 

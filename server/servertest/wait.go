@@ -10,7 +10,7 @@ import (
 
 // Patience is how long a test waits for something that has to happen. It is
 // generous, for machines that are busy with other tests.
-const Patience = 30 * time.Second
+const Patience = 60 * time.Second
 
 // Lateness is how much later than it is due something may come on a busy machine that
 // runs other tests beside. Nothing may come early. What is promised is a second; make
