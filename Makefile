@@ -70,7 +70,7 @@ test-needs:
 lint: ## gofmt, go vet and staticcheck
 	@unformatted=$$(gofmt -l .); \
 	if [ -n "$$unformatted" ]; then echo "not formatted, run gofmt -w:"; echo "$$unformatted"; exit 1; fi
-	go vet ./...
+	go vet ./... && go vet -tags torture ./server/torture
 	go run $(STATICCHECK) ./...
 
 # Go's fuzzer sometimes reports the end of its own time as a failure of the target.
@@ -96,7 +96,7 @@ PUNCTUAL := ^Test(HeartbeatTime|HeartbeatAfterSilence|DeliveryPutsTheHeartbeatOf
 
 .PHONY: torture
 torture: build ## hostile clients and faults at full size: 10 minutes; needs qemu, 20,000 open files
-	ICOMET_TORTURE=full go test -count=1 -v -timeout 60m ./server/torture
+	ICOMET_TORTURE=full go test -tags torture -count=1 -v -parallel 1 -timeout 60m ./server/torture
 	ICOMET_TORTURE=full go test -count=1 -parallel 1 -run '$(PUNCTUAL)' ./server/e2e
 	ICOMET_MODEL_CHECKS=$(MODEL_CHECKS) go test -count=1 -timeout 60m -run '^TestModel$$' ./server/e2e
 	ICOMET_MODEL_CHECKS=$$((100 * $(MODEL_CHECKS))) go test -count=1 -timeout 60m ./channel/modeltest

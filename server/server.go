@@ -79,7 +79,7 @@ func New(o Options) (*Server, error) {
 
 // loopCount is how many event loops runtime.event_loops asks for. Left to us, one
 // CPU stays free for the kernel's network work, the collector and the rest of the
-// machine: DESIGN.md has what it costs without.
+// machine: reactor/PERFORMANCE.md has what it costs without.
 func loopCount(configured, cpus int) int {
 	if configured > 0 {
 		return configured
