@@ -124,7 +124,7 @@ var hostile = []struct{ name, bytes, want string }{
 // nothing of it comes back as a header, and the server is as before.
 func TestHostile(t *testing.T) {
 	t.Parallel()
-	d := start(t, servertest.Binary, "", "LIMITS_REQUEST_TIMEOUT=2s", "LIMITS_IDLE_TIMEOUT=2s")
+	d := start(t, servertest.Binary, "", "LIMITS_REQUEST_TIMEOUT=5s", "LIMITS_IDLE_TIMEOUT=20s")
 	p := d.newProbe()
 	if err := inTurns(16, 4*len(hostile), func(i int) error {
 		h := &hostile[i/4]
