@@ -15,12 +15,14 @@ import (
 
 // TestBuildIsCurrent: the committed files are what the source gives.
 func TestBuildIsCurrent(t *testing.T) {
+	t.Parallel()
 	if out, err := exec.Command("go", "run", "./build", "-check").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
 
 func TestSize(t *testing.T) {
+	t.Parallel()
 	for name, body := range map[string][]byte{"icomet.js": web.Script, "icomet.mjs": web.Module} {
 		var b bytes.Buffer
 		w := gzip.NewWriter(&b)
@@ -66,6 +68,7 @@ func installPackage(t *testing.T, dir string) (version string, files []string) {
 
 // TestPackage packs the npm package, installs nothing, and loads it both ways.
 func TestPackage(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	version, files := installPackage(t, dir)
 	want := []string{
@@ -126,6 +129,7 @@ const state: iComet.State = comet.state;
 }
 
 func TestTypes(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	installPackage(t, dir)
 	for name, text := range programs {
