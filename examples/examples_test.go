@@ -77,6 +77,7 @@ func wantOutput(t *testing.T, o, diagnostics *servertest.Output, want string) {
 // TestSubscribers: each gets what is stored and what comes, goes on without loss
 // after a cut and after a restart of the server, and ends with the channel.
 func TestSubscribers(t *testing.T) {
+	t.Parallel()
 	goProgram, err := servertest.Build(filepath.Join(t.TempDir(), "go-example"), "icomet/examples/go")
 	if err != nil {
 		t.Fatal(err)
@@ -149,6 +150,7 @@ func start(t *testing.T, cmd *exec.Cmd) (ended func() error, stdout, stderr *ser
 
 // TestPublishers: the content arrives as it is, and a mistake is said.
 func TestPublishers(t *testing.T) {
+	t.Parallel()
 	list := installed(t, []example{
 		withVariable("curl", "ADMIN", admin, "curl/publish.sh"),
 		withAddress("Python", admin, "python3", "python/publish.py"),

@@ -10,12 +10,14 @@ import (
 
 // TestSentinelFailoverUnderLoad kills the master while everybody publishes and reads.
 func TestSentinelFailoverUnderLoad(t *testing.T) {
+	t.Parallel()
 	master, replica, sentinel := redistest.StartSentinel(t)
 	failOverUnderLoad(t, sentinelOptions(sentinel), master, replica)
 }
 
 // TestClusterFailoverUnderLoad is the same with one of three masters.
 func TestClusterFailoverUnderLoad(t *testing.T) {
+	t.Parallel()
 	servers := redistest.StartCluster(t, 1)
 	failOverUnderLoad(t, testOptions(redistest.Addrs(servers)...), servers[0], servers[3:]...)
 }
@@ -90,6 +92,7 @@ func failOverUnderLoad(t *testing.T, o Options, master *redistest.Server, replic
 // after a reconnect and by the look at quiet channels; the subscribers are told where
 // the common part ends, and get the others from there.
 func TestParted(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		others []string // stored from seq 4 on
 		want   int64    // next, at the end

@@ -46,6 +46,7 @@ func wantNotMoved(t *testing.T, readers []*reader) {
 // TestPubSubConnectionsCut kills every pub/sub connection again and again under load:
 // nothing is lost, repeated or out of order, and nobody is told of a gap.
 func TestPubSubConnectionsCut(t *testing.T) {
+	t.Parallel()
 	s, nodes := startNodes(t, 3, deep())
 	names := channelNames(10)
 	readers := startReaders(nodes, names)
@@ -66,6 +67,7 @@ func TestPubSubConnectionsCut(t *testing.T) {
 // TestAllConnectionsCut kills all connections: a publish may fail, an acknowledged
 // one is never lost.
 func TestAllConnectionsCut(t *testing.T) {
+	t.Parallel()
 	s, nodes := startNodes(t, 3, deep())
 	names := channelNames(10)
 	readers := startReaders(nodes, names)
@@ -93,6 +95,7 @@ func startChecked(t *testing.T, limits channel.Limits) (*redistest.Server, *test
 // TestDroppedMessages: pub/sub may lose a message without a word. What comes next, or
 // the look at quiet channels, brings it from history.
 func TestDroppedMessages(t *testing.T) {
+	t.Parallel()
 	s, n := startChecked(t, deep())
 	r := newReader(n, "c")
 	p := n.partition([]byte("c"))
@@ -121,6 +124,7 @@ func TestDroppedMessages(t *testing.T) {
 // TestGapIsTold: when history has lost what was missed, the subscriber is told where
 // it goes on, and it is counted.
 func TestGapIsTold(t *testing.T) {
+	t.Parallel()
 	s, n := startChecked(t, testLimits)
 	r := newReader(n, "c")
 	n.mustPublish("c", "0")
@@ -144,6 +148,7 @@ func TestGapIsTold(t *testing.T) {
 // every write. Meanwhile publishes are refused within a second; afterwards everything
 // goes on by itself.
 func TestKillRedis(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	var nodes []*testNode
 	for range 3 {
@@ -164,6 +169,7 @@ func TestKillRedis(t *testing.T) {
 
 // TestSlowRedis stops Redis for a while: publishes get their answer within a second.
 func TestSlowRedis(t *testing.T) {
+	t.Parallel()
 	s, nodes := startNodes(t, 2, deep())
 	names := channelNames(4)
 	readers := startReaders(nodes, names)
@@ -189,6 +195,7 @@ func TestSlowRedis(t *testing.T) {
 // TestFlushAll: everything stored is gone under load. Each channel begins anew, its
 // subscribers are told, and go on from its first message.
 func TestFlushAll(t *testing.T) {
+	t.Parallel()
 	s, nodes := startNodes(t, 2, deep())
 	names := channelNames(4)
 	readers := startReaders(nodes, names)
@@ -221,6 +228,7 @@ func TestFlushAll(t *testing.T) {
 // TestCongestedNode: while a loop of a node is over its limit, publishes to that node
 // are refused, and nothing is lost: it goes on when the loop does.
 func TestCongestedNode(t *testing.T) {
+	t.Parallel()
 	_, nodes := startNodes(t, 2, deep())
 	behind := nodes[0]
 	r := newReader(behind, "c")
@@ -248,6 +256,7 @@ func TestCongestedNode(t *testing.T) {
 // TestCrowdedUnderLoad: what the Joins and counts of a crowded channel bring from Redis
 // is older than what this node has published and delivered meanwhile. That is no gap.
 func TestCrowdedUnderLoad(t *testing.T) {
+	t.Parallel()
 	limits := deep()
 	limits.MaxSubscribers = 4
 	s := redistest.Start(t)
@@ -273,6 +282,7 @@ func TestCrowdedUnderLoad(t *testing.T) {
 // TestStrangeAnswers: a script of another version answers some Joins with what nobody
 // understands. Those behind them in the same round trip get an answer too.
 func TestStrangeAnswers(t *testing.T) {
+	t.Parallel()
 	good := joinScript
 	joinScript = newScript("local function join()\n" + good.text + "\nend\nlocal out = join()\n" +
 		"if string.find(ARGV[1], 'strange') then return {} end\nreturn out")
@@ -315,6 +325,7 @@ func TestStrangeAnswers(t *testing.T) {
 // TestRedisOutOfMemory: at Redis's maxmemory newcomers and publishes are refused. The
 // connection stays, and with memory everything goes on.
 func TestRedisOutOfMemory(t *testing.T) {
+	t.Parallel()
 	s, nodes := startNodes(t, 1, deep())
 	n := nodes[0]
 	j := n.join("here", 1)

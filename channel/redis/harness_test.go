@@ -47,7 +47,7 @@ var testLimits = channel.Limits{MaxChannels: 100_000, MaxSubscribers: 100_000, B
 
 func testOptions(addrs ...string) Options {
 	return Options{
-		Addresses: addrs, Prefix: "t:", Pool: 2, DialTimeout: 500 * time.Millisecond,
+		Addresses: addrs, Prefix: "t:", Pool: 2, DialTimeout: 3 * time.Second,
 		Timeout: 800 * time.Millisecond, NodeTimeout: 2 * time.Second,
 		// What is to be found without the look at quiet channels has to be.
 		CheckInterval: time.Hour,

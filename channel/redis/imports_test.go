@@ -11,6 +11,7 @@ import (
 
 // TestOnlyImporter: nothing else in the module imports the Redis client.
 func TestOnlyImporter(t *testing.T) {
+	t.Parallel()
 	importers := 0
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
@@ -35,6 +36,7 @@ func TestOnlyImporter(t *testing.T) {
 // the monotonic part of a time.Time, which every conversion to a number loses, and
 // what nodes share comes from Redis's own clock.
 func TestNoWallClock(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("*.go")
 	if err != nil || len(files) < 10 {
 		t.Fatalf("%d files, %v", len(files), err)

@@ -45,6 +45,7 @@ func (n *testNode) busy(name string) {
 // TestEveryKeyEnds: whatever nodes do, no key is left for ever when all of them are
 // killed at once.
 func TestEveryKeyEnds(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	o := testOptions(s.Addr())
 	o.KeepTime = time.Hour
@@ -69,6 +70,7 @@ func TestEveryKeyEnds(t *testing.T) {
 
 // TestKeysOfBefore: keys that have no end, as an older version has left them, get one.
 func TestKeysOfBefore(t *testing.T) {
+	t.Parallel()
 	s, nodes := startNodes(t, 1, testLimits)
 	n := nodes[0]
 	n.mustPublish("c", "x")
@@ -95,6 +97,7 @@ func TestKeysOfBefore(t *testing.T) {
 // channel with a subscriber, and one that was signed for a long time. With the node
 // everything does.
 func TestQuietChannelsOutliveKeepTime(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	o := testOptions(s.Addr())
 	o.KeepTime = 2 * time.Second

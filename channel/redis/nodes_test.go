@@ -39,6 +39,7 @@ func data(seq int64, content string) channel.Message {
 // TestPublishElsewhere: a message reaches the subscribers on every node, and who comes
 // to another node finds the history.
 func TestPublishElsewhere(t *testing.T) {
+	t.Parallel()
 	_, n := startNodes(t, 3, testLimits)
 	a, b := n[0].join("c", 0), n[1].join("c", 0)
 	for i := range 5 {
@@ -61,6 +62,7 @@ func TestPublishElsewhere(t *testing.T) {
 // TestReturnToASlowerNode: a seq that this node has not seen yet, but another node has
 // given out, is no reason to send the client back.
 func TestReturnToASlowerNode(t *testing.T) {
+	t.Parallel()
 	_, n := startNodes(t, 2, testLimits)
 	n[1].join("c", 0)
 	for i := int64(1); i <= 200; i++ {
@@ -74,6 +76,7 @@ func TestReturnToASlowerNode(t *testing.T) {
 // TestOnlySubscribedChannels: a node is subscribed to what it has subscribers of, and
 // to nothing else; a channel without a local subscriber has no copy.
 func TestOnlySubscribedChannels(t *testing.T) {
+	t.Parallel()
 	limits := testLimits
 	limits.Timeout = time.Second
 	s, n := startNodes(t, 2, limits)
@@ -97,6 +100,7 @@ func TestOnlySubscribedChannels(t *testing.T) {
 }
 
 func TestTokensAreShared(t *testing.T) {
+	t.Parallel()
 	_, n := startNodes(t, 2, testLimits)
 	sign := func(n *testNode) channel.Result {
 		return result(t, func(d channel.Done) { n.Sign([]byte("c"), time.Hour, d) })
@@ -123,6 +127,7 @@ func TestTokensAreShared(t *testing.T) {
 
 // TestLimitsCountAllNodes: the most subscribers and channels are of all nodes together.
 func TestLimitsCountAllNodes(t *testing.T) {
+	t.Parallel()
 	limits := testLimits
 	limits.MaxSubscribers, limits.MaxChannels = 4, 3
 	_, n := startNodes(t, 2, limits)
@@ -151,6 +156,7 @@ func TestLimitsCountAllNodes(t *testing.T) {
 
 // TestInfoCountsAllNodes: this node's subscribers at once, the others' soon.
 func TestInfoCountsAllNodes(t *testing.T) {
+	t.Parallel()
 	_, n := startNodes(t, 3, testLimits)
 	var joined []channel.Joined
 	for i := range 6 {
@@ -180,6 +186,7 @@ func (n *testNode) counts(name string, subscribers, total int) error {
 }
 
 func TestCloseAndClearElsewhere(t *testing.T) {
+	t.Parallel()
 	_, n := startNodes(t, 2, testLimits)
 	a, b := n[0].join("c", 0), n[1].join("c", 0)
 	n[0].mustPublish("c", "x")
@@ -212,6 +219,7 @@ func TestCloseAndClearElsewhere(t *testing.T) {
 
 // TestBroadcastOnce: one seq a channel, even when two nodes hold it.
 func TestBroadcastOnce(t *testing.T) {
+	t.Parallel()
 	_, n := startNodes(t, 2, testLimits)
 	a, b := n[0].join("both", 0), n[1].join("both", 0)
 	c := n[1].join("one", 0)
@@ -232,6 +240,7 @@ func TestBroadcastOnce(t *testing.T) {
 
 // TestPresenceEverywhere: online when it is created anywhere, offline when it is freed.
 func TestPresenceEverywhere(t *testing.T) {
+	t.Parallel()
 	limits := testLimits
 	limits.Timeout = time.Second
 	_, n := startNodes(t, 2, limits)
@@ -274,6 +283,7 @@ func (n *testNode) saw(m channel.Message, times int) error {
 // TestExpiry: a channel lives while any node has a subscriber, and is freed when its
 // time is over.
 func TestExpiry(t *testing.T) {
+	t.Parallel()
 	limits := testLimits
 	limits.Timeout = time.Second
 	s, n := startNodes(t, 2, limits)
@@ -324,6 +334,7 @@ func (n *testNode) die() {
 // TestDeadNode: a dead node's subscribers keep channels alive for node_timeout and the
 // channel's own time, no longer.
 func TestDeadNode(t *testing.T) {
+	t.Parallel()
 	limits := testLimits
 	limits.Timeout = time.Second
 	s := redistest.Start(t)
@@ -363,6 +374,7 @@ func TestDeadNode(t *testing.T) {
 
 // TestTakenForDead: a node that was silent for too long and comes back counts again.
 func TestTakenForDead(t *testing.T) {
+	t.Parallel()
 	_, n := startNodes(t, 2, testLimits)
 	n[1].join("c", 0)
 	checkFor(t, patience, func() error { // on a busy machine it may be back before anybody looks
@@ -379,6 +391,7 @@ func TestTakenForDead(t *testing.T) {
 
 // TestStopLeaves: a node that stops takes its subscribers along at once.
 func TestStopLeaves(t *testing.T) {
+	t.Parallel()
 	s, n := startNodes(t, 2, testLimits)
 	n[1].join("c", 0)
 	checkFor(t, patience, func() error { return n[0].counts("c", 1, 1) })

@@ -119,6 +119,7 @@ func startProxied(t *testing.T) (*proxy, []*testNode, []string, []*reader) {
 
 // TestNetworkCuts: a node's connections break again and again.
 func TestNetworkCuts(t *testing.T) {
+	t.Parallel()
 	p, nodes, names, readers := startProxied(t)
 	l := startLoad(t, nodes, names)
 	for range 10 {
@@ -133,6 +134,7 @@ func TestNetworkCuts(t *testing.T) {
 
 // TestNetworkDelays: 30 ms each way, so that what a node learns is always old.
 func TestNetworkDelays(t *testing.T) {
+	t.Parallel()
 	p, nodes, names, readers := startProxied(t)
 	p.delay.Store(int64(30 * time.Millisecond))
 	l := startLoad(t, nodes, names)
@@ -150,6 +152,7 @@ func TestNetworkDelays(t *testing.T) {
 // TestManyCopiesOnASlowRedis: comparing them all takes longer than one call may, so it is
 // done in parts; done all at once it would break the connection and begin anew for ever.
 func TestManyCopiesOnASlowRedis(t *testing.T) {
+	t.Parallel()
 	s, nodes := startNodes(t, 1, deep())
 	p := startProxy(t, s.Addr())
 	n := startNode(t, testOptions(p.addr()), deep())
@@ -170,6 +173,7 @@ func TestManyCopiesOnASlowRedis(t *testing.T) {
 // refused within a second; it finds new connections by itself, and its subscribers get
 // what they have missed.
 func TestNetworkHalfOpen(t *testing.T) {
+	t.Parallel()
 	p, nodes, names, readers := startProxied(t)
 	l := startLoad(t, nodes, names)
 	l.more(t, 100)

@@ -10,6 +10,7 @@ import (
 
 // TestOthersMessages: what nobody on a node has subscribed to is not brought to it.
 func TestOthersMessages(t *testing.T) {
+	t.Parallel()
 	_, n := startNodes(t, 3, testLimits)
 	a := n[0].join("c", 0)
 	var want []channel.Message
@@ -31,6 +32,7 @@ func TestOthersMessages(t *testing.T) {
 // TestLostAnswerToAJoin: Redis has counted a subscriber of whom the node does not know
 // that it was let in.
 func TestLostAnswerToAJoin(t *testing.T) {
+	t.Parallel()
 	s, nodes := startNodes(t, 1, testLimits)
 	p := startProxy(t, s.Addr())
 	n := startNode(t, testOptions(p.addr()), testLimits)

@@ -10,6 +10,7 @@ import (
 
 // TestSuiteCluster: three masters on this machine, as a user with few rights.
 func TestSuiteCluster(t *testing.T) {
+	t.Parallel()
 	servers := redistest.StartCluster(t, 0, redistest.User(t.Name())...)
 	o := testOptions(redistest.Addrs(servers)...)
 	o.Username, o.Password = "push", "of-push"
@@ -23,6 +24,7 @@ func sentinelOptions(s *redistest.Server) Options {
 }
 
 func TestSuiteSentinel(t *testing.T) {
+	t.Parallel()
 	_, _, sentinel := redistest.StartSentinel(t)
 	runSuiteWith(t, sentinelOptions(sentinel))
 }
@@ -30,6 +32,7 @@ func TestSuiteSentinel(t *testing.T) {
 // TestSentinelFailover kills the master. What was replicated is there, and everything
 // goes on with the new one by itself.
 func TestSentinelFailover(t *testing.T) {
+	t.Parallel()
 	master, _, sentinel := redistest.StartSentinel(t)
 	var nodes []*testNode
 	for range 2 {
@@ -44,6 +47,7 @@ func TestSentinelFailover(t *testing.T) {
 // TestClusterFailover kills one master of three with a replica each. The channels of
 // the others go on meanwhile.
 func TestClusterFailover(t *testing.T) {
+	t.Parallel()
 	servers := redistest.StartCluster(t, 1)
 	var nodes []*testNode
 	for range 2 {
@@ -99,6 +103,7 @@ func failOver(t *testing.T, nodes []*testNode, kill func()) {
 
 // TestClusterSlotsMove moves a partition's slot to another master under load.
 func TestClusterSlotsMove(t *testing.T) {
+	t.Parallel()
 	servers := redistest.StartCluster(t, 0)
 	var nodes []*testNode
 	for range 2 {

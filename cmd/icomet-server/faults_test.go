@@ -86,6 +86,7 @@ func (l *listener) expect(content string) error {
 // TestAcceptAtTheDescriptorLimit rushes a server that may open 300 files, more than
 // once. gnet ends its whole engine when accept finds no descriptor (gnet fact 7).
 func TestAcceptAtTheDescriptorLimit(t *testing.T) {
+	t.Parallel()
 	const limit = 300
 	d := startWithDescriptors(t, limit, `limits.drain_timeout = "200ms"`)
 	d.WaitLog("role=admin", 1)
@@ -155,6 +156,7 @@ func TestAcceptAtTheDescriptorLimit(t *testing.T) {
 // TestResetStorm resets some thousand connections at every moment of their life,
 // with output on its way: the process gives every descriptor back.
 func TestResetStorm(t *testing.T) {
+	t.Parallel()
 	d := startWithDescriptors(t, 600)
 	d.WaitLog("role=admin", 1)
 	front, admin := d.Address("front"), d.Address("admin")

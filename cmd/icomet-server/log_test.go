@@ -79,6 +79,7 @@ func wantInFile(t *testing.T, path, pattern string) string {
 // TestLogDiskFull: with no room under the log the server starts and serves, counts
 // each line, and tells of them when there is room again.
 func TestLogDiskFull(t *testing.T) {
+	t.Parallel()
 	for _, format := range []string{"text", "json"} {
 		path := filepath.Join(t.TempDir(), "log")
 		if err := os.Symlink("/dev/full", path); err != nil { // every write fails with ENOSPC
@@ -111,6 +112,7 @@ func TestLogDiskFull(t *testing.T) {
 // TestLogDirectoryVanishes: the server goes on, counts what it cannot write, says that
 // it cannot reopen, and has its log again when the directory is there again.
 func TestLogDirectoryVanishes(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "logs")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -150,6 +152,7 @@ func TestLogDirectoryVanishes(t *testing.T) {
 
 // TestLogPartOfALine: a line that was cut by a full disk does not run into the next.
 func TestLogPartOfALine(t *testing.T) {
+	t.Parallel()
 	w := &halfFull{room: 10}
 	o := &logOutput{writer: w, format: "text"}
 	for _, line := range []string{"0123456\n", "second\n", "third\n"} {

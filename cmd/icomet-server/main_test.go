@@ -13,6 +13,7 @@ import (
 )
 
 func TestVersion(t *testing.T) {
+	t.Parallel()
 	r := runToEnd(t, nil, "-version")
 	want := regexp.MustCompile(`^icomet-server [0-9]\S* ` + regexp.QuoteMeta(runtime.Version()) + `\n$`)
 	if r.status != 0 || r.stderr != "" || !want.MatchString(r.stdout) {
@@ -21,6 +22,7 @@ func TestVersion(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
+	t.Parallel()
 	r := runToEnd(t, nil, "-h")
 	if r.status != 0 || r.stderr != "" || r.stdout != usage {
 		t.Errorf("got %+v", r)
@@ -33,6 +35,7 @@ func TestHelp(t *testing.T) {
 }
 
 func TestWrongUsage(t *testing.T) {
+	t.Parallel()
 	for args, want := range map[string]string{
 		"-s kill":      `invalid value "kill" for flag -s: must be stop, restart, reload or reopen`,
 		"-nonsense":    `flag provided but not defined: -nonsense`,
@@ -48,6 +51,7 @@ func TestWrongUsage(t *testing.T) {
 }
 
 func TestCheckConfiguration(t *testing.T) {
+	t.Parallel()
 	good := writeConfig(t)
 	bad := writeConfig(t, "front.channel_buffer_size = 0")
 	missing := filepath.Join(t.TempDir(), "missing.toml")
@@ -83,6 +87,7 @@ func TestCheckConfiguration(t *testing.T) {
 }
 
 func TestBadConfigurationStopsTheStart(t *testing.T) {
+	t.Parallel()
 	bad := writeConfig(t, "nonsense = 1")
 	r := runToEnd(t, nil, bad)
 	want := "icomet-server: " + bad + ":3: nonsense = 1: unknown key\n"
@@ -92,6 +97,7 @@ func TestBadConfigurationStopsTheStart(t *testing.T) {
 }
 
 func TestPortInUse(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -114,6 +120,7 @@ func TestPortInUse(t *testing.T) {
 
 // TestEnvironmentOverridesFile gives the file a port that cannot be used.
 func TestEnvironmentOverridesFile(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -132,6 +139,7 @@ func TestEnvironmentOverridesFile(t *testing.T) {
 }
 
 func TestWithoutFile(t *testing.T) {
+	t.Parallel()
 	d := start(t, []string{"ICOMET_FRONT_LISTEN=127.0.0.1:0", "ICOMET_ADMIN_LISTEN=127.0.0.1:0"})
 	d.checkAnswers(t)
 	d.Send(syscall.SIGINT)
@@ -141,6 +149,7 @@ func TestWithoutFile(t *testing.T) {
 // TestDescriptorLimit starts below a soft limit that is lower than the hard
 // one, and with more connections than fit below either.
 func TestDescriptorLimit(t *testing.T) {
+	t.Parallel()
 	d := launch(t, underLimit(t, "ulimit -Sn 300 && ulimit -Hn 900", "limits.connections = 869"))
 	d.WaitLog(`the file descriptor limit is low for limits.connections`, 1)
 	d.WaitLog(`connections=869 limit=900 fit=868`, 1)

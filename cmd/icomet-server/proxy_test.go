@@ -246,6 +246,7 @@ func (b *behind) wantSubscribers(n int) {
 
 // TestProxies runs the example files of docs/proxy with the real proxies.
 func TestProxies(t *testing.T) {
+	t.Parallel()
 	for _, proxy := range []string{"nginx", "haproxy"} {
 		t.Run(proxy, func(t *testing.T) {
 			b := startBehind(t, proxy, "90s", "limits.connections_per_ip = 2")

@@ -26,6 +26,7 @@ func secret(t *testing.T, text string) string {
 // TestSecureRedis: TLS, a user with few rights, a password from a file, and from the
 // configuration; a database and a prefix of its own.
 func TestSecureRedis(t *testing.T) {
+	t.Parallel()
 	s, ca := redistest.StartTLS(t, "of-default", redistest.User("own:")...)
 	tls := []string{"engine.redis.tls = true", fmt.Sprintf("engine.redis.tls_ca = %q", ca), `engine.redis.prefix = "own:"`}
 	user := start(t, nil, writeConfig(t, redisLines(s, append(tls,
@@ -57,8 +58,12 @@ func TestSecureRedis(t *testing.T) {
 	}
 }
 
+// patient gives Redis time to answer on a busy machine.
+var patient = []string{"ICOMET_ENGINE_REDIS_DIAL_TIMEOUT=30s", "ICOMET_ENGINE_REDIS_TIMEOUT=30s"}
+
 // TestRedisRefusesTheStart: the reason is one line, and the status 1.
 func TestRedisRefusesTheStart(t *testing.T) {
+	t.Parallel()
 	s, ca := redistest.StartTLS(t, "of-default", redistest.User("own:")...)
 	plain := redistest.Start(t)
 	foreign, _ := redistest.Certificate(t)
@@ -81,14 +86,18 @@ func TestRedisRefusesTheStart(t *testing.T) {
 			tls, trusted, `engine.redis.username = "push"`, `engine.redis.password = "of-push"`, `engine.redis.prefix = "foreign:"`}},
 		{plain, "there is no such database (db): DB index is out of range", []string{"engine.redis.db = 16"}},
 	} {
-		r := runToEnd(t, nil, writeConfig(t, redisLines(c.redis, c.lines...)...))
+		environ := patient
+		if strings.Contains(c.want, "does not answer") {
+			environ = nil // it waits for as long as it is allowed to
+		}
+		r := runToEnd(t, environ, writeConfig(t, redisLines(c.redis, c.lines...)...))
 		lines := strings.Split(strings.TrimSuffix(r.stderr, "\n"), "\n")
 		want := "icomet-server: engine.redis: redis " + c.redis.Addr() + ": " + c.want
 		if r.status != 1 || !strings.HasPrefix(lines[len(lines)-1], want) || strings.Contains(r.stderr, "of-") {
 			t.Errorf("%q: status %d\n%s\nwant %s", c.lines, r.status, r.stderr, want)
 		}
 	}
-	r := runToEnd(t, []string{"ICOMET_ENGINE_REDIS_ADDRESS=" + strings.Replace(s.Addr(), "127.0.0.1", "localhost", 1)},
+	r := runToEnd(t, append([]string{"ICOMET_ENGINE_REDIS_ADDRESS=" + strings.Replace(s.Addr(), "127.0.0.1", "localhost", 1)}, patient...),
 		writeConfig(t, `engine.type = "redis"`, tls, trusted))
 	if want := "its certificate is for another name than the address says: "; r.status != 1 || !strings.Contains(r.stderr, want) {
 		t.Errorf("another name: %+v, want %s", r, want)

@@ -90,6 +90,7 @@ func fails(t *testing.T, s *servertest.Server, args []string, words ...string) {
 }
 
 func TestSubAndPub(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	for _, transport := range []string{"stream", "sse", "iframe", "poll"} {
 		c := start(t, s, "", "sub", transport, "-t", transport, "--count", "4")
@@ -112,6 +113,7 @@ func TestSubAndPub(t *testing.T) {
 }
 
 func TestSubResumes(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=2", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	proxy := servertest.NewProxy(t, s.Front)
 	c := start(t, s, "", "sub", "a", "--front", proxy.URL)
@@ -143,6 +145,7 @@ func TestSubResumes(t *testing.T) {
 
 // TestInterrupt: Ctrl-C is no error.
 func TestInterrupt(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t)
 	for _, args := range [][]string{{"sub", "a"}, {"channels", "--watch"}, {"top", "--every", "1h"}} {
 		c := start(t, s, "", args...)
@@ -158,6 +161,7 @@ func TestInterrupt(t *testing.T) {
 
 // TestTerminalIsSafe: what others publish commands no terminal.
 func TestTerminalIsSafe(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t)
 	s.Push("a", "\x1b[2Jred\u009b31m\r\nnext\ttab")
 	if got, want := runs(t, s, "sub", "a", "--seq", "1", "-n", "1"), "\ufffd[2Jred\ufffd31m\ufffd⏎next\ttab\n"; got != want {
@@ -166,6 +170,7 @@ func TestTerminalIsSafe(t *testing.T) {
 }
 
 func TestSign(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_FRONT_AUTH=token")
 	token := strings.TrimSpace(runs(t, s, "sign", "a", "--expires", "90s"))
 	if !regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString(token) {
@@ -192,6 +197,7 @@ func TestSign(t *testing.T) {
 }
 
 func TestInfo(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=2")
 	for range 2 {
 		start(t, s, "", "sub", "busy", "-q")
@@ -213,6 +219,7 @@ func TestInfo(t *testing.T) {
 }
 
 func TestWatch(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	c := start(t, s, "", "channels", "--watch")
 	s.CheckFor(servertest.Patience, func() error {
@@ -227,6 +234,7 @@ func TestWatch(t *testing.T) {
 }
 
 func TestTop(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t)
 	start(t, s, "", "sub", "a", "-q", "-t", "sse")
 	s.WaitSubscribers("a", 1)
@@ -249,6 +257,7 @@ func TestTop(t *testing.T) {
 }
 
 func TestKey(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_ADMIN_KEYS=sesame")
 	file := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(file, []byte("sesame\nold\n"), 0o600); err != nil {
@@ -264,6 +273,7 @@ func TestKey(t *testing.T) {
 }
 
 func TestMistakes(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t)
 	dead := servertest.NewProxy(t, "http://127.0.0.1:1") // accepts and closes
 	for _, c := range []struct {
@@ -297,6 +307,7 @@ func TestMistakes(t *testing.T) {
 }
 
 func TestAddress(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ flag, variable, want string }{
 		{"", "", "http://127.0.0.1:8100"},
 		{"", "0.0.0.0:80", "http://127.0.0.1:80"},
@@ -314,6 +325,7 @@ func TestAddress(t *testing.T) {
 
 // TestHelp: every command has an example, and completion knows the words.
 func TestHelp(t *testing.T) {
+	t.Parallel()
 	root := newRoot(func(string) string { return "" })
 	for _, cmd := range root.Commands() {
 		if cmd.Example == "" || cmd.Short == "" {

@@ -14,12 +14,12 @@ const Patience = 60 * time.Second
 
 // Lateness is how much later than it is due something may come on a busy machine that
 // runs other tests beside. Nothing may come early. What is promised is a second; make
-// torture, which has the machine for itself, holds the server to it.
+// torture, which has the machine for itself, holds the server to that.
 var Lateness = func() time.Duration {
 	if os.Getenv("ICOMET_TORTURE") == "full" {
 		return 1100 * time.Millisecond
 	}
-	return 5 * time.Second
+	return Patience
 }()
 
 // Poll calls f until it succeeds, at most for limit, and returns its last error.
