@@ -11,7 +11,7 @@ import (
 	"icomet/web/dashboard"
 )
 
-// File is one that a port serves. It is immutable.
+// file is one that a port serves. It is immutable.
 type file struct {
 	ctype string
 	body  []byte
@@ -21,22 +21,22 @@ type file struct {
 	fresh  bool // is not to be cached
 }
 
-// newFile takes the tag from the content, so that all nodes and restarts of one
-// version agree on it.
+// newFile makes a file that clients may cache. The tag depends on the content only, so
+// that all nodes of one version agree on it.
 func newFile(ctype string, body []byte) *file {
 	sum := sha256.Sum256(body)
 	return &file{ctype: ctype, body: body, etag: fmt.Sprintf(`"%x"`, sum[:8])}
 }
 
-// newPage makes one that is asked for again each time: page and scripts have to be of
-// the same version. fields are further complete header lines.
+// newPage makes a file that the browser revalidates each time, because page and scripts
+// have to be of the same version. fields are further complete header lines.
 func newPage(ctype string, body []byte, fields string) *file {
 	f := newFile(ctype, body)
 	f.fields, f.fresh = fields, true
 	return f
 }
 
-// serve answers 304 without a body to who has the file already.
+// serve answers 304 without a body when the client has the file already.
 func (f *file) serve(c *reactor.Conn, r *reactor.Request) {
 	h := wire.Head{Status: 200, Ctype: f.ctype, Length: len(f.body), Connection: r.Connection, File: !f.fresh}
 	h.Fields = "ETag: " + f.etag + "\r\n" + f.fields

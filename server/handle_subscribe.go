@@ -12,8 +12,8 @@ import (
 func (s *Server) handlePoll(c *reactor.Conn, r *reactor.Request) { s.poll(c, r, wire.DefaultCallback) }
 func (s *Server) handleSub(c *reactor.Conn, r *reactor.Request)  { s.poll(c, r, nil) }
 
-// poll subscribes until there is something to answer. The default callback counts
-// when the client says nothing of it; an empty cb asks for bare JSON.
+// poll subscribes until there is something to answer. callback is used when the request
+// has no cb; an empty cb asks for bare JSON.
 func (s *Server) poll(c *reactor.Conn, r *reactor.Request, callback []byte) {
 	if r.Params.Has[reactor.ParamCallback] {
 		cb, ok := c.Callback(r)
@@ -55,8 +55,8 @@ func (s *Server) handleIframe(c *reactor.Conn, r *reactor.Request) {
 	s.open(c, r, wire.TransportIframe)
 }
 
-// open subscribes with an endless response. Head, preamble and what is there
-// already leave in one write.
+// open subscribes with an endless response. Head, preamble and backlog leave in one
+// write.
 func (s *Server) open(c *reactor.Conn, r *reactor.Request, t wire.Transport) {
 	joined, cname, err := s.join(c, r, t)
 	f := wire.OpenForm(t, r.Minor == 0)
@@ -85,10 +85,10 @@ func (s *Server) open(c *reactor.Conn, r *reactor.Request, t wire.Transport) {
 	c.Replayed(joined.Replay)
 }
 
-// errAnswered says that the call has been answered, or will be served again.
+// errAnswered says that the request has been answered, or that it will be served again.
 var errAnswered = errors.New("answered")
 
-// Join reads the parameters and joins the channel; when that subscribes, c is in
+// join reads the parameters and joins the channel; when that subscribes, c is in
 // its list. cname is encoded. Errors: errAnswered, or one for inBand.
 func (s *Server) join(c *reactor.Conn, r *reactor.Request, t wire.Transport) (joined channel.Joined, cname []byte, err error) {
 	name, ok := c.Cname(r)
@@ -105,7 +105,7 @@ func (s *Server) join(c *reactor.Conn, r *reactor.Request, t wire.Transport) (jo
 	}
 	if t == wire.TransportSSE {
 		if last, ok := httpparse.ParseInt(r.Get("last-event-id")); ok {
-			seq = max(last, last+1) // the largest has none behind it
+			seq = max(last, last+1) // no overflow at the largest number
 		}
 	}
 	sc := c.Scratch()
@@ -130,8 +130,8 @@ func (s *Server) join(c *reactor.Conn, r *reactor.Request, t wire.Transport) (jo
 	return joined, sc.Name, err
 }
 
-// admit judges what does not depend on the channel's state. A nil error may have
-// counted c for its open response.
+// admit checks what does not depend on the channel's state. When it returns nil, c may
+// be counted for its open response.
 func (s *Server) admit(c *reactor.Conn, r *reactor.Request, set *settings, name []byte) error {
 	switch {
 	case c.OverPerIP():
@@ -145,8 +145,8 @@ func (s *Server) admit(c *reactor.Conn, r *reactor.Request, set *settings, name 
 	return c.EnterOpen(r)
 }
 
-// inBand is the message that tells a subscriber of a refusal: a status other than
-// 200 means to clients that the server is down.
+// inBand is the message that tells a subscriber of a refusal. It goes out with status
+// 200, because clients take any other status for a server that is down.
 func inBand(cname []byte, err error) (e wire.Event, ok bool) {
 	switch err {
 	case channel.ErrToken:

@@ -13,7 +13,7 @@ type formats struct {
 	publish, broadcast, sign, next, info, totals, check reactor.Format
 }
 
-// newFormats makes each once, so that a publish allocates none.
+// newFormats makes the functions once, so that a publish allocates none.
 func (s *Server) newFormats() formats {
 	return formats{
 		publish:   orError(formatPublish),
@@ -26,7 +26,7 @@ func (s *Server) newFormats() formats {
 	}
 }
 
-// orError answers an engine's error, and a result as f does.
+// orError answers an engine's error, and otherwise calls f.
 func orError(f reactor.Format) reactor.Format {
 	return func(dst []byte, a *reactor.Answer) []byte {
 		if a.Res.Err != nil {

@@ -15,7 +15,7 @@ import (
 type endpoint struct {
 	allow  string // the methods, as a 405 lists them
 	post   bool
-	head   bool // calls that change nothing
+	head   bool // HEAD is allowed: the call changes nothing
 	handle func(*reactor.Conn, *reactor.Request)
 	// Transport is set for the subscribe paths: their HEAD is the head alone.
 	transport wire.Transport
@@ -23,13 +23,13 @@ type endpoint struct {
 	guard     guard
 }
 
-// guard is what the admin port asks for beside an address that is allowed.
+// guard is what the admin port checks in addition to the client's address.
 type guard uint8
 
 const (
-	guardFull    guard = iota // a Host and an Origin that are known, and a key
-	guardKeyless              // no key: the dashboard's files, which a browser loads without
-	guardAddress              // nothing: probes know neither
+	guardFull    guard = iota // a known Host, a known Origin and a key
+	guardKeyless              // no key, for the dashboard's files: a browser loads them without one
+	guardAddress              // nothing more, for probes
 )
 
 func subscribeEndpoint(t wire.Transport, handle func(*reactor.Conn, *reactor.Request)) *endpoint {
@@ -48,7 +48,7 @@ func readEndpoint(handle func(*reactor.Conn, *reactor.Request)) *endpoint {
 	return &endpoint{allow: "GET, HEAD, POST", post: true, head: true, handle: handle}
 }
 
-// lookEndpoint is for what a browser or a probe reads.
+// lookEndpoint is a path that a browser or a probe reads.
 func lookEndpoint(g guard, handle func(*reactor.Conn, *reactor.Request)) *endpoint {
 	return &endpoint{allow: "GET, HEAD", head: true, guard: g, handle: handle}
 }
@@ -108,8 +108,7 @@ func bridgeEndpoint(allow string, h http.Handler) *endpoint {
 	}
 }
 
-// endpointOf finds the endpoint of the connection's port; nil for a path that there is
-// not.
+// endpointOf finds the endpoint on the connection's port; nil for an unknown path.
 func (s *Server) endpointOf(c *reactor.Conn, r *reactor.Request) *endpoint {
 	if c.Admin() {
 		return s.admin[string(r.Path)]
@@ -170,8 +169,8 @@ func (s *Server) Opens(c *reactor.Conn, r *reactor.Request) bool {
 	return e != nil && e.opens
 }
 
-// guardRefusal is why an admin request is not to be served; status 0: it is. e is nil
-// for a path that there is not.
+// guardRefusal says why an admin request is refused; status 0: it is not. e is nil for
+// an unknown path.
 func (s *Server) guardRefusal(r *reactor.Request, e *endpoint) (status int, why string) {
 	g := guardFull
 	if e != nil {
@@ -198,8 +197,8 @@ func (s *Server) answerCall(c *reactor.Conn, r *reactor.Request, e *endpoint) {
 	e.handle(c, r)
 }
 
-// headOnly answers HEAD with the head of GET. A subscribe path would not end, so
-// its head is written for itself.
+// headOnly answers HEAD with the head of GET. On a subscribe path GET would not end, so
+// the head is written without it.
 func (s *Server) headOnly(c *reactor.Conn, r *reactor.Request, e *endpoint) {
 	out := c.Out()
 	mark := len(out.B)

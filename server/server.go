@@ -77,8 +77,8 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// loopCount is how many event loops runtime.event_loops asks for. Left to us, one
-// CPU stays free for the kernel's network work, the collector and the rest of the
+// loopCount is the number of event loops for runtime.event_loops. With 0, one CPU stays
+// free for the kernel's network work, the collector and the rest of the
 // machine: reactor/PERFORMANCE.md has what it costs without.
 func loopCount(configured, cpus int) int {
 	if configured > 0 {
@@ -90,8 +90,11 @@ func loopCount(configured, cpus int) int {
 // Ready is closed when the server answers.
 func (s *Server) Ready() <-chan struct{} { return s.reactor.Ready() }
 
-// FrontAddr and AdminAddr are the bound addresses.
+// FrontAddr is the bound address of the front port. Until Ready is closed, a port that
+// was configured as 0 can still change.
 func (s *Server) FrontAddr() net.Addr { return s.reactor.FrontAddr() }
+
+// AdminAddr is the bound address of the admin port, with the same reservation.
 func (s *Server) AdminAddr() net.Addr { return s.reactor.AdminAddr() }
 
 // Close gives up a server that is not going to Run.
@@ -104,7 +107,8 @@ func (s *Server) Run() error { return s.reactor.Run() }
 // ended evenly over limits.drain_timeout, then Run returns.
 func (s *Server) Shutdown() { s.reactor.Shutdown() }
 
-// Reload applies what can change while running. NeedsRestart tells the rest.
+// Reload applies what can change while running; config.Config.NeedsRestart lists the
+// rest. The error says what New would refuse, and then nothing has changed.
 func (s *Server) Reload(next config.Config) error {
 	set, err := newSettings(next)
 	if err != nil {

@@ -67,8 +67,8 @@ func reactorSettings(cfg *config.Config) (*reactor.Settings, error) {
 	return set, nil
 }
 
-// CheckConfig says what New or Reload would refuse: what LoadConfig cannot see, such
-// as files of keys that are missing or open to others.
+// CheckConfig says what New or Reload would refuse beyond what config.Load checks, such
+// as key files that are missing or that other users can read.
 func CheckConfig(cfg config.Config) error {
 	_, err := newSettings(cfg)
 	return err

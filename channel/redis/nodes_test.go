@@ -392,7 +392,10 @@ func TestTakenForDead(t *testing.T) {
 // TestStopLeaves: a node that stops takes its subscribers along at once.
 func TestStopLeaves(t *testing.T) {
 	t.Parallel()
-	s, n := startNodes(t, 2, testLimits)
+	s := redistest.Start(t)
+	o := testOptions(s.Addr())
+	o.Timeout = 20 * time.Second // which leaving has to be over in
+	n := []*testNode{startNode(t, o, testLimits), startNode(t, o, testLimits)}
 	n[1].join("c", 0)
 	checkFor(t, patience, func() error { return n[0].counts("c", 1, 1) })
 	n[1].end()

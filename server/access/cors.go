@@ -7,6 +7,7 @@ type FrontOrigins struct {
 	listed []string
 }
 
+// NewFrontOrigins takes front.allow_origins, in which "*" allows all.
 func NewFrontOrigins(allowed []string) FrontOrigins {
 	o := FrontOrigins{listed: allowed}
 	for _, origin := range allowed {

@@ -18,7 +18,8 @@ const (
 	// adminReserve of them are for admin connections, so that an operator gets in
 	// when subscribers have taken everything.
 	adminReserve = 16
-	// answeredOver newcomers over the cap at a time are told so; the rest is closed.
+	// answeredOver is how many newcomers over the cap, at a time, get an answer that says
+	// so. The rest is closed at once.
 	answeredOver = 8
 )
 
@@ -36,9 +37,9 @@ type Counts struct {
 type Room uint8
 
 const (
-	RoomYes  Room = iota
-	RoomTell      // none, but it may be told so
-	RoomNone
+	RoomYes  Room = iota // it may stay
+	RoomTell             // there is none, but the newcomer may be answered with that
+	RoomNone             // there is none: close it at once
 )
 
 // Measure finds out how many connections fit. It is called when the server's own
@@ -69,7 +70,7 @@ func (a *Counts) SetLimit(connections int) {
 // Load returns the open connections and their cap.
 func (a *Counts) Load() (conns, limit int64) { return a.conns.Load(), a.capacity.Load() }
 
-// Enter counts a connection in, whatever it finds; leave is owed.
+// Enter counts a connection in, also when there is no room for it. The caller owes Leave.
 func (a *Counts) Enter(admin bool) Room {
 	n, capacity := a.conns.Add(1), a.capacity.Load()
 	switch {
@@ -83,9 +84,11 @@ func (a *Counts) Enter(admin bool) Room {
 	return RoomNone
 }
 
+// Leave counts a connection out.
 func (a *Counts) Leave() { a.conns.Add(-1) }
 
-// Add counts one more of a client and returns how many it has; remove is owed.
+// Add counts one more connection of a client and returns how many it has. The caller
+// owes Remove.
 func (a *Counts) Add(client netip.Addr) int {
 	key := countedAs(client)
 	a.mu.Lock()
@@ -97,6 +100,7 @@ func (a *Counts) Add(client netip.Addr) int {
 	return a.perIP[key]
 }
 
+// Remove takes back one Add.
 func (a *Counts) Remove(client netip.Addr) {
 	key := countedAs(client)
 	a.mu.Lock()
@@ -106,8 +110,8 @@ func (a *Counts) Remove(client netip.Addr) {
 	a.mu.Unlock()
 }
 
-// countedAs is what the limit per address takes for one client: of an IPv6 address
-// its network of 64 bits, of which one client has all addresses.
+// countedAs is what the limit per address takes for one client. For IPv6 it is the
+// network of 64 bits, since one client usually has all of its addresses.
 func countedAs(a netip.Addr) netip.Addr {
 	if a.Is6() {
 		if p, err := a.Prefix(64); err == nil {

@@ -18,6 +18,7 @@ type AdminOrigins struct {
 	anyOther bool // "*": pages of any origin
 }
 
+// NewAdminOrigins takes admin.listen, admin.hosts and admin.allow_origins.
 func NewAdminOrigins(cfg *config.Admin) AdminOrigins {
 	o := AdminOrigins{hosts: []string{"localhost"}}
 	if host, _, _ := net.SplitHostPort(cfg.Listen); host != "" {
@@ -40,8 +41,8 @@ const (
 	textForeignOrigin = "pages of this origin may not use the admin port (admin.allow_origins)"
 )
 
-// Refusal is why a request is answered 403, or "". It allocates nothing: every
-// publish comes by here.
+// Refusal is why a request is answered 403, or "". It allocates nothing, since
+// it runs for every publish.
 func (o *AdminOrigins) Refusal(r *httpparse.Request) string {
 	var host, origin, site, referer []byte
 	hasHost := false

@@ -16,11 +16,13 @@ type Trust struct {
 	ProxyHeader bool           // proxy_protocol
 }
 
+// NewTrust takes trusted_proxies and proxy_protocol of a port.
 func NewTrust(proxies []string, proxyHeader bool) (Trust, error) {
 	networks, err := config.ParseNetworks(proxies)
 	return Trust{proxies: networks, ProxyHeader: proxyHeader}, err
 }
 
+// Trusts reports that a is a trusted proxy.
 func (p *Trust) Trusts(a netip.Addr) bool {
 	return len(p.proxies) > 0 && anyContains(p.proxies, a)
 }

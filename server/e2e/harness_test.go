@@ -126,7 +126,7 @@ func (s *testServer) call(path string) string {
 	return body
 }
 
-// Request makes one request on a connection of its own.
+// request makes one request on a connection of its own.
 func (s *testServer) request(method, addr, path string) (status int, body string) {
 	s.t.Helper()
 	c := dial(s.t, addr)
@@ -135,7 +135,7 @@ func (s *testServer) request(method, addr, path string) (status int, body string
 	return c.response()
 }
 
-// Client is a raw connection whose failures are the test's.
+// client is a raw connection whose failures are the test's.
 type client struct {
 	*servertest.Conn
 	t testing.TB
@@ -164,7 +164,7 @@ func (c *client) sendf(format string, args ...any) {
 	}
 }
 
-// Get sends a GET and leaves the answer to be read.
+// get sends a GET and leaves the answer to be read.
 func (c *client) get(path string) *client {
 	c.t.Helper()
 	c.sendf("GET %s HTTP/1.1\r\nHost: test\r\n\r\n", path)
@@ -181,7 +181,7 @@ func (c *client) response() (status int, body string) {
 	return status, body
 }
 
-// Head reads up to the empty line and returns it.
+// head reads up to the empty line and returns it.
 func (c *client) head() string {
 	c.t.Helper()
 	head, err := c.Head()

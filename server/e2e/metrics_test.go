@@ -15,7 +15,7 @@ import (
 	"icomet/server/wire"
 )
 
-// Metrics reads /metrics: each line's value by name and labels.
+// metrics reads /metrics: each line's value by name and labels.
 func (s *testServer) metrics() map[string]string {
 	s.t.Helper()
 	values := make(map[string]string)

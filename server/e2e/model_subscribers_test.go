@@ -72,7 +72,7 @@ func (w *modelWorld) refused(t *rapid.T, name, kind string, seq int64) {
 	}
 }
 
-// Join subscribes and writes down what comes first (protocol §4, 2 to 4).
+// join subscribes and writes down what comes first (protocol §4, 2 to 4).
 func (w *modelWorld) join(t *rapid.T, c *modelChannel, kind string, seq int64) *modelSub {
 	// Who takes little at a time is cut off sooner when it stops reading. It has to be
 	// so from the start: TCP is very slow with a window that has shrunk.
@@ -203,7 +203,7 @@ func (w *modelWorld) poll(t *rapid.T) {
 	}
 }
 
-// Settle waits until everybody has got what the model says.
+// settle waits until everybody has got what the model says.
 func (w *modelWorld) settle(t *rapid.T) {
 	for _, sub := range w.all {
 		sub.wake()

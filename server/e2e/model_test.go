@@ -303,7 +303,7 @@ func (w *modelWorld) expire(t *rapid.T) {
 	}
 }
 
-// Drop forgets a channel and its subscribers.
+// drop forgets a channel and its subscribers.
 func (w *modelWorld) drop(c *modelChannel) {
 	for _, sub := range c.subs {
 		sub.hangUp()

@@ -10,8 +10,8 @@ import (
 	"icomet/server/wire"
 )
 
-// HandleHealth says whether the reactor's goroutines answer. A loop that hangs in the
-// request does not answer either.
+// HandleHealth says whether the reactor's goroutines answer. If the loop of the request
+// itself hangs, there is no answer at all.
 func (m *Monitor) HandleHealth(c *reactor.Conn, r *reactor.Request) {
 	if err := m.reactor.Alive(); err != nil {
 		c.Refuse(r, 503, err.Error())

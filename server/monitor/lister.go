@@ -64,9 +64,9 @@ type listPage struct {
 	Millis   float64     `json:"took_ms"`
 }
 
-// lister finds pages of the channels by walking over all of them: there is no index
-// that every publish would have to keep up to date. One walk at a time, and rests in
-// it, bound what that costs the others. Its methods are concurrency-safe.
+// lister finds pages of the channels by walking over all of them, because an index would
+// cost every publish. There is one walk at a time, and it rests half of the time, to
+// bound what it costs the others. Its methods are concurrency-safe.
 type lister struct {
 	hub  *channel.Hub
 	turn chan struct{} // holds one: whose turn it is

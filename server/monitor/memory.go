@@ -21,10 +21,10 @@ const (
 	ticksASecond     = 10
 )
 
-// settling gives memory back after a surge. What thousands of connections have
-// left behind while they came or went, or what was queued for slow readers, would
-// otherwise stay until the next collection, which a server without garbage has only
-// every two minutes. It belongs to the ticking goroutine, save busy.
+// settling gives memory back to the system after a surge. The garbage of thousands of
+// connections that came or went, and of queues for slow readers, would otherwise stay
+// until the next collection, which an idle server has only every two minutes. It belongs
+// to the ticking goroutine, except for busy.
 type settling struct {
 	looked     uint32 // the tick of the last look
 	settled    uint64 // changes at the last collection
@@ -52,8 +52,8 @@ func (m *Monitor) settleMemory(now uint32) {
 	surge, queues := changes-st.settled >= settleChanges, bytes-st.settledBytes >= settleBytes
 	if quiet && (surge || queues) && st.busy.CompareAndSwap(false, true) {
 		st.settled, st.settledBytes = changes, bytes
-		// Not on this goroutine: with a million connections it takes a second, and
-		// heartbeats wait for ticks.
+		// On a goroutine of its own: with a million connections it takes a second, and
+		// heartbeats need the ticks.
 		go func() {
 			if queues {
 				runtime.GC() // what they were in went to pools, which keep it through one
@@ -126,7 +126,7 @@ func (m *Monitor) guardMemory() {
 	}
 }
 
-// Measure gives the limit, 0 for none; what is in use: objects that the last
+// measure gives the limit, 0 for none; what is in use: objects that the last
 // collection found alive, and all the runtime has besides objects and free pages; and
 // the objects since then, which may be garbage.
 func (g *memoryGuard) measure() (limit, used, fresh uint64) {

@@ -169,7 +169,7 @@ func (m *Monitor) connections() []connectionCount {
 	return append(out, connectionCount{"front", "none", max(0, front)}, connectionCount{"admin", "none", max(0, admin)})
 }
 
-// ToWrite adds up the loops' histograms.
+// toWrite adds up the loops' histograms.
 func (m *Monitor) toWrite() prometheus.Metric {
 	buckets := make(map[float64]uint64, len(reactor.LatencyBounds))
 	count, sum := uint64(0), 0.0

@@ -67,8 +67,7 @@ const overRetry = 5
 var ErrPerIP = errors.New("too many connections from this address")
 
 // proxied is what is known of a connection that a trusted proxy has made. It is in
-// loop.proxied while there is something to know: few servers have such connections,
-// so a conn has no room for it.
+// loop.proxied and not in Conn, because few servers have such connections.
 type proxied struct {
 	source  netip.Addr // of the PROXY header; the zero Addr without one
 	counted netip.Addr // whose count (limits.connections_per_ip) it is in, or the zero Addr
@@ -95,8 +94,8 @@ func (c *Conn) peer() netip.Addr {
 	return access.RemoteIP(c.gc.RemoteAddr())
 }
 
-// Enter counts c in and reports whether it may stay. c.refusal then says what its
-// requests are refused for. leave is owed.
+// enter counts c in and reports whether it may stay. c.refusal then says what its
+// requests are refused for. The caller owes leave.
 func (c *Conn) enter() bool {
 	room := c.loop.reactor.counts.Enter(c.has(flagAdmin))
 	ip := access.RemoteIP(c.gc.RemoteAddr())
@@ -115,7 +114,7 @@ func (c *Conn) enter() bool {
 	return room != access.RoomNone
 }
 
-// Leave counts c out.
+// leave counts c out.
 func (c *Conn) leave() {
 	c.loop.reactor.counts.Leave()
 	if c.has(flagPerIP) {
@@ -126,7 +125,7 @@ func (c *Conn) leave() {
 	}
 }
 
-// sourced takes the source of c's PROXY header; the zero Addr for none.
+// sourced takes the source address of c's PROXY header; the zero Addr for none.
 func (c *Conn) sourced(source netip.Addr) {
 	if source.IsValid() {
 		c.loop.proxied[c] = proxied{source: source}
@@ -136,7 +135,7 @@ func (c *Conn) sourced(source netip.Addr) {
 	}
 }
 
-// admit judges the client that c belongs to for its whole life.
+// admit checks the one client that all requests of c come from.
 func (c *Conn) admit(client netip.Addr) {
 	set := c.loop.reactor.settings.Load()
 	if c.has(flagAdmin) {

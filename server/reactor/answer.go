@@ -8,8 +8,8 @@ import (
 	"icomet/server/wire"
 )
 
-// The states of an answer. Whoever comes second, the loop that parks it or the
-// engine that finishes it, sees what the other did.
+// The states of an answer. The loop that parks it and the engine that finishes it both
+// change the state atomically: the second one sees what the first has done.
 const (
 	answerCalling  = iota // the engine call has not returned
 	answerFinished        // the result came inside the call
@@ -20,8 +20,8 @@ const (
 // a's connection.
 type Format func(dst []byte, a *Answer) []byte
 
-// Answer is the place where an engine's result arrives. It belongs to its
-// connection's loop, save Done. Those answered inside the call are reused.
+// Answer is the place where an engine's result arrives. It belongs to the event loop of
+// its connection, except for Done. Answers whose result came inside the call are reused.
 type Answer struct {
 	state atomic.Int32
 	Res   channel.Result
@@ -34,11 +34,11 @@ type Answer struct {
 	Cname    []byte // likewise
 	Expires  int64  // of /sign, in seconds
 	ready    bool   // res, or text, is there
-	text     []byte // the answer itself, of a call that did not need the engine
-	cancel   func() // ends the work on it; nil: it is not to be ended
+	text     []byte // the answer itself, when it needed no engine
+	cancel   func() // ends the work on it when the connection goes; may be nil
 }
 
-// Done takes the engine's result. Concurrency-safe.
+// Done takes the engine's result. It is called once. Concurrency-safe.
 func (a *Answer) Done(res channel.Result) {
 	a.Res = res
 	if !a.state.CompareAndSwap(answerCalling, answerFinished) {
@@ -81,7 +81,7 @@ func (c *Conn) Settle(a *Answer) {
 	}
 }
 
-// lateAnswers takes in the results of one run, and only then sends: all answers to one
+// lateAnswers takes all results of one run before it sends, so that the answers to one
 // connection share a write.
 func (l *loop) lateAnswers(late []*Answer) {
 	for _, a := range late {
@@ -96,7 +96,7 @@ func (l *loop) lateAnswers(late []*Answer) {
 	}
 }
 
-// arrived sends what can now be answered in order. It runs on the loop.
+// arrived sends the answers whose turn has come.
 func (a *Answer) arrived() {
 	c := a.Conn
 	a.ready = true
@@ -130,7 +130,7 @@ func (a *Answer) arrived() {
 	c.readOn()
 }
 
-// readOn goes on with what was pipelined behind an answer that has gone out.
+// readOn goes on with bytes that were pipelined behind an answer that has gone out.
 func (c *Conn) readOn() {
 	l := c.loop
 	if c.ex != nil && c.ex.in != nil && !c.has(flagReady) {

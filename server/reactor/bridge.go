@@ -44,7 +44,7 @@ func newBridge() *bridge {
 	return b
 }
 
-// Enter takes a place; leave is owed.
+// enter takes a place, if there is one. The caller owes leave.
 func (b *bridge) enter() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -63,7 +63,7 @@ func (b *bridge) leave() {
 	b.running.Done()
 }
 
-// close ends what is under way and waits for it.
+// close cancels what is under way and waits for it.
 func (b *bridge) close() {
 	b.mu.Lock()
 	b.stopped = true
@@ -158,7 +158,7 @@ func (w *bridgeWriter) fail(status int, text string) {
 	w.body.WriteString(text + "\n")
 }
 
-// Answer is the whole answer, as it goes out.
+// answer is the whole answer, as it goes out.
 func (w *bridgeWriter) answer(conn wire.ConnField, headOnly bool) []byte {
 	if w.full {
 		w.fail(500, "the answer is over "+bridgedBodyText)

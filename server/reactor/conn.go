@@ -24,28 +24,29 @@ const (
 	flagAdmin       connFlags = 1 << iota // came in on the admin port
 	flagHTTP10                            // the open request is HTTP/1.0
 	flagClose                             // the connection ends with the open answer
-	flagBare                              // a poll without callback
+	flagBare                              // a poll without a callback
 	flagQueued                            // gnet holds output (checked before each write)
-	flagMidRequest                        // a part of a request is here
-	flagFlushed                           // draining: our half is closed
-	flagDoomed                            // is closed at the end of the run
+	flagMidRequest                        // a part of a request has come
+	flagFlushed                           // draining: our half of the connection is closed
+	flagDoomed                            // will be closed at the end of the run
 	flagReady                             // in loop.ready
-	flagPerIP                             // counted by address
-	flagTrusted                           // made by a trusted proxy, which may speak for others
+	flagPerIP                             // in a count by address
+	flagTrusted                           // made by a trusted proxy
 	flagProxyHeader                       // its PROXY header has not come yet
 	flagServed                            // Has been a subscriber
 	flagParked                            // its request waits for the engine
-	flagFetched                           // its request is handled again: the engine is done
+	flagFetched                           // its request is served again, since the engine is done
 	flagNone        connFlags = 0
 )
 
-// Conn is our record of a connection. There are as many as clients, so it is kept
-// small: what only a busy connection needs is in exchange.
+// Conn is one connection. There are as many as clients, so it is kept small: what only a
+// busy connection needs is in exchange. All methods run on the event loop of the
+// connection; endpoints use the exported ones.
 type Conn struct {
 	gc   gnet.Conn
 	loop *loop
 	ex   *exchange        // nil when nothing is unfinished
-	ch   *channel.Channel // subscribed; nil for presence
+	ch   *channel.Channel // that it is subscribed to; nil for presence
 
 	subNext, subPrev   *Conn // loop.subs: others of the same channel
 	hashNext           *Conn // loop.subs: of the first of its channel
@@ -61,7 +62,7 @@ type Conn struct {
 	state     connState
 	transport wire.Transport
 	reason    CloseReason
-	refusal   CloseReason // why its requests are refused; ReasonPeer: they are not
+	refusal   CloseReason // why its requests are refused; ReasonPeer if they are not
 }
 
 func (c *Conn) has(f connFlags) bool { return c.flags&f != 0 }
@@ -74,13 +75,13 @@ func (c *Conn) put(f connFlags, on bool) {
 	}
 }
 
-// failWith answers an error that leaves the framing in doubt, and ends the
-// connection when it has gone out.
+// failWith answers an error after which the end of the request is not known, and closes
+// the connection when the answer has gone out.
 func (c *Conn) failWith(h wire.Head, text string, reason CloseReason) {
 	c.loop.stats.refused(h.Status)
 	h.Connection = wire.ConnClose
 	if ex := c.ex; ex != nil && len(ex.pending) > 0 {
-		// Its turn comes behind the answers that are not there yet; arrived ends it.
+		// It waits for the answers before it; arrived closes the connection.
 		ex.pending = append(ex.pending, &Answer{Conn: c, ready: true, text: c.appendText(nil, &h, text)})
 		c.reason = reason
 		c.clear(flagMidRequest)
@@ -92,13 +93,13 @@ func (c *Conn) failWith(h wire.Head, text string, reason CloseReason) {
 	c.beginDrain(reason)
 }
 
-// failParse answers a refusal of the parser.
+// failParse answers an error of the parser.
 func (c *Conn) failParse(err error) {
 	bad := err.(*httpparse.Error)
 	c.failWith(wire.Head{Status: bad.Status}, bad.Text, ReasonBadRequest)
 }
 
-// AppendText appends an answer with one line of text. Errors have no request to go
+// appendText appends an answer with one line of text. Errors have no request to go
 // by: they get the CORS field of a request without Origin.
 func (c *Conn) appendText(dst []byte, h *wire.Head, text string) []byte {
 	h.Ctype = wire.ContentText
@@ -109,7 +110,7 @@ func (c *Conn) appendText(dst []byte, h *wire.Head, text string) []byte {
 	return append(append(h.Append(dst), text...), '\n')
 }
 
-// closed is gnet's word that the connection has gone.
+// closed is called when gnet has closed the connection.
 func (c *Conn) closed() {
 	l := c.loop
 	defer func() { c.state = stateClosed }() // after a panic too (gnet fact 6)

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// InboxMessages and InboxBytes bound what is queued for a loop and not yet
-	// delivered; over it a publish is refused.
+	// InboxMessages and InboxBytes are how much may be queued for a loop and not yet
+	// delivered. Above that a publish is refused.
 	InboxMessages = 65536
 	InboxBytes    = 64 << 20
 )
@@ -37,7 +37,7 @@ type Counters struct {
 	ToWrite                           latency
 }
 
-// ticked notes that the loop runs a tick, at now (since the start), lag after its post.
+// ticked counts a tick that ran at now, since the start, lag after it was posted.
 func (c *Counters) ticked(now, lag time.Duration) {
 	c.LagLast.Store(int64(lag))
 	c.LagMax.Store(max(c.LagMax.Load(), int64(lag)))
@@ -113,7 +113,7 @@ type latency struct {
 	Sum     atomic.Int64 // ns
 }
 
-// Add counts n writes that took d.
+// add counts n writes that took d.
 func (h *latency) add(d time.Duration, n int) {
 	i := 0
 	for i < len(LatencyBounds) && d > LatencyBounds[i] {
@@ -123,8 +123,8 @@ func (h *latency) add(d time.Duration, n int) {
 	h.Sum.Add(int64(d) * int64(n))
 }
 
-// lagWindow is how long the worst lag is remembered at least, and at most twice as
-// long: whoever looks every 15 seconds misses none.
+// lagWindow is how long the worst lag is remembered at least; at most it is twice as
+// long. A scrape every 15 seconds misses none.
 const lagWindow = 15 * time.Second
 
 // lagWatch keeps the worst recent lag of one loop. The loop alone writes, anybody

@@ -16,11 +16,11 @@ const (
 	noSlot = ^uint16(0)
 	// neverDue is the deadline of one that is to wait for nothing.
 	neverDue = ^uint32(0)
-	// lingerTicks is how long input is discarded after the last answer, so that a
-	// reset does not eat it.
+	// lingerTicks is how long input is discarded after the last answer: unread input would
+	// make the kernel send a reset, which can destroy the answer on its way.
 	lingerTicks = uint32(time.Second / tickLength)
-	// refusedTicks is how long a newcomer over the cap has for the request that is
-	// then refused: it takes a place of the reserve meanwhile.
+	// refusedTicks is how long a newcomer over the cap has to send the request that is
+	// refused. Until then it holds a descriptor of the reserve.
 	refusedTicks = uint32(3 * time.Second / tickLength)
 )
 
@@ -28,13 +28,13 @@ func toTicks(d time.Duration) uint32 {
 	return uint32(max(1, (d+tickLength-1)/tickLength))
 }
 
-// wheel has a list of connections for each tick. Each connection waits for one
-// thing at a time, so it is in one slot at most. An event that moves the deadline
-// later only notes the time (conn.since); the slot is put right when it is due.
-// Deadlines beyond the wheel's 102 s are looked at once a turn.
+// wheel is a timing wheel: a list of connections for each tick. A connection waits for
+// one thing at a time, so it is in one slot at most. An event that moves the deadline
+// later only notes the time (Conn.since); the slot is corrected when it is due. A
+// deadline beyond the wheel's 102 s is looked at once each time round.
 type wheel struct {
 	slots [wheelSlots]*Conn
-	swept uint32 // every slot up to this tick is empty
+	swept uint32 // all slots up to this tick are empty
 }
 
 func (w *wheel) add(c *Conn, due uint32) {
@@ -70,7 +70,7 @@ func (w *wheel) due(c *Conn) uint32 {
 
 func (w *wheel) behind(now uint32) bool { return w.swept < now }
 
-// next takes a connection whose slot is due at now, or returns nil.
+// next removes and returns a connection whose slot is due at now, or nil.
 func (w *wheel) next(now uint32) *Conn {
 	for w.swept < now {
 		if c := w.slots[(w.swept+1)%wheelSlots]; c != nil {
@@ -82,7 +82,7 @@ func (w *wheel) next(now uint32) *Conn {
 	return nil
 }
 
-// all takes every connection out and returns them as a list linked by timeNext.
+// all removes every connection and returns them as a list linked by timeNext.
 func (w *wheel) all() (list *Conn) {
 	for i := range w.slots {
 		for c := w.slots[i]; c != nil; c = w.slots[i] {
@@ -93,7 +93,7 @@ func (w *wheel) all() (list *Conn) {
 	return list
 }
 
-// deadline is the tick at which c's present wait is over.
+// deadline is the tick at which what c waits for is due.
 func (l *loop) deadline(c *Conn) uint32 {
 	t := &l.reactor.settings.Load().ticks
 	switch c.state {
@@ -106,7 +106,7 @@ func (l *loop) deadline(c *Conn) uint32 {
 		if c.has(flagFlushed) {
 			return c.since + lingerTicks
 		}
-		return l.now // looked at in every tick: gnet does not tell when it is flushed
+		return l.now // in every tick, because gnet does not tell when it is flushed
 	}
 	if c.refusal == ReasonConnections {
 		return c.since + refusedTicks
@@ -147,7 +147,7 @@ func (l *loop) timeouts(budget int) {
 	}
 }
 
-// timeout does what c has waited for.
+// timeout does what is due for c.
 func (l *loop) timeout(c *Conn) {
 	switch c.state {
 	case stateSubscribed:
@@ -163,7 +163,7 @@ func (l *loop) timeout(c *Conn) {
 		case c.has(flagMidRequest):
 			c.failWith(wire.Head{Status: 408}, "the request was not complete in time (limits.request_timeout)", ReasonRequestTimeout)
 		case c.has(flagParked) || c.ex != nil && len(c.ex.pending) > 0:
-			c.since = l.now // waits for the engine, which has its own deadline
+			c.since = l.now // it waits for the engine, whose calls have a deadline
 		case c.flows(l.reactor.settings.Load().ticks.idle):
 		default:
 			l.doom(c, ReasonIdle)
@@ -175,7 +175,7 @@ func (l *loop) timeout(c *Conn) {
 	}
 }
 
-// rearmAll puts every connection where new timeouts want it (after a reload).
+// rearmAll puts every connection into the slot that new timeouts ask for, after a reload.
 func (l *loop) rearmAll() {
 	for c := l.wheel.all(); c != nil; {
 		next := c.timeNext
@@ -185,11 +185,11 @@ func (l *loop) rearmAll() {
 	}
 }
 
-// beginDrain ends a connection gently: what is queued goes out, then our half is
-// closed, then input is discarded for a second.
+// beginDrain ends a connection gently: what is queued goes out, then our half of the
+// connection is closed, then input is discarded for a second.
 func (c *Conn) beginDrain(reason CloseReason) {
 	if c.state == stateClosed {
-		return // by the write of the last answer: the descriptor is not ours any more
+		return // closed by the write of the last answer: the descriptor is not ours any more
 	}
 	c.state, c.reason, c.since = stateDraining, reason, c.loop.now
 	c.clear(flagMidRequest | flagFlushed)
@@ -208,21 +208,21 @@ func (c *Conn) drainOn() {
 		c.set(flagFlushed)
 		l.unflushed.Add(-1)
 		c.since = l.now
-		// An error means that the peer has gone: the linger ends that too.
+		// An error means that the peer has gone, which the linger ends too.
 		_ = unix.Shutdown(int(c.fd), unix.SHUT_WR)
 	case l.now-c.since > l.reactor.settings.Load().ticks.request && !c.flows(l.reactor.settings.Load().ticks.request):
 		l.doom(c, ReasonFlush)
 	}
 }
 
-// flows reports that some of what was queued for c has gone out less than limit ticks
-// ago, and counts its deadline from then. The kernel, which takes no more than the peer
-// does, knows the time: it is asked when a deadline is over, so that a write costs nothing.
+// flows reports that the client still takes what was queued for c: some of it has gone
+// out less than limit ticks ago. The deadline then counts from that time. The kernel
+// knows it, and is asked only when a deadline is over, so that a write costs nothing.
 func (c *Conn) flows(limit uint32) bool {
 	if !c.has(flagQueued) {
 		return false
 	}
-	c.outbound() // all of it has gone: the next deadline is its last
+	c.outbound() // when all has gone, the next deadline is the last
 	info, err := unix.GetsockoptTCPInfo(int(c.fd), unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil {
 		return false

@@ -9,15 +9,15 @@ import (
 	"icomet/server/wire"
 )
 
-// batch is the messages of one channel on their way to this loop's subscribers.
-// They are encoded once per form, and one subscriber gets all of them in one write.
-// A channel has one batch at most: what comes while it is walked waits in later.
+// batch holds the messages of one channel on their way to this loop's subscribers. They
+// are encoded once per form, and a subscriber gets all of them in one write. A channel
+// has one batch at most: messages that come while it is walked wait in later.
 type batch struct {
 	ch      *channel.Channel
 	msgs    []channel.Message
-	queued  []uint32 // when, of each
+	queued  []uint32 // when each was queued, in Reactor.micros
 	later   []channel.Message
-	laterAt []uint32 // likewise
+	laterAt []uint32 // the same for later
 	cursor  *Conn    // the next subscriber to serve
 	started bool
 	next    *batch // batchQueue
@@ -25,16 +25,15 @@ type batch struct {
 	forms   [wire.FormCount]encoded
 }
 
-// encoded is a batch in one form. offsets has where each message begins: who has
-// the first ones already gets the rest.
+// encoded is a batch in one form. offsets says where each message begins, for a
+// subscriber that has got the first ones already.
 type encoded struct {
 	buf     *bytebufferpool.ByteBuffer
 	offsets []int32
 }
 
-// batchQueue has the batches that are not done, first come first served; one that
-// has used up its slice goes to the back, so that a huge channel does not hold up
-// the others.
+// batchQueue holds the batches that are not done. One that has used up its slice goes to
+// the back, so that a huge channel does not delay the others.
 type batchQueue struct{ head, tail *batch }
 
 func (q *batchQueue) push(b *batch) {
@@ -49,8 +48,8 @@ func (q *batchQueue) push(b *batch) {
 
 func (q *batchQueue) pop() { q.head = q.head.next }
 
-// maxBatches bounds the batches at work: while a million channels get a broadcast,
-// the rest waits as plain deliveries, which are smaller.
+// maxBatches is how many batches may be at work. While a million channels get a
+// broadcast, the rest waits as plain deliveries, which are smaller.
 const maxBatches = 512
 
 // deliverSome makes up to budget deliveries.
@@ -60,7 +59,7 @@ func (l *loop) deliverSome(budget int) {
 		if l.active.head == nil {
 			return
 		}
-		// It stays in the queue while it is walked: a panic must not lose it.
+		// The batch stays in the queue while it is walked, so that a panic does not lose it.
 		b := l.active.head
 		used, done := l.walk(b, budget)
 		l.active.pop()
@@ -72,7 +71,7 @@ func (l *loop) deliverSome(budget int) {
 	}
 }
 
-// fillBatches sorts taken deliveries by channel.
+// fillBatches sorts the deliveries in todo by channel.
 func (l *loop) fillBatches() {
 	for l.todoAt < len(l.todo) {
 		d := &l.todo[l.todoAt]
@@ -99,7 +98,7 @@ func (b *batch) add(d *delivery) {
 	b.msgs, b.queued = append(b.msgs, d.msg), append(b.queued, d.queued)
 }
 
-// done takes messages off the account of what is queued.
+// done counts messages as no longer queued.
 func (l *loop) done(ms ...channel.Message) {
 	bytes := 0
 	for i := range ms {
@@ -120,7 +119,8 @@ func (l *loop) newBatch(ch *channel.Channel) *batch {
 	return b
 }
 
-// finish ends one round over a list, and the batch unless more has come meanwhile.
+// finish ends a walk over the subscribers. The batch goes on if more messages have come
+// meanwhile.
 func (l *loop) finish(b *batch) {
 	for i := range b.forms {
 		if f := &b.forms[i]; f.buf != nil {
@@ -144,7 +144,8 @@ func (l *loop) finish(b *batch) {
 	}
 }
 
-// walk serves up to budget subscribers of b and reports whether that was all.
+// walk serves up to budget subscribers of b. It reports how many, and whether it has come
+// to the end.
 func (l *loop) walk(b *batch, budget int) (used int, done bool) {
 	if !b.started {
 		b.started, b.cursor = true, l.subs.first(b.ch)
@@ -155,7 +156,7 @@ func (l *loop) walk(b *batch, budget int) (used int, done bool) {
 	}
 	for b.cursor != nil && used < budget {
 		c := b.cursor
-		b.cursor = c.subNext // before the write: it may end c
+		b.cursor = c.subNext // before the write, which may end c
 		l.cur = c
 		l.deliver(b, c)
 		used++
@@ -167,7 +168,7 @@ func (l *loop) walk(b *batch, budget int) (used int, done bool) {
 	return used, b.cursor == nil
 }
 
-// written counts how long messages that were queued then have taken to n subscribers.
+// written counts the time from queued to now for n subscribers.
 func (l *loop) written(queued []uint32, n int) {
 	now := l.reactor.micros()
 	for _, at := range queued {
@@ -223,7 +224,8 @@ func (l *loop) encode(b *batch, f wire.Form) {
 	e.buf = buf
 }
 
-// answerPoll answers a waiting poll. The usual kinds share their bytes.
+// answerPoll answers a waiting poll. Polls with the default callback or none share their
+// bytes.
 func (l *loop) answerPoll(b *batch, c *Conn, first int) bool {
 	if first > 0 || c.ex != nil || c.has(flagHTTP10|flagClose) || l.reactor.draining.Load() {
 		style := c.pollStyle()
@@ -244,8 +246,8 @@ func (l *loop) answerPoll(b *batch, c *Conn, first int) bool {
 	return c.send(e.buf.B)
 }
 
-// endResponse ends an open response that has got its last bytes. The connection
-// goes on with the next request where HTTP allows it.
+// endResponse ends an open response whose last bytes have been sent. The connection goes
+// on with the next request if HTTP allows it.
 func (c *Conn) endResponse(reason CloseReason) {
 	l := c.loop
 	open := c.transport != wire.TransportPoll

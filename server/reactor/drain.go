@@ -30,7 +30,7 @@ func (r *Reactor) drainTimeout() time.Duration {
 	return r.settings.Load().DrainTimeout
 }
 
-// drained reports that the last front connection has gone, or that the time is up.
+// drained reports that the last front connection has gone or that the time is over.
 func (r *Reactor) drained() bool {
 	if !r.draining.Load() {
 		return false
@@ -56,13 +56,13 @@ func (l *loop) drainSome() {
 	if d.end == 0 {
 		d.begin, d.end, d.total = l.now, l.now+toTicks(l.reactor.drainTimeout()), l.stats.frontSubscribers()
 		l.closeIdle()
-		return // a publish that was let in just before reaches the inbox meanwhile
+		return // a publish accepted just before has until the next tick to reach the inbox
 	}
 	forced := l.now >= d.end
 	if l.stats.Queued.Load() > 0 && !forced {
-		return // what was acknowledged is delivered first
+		return // what was acknowledged has to be delivered first
 	}
-	stay := int64(0) // rounded down: a single subscriber does not hold up the exit
+	stay := int64(0) // rounded down, so that the last subscriber does not wait to the end
 	if !forced {
 		stay = d.total * int64(d.end-l.now) / int64(d.end-d.begin)
 	}
@@ -87,8 +87,8 @@ func (l *loop) closeIdle() {
 	}
 }
 
-// endSubscribers ends up to quota of them. One with output queued is left for
-// later, unless forced: closing would lose it.
+// endSubscribers ends up to quota subscribers. One with queued output is left for later,
+// unless forced, because closing would lose the output.
 func (l *loop) endSubscribers(quota int64, forced bool) {
 	for range wheelSlots {
 		for c := l.wheel.slots[l.drain.slot%wheelSlots]; c != nil; {
@@ -106,8 +106,8 @@ func (l *loop) endSubscribers(quota int64, forced bool) {
 	}
 }
 
-// endByDrain makes the client come back: a poll gets its noop, an endless response
-// is cut without its last chunk, since some clients take a clean end for the end.
+// endByDrain makes the client come back: a poll gets its noop, an endless response is cut
+// without its last chunk, because some clients do not return after a clean end.
 func (c *Conn) endByDrain() {
 	if c.transport == wire.TransportPoll {
 		c.set(flagClose)

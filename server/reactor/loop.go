@@ -14,30 +14,30 @@ import (
 )
 
 const (
-	// sliceWrites bounds the deliveries, and the timeouts, that one run of the loop
-	// handles before it lets I/O in: at 8 µs a write, about 1 ms. A yield costs 5 µs.
+	// sliceWrites is how many deliveries, and how many timeouts, one run of the loop
+	// handles before I/O gets its turn: about 1 ms at 8 µs a write. A yield costs 5 µs.
 	sliceWrites = 128
-	// busyMessages and busyBytes are where a broadcast pauses for a millisecond: work
-	// for some 30 ms, which the messages of others wait behind.
+	// busyMessages and busyBytes are where a broadcast pauses for a millisecond. They are
+	// about 30 ms of work, which the messages of others have to wait for.
 	busyMessages = 4096
 	busyBytes    = 8 << 20
-	// idleTicks is how often an idle loop is told that time has passed, slowTicks how
-	// often the ticking goroutine itself looks when all are idle.
+	// idleTicks is the period, in ticks, in which an idle loop gets a tick; slowTicks the
+	// period of the ticking goroutine while all loops are idle.
 	idleTicks = 8
 	slowTicks = 4
 	// maxSpareLate is the room for late answers that a loop keeps.
 	maxSpareLate = 4096
 )
 
-// delivery is one message for this loop's subscribers of ch (nil: presence).
+// delivery is one message for this loop's subscribers of ch; a nil ch means presence.
 type delivery struct {
 	ch     *channel.Channel
 	msg    channel.Message
 	queued uint32 // when, as Reactor.micros has it
 }
 
-// loop is our side of one gnet event loop. Fields up to mu are set before it runs,
-// those below mu belong to mu, the rest to the loop's goroutine.
+// loop is our side of one gnet event loop. The fields before mu are set before it runs.
+// The first block from mu on is guarded by mu; the rest belongs to the loop's goroutine.
 type loop struct {
 	reactor *Reactor
 	sink    int // its number as a channel.Sink
@@ -47,7 +47,7 @@ type loop struct {
 	mu       sync.Mutex // a leaf lock, held for one append or swap
 	inbox    []delivery
 	calls    []func()
-	late     []*Answer // whose results have come
+	late     []*Answer // with results that have come
 	tick     bool
 	tickedAt time.Time
 	armed    bool // a run is scheduled
@@ -59,10 +59,10 @@ type loop struct {
 	now    uint32 // ticks since the start; a tick is tickLength
 	wheel  wheel
 	subs   subIndex
-	todo   []delivery // taken from the inbox and not yet in a batch, from todoAt on
+	todo   []delivery // taken from the inbox; from todoAt on not yet in a batch
 	todoAt int
-	// inboxLeft: the last run could not take the inbox, and who filled it does not
-	// wake the loop again.
+	// inboxLeft: the last run could not take the inbox. Nobody will wake the loop for what
+	// is in it, so the loop has to ring for itself.
 	inboxLeft bool
 	active    batchQueue
 	working   map[*channel.Channel]*batch // those in active, at most maxBatches
@@ -72,7 +72,7 @@ type loop struct {
 	arrivals  []*parked                   // what their connections have waited for is there
 	inRun     bool
 	belled    bool
-	cur       *Conn // who is worked on, for a panic's sake
+	cur       *Conn // being worked on: closed after a panic
 	drain     drainState
 
 	req     Request
@@ -127,14 +127,14 @@ func (l *loop) Busy() bool {
 	return l.stats.Queued.Load() >= busyMessages || l.stats.QueuedBytes.Load() >= busyBytes
 }
 
-// post runs fn on the loop. Concurrency-safe.
+// post runs fn on the loop, in its next run. Concurrency-safe.
 func (l *loop) post(fn func()) {
 	l.mu.Lock()
 	l.calls = append(l.calls, fn)
 	l.unlockAndWake()
 }
 
-// postAnswer says that the result of a is there. Concurrency-safe.
+// postAnswer tells the loop that the result of a has come. Concurrency-safe.
 func (l *loop) postAnswer(a *Answer) {
 	l.mu.Lock()
 	l.late = append(l.late, a)
@@ -151,7 +151,7 @@ func (l *loop) postTick() {
 	l.unlockAndWake()
 }
 
-// unlockAndWake ends what posts under l.mu: a run is scheduled unless one is already.
+// unlockAndWake releases l.mu after a post, and schedules a run unless one is scheduled.
 func (l *loop) unlockAndWake() {
 	wake := !l.armed
 	l.armed = true
@@ -161,8 +161,8 @@ func (l *loop) unlockAndWake() {
 	}
 }
 
-// busy says whether the loop has worked since the last call, or has to look at
-// something in every tick. The ticking goroutine calls it.
+// busy reports that the loop has worked since the last call, or needs every tick. Only
+// the ticking goroutine calls it.
 func (l *loop) busy() bool {
 	work := l.stats.Requests.Load() + l.stats.Deliveries.Load()
 	worked := work != l.lastWork
@@ -170,12 +170,12 @@ func (l *loop) busy() bool {
 	return worked || l.unflushed.Load() > 0 || l.reactor.draining.Load()
 }
 
-// idleTickDue says whether an idle loop is to be told of the time. Each wake-up
-// costs the Go runtime a millisecond of looking around, and a timeout may be late
-// by less than a second. The ticking goroutine calls it.
+// idleTickDue reports that an idle loop needs a tick. It does not get every one, because
+// after each wake-up the Go runtime looks for work for a millisecond, and a timeout may
+// be late by less than a second. Only the ticking goroutine calls it.
 func (l *loop) idleTickDue(now uint32) bool { return now-l.lastPost >= idleTicks }
 
-// rearm schedules another run from within the loop, at once.
+// rearm schedules another run from within the loop.
 func (l *loop) rearm() {
 	l.mu.Lock()
 	wake := !l.armed
@@ -186,21 +186,22 @@ func (l *loop) rearm() {
 	}
 }
 
-// Wake schedules a run; who set armed calls it. Concurrency-safe.
+// Wake schedules a run. Only the caller that has changed armed from false to true may
+// call it. Concurrency-safe.
 func (l *loop) Wake() {
 	el := l.el.Load()
-	if el == nil { // not anchored yet: the first tick finds what waits
+	if el == nil { // not anchored yet: the loop gets a Wake when it is
 		l.mu.Lock()
 		l.armed = false
 		l.mu.Unlock()
 		return
 	}
-	// The only error is that the engine has shut down: nothing is left to run.
+	// The only error is that the engine has shut down: nothing is left to do.
 	_ = (*el).Execute(context.Background(), l)
 }
 
-// ring schedules another run behind the I/O that waits now: a task that schedules
-// itself would let none in (gnet fact 9).
+// ring schedules another run after the I/O events that wait now. A task that schedules
+// itself would let none of them in (gnet fact 9).
 func (l *loop) ring() {
 	if l.belled || l.bell < 0 {
 		return
@@ -212,15 +213,15 @@ func (l *loop) ring() {
 	}
 }
 
-// Run is one turn of the loop's own work, as a gnet task: after the I/O events of
-// its round, so that a connection closed here has no event left in it.
+// Run is one turn of the loop's own work. gnet runs it as a task, after the I/O events
+// of a round, so a connection that is closed here has no event left in the round.
 func (l *loop) Run(context.Context) error {
 	l.turn(true)
 	return nil
 }
 
-// turn works at what waits. Among the I/O events of a round it may not close: see
-// doom.
+// turn does what waits: calls, late answers, the tick, deliveries, timeouts. Between the
+// I/O events of a round mayClose is false: see doom.
 func (l *loop) turn(mayClose bool) {
 	defer l.guardRun()
 	l.inRun = true
@@ -250,7 +251,8 @@ func (l *loop) turn(mayClose bool) {
 	}
 }
 
-// take empties the mailboxes; new deliveries only when the last are all in batches.
+// take empties the mailboxes. It takes new deliveries only when the last ones are all in
+// batches.
 func (l *loop) take() (calls []func(), late []*Answer, ticked bool, at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -266,7 +268,7 @@ func (l *loop) take() (calls []func(), late []*Answer, ticked bool, at time.Time
 	return calls, late, ticked, at
 }
 
-// spareInbox reuses the emptied todo unless a burst has made it huge.
+// spareInbox returns the emptied todo for reuse, unless a burst has made it huge.
 func (l *loop) spareInbox() []delivery {
 	if cap(l.todo) > InboxMessages/4 {
 		return nil
@@ -274,9 +276,9 @@ func (l *loop) spareInbox() []delivery {
 	return l.todo[:0]
 }
 
-// doom closes c at the end of this run or, from within an I/O event, of the next:
-// closing another's descriptor between two events of one round could give its
-// number to a new connection that then gets the old one's event.
+// doom closes c at the end of this run or, from within an I/O event, of the next one.
+// Not at once: if a descriptor is closed between two events of one round, a new
+// connection can get its number, and then the old connection's event.
 func (l *loop) doom(c *Conn, reason CloseReason) {
 	if c.has(flagDoomed) || c.state == stateClosed {
 		return
@@ -299,7 +301,8 @@ func (l *loop) closeDoomed() {
 	l.doomed = l.doomed[:0]
 }
 
-// resume reads what answered polls had pipelined.
+// resume goes on with requests that were parked, and reads what was pipelined behind
+// polls that have been answered.
 func (l *loop) resume() {
 	for i := 0; i < len(l.arrivals); i++ { // grows while it runs
 		l.arrivals[i].goOn()

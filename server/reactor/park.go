@@ -7,12 +7,13 @@ import (
 	"icomet/server/wire"
 )
 
-// parked waits for what the engine has to fetch before a request can be handled. The
-// request is not taken: its bytes stay where they are, and when the engine is done it
-// is parsed and handled again, with flagFetched. So a handler needs no second half,
-// and the memory engine, which never has to fetch, pays nothing.
+// parked waits for what the engine has to fetch before a request can be served. The bytes
+// of the request stay where they are, and when the engine is done the request is parsed
+// and served again, with flagFetched. So an endpoint needs no second half, and the memory
+// engine, which never has to fetch, pays nothing.
 //
-// With a transport it is a subscriber whose channel has moved: its response is open.
+// With a transport it stands for a subscriber whose channel has moved: its response is
+// open already.
 type parked struct {
 	state atomic.Int32 // as an answer's
 	res   channel.Result
@@ -24,7 +25,7 @@ type parked struct {
 	seq, noop int64
 }
 
-// Done takes the engine's result. Concurrency-safe.
+// Done takes the engine's result. It is called once. Concurrency-safe.
 func (p *parked) Done(res channel.Result) {
 	p.res = res
 	if !p.state.CompareAndSwap(answerCalling, answerFinished) {
@@ -88,7 +89,7 @@ func (p *parked) goOn() {
 	l.cur = nil
 }
 
-// fetched returns what the engine said of the request that is handled again.
+// fetched reports that the request is served again, and the engine's error.
 func (c *Conn) fetched() (again bool, err error) {
 	if !c.has(flagFetched) {
 		return false, nil
@@ -96,8 +97,8 @@ func (c *Conn) fetched() (again bool, err error) {
 	return true, c.ex.fetchErr
 }
 
-// rejoin has a subscriber, who was told that its channel goes on at seq, join the
-// channel as it is now.
+// rejoin lets a subscriber that was told that its channel goes on at seq join the channel
+// as it is now.
 func (c *Conn) rejoin(seq int64) {
 	l := c.loop
 	p := &parked{conn: c, name: []byte(c.ch.Name()), transport: c.transport, seq: seq, noop: c.noop}
@@ -105,8 +106,8 @@ func (c *Conn) rejoin(seq int64) {
 	l.moveOn(p)
 }
 
-// moveOn joins, or has the channel fetched first. What the subscriber was let in for
-// (token, limits) is not judged again.
+// moveOn joins the channel, or has it fetched first. Token and limits are not checked
+// again.
 func (l *loop) moveOn(p *parked) {
 	c := p.conn
 	j := channel.Join{Name: p.name, Since: p.seq, Sink: l.sink, Fetched: true}

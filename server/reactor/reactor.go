@@ -114,7 +114,8 @@ func (r *Reactor) Close() {
 	r.engine.Stop()
 }
 
-// Run serves until a drain has ended, and returns nil then.
+// Run serves until a drain has ended, and then returns nil. An error says that a port
+// cannot be bound, or that the engine has ended by itself.
 func (r *Reactor) Run() error {
 	err := r.serve()
 	r.engine.Stop()
@@ -161,8 +162,7 @@ func (r *Reactor) serve() error {
 	}
 }
 
-// Configure puts set in the place of the present settings. It must not be changed any
-// more.
+// Configure replaces the settings. set must not be changed afterwards.
 func (r *Reactor) Configure(set *Settings) {
 	r.store(set)
 	r.counts.SetLimit(set.Connections)

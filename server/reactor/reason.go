@@ -20,9 +20,10 @@ const (
 	ReasonPanic                             // a bug, recovered at gnet's boundary
 	ReasonInternal                          // a connection of the server's own
 	ReasonUnavailable                       // the store of the channels cannot be reached
-	ReasonCount
+	ReasonCount                             // how many there are
 )
 
+// ReasonNames are the names that logs, reports and metrics use.
 var ReasonNames = [ReasonCount]string{
 	"peer", "answered", "bad_request", "request_timeout", "idle_timeout", "slow_consumer",
 	"channel_closed", "drain", "address_refused", "connection_limit", "per_ip_limit",
@@ -30,4 +31,5 @@ var ReasonNames = [ReasonCount]string{
 	"unavailable",
 }
 
+// String is the name in ReasonNames.
 func (r CloseReason) String() string { return ReasonNames[r] }

@@ -8,29 +8,29 @@ import (
 )
 
 const (
-	// flushAt bounds, in bytes, the answers collected before they are sent, when
-	// one read brought many requests.
+	// flushAt is how many bytes of answers are collected before they are sent, when one
+	// read has brought many requests.
 	flushAt = 64 << 10
-	// maxPending bounds the requests of one connection whose answers wait for the
-	// engine; behind them nothing more is parsed.
+	// maxPending is how many requests of one connection may wait for the engine. When that
+	// many wait, nothing more is parsed.
 	maxPending = 128
 )
 
-// exchange is what is unfinished on a connection: a part of a request, bytes
-// pipelined behind an open response, answers that wait for the engine, and what a
-// waiting poll asked for when it is not the usual. It is freed when all are done.
+// exchange is what is unfinished on a connection: a part of a request, bytes pipelined
+// behind an open response, answers that wait for the engine, and the callback and origin
+// of a waiting poll when they are not the defaults. It is freed when all is done.
 type exchange struct {
 	in   *bytebufferpool.ByteBuffer // bytes not parsed yet
-	seen int                        // leading bytes of in that are known to be no complete head
+	seen int                        // leading bytes of in that hold no complete head
 
 	head      *bytebufferpool.ByteBuffer // the head whose body is being received
-	body      *bytebufferpool.ByteBuffer // what has come of it; nil: nobody looks at it
+	body      *bytebufferpool.ByteBuffer // what has come of the body; nil if it is discarded
 	chunked   bool
 	remaining int64 // bytes of a Content-Length body still to come
 	chunk     httpparse.ChunkDecoder
 
 	pending  []*Answer // in the order of the requests
-	fetchErr error     // what the engine said of the request that is handled again
+	fetchErr error     // the engine's error for a request that is served again
 	callback []byte    // poll: when it is not the default
 	origin   string    // poll: Access-Control-Allow-Origin, when it is not the default
 }
@@ -42,7 +42,7 @@ func (c *Conn) exchange() *exchange {
 	return c.ex
 }
 
-// tidyExchange frees it when nothing is unfinished.
+// tidyExchange frees the exchange when nothing is unfinished.
 func (c *Conn) tidyExchange() {
 	if ex := c.ex; ex != nil && ex.in == nil && ex.head == nil && len(ex.pending) == 0 && c.state != stateSubscribed {
 		c.ex = nil
@@ -63,8 +63,8 @@ func (c *Conn) releaseExchange() {
 	}
 }
 
-// read takes what has arrived. gnet keeps none of it: Next lends its read buffer
-// as long as nothing was left in gnet before.
+// read takes all that has arrived out of gnet. Since nothing was left there before, Next
+// lends gnet's read buffer without a copy.
 func (c *Conn) read() {
 	b, err := c.gc.Next(-1)
 	if err != nil {
@@ -83,7 +83,7 @@ func (c *Conn) read() {
 	}
 }
 
-// ingest parses b behind what was kept, and answers every complete request.
+// ingest parses what was kept followed by b, and answers every complete request.
 func (c *Conn) ingest(b []byte) {
 	if ex := c.ex; ex != nil && ex.in != nil {
 		_, _ = ex.in.Write(b)
@@ -114,20 +114,20 @@ func (c *Conn) parse(b []byte) {
 			c.flush()
 		}
 	}
-	// Behind a request that ends the connection nothing is parsed, so nothing is kept.
+	// A request that ends the connection is the last one: the bytes after it are dropped.
 	if len(b) > 0 && (c.state == stateReading && !c.has(flagClose) || c.state == stateSubscribed) {
 		c.keep(b)
 	}
 }
 
-// bodyWaits reports a parked request whose body came in several packets: it is whole,
-// and comes again.
+// bodyWaits reports a parked request with a complete body in the exchange, which is to
+// be served again.
 func (c *Conn) bodyWaits() bool {
 	return c.has(flagFetched) && c.ex != nil && c.ex.head != nil
 }
 
-// keep holds bytes until they can be parsed: a part of a head, a request pipelined
-// behind an open response, or one behind answers that wait for the engine.
+// keep stores bytes that cannot be parsed yet: a part of a head, or requests pipelined
+// behind an open response or behind answers that wait for the engine.
 func (c *Conn) keep(b []byte) {
 	set := c.loop.reactor.settings.Load()
 	limit := set.Parse.RequestLine + set.Parse.Header
@@ -148,8 +148,8 @@ func (c *Conn) keep(b []byte) {
 	_, _ = ex.in.Write(b)
 }
 
-// step handles what b begins with. n bytes of it are done with; more says whether
-// it is worth going on.
+// step handles the request, or the part of one, at the beginning of b. It has used n
+// bytes; more reports that the rest can be parsed now.
 func (c *Conn) step(b []byte) (n int, more bool) {
 	if c.ex != nil && c.ex.head != nil {
 		return c.stepBody(b)
@@ -181,13 +181,13 @@ func (c *Conn) step(b []byte) (n int, more bool) {
 		n = req.HeadLen + int(req.ContentLength)
 		req.body = b[req.HeadLen:n]
 		if more = c.dispatch(req); c.has(flagParked) {
-			return 0, false // it comes again
+			return 0, false // its bytes stay: it is served again
 		}
 		return n, more
 	}
 	if req.ExpectContinue && len(b) == req.HeadLen && l.reactor.handler.Refuses(c, req) {
-		// The answer, not 100 Continue (RFC 9110 section 10.1.1). The body may come all
-		// the same, so the connection ends.
+		// The final answer instead of 100 Continue (RFC 9110 section 10.1.1). The client may
+		// send the body all the same, so the connection ends.
 		req.Connection = wire.ConnClose
 		return req.HeadLen, c.dispatch(req)
 	}
@@ -196,7 +196,7 @@ func (c *Conn) step(b []byte) (n int, more bool) {
 	return req.HeadLen, true
 }
 
-// begin notes that a request has begun: its deadline counts from here.
+// begin starts the deadline of a request that has not come whole.
 func (c *Conn) begin() {
 	if !c.has(flagMidRequest) {
 		c.set(flagMidRequest)
@@ -204,15 +204,15 @@ func (c *Conn) begin() {
 	}
 }
 
-// beginBody keeps the head while the body comes in. Head and body are ours, not
-// gnet's: looking at what gnet has left over copies all of it at every packet.
+// beginBody keeps the head while the body comes in. Both are in our buffers, not in
+// gnet's: gnet copies all that was left in it at every packet.
 func (c *Conn) beginBody(head []byte, bodyBegun bool) {
 	req := &c.loop.req
 	ex := c.exchange()
 	ex.head = getBuffer()
 	_, _ = ex.head.Write(head)
-	// Only the admin port has calls with a body. What anybody sends to the front port
-	// is counted and forgotten: else each connection could have a body's size of memory.
+	// Only the admin port has calls with a body. On the front port a body is counted and
+	// discarded: otherwise each connection could take a body's size of memory.
 	if c.has(flagAdmin) && req.Method == httpparse.POST {
 		ex.body = getBuffer()
 	}
@@ -225,7 +225,7 @@ func (c *Conn) beginBody(head []byte, bodyBegun bool) {
 	}
 }
 
-// stepBody takes body bytes; the last one completes the request.
+// stepBody takes bytes of the body, and serves the request when the body is complete.
 func (c *Conn) stepBody(b []byte) (n int, more bool) {
 	ex := c.ex
 	if ex.chunked {
@@ -248,11 +248,11 @@ func (c *Conn) stepBody(b []byte) (n int, more bool) {
 			return n, false
 		}
 	}
-	// The head is parsed again, rather than kept parsed for every connection: it is
-	// short, and only bodies in several packets pay.
+	// The head is parsed again rather than kept parsed: it is short, and only requests
+	// whose body comes in several packets need it.
 	req := &c.loop.req
 	if err := httpparse.Parse(&req.Request, ex.head.B, 0, &c.loop.reactor.settings.Load().Parse); err != nil {
-		c.failParse(err) // a reload has lowered a limit meanwhile
+		c.failParse(err) // a reload has lowered a limit in between
 		return 0, false
 	}
 	head, body := ex.head, ex.body
@@ -262,7 +262,7 @@ func (c *Conn) stepBody(b []byte) (n int, more bool) {
 		req.body = body.B
 	}
 	if more = c.dispatch(req); c.has(flagParked) {
-		ex.head, ex.body = head, body // it comes again
+		ex.head, ex.body = head, body // it is served again
 		return n, false
 	}
 	putBuffer(head)
@@ -294,7 +294,7 @@ func (c *Conn) dispatch(req *Request) (more bool) {
 		return false
 	}
 	if waiting && len(l.out.B) > mark {
-		// Its turn comes behind the answers that are not there yet.
+		// It has to wait for the answers before it.
 		c.ex.pending = append(c.ex.pending, &Answer{Conn: c, ready: true, text: append([]byte(nil), l.out.B[mark:]...)})
 		l.out.B = l.out.B[:mark]
 	}
@@ -308,9 +308,8 @@ func (c *Conn) dispatch(req *Request) (more bool) {
 	return !c.has(flagClose)
 }
 
-// mustWait reports that req cannot be taken while earlier answers of the
-// connection are not there: an open response, or a 100 Continue, could not be put in
-// order.
+// mustWait reports that req has to wait until the earlier requests are answered: its
+// response stays open or begins with 100 Continue, so it could not be put in order.
 func (c *Conn) mustWait(req *Request) bool {
 	if c.ex == nil || len(c.ex.pending) == 0 {
 		return false

@@ -7,8 +7,8 @@ import (
 	"icomet/server/wire"
 )
 
-// Request is the one being handled: one a loop, valid until the handler returns.
-// No handler keeps a byte slice of it.
+// Request is the one that is being served: one for each loop, valid until the handler
+// returns. A handler must not keep a byte slice of it.
 type Request struct {
 	httpparse.Request
 	body       []byte
@@ -29,7 +29,8 @@ func (r *Request) reset(c *Conn) {
 	}
 }
 
-// Param names the parameters that any call takes.
+// Param is one of the parameters that any call takes; ParamX is the parameter whose name
+// in the protocol is in paramNames.
 type Param uint8
 
 const (
@@ -45,7 +46,7 @@ const (
 
 var paramNames = [paramCount]string{"cname", "seq", "noop", "token", "cb", "content", "expires"}
 
-// Params holds the decoded values of one request. They alias the request or arena.
+// params holds the decoded values of one request. They alias the request or arena.
 type params struct {
 	values [paramCount][]byte
 	Has    [paramCount]bool

@@ -105,7 +105,7 @@ func (c *Conn) AppendOpenHead(dst []byte, r *Request, t wire.Transport) []byte {
 	return dst
 }
 
-// PollStyle of a waiting poll, as its connection remembers it.
+// pollStyle of a waiting poll, as its connection remembers it.
 func (c *Conn) pollStyle() wire.PollStyle {
 	s := wire.PollStyle{Callback: wire.DefaultCallback, Connection: c.openConn()}
 	if c.has(flagBare) {

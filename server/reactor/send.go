@@ -20,10 +20,10 @@ func (c *Conn) outbound() int {
 	return n
 }
 
-// send writes p, whole, or queues what the socket does not take. While something
-// is queued, what would go over limits.outbound_buffer cuts the connection. When
-// nothing is queued it sends on the descriptor itself, which costs less than
-// gnet's write and cannot call OnClose from inside (gnet facts 5 and 21).
+// send writes p, and queues what the socket does not take. While something is queued, a
+// write that would exceed OutboundBuffer cuts the connection. With nothing queued it
+// sends on the descriptor itself, which costs less than gnet's Write and cannot call
+// OnClose from inside (gnet facts 5 and 21). It reports that the connection goes on.
 func (c *Conn) send(p []byte) bool {
 	if c.state == stateClosed || c.has(flagDoomed) || len(p) == 0 {
 		return false
@@ -44,8 +44,8 @@ func (c *Conn) send(p []byte) bool {
 			sent = n
 		case unix.EAGAIN, unix.EINTR, unix.ENOBUFS:
 		default:
-			// Reset, which epoll reports too. Whatever else it may be: with a part
-			// missing the response must not go on.
+			// Usually a reset. Whatever it is, a part of the response is missing, so the
+			// connection must not go on.
 			l.doom(c, ReasonPeer)
 			return false
 		}
@@ -68,10 +68,9 @@ func (c *Conn) flush() {
 	l.out.Reset()
 }
 
-// sendNow sends what the socket takes of p, which is not empty, without blocking
-// and without a signal. It is a raw system call: it never sleeps, so telling the
-// scheduler of it, twice, only costs, and lets the monitor thread take the
-// processor away behind every slower one. PERFORMANCE.md has the measurement.
+// sendNow sends what the socket takes of p, which is not empty, without blocking and
+// without a signal. It is a raw system call: since it never sleeps, Go's scheduler need
+// not know of it, and cannot take the processor away meanwhile. PERFORMANCE.md has the measurement.
 func sendNow(fd int, p []byte) (n int, errno syscall.Errno) {
 	r, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))),
 		uintptr(len(p)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
@@ -85,7 +84,7 @@ const maxPooled = 64 << 10
 
 func getBuffer() *bytebufferpool.ByteBuffer { return bytebufferpool.Get() }
 
-// putBuffer takes nil too.
+// putBuffer returns a buffer to the pool. It may be nil.
 func putBuffer(b *bytebufferpool.ByteBuffer) {
 	if b != nil && cap(b.B) <= maxPooled {
 		bytebufferpool.Put(b)

@@ -7,11 +7,10 @@ import (
 
 const subTables = 256
 
-// subIndex finds this loop's subscribers of a channel. Those of one channel are a
-// list; its first member stands for it in a chained hash table. A channel with one
-// subscriber, the usual case, so costs a pointer in a bucket and one in the conn:
-// a map and a list header would cost 54 bytes. It is split into many tables, so
-// that growing one moves few.
+// subIndex finds this loop's subscribers of a channel. The subscribers of one channel are
+// a list, whose first member stands in a chained hash table. So a channel with one
+// subscriber, the usual case, costs two pointers; a map and a list header would cost 54
+// bytes. The index is split into many tables, so that growing one moves few entries.
 type subIndex struct {
 	tables [subTables]subTable
 }
@@ -41,7 +40,7 @@ func (x *subIndex) first(ch *channel.Channel) *Conn {
 	return c
 }
 
-// Add enters c as the first subscriber of c.ch.
+// add enters c as the first subscriber of c.ch.
 func (x *subIndex) add(c *Conn) {
 	t, link := x.at(c.ch)
 	for *link != nil && (*link).ch != c.ch {
@@ -60,7 +59,7 @@ func (x *subIndex) add(c *Conn) {
 	}
 }
 
-// Remove takes c out and reports whether it was the last subscriber of c.ch.
+// remove takes c out and reports whether it was the last subscriber of c.ch.
 func (x *subIndex) remove(c *Conn) (last bool) {
 	if c.subNext != nil {
 		c.subNext.subPrev = c.subPrev
@@ -99,7 +98,7 @@ func (t *subTable) grow() {
 	}
 }
 
-// subscribe enters c, which has joined c.ch, among its subscribers.
+// subscribe enters c, which has joined c.ch, into the list of its subscribers.
 func (l *loop) subscribe(c *Conn) {
 	l.subs.add(c)
 	c.state = stateSubscribed
@@ -112,7 +111,7 @@ func (l *loop) unsubscribe(c *Conn) {
 	l.detach(c)
 }
 
-// detach takes c off its list and out of its channel. It alone does that.
+// detach takes c off its list and out of its channel. Nothing else does.
 func (l *loop) detach(c *Conn) {
 	if b := l.working[c.ch]; b != nil && b.cursor == c {
 		b.cursor = c.subNext

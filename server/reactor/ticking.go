@@ -18,7 +18,7 @@ const (
 func (r *Reactor) boot(eng gnet.Engine) {
 	r.gnet = eng
 	r.booted.Store(true)
-	// For those who come before the server is ready, when it is measured again.
+	// For connections before the server is ready; then it is measured again.
 	r.counts.Measure(len(r.loops))
 	r.counts.SetLimit(r.settings.Load().Connections)
 }
@@ -26,12 +26,12 @@ func (r *Reactor) boot(eng gnet.Engine) {
 // ticks is the time since the start, in ticks; the first is 1.
 func (r *Reactor) ticks() uint32 { return uint32(time.Since(r.started)/tickLength) + 1 }
 
-// micros is the time since the start in µs. It goes round every 71 minutes: only the
-// difference of two near ones means something.
+// micros is the time since the start in µs. It wraps every 71 minutes, so only the
+// difference of two near values has a meaning.
 func (r *Reactor) micros() uint32 { return uint32(time.Since(r.started) / time.Microsecond) }
 
-// clock is the present tick. While the ticking goroutine is slow, whoever asks
-// looks at the clock for all.
+// clock is the present tick. While the ticking goroutine takes long sleeps, it is also
+// advanced here.
 func (r *Reactor) clock() uint32 {
 	if r.slow.Load() {
 		r.advance(r.ticks())
@@ -54,7 +54,7 @@ func (r *Reactor) tickDelay() time.Duration {
 	return tickLength
 }
 
-// Tick runs every 100 ms, when idle every 400 ms, on gnet's ticking goroutine.
+// tick runs every 100 ms, when idle every 400 ms, on gnet's ticking goroutine.
 func (r *Reactor) tick() gnet.Action {
 	if r.stopping {
 		return gnet.None

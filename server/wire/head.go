@@ -9,6 +9,7 @@ import (
 // Version is the release, as /info, the Server field and -version give it.
 const Version = "0.1.0"
 
+// LastChunk ends a chunked response.
 const LastChunk = "0\r\n\r\n"
 
 // ContinueLine asks for the body of a request with Expect: 100-continue.
@@ -26,24 +27,25 @@ const (
 	fileFields   = serverField + "Cache-Control: public, max-age=3600\r\n" + nosniffField
 )
 
-// Head is what the first lines of an answer say.
+// Head is the status line and the header fields of an answer.
 type Head struct {
-	Status     int
-	Ctype      string
+	Status     int    // of HTTP; the reason phrase follows from it
+	Ctype      string // Content-Type; "" for none
 	Length     int    // bytes of the body; LengthChunked, LengthClose or LengthNone
 	Origin     string // Access-Control-Allow-Origin; "" for none
 	Vary       bool   // the answer depends on the request's Origin
 	Connection ConnField
-	Allow      string // the methods a 405 names
+	Allow      string // methods that the path takes, for 405 and OPTIONS
 	RetryIn    int    // seconds of Retry-After; 0 for none
 	File       bool   // may be cached
-	Fields     string // further complete lines
+	Fields     string // further header lines, each with its line end
 }
 
+// Lengths that are no number of bytes.
 const (
 	LengthChunked = -1 - iota // Transfer-Encoding: chunked
 	LengthClose               // the end of the connection ends the body
-	LengthNone                // nothing is said of it (the head alone is sent)
+	LengthNone                // no field about the length: the head is sent alone
 )
 
 // ConnField is what the answer says of the connection.
@@ -57,6 +59,7 @@ const (
 
 var connLines = [...]string{"", "Connection: close\r\n", "Connection: keep-alive\r\n"}
 
+// Append appends the head, with the empty line that ends it.
 func (h *Head) Append(dst []byte) []byte {
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(h.Status), 10)
@@ -98,10 +101,11 @@ func appendField(dst []byte, name, value string) []byte {
 	return append(append(dst, value...), "\r\n"...)
 }
 
+// AppendInt appends v in decimal.
 func AppendInt(dst []byte, v int64) []byte { return strconv.AppendInt(dst, v, 10) }
 
-// AppendChunk frames data as one chunk. Empty data would be the last chunk: the
-// callers have none.
+// AppendChunk frames data as one chunk. data must not be empty: that would be the last
+// chunk.
 func AppendChunk(dst, data []byte) []byte {
 	for shift := (bits.Len(uint(len(data))) + 3) / 4 * 4; shift > 0; shift -= 4 {
 		dst = append(dst, hexDigits[len(data)>>(shift-4)&15])

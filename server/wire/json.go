@@ -92,7 +92,7 @@ func appendScriptSafe[T string | []byte](dst []byte, body T) []byte {
 	return append(dst, body[start:]...)
 }
 
-// The types of a message on the wire.
+// The types of an event on the wire.
 const (
 	TypeData      = "data"
 	TypeBroadcast = "broadcast"
@@ -112,7 +112,7 @@ type Event struct {
 	Content string
 }
 
-// Append writes {"type":…,"cname":…,"seq":…,"content":…}, compact, in this order.
+// append writes {"type":…,"cname":…,"seq":…,"content":…}, compact, in this order.
 func (e *Event) append(dst []byte, scriptSafe bool) []byte {
 	dst = append(dst, `{"type":"`...)
 	dst = append(dst, e.Type...)

@@ -5,7 +5,7 @@ import "icomet/channel"
 // DefaultCallback wraps the answers of /poll when the client names none.
 var DefaultCallback = []byte("icomet_cb")
 
-// PollStyle is what makes one poll's answer look different from another's.
+// PollStyle is what can differ between the answers of two polls.
 type PollStyle struct {
 	Callback   []byte // nil: bare JSON
 	Origin     string
@@ -19,8 +19,8 @@ func (s *PollStyle) AppendEvent(dst []byte, e *Event) []byte {
 	return s.close(e.append(dst, s.Callback != nil))
 }
 
-// AppendMessages appends a body: an object for one live message, an array for a
-// backlog, for several, and for a broadcast with its next_seq.
+// AppendMessages appends a body: an object for one live message; an array for a backlog,
+// for several messages, and for a broadcast with its next_seq.
 func (s *PollStyle) AppendMessages(dst []byte, cname []byte, ms []channel.Message, backlog bool) []byte {
 	scriptSafe := s.Callback != nil
 	array := backlog || len(ms) > 1 || ms[0].Type == channel.Broadcast

@@ -15,13 +15,15 @@ const (
 	TransportIframe                     // endless chunks of script elements
 	TransportPresence                   // /psub: lines about channels
 	TransportDashboard                  // the dashboard's feed
-	TransportCount
+	TransportCount                      // how many there are
 )
 
 var transportNames = [TransportCount]string{"none", "poll", "stream", "sse", "iframe", "psub", "dashboard"}
 
+// String is the name that metrics and reports use.
 func (t Transport) String() string { return transportNames[t] }
 
+// TransportContentType is the Content-Type of an open response by transport.
 var TransportContentType = [TransportCount]string{
 	TransportStream:   ContentJSON,
 	TransportSSE:      "text/event-stream; charset=utf-8",
@@ -31,7 +33,7 @@ var TransportContentType = [TransportCount]string{
 	TransportDashboard: "text/event-stream; charset=utf-8",
 }
 
-// The Content-Types more than one answer has.
+// Content-Types that several kinds of answer have.
 const (
 	ContentJSON   = "application/json; charset=utf-8"
 	ContentScript = "text/javascript; charset=utf-8"
@@ -51,9 +53,11 @@ const (
 	FormPollScript Form = iota // poll with the default callback on a plain kept-alive connection
 	FormPollJSON               // the same without a callback
 	formOpen                   // + 2×transport + (1 on HTTP/1.0)
-	FormCount      = formOpen + 2*Form(TransportCount)
+	// FormCount is how many forms there are.
+	FormCount = formOpen + 2*Form(TransportCount)
 )
 
+// OpenForm is the form of an open response.
 func OpenForm(t Transport, http10 bool) Form {
 	f := formOpen + 2*Form(t)
 	if http10 {
@@ -63,7 +67,9 @@ func OpenForm(t Transport, http10 bool) Form {
 }
 
 func (f Form) transport() Transport { return Transport((f - formOpen) / 2) }
-func (f Form) Chunked() bool        { return (f-formOpen)%2 == 0 }
+
+// Chunked reports that the response has chunked framing.
+func (f Form) Chunked() bool { return (f-formOpen)%2 == 0 }
 
 // appendPart appends one event in the transport's framing, without the chunk.
 func (t Transport) appendPart(dst []byte, e *Event) []byte {
@@ -142,6 +148,7 @@ func messageEvent(cname []byte, m *channel.Message) Event {
 	return e
 }
 
+// NextSeqEvent tells a subscriber the next seq to ask for. cname is encoded.
 func NextSeqEvent(cname []byte, seq int64) Event {
 	return Event{Type: typeNextSeq, Cname: cname, Seq: seq}
 }
