@@ -2,10 +2,10 @@ package channel
 
 import "sync"
 
-// Channel is one named sequence of messages. Its fields below mu belong to mu.
+// Channel is one named sequence of messages. The fields below mu are guarded by it.
 //
-// A channel taken out of the hub is marked closed for good: whoever still holds
-// the pointer looks the name up again.
+// A channel that is taken out of the hub is marked closed for good. Code that still holds
+// the pointer has to look the name up again.
 type Channel struct {
 	name  string
 	hash  uint32   // of the name; for tables keyed by channel

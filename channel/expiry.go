@@ -4,7 +4,7 @@ import "sync"
 
 const (
 	// slotMS is the wheel's resolution; with wheelSlots slots it looks 102 s ahead.
-	// What expires later is looked at once a turn and put back.
+	// What expires later is looked at once each time round, and put back.
 	slotMS     = 100
 	wheelSlots = 1024
 	// sweepBudget bounds the channels one tick looks at; the rest waits for the next.
@@ -16,8 +16,8 @@ const (
 )
 
 // expiry is a timing wheel of the channels without a subscriber. A channel is in
-// it at most once (Channel.armed); when its deadline has moved, it is put right
-// at the time it was due, not at every publish. mu is a leaf lock.
+// it at most once (Channel.armed). When its deadline has moved, the entry is corrected
+// when it is due, not at every publish. mu is a leaf lock.
 type expiry struct {
 	mu    sync.Mutex
 	slots [wheelSlots][]*Channel
@@ -38,11 +38,11 @@ func (e *expiry) add(c *Channel) {
 }
 
 // take returns up to sweepBatch channels to look at; they are no longer in the
-// wheel. The slice is good until the next take. The sweeping goroutine calls it.
+// wheel. The slice is valid until the next take. The sweeping goroutine calls it.
 func (e *expiry) take(now int64) []*Channel {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	// One turn sees every slot, however far the clock has jumped.
+	// Once round sees every slot, however far the clock has jumped.
 	e.swept = max(e.swept, now/slotMS-wheelSlots)
 	for e.swept < now/slotMS && len(e.due) < sweepBatch {
 		e.swept++

@@ -45,7 +45,8 @@ func (h *Hub) noteLocked(c *Channel) {
 	h.follow.mu.Unlock()
 }
 
-// followedFor is obtainFor of a follower: what the copy cannot tell, the store has to.
+// followedFor is obtainFor of a follower: it returns ErrFetch when only the store can
+// tell.
 func (h *Hub) followedFor(j *Join) (*Channel, error) {
 	c := h.lookup(j.Name)
 	if c == nil {
@@ -146,7 +147,7 @@ func (h *Hub) DropBelow(c *Channel, seq int64) {
 	}
 }
 
-// Learn notes what the store has told of a copy beside its messages.
+// Learn notes what the store says of a copy in addition to its messages.
 func (h *Hub) Learn(c *Channel, token string, crowded bool) {
 	c.mu.Lock()
 	if c.token == nil {
@@ -185,9 +186,10 @@ func (h *Hub) Limits() Limits { return *h.limits.Load() }
 // Busy reports that a broadcast has to wait for a sink.
 func (h *Hub) Busy() bool { return h.any(1<<len(h.sinks)-1, Sink.Busy) }
 
-// Watched reports whether any sink has presence watchers, WatchersBusy whether bulk
-// presence has to wait for one of them.
-func (h *Hub) Watched() bool      { return h.watching.Load() != 0 }
+// Watched reports that a sink has presence watchers.
+func (h *Hub) Watched() bool { return h.watching.Load() != 0 }
+
+// WatchersBusy reports that bulk presence has to wait for a sink with watchers.
 func (h *Hub) WatchersBusy() bool { return h.any(h.watching.Load(), Sink.HalfFull) }
 
 // Announce hands on Online or Offline. The calls for one name come one after the other.

@@ -77,8 +77,10 @@ func (h *Hub) SetLimits(l Limits) { h.limits.Store(&l) }
 // StopGrowth says whether new channels are refused with ErrMemory.
 func (h *Hub) StopGrowth(on bool) { h.noGrowth.Store(on) }
 
-// Channels and Subscribers are the totals.
-func (h *Hub) Channels() int    { return int(h.channels.Load()) }
+// Channels is how many channels the hub has.
+func (h *Hub) Channels() int { return int(h.channels.Load()) }
+
+// Subscribers is how many subscribers all channels have.
 func (h *Hub) Subscribers() int { return int(h.subscribers.Load()) }
 
 // SetTime tells the time between two Ticks, when these come seldom.
@@ -160,8 +162,8 @@ func (h *Hub) obtain(name []byte) (*Channel, error) {
 }
 
 // reserve counts one more channel, unless that is too many. The count never goes
-// over the limit, not even for a moment: a refused newcomer must not take the
-// place that another channel is just giving free.
+// over the limit, not even for a moment: a newcomer that is refused must not take the
+// place that another channel is about to free.
 func (h *Hub) reserve() bool {
 	for {
 		n := h.channels.Load()

@@ -21,10 +21,10 @@ type Brief struct {
 	TimeLeft    time.Duration // that it lives yet without a subscriber; 0 with one
 }
 
-// Walk calls visit with some channels after the other until it returns false. Who is
-// there all the time is seen, once or, when a table changes its size meanwhile, maybe
-// twice. The slice is good until visit returns. No lock is held during visit, and
-// none longer than for walkStep channels.
+// Walk calls visit with some channels at a time, until visit returns false. A channel
+// that exists for the whole walk is visited once; it can be visited twice if a table
+// changes its size meanwhile. The slice is valid until visit returns. No lock is held
+// during visit, and none longer than for walkStep channels.
 func (h *Hub) Walk(visit func(some []Brief) bool) {
 	var found []*Channel
 	var briefs []Brief
@@ -84,8 +84,8 @@ func (h *Hub) briefLocked(c *Channel) Brief {
 }
 
 // Look tells how a channel stands and appends its stored messages from since on, the
-// last limit of them. It changes nothing: who looks is no subscriber, and a channel
-// that is not there is not created.
+// last limit of them. It changes nothing: the caller does not become a subscriber, and
+// no channel is created.
 func (h *Hub) Look(name []byte, since int64, limit int, dst []Message) (b Brief, ms []Message, there bool) {
 	c := h.lookup(name)
 	if c == nil {

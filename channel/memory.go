@@ -52,8 +52,8 @@ func NewMemory(h *Hub) *Memory {
 	return m
 }
 
-// begin lets a call in, or answers it with ErrStopped and returns nil. Let in, it
-// owes the counter a decrement. No lock is held during the call, so that a Done may
+// begin admits a call and returns its counter, which the call has to decrement; or it
+// answers ErrStopped and returns nil. No lock is held during the call, so that a Done may
 // call the engine again.
 func (m *Memory) begin(name []byte, done Done) *callCounter {
 	c := &m.calls[0]
@@ -71,6 +71,7 @@ func (m *Memory) begin(name []byte, done Done) *callCounter {
 
 func (c *callCounter) end() { c.n.Add(-1) }
 
+// Publish stores the message and queues it to every subscriber. It is of Engine.
 func (m *Memory) Publish(name []byte, content string, done Done) {
 	call := m.begin(name, done)
 	if call == nil {
@@ -103,6 +104,7 @@ func (m *Memory) enqueue(b broadcast) error {
 	}
 }
 
+// Sign creates the channel when needed and returns its token. It is of Engine.
 func (m *Memory) Sign(name []byte, wait time.Duration, done Done) {
 	call := m.begin(name, done)
 	if call == nil {
@@ -113,6 +115,7 @@ func (m *Memory) Sign(name []byte, wait time.Duration, done Done) {
 	done.Done(Result{Seq: s.Seq, Token: s.Token, Err: err})
 }
 
+// Clear drops the stored messages. It is of Engine.
 func (m *Memory) Clear(name []byte, done Done) {
 	call := m.begin(name, done)
 	if call == nil {
@@ -123,6 +126,7 @@ func (m *Memory) Clear(name []byte, done Done) {
 	done.Done(Result{Seq: next, Err: err})
 }
 
+// Close ends the subscribers and frees the channel. It is of Engine.
 func (m *Memory) Close(name []byte, done Done) {
 	call := m.begin(name, done)
 	if call == nil {
@@ -133,6 +137,7 @@ func (m *Memory) Close(name []byte, done Done) {
 	done.Done(Result{Seq: next, Err: err})
 }
 
+// Info counts subscribers and channels. It is of Engine.
 func (m *Memory) Info(name []byte, done Done) {
 	if len(name) == 0 {
 		done.Done(Result{Channels: m.hub.Channels(), Subscribers: m.hub.Subscribers()})
@@ -143,11 +148,20 @@ func (m *Memory) Info(name []byte, done Done) {
 
 // Fetch has nothing to do: the hub has every channel. So has Watch.
 func (m *Memory) Fetch(_ *Join, done Done) { done.Done(Result{}) }
-func (m *Memory) Release([]byte)           {}
-func (m *Memory) Watch(done Done)          { done.Done(Result{}) }
-func (m *Memory) Status() any              { return nil }
-func (m *Memory) Ready() error             { return nil }
 
+// Release has nothing to do: Fetch keeps no place. It is of Engine.
+func (m *Memory) Release([]byte) {}
+
+// Watch has nothing to do: presence is here. It is of Engine.
+func (m *Memory) Watch(done Done) { done.Done(Result{}) }
+
+// Status is nil: there is nothing to show. It is of Engine.
+func (m *Memory) Status() any { return nil }
+
+// Ready is nil: the store is this process. It is of Engine.
+func (m *Memory) Ready() error { return nil }
+
+// Stop refuses new calls and waits for those under way. It is of Engine.
 func (m *Memory) Stop() {
 	m.mu.Lock()
 	if m.stopped.CompareAndSwap(false, true) {

@@ -64,6 +64,7 @@ type StatusError struct {
 	RetryAfter time.Duration // 0: the server did not say
 }
 
+// Error is the status and the sentence.
 func (e *StatusError) Error() string {
 	return fmt.Sprintf("HTTP %d: %s", e.Status, e.Text)
 }

@@ -12,6 +12,7 @@ type Error struct {
 	Text   string
 }
 
+// Error is the text.
 func (e *Error) Error() string { return e.Text }
 
 // Refusals of a request head, in the order of the protocol.

@@ -3,6 +3,7 @@ package httpparse
 // Method is a request method that the server knows, or MethodUnknown.
 type Method uint8
 
+// The methods of RFC 9110, and PATCH of RFC 5789.
 const (
 	MethodUnknown Method = iota
 	GET
@@ -18,6 +19,7 @@ const (
 
 var methodNames = [...]string{"unknown", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"}
 
+// String is the method as it is written in a request, or "unknown".
 func (m Method) String() string {
 	if int(m) < len(methodNames) {
 		return methodNames[m]
@@ -26,7 +28,7 @@ func (m Method) String() string {
 }
 
 // Limits bound what a peer can make the server hold. There is no "unlimited":
-// a zero refuses everything beyond nothing, and the caller sets all four.
+// a zero refuses everything, so the caller sets all four.
 type Limits struct {
 	RequestLine int   // bytes, without its CRLF
 	Header      int   // bytes after the request line up to and with the empty line; also chunk extensions and trailers together

@@ -17,7 +17,7 @@ import (
 )
 
 // giveUp is how long a call may stay unanswered before a test fails.
-const giveUp = 20 * time.Second
+const giveUp = 60 * time.Second
 
 // Start returns a new engine over a new hub with these limits, both without any
 // channel. The suite stops the engine; what else was started ends by t.Cleanup.

@@ -99,6 +99,7 @@ func (e *Engine) Publish(name []byte, content string, done channel.Done) {
 	})
 }
 
+// Sign creates the channel when needed and returns its token. It is of channel.Engine.
 func (e *Engine) Sign(name []byte, wait time.Duration, done channel.Done) {
 	p := e.partition(name)
 	e.submit(&op{
@@ -125,10 +126,12 @@ func (e *Engine) Sign(name []byte, wait time.Duration, done channel.Done) {
 	})
 }
 
+// Clear drops the stored messages. It is of channel.Engine.
 func (e *Engine) Clear(name []byte, done channel.Done) {
 	e.change(name, clearScript, kindCleared, done, e.publish)
 }
 
+// Close ends the subscribers on all nodes and frees the channel. It is of channel.Engine.
 func (e *Engine) Close(name []byte, done channel.Done) {
 	e.change(name, closeScript, kindClosed, done, e.publish, millis(closedFor))
 }

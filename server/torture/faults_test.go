@@ -32,7 +32,7 @@ func TestKillAndRestart(t *testing.T) {
 		d = start(t, servertest.Binary, "", kept)
 		c.meet(d)
 	}
-	checkFor(t, patience, c.allHave(fmt.Sprint(c.life.Load())))
+	checkFor(t, patience, c.allHave(fmt.Sprint(c.home.Load().life)))
 	c.hush(d)
 	c.stopped.Store(true)
 	d.stop(patience) // ends who still waits

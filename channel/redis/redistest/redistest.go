@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how long a server may take for anything.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 // Server is one process.
 type Server struct {
