@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestJoinRules is protocol §4, rules 1 to 4: what a subscriber starts with.
+// TestJoinRules is the first four rules of subscribing in DESIGN.md: what a subscriber starts with.
 func TestJoinRules(t *testing.T) {
 	const buffer = 4
 	for _, tc := range []struct {

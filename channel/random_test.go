@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// modelChannel is what a channel should be, said as plainly as protocol §5 does.
+// modelChannel is what a channel should be, said as plainly as the protocol does.
 type modelChannel struct {
 	next     int64
 	subs     []*Channel

@@ -51,7 +51,7 @@ func (w *world) refusal(c *modelChannel, j *channel.Join) error {
 	return nil
 }
 
-// joined compares what a subscriber begins with (protocol §4, 2 to 4).
+// joined compares what a subscriber begins with (as channel/DESIGN.md says).
 func (w *world) joined(t *rapid.T, c *modelChannel, s *sink, j *channel.Join, got channel.Joined) {
 	tellNext := j.Since <= 0 || j.Since > c.next
 	var replay []channel.Message

@@ -17,11 +17,11 @@ import (
 // checksVariable is how many random histories are tried.
 const checksVariable = "ICOMET_MODEL_CHECKS"
 
-// freedWithin is what protocol §5 allows between a channel's time and its end, with
+// freedWithin is what the protocol allows between a channel's time and its end, with
 // the staleness of the hub's own clock.
 const freedWithin = 1300 * time.Millisecond
 
-// modelChannel is a channel as protocol §5 describes it.
+// modelChannel is a channel as the protocol describes it.
 type modelChannel struct {
 	name     string
 	next     int64

@@ -72,7 +72,7 @@ func (w *modelWorld) refused(t *rapid.T, name, kind string, seq int64) {
 	}
 }
 
-// join subscribes and writes down what comes first (protocol §4, 2 to 4).
+// join subscribes and writes down what comes first (as channel/DESIGN.md says).
 func (w *modelWorld) join(t *rapid.T, c *modelChannel, kind string, seq int64) *modelSub {
 	// Who takes little at a time is cut off sooner when it stops reading. It has to be
 	// so from the start: TCP is very slow with a window that has shrunk.

@@ -23,7 +23,7 @@ import (
 // modelVariable is how many random histories each of the model's servers lives through.
 const modelVariable = "ICOMET_MODEL_CHECKS"
 
-// modelChannel is a channel as protocol §5 describes it. It always has a keeper, a
+// modelChannel is a channel as the protocol describes it. It always has a keeper, a
 // subscriber that stays, so that it ends only when the test wants it.
 type modelChannel struct {
 	name  string

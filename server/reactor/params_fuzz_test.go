@@ -10,7 +10,7 @@ import (
 	"icomet/httpparse"
 )
 
-// FuzzCallback holds the callback check against the rule of protocol §4 as it is
+// FuzzCallback holds the callback check against the rule of the protocol as it is
 // written there: what passes goes into a script as it is.
 func FuzzCallback(f *testing.F) {
 	rule := regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$.]{0,127}$`)

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// follower is a client as protocol §4 wants it: it comes back whenever its connection
+// follower is a client as the protocol wants it: it comes back whenever its connection
 // ends, with the seq that it needs next. It checks that within one life of the
 // server nothing comes twice, out of order or is missing.
 type follower struct {
