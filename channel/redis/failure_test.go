@@ -268,6 +268,7 @@ func TestCrowdedUnderLoad(t *testing.T) {
 	checkFor(t, patience, func() error {
 		j := n.join("c", 0)
 		n.hub.Leave(j.Channel, 0, false)
+		n.compareAll()
 		if r.read(); r.moved > 0 {
 			t.Fatal("the subscribers were told of a gap")
 		}

@@ -266,7 +266,11 @@ func (e *Engine) syncedOne(m *mirror, values []rueidis.RedisMessage) error {
 	if err != nil {
 		return errShape
 	}
-	if epoch != m.epoch || next != m.next || mark != m.mark {
+	// Events that came after the answer was given can have been applied before it: an
+	// answer between what was known when it was asked for and what is known now is older,
+	// and no mismatch.
+	older := next >= m.asked && next < m.next
+	if epoch != m.epoch || !older && (next != m.next || mark != m.mark) {
 		e.refresh(m)
 		return nil
 	}

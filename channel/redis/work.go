@@ -209,6 +209,7 @@ func (b *batch) sync(p *partition, ms []*mirror, used bool) {
 		n := 0
 		if now := p.mirrors[m.name]; now != nil { // m, or the one in its place
 			n = now.wanted(e.hub)
+			now.asked = now.next
 		}
 		args = append(args, m.name, itoa(n), flag(used))
 	}

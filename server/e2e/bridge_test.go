@@ -29,11 +29,11 @@ func TestBridgeOrder(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, withSettings(t, "runtime.event_loops=1"))
 	c := dial(t, s.admin)
-	c.get("/check?cname=first").get("/debug/pprof/heap?seconds=3").get("/metrics").get("/check?cname=last")
+	c.get("/check?cname=first").get("/debug/pprof/heap?seconds=10").get("/metrics").get("/check?cname=last")
 	start := time.Now()
 	c.wantReply(200, "{}\n")
 	dial(t, s.admin).get("/check?cname=other").wantReply(200, "{}\n")
-	if d := time.Since(start); d >= 3*time.Second {
+	if d := time.Since(start); d >= 10*time.Second {
 		t.Errorf("another connection has waited %v", d)
 	}
 	for _, want := range []string{"\x1f\x8b", "icomet_channels"} {
@@ -79,7 +79,7 @@ func TestBridgeEndsWithTheServer(t *testing.T) {
 	s.waitBridged(1)
 	start := time.Now()
 	s.stop()
-	if d := time.Since(start); d > 10*time.Second {
+	if d := time.Since(start); d > 50*time.Second {
 		t.Errorf("the server has ended after %v", d)
 	}
 	s.waitBridged(0)

@@ -73,7 +73,7 @@ func TestDrainEndsEachKind(t *testing.T) {
 	s.Shutdown()
 	quiet.expectEnd()
 	fresh.expectEnd()
-	if took := time.Since(started); took > drain/2 {
+	if took := time.Since(started); took > drain/2+servertest.Lateness {
 		t.Errorf("the idle connections closed after %v", took)
 	}
 	dial(t, s.front).expectEnd() // a newcomer
@@ -158,7 +158,14 @@ func TestDrainIsEven(t *testing.T) {
 		times = append(times, d)
 	}
 	sort.Slice(times, func(i, j int) bool { return times[i] < times[j] })
-	if first, last := times[0], times[len(times)-1]; first > drain/4 || last < drain*3/4 || last > drain+servertest.Lateness {
+	last := times[len(times)-1]
+	if last > drain+servertest.Lateness {
+		t.Errorf("the last left after %v", last)
+	}
+	if os.Getenv("ICOMET_TORTURE") != "full" {
+		return // the reactor's TestDrainIsEvenByTicks holds the time; here a busy machine does
+	}
+	if first := times[0]; first > drain/4 || last < drain*3/4 {
 		t.Errorf("the first left after %v, the last after %v", first, last)
 	}
 	for _, part := range []int{1, 2, 3} { // a quarter of them in each quarter of the time, more or less

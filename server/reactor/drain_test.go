@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"icomet/server/wire"
 )
 
 // TestShutdownIsWhole: whoever sees that the server is leaving sees since when. Else a
@@ -28,6 +30,37 @@ func TestShutdownIsWhole(t *testing.T) {
 		s.Shutdown()
 		if <-over {
 			t.Fatal("the drain is over when it begins")
+		}
+	}
+}
+
+// TestDrainIsEvenByTicks: each tick of the drain ends its share of the subscribers.
+func TestDrainIsEvenByTicks(t *testing.T) {
+	t.Parallel()
+	const subscribers, ticks = 240, 40
+	l := bareLoop(t)
+	set := *l.reactor.settings.Load()
+	set.DrainTimeout = ticks * tickLength
+	l.reactor.store(&set)
+	for range subscribers {
+		c := &Conn{loop: l, slot: noSlot, since: l.now, state: stateSubscribed, transport: wire.TransportStream}
+		l.stats.subscribed(c.transport, 1)
+		l.arm(c)
+	}
+	l.reactor.draining.Store(true)
+	l.drainSome()
+	gone := 0
+	for tick := 1; tick <= ticks; tick++ {
+		l.now++
+		l.drainSome()
+		gone += len(l.doomed)
+		for _, c := range l.doomed { // as they would be closed
+			l.wheel.remove(c)
+			l.stats.subscribed(c.transport, -1)
+		}
+		l.doomed = l.doomed[:0]
+		if want := subscribers * tick / ticks; gone != want {
+			t.Fatalf("tick %d of %d: %d of %d have gone, want %d", tick, ticks, gone, subscribers, want)
 		}
 	}
 }

@@ -153,7 +153,7 @@ func checkSpread(t *testing.T, ends []time.Time, from time.Time, drain time.Dura
 	}
 	t.Logf("returns by fifths of the time: %v", fifths)
 	if !full {
-		return // the machine is not the test's alone; TestDrainIsEven looks at the server's own time
+		return // a busy machine decides; the reactor's TestDrainIsEvenByTicks holds the time
 	}
 	busy := 0
 	for _, n := range fifths {
