@@ -10,7 +10,7 @@ import (
 	"icomet/channel"
 )
 
-// errShape says that a script has answered what it never does.
+// errShape is for an answer that the script never gives.
 var errShape = errors.New("redis: an answer has the wrong shape; do all nodes run one version?")
 
 // closedFor is how long a node that was cut off can still learn that a channel was
@@ -159,8 +159,8 @@ func (e *Engine) change(name []byte, s *script, kind byte, done channel.Done, ar
 	})
 }
 
-// Info adds this node's own subscribers, as they are, to what Redis knows of the
-// others'.
+// Info adds the subscribers of this node, counted now, to what Redis knows of the other
+// nodes.
 func (e *Engine) Info(name []byte, done channel.Done) {
 	if len(name) == 0 {
 		if e.begin(done) {

@@ -152,8 +152,8 @@ func (e *Engine) deadline() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), e.opts.Timeout)
 }
 
-// loadScripts loads them into every node that answers, replicas included: one may
-// take over.
+// loadScripts loads the scripts into every Redis that answers, replicas included, because
+// a replica may take over.
 func (e *Engine) loadScripts(ctx context.Context) error {
 	var last error
 	loaded := false
@@ -188,7 +188,7 @@ func (e *Engine) run(ctx context.Context, s *script, keys []string, args ...stri
 	return r
 }
 
-// begin lets a call in, or answers it with ErrStopped. Let in, it owes calls.Done.
+// begin admits a call, which then owes calls.Done, or answers it with ErrStopped.
 func (e *Engine) begin(done channel.Done) bool {
 	e.mu.RLock()
 	in := !e.stopped
@@ -202,13 +202,14 @@ func (e *Engine) begin(done channel.Done) bool {
 	return in
 }
 
-// finish answers a call that was let in.
+// finish answers a call that was admitted.
 func (e *Engine) finish(done channel.Done, r channel.Result) {
 	done.Done(r)
 	e.calls.Done()
 }
 
-// Stop answers what has begun, takes this node out of Redis and lets go of it.
+// Stop waits for the calls that have begun, takes this node out of Redis, and closes the
+// connections.
 func (e *Engine) Stop() {
 	e.mu.Lock()
 	first := !e.stopped

@@ -93,7 +93,8 @@ func (g *group) addStale(m *mirror) {
 	g.poke()
 }
 
-// addCount has Redis told how many subscribers a copy has. A mirror is once in the list.
+// addCount queues a copy whose number of subscribers Redis has to learn. A mirror is in
+// the list at most once.
 func (g *group) addCount(m *mirror) {
 	if m.counting.Swap(true) {
 		return
@@ -194,7 +195,7 @@ func (g *group) session() error {
 	}
 }
 
-// begin has every copy subscribed and compared on the new connection.
+// begin queues every copy to be subscribed and compared on the new connection.
 func (g *group) begin() {
 	g.mu.Lock()
 	g.leaving = nil // the old connection took them along
@@ -211,7 +212,7 @@ func (g *group) begin() {
 	}
 }
 
-// adopt has a partition's copies subscribed and compared.
+// adopt queues the copies of a partition to be subscribed and compared.
 func (g *group) adopt(p *partition) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -237,16 +238,17 @@ func (g *group) onMessage(msg rueidis.PubSubMessage) {
 	}
 }
 
-// onSubscription sees a Cluster end a subscription: the slot has moved.
+// onSubscription notices that a Cluster has ended a subscription because the slot moved.
 func (g *group) onSubscription(s rueidis.PubSubSubscription) {
 	if s.Kind == "sunsubscribe" {
 		g.e.relayout()
 	}
 }
 
-// paced makes one round trip about so many channels, and learns from it. Nodes that lose
-// one Redis all compare their copies at the same time: with as many at once as a quick
-// Redis takes, none of them would have its answer in time, and each would begin anew.
+// paced makes one round trip about a number of channels that it adapts to how long the
+// last one took. Nodes that lose one Redis all compare their copies at the same time. With
+// as many channels as a quick Redis takes, none would get its answer in time, and all
+// would begin again.
 func (g *group) paced(conn rueidis.DedicatedClient, commands []rueidis.Completed, n int) ([]rueidis.RedisResult, error) {
 	began := time.Now()
 	results, err := g.do(conn, commands)
@@ -267,8 +269,8 @@ func outOfMemory(err error) bool {
 	return ok && strings.Contains(re.Error(), "OOM command not allowed")
 }
 
-// do makes one round trip. Errors are the connection's; it is then given up. What
-// single commands are refused for lack of memory is in their results.
+// do makes one round trip. After an error the connection is given up. When Redis refuses
+// single commands for lack of memory, that is in their results.
 func (g *group) do(conn rueidis.DedicatedClient, commands []rueidis.Completed) ([]rueidis.RedisResult, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), g.e.opts.Timeout)
 	defer cancel()
@@ -282,7 +284,7 @@ func (g *group) do(conn rueidis.DedicatedClient, commands []rueidis.Completed) (
 	return results, nil
 }
 
-// failFetches answers who waits while there is no connection.
+// failFetches answers the waiting Joins while there is no connection.
 func (g *group) failFetches() {
 	g.mu.Lock()
 	fetches, watches := g.fetches, g.watches
@@ -296,7 +298,7 @@ func (g *group) failFetches() {
 	}
 }
 
-// close ends the group: its partitions have another by then.
+// close ends the group, whose partitions have another one by then.
 func (g *group) close() {
 	g.mu.Lock()
 	g.closed = true

@@ -53,7 +53,7 @@ func (e *Engine) newLane() *lane {
 	return &lane{e: e, queue: make(chan *op, laneQueue)}
 }
 
-// submit lets a call in and queues it, or answers it.
+// submit queues a call, or answers it if it cannot be queued.
 func (e *Engine) submit(o *op) {
 	if !e.begin(o.done) {
 		return
@@ -110,7 +110,7 @@ func (l *lane) isClosed() bool {
 	return l.closed
 }
 
-// close ends the lane when what is queued is answered.
+// close ends the lane when all queued calls are answered.
 func (l *lane) close() {
 	l.mu.Lock()
 	if !l.closed {
@@ -154,8 +154,8 @@ func (l *lane) fail(batch []*op) {
 	}
 }
 
-// send makes one round trip. The time of the oldest call counts: each has its answer
-// within the timeout.
+// send makes one round trip. Its deadline is that of the oldest call, so that each call
+// has its answer within the timeout.
 func (l *lane) send(batch []*op) {
 	e := l.e
 	ctx, cancel := context.WithDeadline(context.Background(), batch[0].at.Add(e.opts.Timeout))

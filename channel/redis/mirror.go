@@ -137,7 +137,7 @@ func (e *Engine) refresh(m *mirror) {
 }
 
 // dropLocked ends a mirror whose copy has been taken out of the hub, or one that never
-// had one. Who still waits for it has it loaded again.
+// had one. If a Fetch still waits for it, it is loaded again.
 func (e *Engine) dropLocked(m *mirror) {
 	m.forget()
 	if m.waiting > 0 || m.granted > 0 {
@@ -150,7 +150,7 @@ func (e *Engine) dropLocked(m *mirror) {
 	}
 }
 
-// forget that there is a copy.
+// forget clears what is known of the copy.
 func (m *mirror) forget() {
 	m.ch, m.epoch, m.next, m.mark, m.floor, m.parted = nil, "", 0, "", 0, false
 }

@@ -143,7 +143,7 @@ func (e *Engine) stopping() bool {
 	}
 }
 
-// endWatch ends the subscription that nobody needs any more.
+// endWatch ends the subscription to presence when no watcher is left.
 func (e *Engine) endWatch() {
 	if e.watching.Load() && time.Since(e.started)-time.Duration(e.watchedAt.Load()) > watchGrace {
 		e.watching.Store(false)

@@ -13,7 +13,7 @@ import (
 var scriptFiles embed.FS
 
 // script is one Lua script. Redis forgets scripts when it restarts or another node
-// takes over: who gets NOSCRIPT loads all of them and tries again.
+// takes over. After NOSCRIPT all of them are loaded, and the call is repeated.
 type script struct {
 	text string
 	sha  string

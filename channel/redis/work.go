@@ -122,10 +122,10 @@ func fetchesOf(steps []step) (list []*fetch) {
 	return list
 }
 
-// undo: the connection has ended, or is given up. The next one compares every copy, so
-// only those who wait for an answer, and counts, are left. Redis may have let in who is
-// refused here, so it is told the count anew, although the mirror may have gone with the
-// refusal.
+// undo is for a connection that has ended or is given up. The next connection compares
+// every copy, so only the waiting Joins and the counts are left. Redis may have counted a
+// subscriber that is refused here, so it is told the count again, although the mirror may
+// have gone with the refusal.
 func (g *group) undo(fetches []*fetch, counts []*mirror, watches []*watch) {
 	for _, f := range fetches {
 		g.e.endFetch(f, channel.ErrUnavailable)
@@ -150,7 +150,7 @@ func (b *batch) all() []rueidis.Completed {
 	return append(b.commands, b.joins...)
 }
 
-// unsubscribe leaves out who has come back meanwhile.
+// unsubscribe leaves out channels that have subscribers again.
 func (b *batch) unsubscribe(list []subscription) {
 	parts := make(map[*partition][]string)
 	for _, s := range list {
