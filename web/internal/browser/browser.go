@@ -72,6 +72,8 @@ func launch() (ctx context.Context, end func(), err error) {
 	for _, f := range []string{
 		"headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "hide-scrollbars",
 		"disable-background-networking", "disable-component-update", "disable-sync",
+		// A page that does not have the focus must not starve on a busy machine.
+		"disable-renderer-backgrounding", "disable-backgrounding-occluded-windows", "disable-background-timer-throttling",
 	} {
 		options = append(options, chromedp.Flag(f, true))
 	}
