@@ -47,6 +47,7 @@ type Reactor struct {
 	hub          *channel.Hub
 	engine       channel.Engine
 	loops        []*loop
+	counters     []*Counters // of the loops
 	counts       access.Counts
 	listen       atomic.Pointer[Listeners]
 	started      time.Time // monotonic: the clock of all timeouts
@@ -88,7 +89,8 @@ func New(o Options) *Reactor {
 	r.counts.Measure(o.Loops)
 	r.counts.SetLimit(o.Settings.Connections)
 	for range o.Loops {
-		r.loops = append(r.loops, newLoop(r))
+		l := newLoop(r)
+		r.loops, r.counters = append(r.loops, l), append(r.counters, &l.stats)
 	}
 	return r
 }
@@ -174,14 +176,9 @@ func (r *Reactor) Configure(set *Settings) {
 // Post runs fn on event loop i, among its other work.
 func (r *Reactor) Post(i int, fn func()) { r.loops[i].post(fn) }
 
-// Counters are what each event loop counts, by the loop's number.
-func (r *Reactor) Counters() []*Counters {
-	all := make([]*Counters, len(r.loops))
-	for i, l := range r.loops {
-		all[i] = &l.stats
-	}
-	return all
-}
+// Counters are what each event loop counts, by the loop's number. The slice must not be
+// changed.
+func (r *Reactor) Counters() []*Counters { return r.counters }
 
 // Connections returns how many are open on both ports, and their cap.
 func (r *Reactor) Connections() (open, limit int64) { return r.counts.Load() }
