@@ -92,7 +92,7 @@ MODEL_CHECKS ?= 200
 
 # The tests of what the server promises within a second. In "make test", beside other
 # tests, they have wider limits.
-PUNCTUAL := ^Test(HeartbeatTime|HeartbeatAfterSilence|DeliveryPutsTheHeartbeatOff|HeartbeatsAllDueAtOnce|LifeOfAChannel|RequestTimeout|IdleTimeout|LingerKeepsTheAnswer|DrainEndsEachKind|DrainIsEven)$$
+PUNCTUAL := ^Test(HeartbeatTime|HeartbeatAfterSilence|DeliveryPutsTheHeartbeatOff|HeartbeatsAllDueAtOnce|LifeOfAChannel|RequestTimeout|IdleTimeout|LingerKeepsTheAnswer|DrainEndsEachKind|DrainIsEven|PresenceRepeats)$$
 
 .PHONY: torture
 torture: build ## hostile clients and faults at full size: 10 minutes; needs qemu, 20,000 open files

@@ -210,10 +210,11 @@ func (n *testNode) mustPublish(name, content string) int64 {
 
 func (n *testNode) info(name string) channel.Result {
 	n.t.Helper()
-	r := result(n.t, func(d channel.Done) { n.Info([]byte(name), d) })
-	if r.Err != nil {
-		n.t.Fatalf("info %s: %v", name, r.Err)
-	}
+	var r channel.Result
+	checkFor(n.t, patience, func() error { // a starved Redis answers late
+		r = result(n.t, func(d channel.Done) { n.Info([]byte(name), d) })
+		return r.Err
+	})
 	return r
 }
 

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"icomet/server/servertest"
 )
 
 // TestPresenceRepeats: a channel that lives is announced again every channel_timeout
@@ -41,9 +43,12 @@ func TestPresenceRepeats(t *testing.T) {
 		if slot := int(at / (250 * time.Millisecond)); slot < len(slots) {
 			slots[slot]++
 		}
-		if at > 5*time.Second {
+		if at > 5*time.Second+servertest.Lateness {
 			t.Fatalf("after %v only %d channels were announced twice", at, complete)
 		}
+	}
+	if !servertest.Punctual {
+		return // TestPresenceRepeats of channel holds the time
 	}
 	for i, n := range seen {
 		if n > 3 {

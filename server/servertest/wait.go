@@ -12,11 +12,15 @@ import (
 // generous, for machines that are busy with other tests.
 const Patience = 60 * time.Second
 
+// Punctual says that the test has the machine for itself ("make torture"), so that it may
+// look at when things happen, and not only at what.
+var Punctual = os.Getenv("ICOMET_TORTURE") == "full"
+
 // Lateness is how much later than it is due something may come on a busy machine that
 // runs other tests beside. Nothing may come early. What is promised is a second; make
 // torture, which has the machine for itself, holds the server to that.
 var Lateness = func() time.Duration {
-	if os.Getenv("ICOMET_TORTURE") == "full" {
+	if Punctual {
 		return 1100 * time.Millisecond
 	}
 	return Patience
