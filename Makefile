@@ -93,11 +93,14 @@ MODEL_CHECKS ?= 200
 # The tests of what the server promises within a second. In "make test", beside other
 # tests, they have wider limits.
 PUNCTUAL := ^Test(HeartbeatTime|HeartbeatAfterSilence|DeliveryPutsTheHeartbeatOff|HeartbeatsAllDueAtOnce|LifeOfAChannel|RequestTimeout|IdleTimeout|LingerKeepsTheAnswer|DrainEndsEachKind|DrainIsEven|PresenceRepeats)$$
+PUNCTUAL_REDIS := ^Test(.*FailoverUnderLoad|KillRedis|SlowRedis|NetworkHalfOpen|Expiry|DeadNode|KillRedisProcess|ReadyWithRedis)$$
 
 .PHONY: torture
 torture: build ## hostile clients and faults at full size: 10 minutes; needs qemu, 20,000 open files
 	ICOMET_TORTURE=full go test -tags torture -count=1 -v -parallel 1 -timeout 60m ./server/torture
 	ICOMET_TORTURE=full go test -count=1 -parallel 1 -run '$(PUNCTUAL)' ./server/e2e
+	ICOMET_TORTURE=full go test -count=1 -p 1 -parallel 1 -run '$(PUNCTUAL_REDIS)' ./channel/redis ./cmd/icomet-server
+	ICOMET_TORTURE=full go test -count=1 -run '^Test(MaxChannelsExact|RandomOperations)$$' ./channel
 	ICOMET_MODEL_CHECKS=$(MODEL_CHECKS) go test -count=1 -timeout 60m -run '^TestModel$$' ./server/e2e
 	ICOMET_MODEL_CHECKS=$$((100 * $(MODEL_CHECKS))) go test -count=1 -timeout 60m ./channel/modeltest
 	bench/million/run-in-vm --mem 1G --timeout 180 -- server/torture/clock-steps bin/icomet-server

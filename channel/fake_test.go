@@ -1,11 +1,20 @@
 package channel
 
 import (
+	"os"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 )
+
+// fullSize is n in "make torture", and a part of it beside other tests.
+func fullSize(n, part int) int {
+	if os.Getenv("ICOMET_TORTURE") == "full" {
+		return n
+	}
+	return part
+}
 
 // delivery is one message that a sink was given.
 type delivery struct {

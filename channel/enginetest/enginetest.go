@@ -227,7 +227,7 @@ func (a *answers) wait(t *testing.T) []channel.Result {
 	select {
 	case <-all:
 	case <-time.After(giveUp):
-		t.Fatal("a call was not answered")
+		t.Fatalf("of %d calls not all are answered within %v", a.given, giveUp)
 	}
 	a.checkOnce(t)
 	return a.results

@@ -3,24 +3,14 @@ package redis
 import (
 	"crypto/tls"
 	"crypto/x509"
-	testflags "flag"
 	"log/slog"
 	"os"
 	"testing"
-	"time"
 
 	"icomet/channel"
 	"icomet/channel/enginetest"
 	"icomet/channel/redis/redistest"
 )
-
-// TestMain bounds the tests that run at a time: most have servers, nodes and timeouts of
-// their own, which many at once would starve.
-func TestMain(m *testing.M) {
-	testflags.Parse()
-	_ = testflags.Set("test.parallel", "4")
-	os.Exit(m.Run())
-}
 
 // TestSuite: one Redis. Each test has a prefix of its own, so that they do not see
 // each other's channels.
@@ -48,7 +38,6 @@ func TestSuiteSecure(t *testing.T) {
 func runSuite(t *testing.T, addrs ...string) { runSuiteWith(t, testOptions(addrs...)) }
 
 func runSuiteWith(t *testing.T, o Options) {
-	o.Timeout = 20 * time.Second // the suite is not about a slow store
 	enginetest.Run(t, func(t *testing.T, l channel.Limits) (channel.Engine, *channel.Hub) {
 		o := o
 		o.Prefix = t.Name() + ":"

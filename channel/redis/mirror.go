@@ -24,7 +24,6 @@ type mirror struct {
 	next  int64  // seq of the next message to come
 	mark  string // of the message before next
 	floor int64  // messages below it have been cleared
-	asked int64  // next when sync.lua was last asked about it
 
 	parted     bool // it has messages that Redis has lost: the whole history is wanted
 	live       bool // what comes can be applied; else it is held until Redis has told the rest

@@ -107,12 +107,13 @@ func (p *proxy) half() {
 
 func (p *proxy) heal() { p.dead.Store(false) }
 
-// startProxied connects two nodes, the first through a proxy.
-func startProxied(t *testing.T) (*proxy, []*testNode, []string, []*reader) {
+// startProxied connects two nodes, the first through a proxy and with the options.
+func startProxied(t *testing.T, o Options) (*proxy, []*testNode, []string, []*reader) {
 	t.Helper()
 	s, nodes := startNodes(t, 1, deep())
 	p := startProxy(t, s.Addr())
-	nodes = append([]*testNode{startNode(t, testOptions(p.addr()), deep())}, nodes...)
+	o.Addresses = []string{p.addr()}
+	nodes = append([]*testNode{startNode(t, o, deep())}, nodes...)
 	names := channelNames(10)
 	return p, nodes, names, startReaders(nodes, names)
 }
@@ -120,7 +121,7 @@ func startProxied(t *testing.T) (*proxy, []*testNode, []string, []*reader) {
 // TestNetworkCuts: a node's connections break again and again.
 func TestNetworkCuts(t *testing.T) {
 	t.Parallel()
-	p, nodes, names, readers := startProxied(t)
+	p, nodes, names, readers := startProxied(t, testOptions())
 	l := startLoad(t, nodes, names)
 	for range 10 {
 		l.more(t, 100)
@@ -135,7 +136,7 @@ func TestNetworkCuts(t *testing.T) {
 // TestNetworkDelays: 30 ms each way, so that what a node learns is always old.
 func TestNetworkDelays(t *testing.T) {
 	t.Parallel()
-	p, nodes, names, readers := startProxied(t)
+	p, nodes, names, readers := startProxied(t, testOptions())
 	p.delay.Store(int64(30 * time.Millisecond))
 	l := startLoad(t, nodes, names)
 	l.more(t, 500)
@@ -155,7 +156,7 @@ func TestManyCopiesOnASlowRedis(t *testing.T) {
 	t.Parallel()
 	s, nodes := startNodes(t, 1, deep())
 	p := startProxy(t, s.Addr())
-	n := startNode(t, testOptions(p.addr()), deep())
+	n := startNode(t, hasty(testOptions(p.addr())), deep())
 	names := channelNames(300)
 	readers := startReaders([]*testNode{n}, names)
 	p.script.Store(int64(4 * time.Millisecond))
@@ -174,7 +175,7 @@ func TestManyCopiesOnASlowRedis(t *testing.T) {
 // what they have missed.
 func TestNetworkHalfOpen(t *testing.T) {
 	t.Parallel()
-	p, nodes, names, readers := startProxied(t)
+	p, nodes, names, readers := startProxied(t, hasty(testOptions()))
 	l := startLoad(t, nodes, names)
 	l.more(t, 100)
 	p.half()

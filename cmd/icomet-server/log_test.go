@@ -19,7 +19,7 @@ import (
 // may not be there to be read.
 func logged(t *testing.T, path string, lines ...string) (d *daemon, front, admin string) {
 	t.Helper()
-	front, admin = freeAddress(t), freeAddress(t)
+	front, admin = ownAddress(t), ownAddress(t)
 	file := filepath.Join(t.TempDir(), "config.toml")
 	text := fmt.Sprintf("front.listen = %q\nadmin.listen = %q\nlogger.output = %q\n%s\n", front, admin, path, strings.Join(lines, "\n"))
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -152,7 +152,6 @@ func TestLogDirectoryVanishes(t *testing.T) {
 
 // TestLogPartOfALine: a line that was cut by a full disk does not run into the next.
 func TestLogPartOfALine(t *testing.T) {
-	t.Parallel()
 	w := &halfFull{room: 10}
 	o := &logOutput{writer: w, format: "text"}
 	for _, line := range []string{"0123456\n", "second\n", "third\n"} {

@@ -13,7 +13,6 @@ import (
 )
 
 func TestVersion(t *testing.T) {
-	t.Parallel()
 	r := runToEnd(t, nil, "-version")
 	want := regexp.MustCompile(`^icomet-server [0-9]\S* ` + regexp.QuoteMeta(runtime.Version()) + `\n$`)
 	if r.status != 0 || r.stderr != "" || !want.MatchString(r.stdout) {
@@ -22,7 +21,6 @@ func TestVersion(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	t.Parallel()
 	r := runToEnd(t, nil, "-h")
 	if r.status != 0 || r.stderr != "" || r.stdout != usage {
 		t.Errorf("got %+v", r)

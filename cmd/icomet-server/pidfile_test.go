@@ -229,10 +229,8 @@ func TestStopGivesUp(t *testing.T) {
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	config, pidfile := withPidfile(t)
-	first := start(t, nil, config)
-	ports := []string{
-		"ICOMET_FRONT_LISTEN=" + first.Address("front"), "ICOMET_ADMIN_LISTEN=" + first.Address("admin"),
-	}
+	ports := []string{"ICOMET_FRONT_LISTEN=" + ownAddress(t), "ICOMET_ADMIN_LISTEN=" + ownAddress(t)}
+	first := start(t, ports, config)
 	for range 5 {
 		second := start(t, ports, "-s", "restart", config)
 		first.WaitEnd(startLimit, 0)

@@ -187,7 +187,6 @@ func TestLogThatCannotBeOpened(t *testing.T) {
 }
 
 func TestLogFormatAndLevel(t *testing.T) {
-	t.Parallel()
 	file := filepath.Join(t.TempDir(), "icomet.log")
 	for _, c := range []struct {
 		format, level string
@@ -245,7 +244,6 @@ func TestLogToClosedPipe(t *testing.T) {
 }
 
 func TestMemoryLimit(t *testing.T) {
-	t.Parallel()
 	before := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(before)
 	m := newMemoryLimit()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"icomet/channel/redis/redistest"
 	"icomet/server/servertest"
 )
 
@@ -47,7 +49,7 @@ func (c *command) end() error {
 	case err := <-c.done:
 		return err
 	case <-time.After(servertest.Patience):
-		c.t.Fatalf("the command does not end: %s%s", c.stdout, c.stderr)
+		c.t.Fatalf("the command has not ended within %v: %s%s", servertest.Patience, c.stdout, c.stderr)
 		return nil
 	}
 }
@@ -61,6 +63,15 @@ func (c *command) wantOutput(want string) {
 		}
 		return nil
 	})
+}
+
+// ownPorts are the test's until its end: nobody else gets them while the server is away.
+func ownPorts(t *testing.T) []string {
+	t.Helper()
+	return []string{
+		fmt.Sprint("ICOMET_FRONT_LISTEN=127.0.0.1:", redistest.Port(t)),
+		fmt.Sprint("ICOMET_ADMIN_LISTEN=127.0.0.1:", redistest.Port(t)),
+	}
 }
 
 // runs carries a command line out to its end, and returns what it printed.
@@ -114,7 +125,7 @@ func TestSubAndPub(t *testing.T) {
 
 func TestSubResumes(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=2", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
+	s := servertest.Start(t, append(ownPorts(t), "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=2", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")...)
 	proxy := servertest.NewProxy(t, s.Front)
 	c := start(t, s, "", "sub", "a", "--front", proxy.URL)
 	s.WaitSubscribers("a", 1)
@@ -301,13 +312,12 @@ func TestMistakes(t *testing.T) {
 	} {
 		fails(t, s, strings.Fields(c.args), c.words...)
 	}
-	ended := servertest.Start(t)
+	ended := servertest.Start(t, ownPorts(t)...)
 	ended.Kill()
 	fails(t, ended, []string{"info"}, "connection refused", "Is the server running there?")
 }
 
 func TestAddress(t *testing.T) {
-	t.Parallel()
 	for _, c := range []struct{ flag, variable, want string }{
 		{"", "", "http://127.0.0.1:8100"},
 		{"", "0.0.0.0:80", "http://127.0.0.1:80"},
@@ -325,7 +335,6 @@ func TestAddress(t *testing.T) {
 
 // TestHelp: every command has an example, and completion knows the words.
 func TestHelp(t *testing.T) {
-	t.Parallel()
 	root := newRoot(func(string) string { return "" })
 	for _, cmd := range root.Commands() {
 		if cmd.Example == "" || cmd.Short == "" {
