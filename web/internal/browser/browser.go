@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
 
@@ -127,6 +128,8 @@ func (b *Browser) Open(t testing.TB, url string, first ...chromedp.Action[chrome
 		end()
 		p.read.Wait()
 	})
+	// As if its person looked at it: what is in the background loads and runs when it may.
+	Call(p, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
 	p.Do(append(first, chromedp.Navigate(url))...)
 	return p
 }
@@ -168,9 +171,11 @@ func (p *Page) evaluate(expression string) (string, error) {
 func (p *Page) Want(expression, want string) {
 	p.t.Helper()
 	want = canonical(want)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(limit); ; <-tick.C {
+	// Each look takes the page's thread before its own work: on a busy machine frequent
+	// looks would keep the page from ever getting there.
+	pause := 20 * time.Millisecond
+	for end := time.Now().Add(limit); ; <-time.After(pause) {
+		pause = min(2*pause, time.Second)
 		text, err := p.evaluate("String(JSON.stringify(" + expression + "))")
 		got := canonical(text)
 		if err == nil && got == want {
