@@ -8,31 +8,37 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"time"
+
+	"icomet/bench/load"
+	"icomet/bench/protocol"
+	"icomet/bench/report"
+	"icomet/bench/scenario"
+	"icomet/bench/tally"
+	"icomet/bench/target"
 )
 
-// Progress is told while a run is under way.
+// Progress is the state of a run, passed to watch several times a second.
 type Progress struct {
 	Phase string  // connecting, settling, holding, warming up, measuring, draining
 	Done  float64 // of the phase, 0 to 1
-	Counts
+	tally.Counts
 }
 
-// session is one run of the coordinator.
+// session is one run. All of it belongs to the goroutine that called Run.
 type session struct {
-	Scenario
-	server  *server
+	scenario.Scenario
+	server  *target.Server
 	watch   func(Progress)
-	events  chan event
-	workers []handle
+	events  chan load.Event
+	workers []load.Handle
 	probe   int // index of the probe's worker, -1 without
-	latest  []Counts
+	latest  []tally.Counts
 	up      int
 	ended   int // workers whose publishing is over
-	sheets  []*workerSheet
+	sheets  []*load.Sheet
 	began   time.Time
-	result  *Result
+	result  *report.Result
 	phase   string
 	phaseAt time.Time
 	phaseOf time.Duration
@@ -40,13 +46,16 @@ type session struct {
 
 const sampleEvery = 200 * time.Millisecond
 
-// Run starts the target, puts the scenario's load on it and returns the
-// figures. watch may be nil.
-func Run(ctx context.Context, s Scenario, t Target, watch func(Progress)) (*Result, error) {
+// Run starts the target, puts the scenario's load on it, stops it and returns the figures.
+// It calls watch, which may be nil, on its own goroutine. Lost or corrupt messages are no
+// error but Failures of the result; an error means that there is no result: a bound is
+// broken, the server or a worker ended, or ctx did. With -procs above 1 and with a probe it
+// executes this program again: see load.WorkerCommand.
+func Run(ctx context.Context, s scenario.Scenario, t target.Target, watch func(Progress)) (*report.Result, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	server, err := t.start(ctx)
+	server, err := t.Start(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -54,27 +63,15 @@ func Run(ctx context.Context, s Scenario, t Target, watch func(Progress)) (*Resu
 		watch = func(Progress) {}
 	}
 	c := &session{Scenario: s, server: server, watch: watch, began: time.Now(), probe: -1,
-		// As many as may come while one is being handled; workers wait on it.
-		events: make(chan event, 64),
-		result: &Result{Scenario: s, Server: t.String(), Nodes: len(server.nodes), Time: time.Now().UTC(), Machine: thisMachine()}}
+		// Room for what comes while one is being handled; when it is full, workers wait.
+		events: make(chan load.Event, 64),
+		result: &report.Result{Scenario: s, Server: t.String(), Nodes: len(server.Nodes), Time: time.Now().UTC(), Machine: thisMachine()}}
 	err = c.run(ctx)
 	c.hangUp()
-	if err = errors.Join(err, server.stop()); err != nil {
+	if err = errors.Join(err, server.Stop()); err != nil {
 		return nil, err
 	}
 	return c.result, nil
-}
-
-// String names a target in tables.
-func (t Target) String() string {
-	if t.Command == "" {
-		var fronts []string
-		for _, n := range t.Running {
-			fronts = append(fronts, n.Front)
-		}
-		return strings.Join(fronts, ",")
-	}
-	return t.Command
 }
 
 func (c *session) run(ctx context.Context) error {
@@ -95,7 +92,7 @@ func (c *session) run(ctx context.Context) error {
 		}
 	}
 	for _, w := range c.workers {
-		w.commands <- command{Stop: true}
+		w.Commands <- load.Command{Stop: true}
 	}
 	c.enter("draining", 0)
 	if err := c.await(ctx, func() bool { return len(c.sheets) == len(c.workers) }, time.Time{}); err != nil {
@@ -104,14 +101,14 @@ func (c *session) run(ctx context.Context) error {
 	return c.evaluate()
 }
 
-// fresh takes the memory of the started server once it does not move any more.
+// fresh notes the memory of the started server once it no longer changes.
 func (c *session) fresh() {
-	if len(c.server.process) == 0 {
+	if len(c.server.Processes) == 0 {
 		return
 	}
 	last, same := int64(-1), 0
 	for i := 0; i < 20 && same < 3; i++ {
-		rss, _ := c.server.process.memory()
+		rss, _ := c.server.Processes.Memory()
 		if rss == last {
 			same++
 		} else {
@@ -124,40 +121,45 @@ func (c *session) fresh() {
 
 func (c *session) startWorkers() (err error) {
 	prefix := "b" + strconv.FormatInt(time.Now().UnixNano()/1000, 36) + "-" + strconv.Itoa(os.Getpid()) + "-"
-	var jobs []job
-	for i := range c.Procs {
-		jobs = append(jobs, job{Scenario: c.Scenario, Dialect: c.server.dialect, Prefix: prefix, Nodes: c.server.nodes, Index: i})
+	shared := load.Job{Scenario: c.Scenario, Dialect: c.server.Dialect, Prefix: prefix}
+	for _, n := range c.server.Nodes {
+		shared.Fronts, shared.Admins = append(shared.Fronts, n.Front), append(shared.Admins, n.Admin)
+	}
+	jobs := make([]load.Job, c.Procs)
+	for i := range jobs {
+		jobs[i] = shared
+		jobs[i].Index = i
 	}
 	if c.Procs == 1 {
-		h, err := startLocal(jobs[0], c.events)
+		h, err := load.StartLocal(jobs[0], c.events)
 		if err != nil {
 			return err
 		}
-		c.workers = []handle{h}
-	} else if c.workers, err = startProcesses(jobs, c.events); err != nil {
+		c.workers = []load.Handle{h}
+	} else if c.workers, err = load.StartProcesses(jobs, c.events); err != nil {
 		return err
 	}
 	if c.Probe > 0 {
 		j := jobs[0]
 		j.Prefix += "probe-"
 		j.Scenario.Procs, j.Scenario.Concurrency = 1, 1
-		j.Scenario.Groups = []Group{{Name: "probe", Subscribers: 1, Channels: 1, Publishers: 1, Depth: 64, Rate: c.Probe, Size: MinSize}}
+		j.Scenario.Groups = []scenario.Group{{Name: "probe", Subscribers: 1, Channels: 1, Publishers: 1, Depth: 64, Rate: c.Probe, Size: protocol.MinSize}}
 		c.probe = len(c.workers)
 		j.Index = 0
-		h, err := startProcesses([]job{j}, c.relabel(c.probe))
+		h, err := load.StartProcesses([]load.Job{j}, c.relabel(c.probe))
 		if err != nil {
 			return err
 		}
 		c.workers = append(c.workers, h...)
 	}
-	c.latest = make([]Counts, len(c.workers))
+	c.latest = make([]tally.Counts, len(c.workers))
 	return nil
 }
 
-// relabel passes on the events of a worker that is alone in its scenario, and
-// so believes to be number 0.
-func (c *session) relabel(index int) chan<- event {
-	events := make(chan event)
+// relabel passes on the events of a worker that is alone in its scenario, where its number
+// is 0.
+func (c *session) relabel(index int) chan<- load.Event {
+	events := make(chan load.Event)
 	go func() {
 		for e := range events {
 			e.Worker = index
@@ -180,18 +182,18 @@ func (c *session) connectAndHold(ctx context.Context) error {
 		return err
 	}
 	r := c.result
-	r.RSSIdle, _ = c.server.process.memory()
+	r.RSSIdle, _ = c.server.Processes.Memory()
 	r.RSSPeak = max(r.RSSPeak, r.RSSIdle)
-	r.Descriptors = c.server.process.descriptors()
-	r.StoreRSS, _ = c.server.store.memory()
+	r.Descriptors = c.server.Processes.Descriptors()
+	r.StoreRSS, _ = c.server.Store.Memory()
 	if c.Hold > 0 {
 		c.enter("holding", c.Hold)
-		cpu, store, noops := c.server.process.cpu(), c.server.store.cpu(), c.counts().Noops
+		cpu, store, noops := c.server.Processes.CPU(), c.server.Store.CPU(), c.counts().Noops
 		if err := c.await(ctx, nil, time.Now().Add(c.Hold)); err != nil {
 			return err
 		}
-		r.HoldCPU = (c.server.process.cpu() - cpu) / c.Hold.Seconds() * 100
-		r.HoldStoreCPU = (c.server.store.cpu() - store) / c.Hold.Seconds() * 100
+		r.HoldCPU = (c.server.Processes.CPU() - cpu) / c.Hold.Seconds() * 100
+		r.HoldStoreCPU = (c.server.Store.CPU() - store) / c.Hold.Seconds() * 100
 		r.HoldNoops = c.counts().Noops - noops
 	}
 	return nil
@@ -202,30 +204,30 @@ func (c *session) connectAndHold(ctx context.Context) error {
 func (c *session) measure(ctx context.Context) error {
 	const lead = 50 * time.Millisecond // for the command to reach all workers
 	start := time.Now().Add(lead)
-	at := now() + int64(lead)
+	at := load.Now() + int64(lead)
 	for _, w := range c.workers {
-		w.commands <- command{Start: at}
+		w.Commands <- load.Command{Start: at}
 	}
 	c.enter("warming up", c.Warmup)
 	if err := c.await(ctx, nil, start.Add(c.Warmup)); err != nil {
 		return err
 	}
-	gc := readGC(ctx, c.server.nodes)
-	cpu, storeCPU := c.server.process.cpu(), c.server.store.cpu()
+	gc := target.ReadGC(ctx, c.server.Nodes)
+	cpu, storeCPU := c.server.Processes.CPU(), c.server.Store.CPU()
 	c.enter("measuring", c.Duration)
 	over := func() bool { return c.ended == len(c.workers) }
 	for _, g := range c.Groups {
-		if g.Broadcasts > 0 { // the one that broadcasts knows when it is through
+		if g.Broadcasts > 0 { // the worker that broadcasts knows when all have arrived
 			over = func() bool { return c.ended > 0 }
 		}
 	}
 	if err := c.await(ctx, over, start.Add(c.Warmup+c.Duration)); err != nil {
 		return err
 	}
-	c.result.ServerCPU = c.server.process.cpu() - cpu
-	c.result.StoreCPU = c.server.store.cpu() - storeCPU
-	if after, ok := readGC(ctx, c.server.nodes).since(gc); ok {
-		c.result.GCKnown, c.result.GCCycles, c.result.GCPause = true, after.cycles, float64(after.pause)/1e6
+	c.result.ServerCPU = c.server.Processes.CPU() - cpu
+	c.result.StoreCPU = c.server.Store.CPU() - storeCPU
+	if after, ok := target.ReadGC(ctx, c.server.Nodes).Since(gc); ok {
+		c.result.GCKnown, c.result.GCCycles, c.result.GCPause = true, after.Cycles, float64(after.Pause)/1e6
 	}
 	return nil
 }
@@ -256,8 +258,8 @@ func (c *session) await(ctx context.Context, done func() bool, until time.Time) 
 			c.sample()
 		case <-deadline:
 			return nil
-		case <-c.server.died:
-			return fmt.Errorf("the server ended while %s; its log ends with:\n%s", c.phase, c.server.log)
+		case <-c.server.Died:
+			return fmt.Errorf("the server ended while %s; its log ends with:\n%s", c.phase, c.server.LastLog())
 		case <-ctx.Done():
 			return fmt.Errorf("interrupted while %s: %w", c.phase, ctx.Err())
 		}
@@ -265,7 +267,7 @@ func (c *session) await(ctx context.Context, done func() bool, until time.Time) 
 	return nil
 }
 
-func (c *session) handle(e event) error {
+func (c *session) handle(e load.Event) error {
 	switch {
 	case e.Error != "":
 		return fmt.Errorf("worker %d: %s", e.Worker, e.Error)
@@ -278,13 +280,13 @@ func (c *session) handle(e event) error {
 	case e.Result != nil:
 		c.latest[e.Worker] = e.Result.Total
 		if e.Worker == c.probe {
-			h, err := mergeHistograms(e.Result.Latency)
+			h, err := tally.Merge(e.Result.Latency)
 			if err != nil {
 				return err
 			}
-			c.result.Probe = quantiles(h)
+			c.result.Probe = tally.QuantilesOf(h)
 			// Its messages are checked like the others', but its figures are its own.
-			e.Result.Measured, e.Result.CPU, e.Result.RSS = Counts{}, 0, 0
+			e.Result.Measured, e.Result.CPU, e.Result.RSS = tally.Counts{}, 0, 0
 			e.Result.Latency, e.Result.Opening = nil, 0
 		}
 		c.sheets = append(c.sheets, e.Result)
@@ -292,19 +294,19 @@ func (c *session) handle(e event) error {
 	return nil
 }
 
-func (c *session) counts() (sum Counts) {
+func (c *session) counts() (sum tally.Counts) {
 	for _, l := range c.latest {
-		sum.add(l)
+		sum.Add(l)
 	}
 	return sum
 }
 
 func (c *session) sample() {
 	counts := c.counts()
-	rss, _ := c.server.process.memory()
+	rss, _ := c.server.Processes.Memory()
 	c.result.RSSPeak = max(c.result.RSSPeak, rss)
-	c.result.Series = append(c.result.Series, Sample{Second: time.Since(c.began).Seconds(), Deliveries: counts.Deliveries,
-		Answered: counts.Answered, Connected: counts.Connected, RSS: rss, CPU: c.server.process.cpu()})
+	c.result.Series = append(c.result.Series, report.Sample{Second: time.Since(c.began).Seconds(), Deliveries: counts.Deliveries,
+		Answered: counts.Answered, Connected: counts.Connected, RSS: rss, CPU: c.server.Processes.CPU()})
 	p := Progress{Phase: c.phase, Counts: counts}
 	switch {
 	case c.phaseOf > 0:
@@ -321,28 +323,11 @@ func (c *session) sample() {
 	c.watch(p)
 }
 
-// evaluate makes figures of what was collected.
-func (c *session) evaluate() error {
-	r := c.result
-	if err := r.merge(c.sheets); err != nil {
-		return err
-	}
-	if c.server.started { // else the high-water mark may be older than the run
-		_, peak := c.server.process.memory() // sees what falls between two samples
-		r.RSSPeak = max(r.RSSPeak, peak)
-	}
-	if n := r.Total.Connected - r.Total.Cycles; n > 0 {
-		r.RSSEach = float64(r.RSSIdle-r.RSSFresh) / float64(n)
-	}
-	r.rates()
-	return nil
-}
-
-// hangUp ends the workers, also after an error: a worker whose commands are
-// closed stops, and what it still says is thrown away. It waits until they have closed
-// their connections, so that the server does not end them all at once.
+// hangUp ends the workers, also after an error: it closes their commands and drops what they
+// still send. It waits until they have closed their connections, so that the server does not
+// have to end them all at once.
 func (c *session) hangUp() {
-	limit := 5 * time.Second // then it hangs; the server's end will break its connections
+	limit := 5 * time.Second // a worker that takes longer hangs; the server's end breaks its connections
 	for _, g := range c.Groups {
 		limit += time.Duration(g.Subscribers) * time.Millisecond
 	}
@@ -350,10 +335,10 @@ func (c *session) hangUp() {
 	go func() {
 		defer close(over)
 		for _, w := range c.workers {
-			close(w.commands)
+			close(w.Commands)
 		}
 		for _, w := range c.workers {
-			<-w.ended
+			<-w.Ended
 		}
 	}()
 	for expired := time.After(limit); ; {

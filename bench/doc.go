@@ -1,20 +1,12 @@
-// Package bench is the load harness: it opens many subscriptions to a push
-// server, publishes, checks every message that comes back, and tells what it
-// cost the server. It measures from outside, over real sockets, and never
-// imports the server. cmd/icomet-bench is its command line.
+// Package bench runs one load against one target: Run starts the servers and the
+// workers, decides when each phase begins, samples the servers' /proc entries, and merges
+// what the workers found into a report.Result. cmd/icomet-bench is the command line.
 //
-// Who runs where. The coordinator (Run, in coordinate.go) starts the server and
-// the workers, decides when each phase begins, samples the server's /proc
-// entries and merges the results. A worker owns everything that touches
-// sockets: one operating system thread around one epoll descriptor, no
-// goroutine per connection, no lock. With one process the worker is a goroutine
-// of the coordinator's process; with -procs K it is the same code in K child
-// processes, spoken to by lines of JSON (procs.go). The two only exchange
-// command and event values.
+// It must not know how a message is sent, checked or shown. The rooms, from the bottom:
+// protocol (bytes on the wire), tally (counts, histograms), procstat (/proc), scenario
+// (what a run does), load (the workers), target (the servers), report (text and HTML),
+// bench, and on top redis and cluster. README.md shows the flow.
 //
-// Every time in the package is CLOCK_MONOTONIC in nanoseconds, the same in all
-// processes of a machine, so that a message sent by one worker can be timed by
-// another.
-//
-// Load goes to 127.0.0.0/8 only, and is bounded in count and time.
+// Run may be called from any goroutine; it calls watch from the same one. The harness
+// measures from outside, over real sockets, and never imports the server.
 package bench

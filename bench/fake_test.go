@@ -12,6 +12,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"icomet/bench/protocol"
+	"icomet/bench/target"
 )
 
 // fault is what the fake server does wrong, at message faultAt, towards the
@@ -50,7 +53,7 @@ const refusals = 7
 // but quick to be made misbehave.
 type fake struct {
 	fault        fault
-	transport    Transport
+	transport    protocol.Transport
 	front, admin net.Listener
 	mu           sync.Mutex
 	channels     map[string]*fakeChannel
@@ -72,7 +75,7 @@ type fakeSub struct {
 	poll  int    // the seq a poll waits for, 0: none waits
 }
 
-func startFake(t *testing.T, f *fake) Target {
+func startFake(t *testing.T, f *fake) target.Target {
 	t.Helper()
 	f.channels = map[string]*fakeChannel{}
 	var wait sync.WaitGroup
@@ -106,7 +109,7 @@ func startFake(t *testing.T, f *fake) Target {
 		f.mu.Unlock()
 		wait.Wait()
 	})
-	return Target{Running: []Node{{Front: f.front.Addr().String(), Admin: f.admin.Addr().String()}}}
+	return target.Target{Running: []target.Node{{Front: f.front.Addr().String(), Admin: f.admin.Addr().String()}}}
 }
 
 func (f *fake) channel(name string) *fakeChannel {
@@ -143,7 +146,7 @@ func (f *fake) serveFront(c net.Conn) {
 			fmt.Fprint(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
 			f.mu.Unlock()
 			return
-		case f.transport == Poll:
+		case f.transport == protocol.Poll:
 			sub.poll, _ = strconv.Atoi(q.Get("seq"))
 			f.answerPoll(sub, q.Get("cname"), ch)
 		default:
@@ -208,12 +211,12 @@ func object(name string, seq int, content string) string {
 
 func (f *fake) framed(seq int, m string) string {
 	switch f.transport {
-	case SSE:
+	case protocol.SSE:
 		if f.fault == wrongEventID && seq == faultAt {
 			seq++
 		}
 		return fmt.Sprintf("id: %d\ndata: %s\n\n", seq, m)
-	case Iframe:
+	case protocol.Iframe:
 		return "<script>parent.icomet_cb(" + m + ");</script>\n"
 	}
 	return m + "\n"
@@ -223,7 +226,7 @@ func writeChunk(c net.Conn, s string) { fmt.Fprintf(c, "%x\r\n%s\r\n", len(s), s
 
 // deliver sends message n of a channel, wrongly if it is its turn.
 func (f *fake) deliver(s *fakeSub, name string, ch *fakeChannel, n int) {
-	if f.transport == Poll {
+	if f.transport == protocol.Poll {
 		f.answerPoll(s, name, ch)
 		return
 	}
@@ -275,19 +278,17 @@ func (f *fake) answerPoll(s *fakeSub, name string, ch *fakeChannel) {
 	if s.poll == 0 || s.poll > len(ch.contents) {
 		return
 	}
-	seq := s.poll
-	s.poll = 0
-	if s.first && f.fault == dropMessage && seq == faultAt {
-		if seq == len(ch.contents) {
-			s.poll = seq // waits for the next one, and gets that alone
-			return
+	var list []string
+	for seq := s.poll; seq <= len(ch.contents); seq++ {
+		if s.first && f.fault == dropMessage && seq == faultAt {
+			continue
 		}
-		seq++
-	}
-	list := []string{object(name, seq, ch.contents[seq-1])}
-	for seq++; seq <= len(ch.contents); seq++ {
 		list = append(list, object(name, seq, ch.contents[seq-1]))
 	}
+	if len(list) == 0 {
+		return // it waits for the message after the dropped one
+	}
+	s.poll = 0
 	if s.first && f.fault == doubleMessage && len(ch.contents) >= faultAt {
 		list = append(list, list[len(list)-1])
 	}

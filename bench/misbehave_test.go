@@ -5,10 +5,15 @@ package bench
 import (
 	"testing"
 	"time"
+
+	"icomet/bench/protocol"
+	"icomet/bench/report"
+	"icomet/bench/scenario"
+	"icomet/bench/tally"
 )
 
-// only tells which counters of failures are not 0.
-func only(c Counts) map[string]int64 {
+// only returns the counters of failures that are not 0.
+func only(c tally.Counts) map[string]int64 {
 	all := map[string]int64{"lost": c.Lost, "duplicated": c.Duplicated, "reordered": c.Reordered, "corrupt": c.Corrupt,
 		"closed": c.Closed, "connect": c.ConnectFailed, "publish": c.PublishFailed}
 	for k, v := range all {
@@ -22,58 +27,64 @@ func only(c Counts) map[string]int64 {
 // TestMisbehavingServer has a server do each thing that the harness is there to
 // find. many marks counters of which only "more than 0" can be said.
 func TestMisbehavingServer(t *testing.T) {
+	t.Parallel()
 	const many = -1
 	tests := []struct {
 		name      string
 		fault     fault
-		transport Transport
+		transport protocol.Transport
 		rate      float64 // 0: closed loop
 		want      map[string]int64
 	}{
-		{"well behaved", none, Stream, 0, nil},
-		{"well behaved, open loop", none, Stream, 200, nil},
-		{"well behaved sse", none, SSE, 0, nil},
-		{"well behaved iframe", none, Iframe, 0, nil},
-		{"well behaved poll", none, Poll, 0, nil},
-		{"well behaved poll, open loop", none, Poll, 200, nil},
-		{"drop, seen by the gap", dropMessage, Stream, 200, map[string]int64{"lost": 1}},
-		{"drop, seen at the end", dropMessage, Stream, 0, map[string]int64{"lost": 1}},
-		{"drop sse", dropMessage, SSE, 200, map[string]int64{"lost": 1}},
-		{"drop iframe", dropMessage, Iframe, 200, map[string]int64{"lost": 1}},
-		{"drop poll", dropMessage, Poll, 200, map[string]int64{"lost": 1}},
-		{"drop and count on", dropAtRaw, Stream, 200, map[string]int64{"corrupt": many, "lost": 1}},
-		{"double", doubleMessage, Stream, 0, map[string]int64{"duplicated": 1}},
-		{"double poll", doubleMessage, Poll, 200, map[string]int64{"duplicated": many}},
-		{"swap", swapMessages, Stream, 200, map[string]int64{"reordered": 1}},
-		{"swap sse", swapMessages, SSE, 200, map[string]int64{"reordered": 1}},
-		{"flip a byte", flipByte, Stream, 0, map[string]int64{"corrupt": 1}},
-		{"other channel's message", otherChannel, Stream, 200, map[string]int64{"corrupt": 1}},
-		{"bad chunk size", badChunk, Stream, 200, map[string]int64{"corrupt": 1, "lost": many}},
-		{"bad end of chunk", badTrailer, Stream, 200, map[string]int64{"corrupt": 1, "lost": many}},
-		{"wrong event id", wrongEventID, SSE, 200, map[string]int64{"corrupt": many, "lost": many}},
-		{"connection closed", closeStream, Stream, 200, map[string]int64{"closed": 1, "lost": many}},
-		{"response ended", endStream, Stream, 200, map[string]int64{"closed": 1, "lost": many}},
-		{"channel closed", closeMessage, Stream, 200, map[string]int64{"closed": 1, "lost": many}},
-		{"refused in band", refuseInBand, Stream, 200, map[string]int64{"closed": 1, "lost": many}},
-		{"subscriber refused", refuseSubscriber, Stream, 200, map[string]int64{"connect": 1, "lost": many}},
-		{"publish refused", refusePublish, Stream, 200, map[string]int64{"publish": 1}},
-		{"publish answered wrongly", wrongAnswer, Stream, 200, map[string]int64{"publish": 1}},
+		{"well behaved", none, protocol.Stream, 0, nil},
+		{"well behaved, open loop", none, protocol.Stream, 200, nil},
+		{"well behaved sse", none, protocol.SSE, 0, nil},
+		{"well behaved iframe", none, protocol.Iframe, 0, nil},
+		{"well behaved poll", none, protocol.Poll, 0, nil},
+		{"well behaved poll, open loop", none, protocol.Poll, 200, nil},
+		{"drop, seen by the gap", dropMessage, protocol.Stream, 200, map[string]int64{"lost": 1}},
+		{"drop, seen at the end", dropMessage, protocol.Stream, 0, map[string]int64{"lost": 1}},
+		{"drop sse", dropMessage, protocol.SSE, 200, map[string]int64{"lost": 1}},
+		{"drop iframe", dropMessage, protocol.Iframe, 200, map[string]int64{"lost": 1}},
+		{"drop poll", dropMessage, protocol.Poll, 200, map[string]int64{"lost": 1}},
+		{"drop and count on", dropAtRaw, protocol.Stream, 200, map[string]int64{"corrupt": many, "lost": 1}},
+		{"double", doubleMessage, protocol.Stream, 0, map[string]int64{"duplicated": 1}},
+		{"double poll", doubleMessage, protocol.Poll, 200, map[string]int64{"duplicated": many}},
+		{"swap", swapMessages, protocol.Stream, 200, map[string]int64{"reordered": 1}},
+		{"swap sse", swapMessages, protocol.SSE, 200, map[string]int64{"reordered": 1}},
+		{"flip a byte", flipByte, protocol.Stream, 0, map[string]int64{"corrupt": 1}},
+		{"other channel's message", otherChannel, protocol.Stream, 200, map[string]int64{"corrupt": 1}},
+		{"bad chunk size", badChunk, protocol.Stream, 200, map[string]int64{"corrupt": 1, "lost": many}},
+		{"bad end of chunk", badTrailer, protocol.Stream, 200, map[string]int64{"corrupt": 1, "lost": many}},
+		{"wrong event id", wrongEventID, protocol.SSE, 200, map[string]int64{"corrupt": many, "lost": many}},
+		{"connection closed", closeStream, protocol.Stream, 200, map[string]int64{"closed": 1, "lost": many}},
+		{"response ended", endStream, protocol.Stream, 200, map[string]int64{"closed": 1, "lost": many}},
+		{"channel closed", closeMessage, protocol.Stream, 200, map[string]int64{"closed": 1, "lost": many}},
+		{"refused in band", refuseInBand, protocol.Stream, 200, map[string]int64{"closed": 1, "lost": many}},
+		{"subscriber refused", refuseSubscriber, protocol.Stream, 200, map[string]int64{"connect": 1, "lost": many}},
+		{"publish refused", refusePublish, protocol.Stream, 200, map[string]int64{"publish": 1}},
+		{"publish answered wrongly", wrongAnswer, protocol.Stream, 200, map[string]int64{"publish": 1}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			f := &fake{fault: test.fault, transport: test.transport}
-			target := startFake(t, f)
-			g := Group{Name: "fanout", Subscribers: 5, Channels: 1, Publishers: 1, Depth: 1, Size: 100, Transport: test.transport, Rate: test.rate}
-			s := Scenario{Name: "fanout", Groups: []Group{g}, Procs: 1, Concurrency: 1, // the first is subscribed first
-				Duration: time.Second, Drain: 3 * time.Second, Timeout: 20 * time.Second}
-			r := mustRun(t, s, target)
+			g := scenario.Group{Name: "fanout", Subscribers: 5, Channels: 1, Publishers: 1, Depth: 1, Size: 100, Transport: test.transport, Rate: test.rate}
+			s := scenario.Scenario{Name: "fanout", Groups: []scenario.Group{g}, Procs: 1, Concurrency: 1, // the first is subscribed first
+				Drain: 5 * time.Second, Timeout: 20 * time.Second}
+			sent := int64(faultAt) // some faults end the closed loop
+			if test.rate > 0 {
+				sent = 4 * faultAt
+			}
+			r := runUntil(300*time.Millisecond, func(d time.Duration) *report.Result {
+				s.Duration = d
+				return mustRun(t, s, startFake(t, &fake{fault: test.fault, transport: test.transport}))
+			}, func(r *report.Result) bool { return r.Total.Sent >= sent })
 			checkFaults(t, r, test.want, many)
 		})
 	}
 }
 
-func checkFaults(t *testing.T, r *Result, want map[string]int64, many int64) {
+func checkFaults(t *testing.T, r *report.Result, want map[string]int64, many int64) {
 	t.Helper()
 	got := only(r.Total)
 	for k, n := range want {
@@ -96,19 +107,21 @@ func checkFaults(t *testing.T, r *Result, want map[string]int64, many int64) {
 	}
 }
 
-// TestOpenLoopChargesStalls: while the server stalls, messages go on to be
+// TestOpenLoopChargesStalls: while the server stalls, more messages become
 // due; each is charged from when it was meant to be sent.
 func TestOpenLoopChargesStalls(t *testing.T) {
 	const stalled, rate = 400 * time.Millisecond, 100
-	target := startFake(t, &fake{fault: stall, stallFor: stalled})
-	g := Group{Name: "fanout", Subscribers: 1, Channels: 1, Publishers: 1, Depth: 1, Size: 100, Rate: rate}
-	s := Scenario{Name: "fanout", Groups: []Group{g}, Procs: 1, Concurrency: 1,
-		Duration: time.Second, Drain: 2 * time.Second, Timeout: 5 * time.Second}
-	r := mustRun(t, s, target)
+	g := scenario.Group{Name: "fanout", Subscribers: 1, Channels: 1, Publishers: 1, Depth: 1, Size: 100, Rate: rate}
+	s := scenario.Scenario{Name: "fanout", Groups: []scenario.Group{g}, Procs: 1, Concurrency: 1,
+		Drain: 10 * time.Second, Timeout: 20 * time.Second}
+	r := runUntil(time.Second, func(d time.Duration) *report.Result {
+		s.Duration = d
+		return mustRun(t, s, startFake(t, &fake{fault: stall, stallFor: stalled}))
+	}, func(r *report.Result) bool { return r.Total.Answered >= rate/2 }) // those that were due in the stall among them
 	if r.Failures != 0 {
-		t.Fatal(r.verdict())
+		t.Fatal(r.Verdict())
 	}
-	h, err := mergeHistograms(r.LatencyHistogram)
+	h, err := tally.Merge(r.LatencyHistogram)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,10 +142,11 @@ func TestOpenLoopChargesStalls(t *testing.T) {
 // TestStalledClosedLoopEnds: a publish that is never answered must not hold
 // the harness for ever.
 func TestStalledClosedLoopEnds(t *testing.T) {
+	t.Parallel()
 	target := startFake(t, &fake{fault: dropAnswer})
-	g := Group{Name: "fanout", Subscribers: 2, Channels: 1, Publishers: 1, Depth: 1, Size: 100}
-	s := Scenario{Name: "fanout", Groups: []Group{g}, Procs: 1, Concurrency: 1,
-		Duration: time.Minute, Drain: 300 * time.Millisecond, Timeout: 5 * time.Second}
+	g := scenario.Group{Name: "fanout", Subscribers: 2, Channels: 1, Publishers: 1, Depth: 1, Size: 100}
+	s := scenario.Scenario{Name: "fanout", Groups: []scenario.Group{g}, Procs: 1, Concurrency: 1,
+		Duration: time.Minute, Drain: 1500 * time.Millisecond, Timeout: 20 * time.Second}
 	began := time.Now()
 	r := mustRun(t, s, target)
 	if took := time.Since(began); took > 20*time.Second {
@@ -147,9 +161,9 @@ func TestStalledClosedLoopEnds(t *testing.T) {
 func TestSubscriberComesLater(t *testing.T) {
 	t.Parallel()
 	target := startFake(t, &fake{fault: refuseLater})
-	g := Group{Name: "fanout", Subscribers: 10, Channels: 1, Publishers: 1, Depth: 1, Size: 100}
-	s := Scenario{Name: "fanout", Groups: []Group{g}, Procs: 1, Concurrency: 4,
-		Duration: 300 * time.Millisecond, Drain: 3 * time.Second, Timeout: 20 * time.Second}
+	g := scenario.Group{Name: "fanout", Subscribers: 10, Channels: 1, Publishers: 1, Depth: 1, Size: 100}
+	s := scenario.Scenario{Name: "fanout", Groups: []scenario.Group{g}, Procs: 1, Concurrency: 4,
+		Duration: 300 * time.Millisecond, Drain: 10 * time.Second, Timeout: 20 * time.Second}
 	if c := mustRun(t, s, target).Total; c.Refused != refusals || c.Connected != 10 || c.Failures() != 0 {
 		t.Errorf("%+v", c)
 	}
@@ -158,6 +172,7 @@ func TestSubscriberComesLater(t *testing.T) {
 // TestOverloadIsAskedAgain: a publish that is refused as overload is late, not lost; one
 // whose channel has another on its way cannot be sent again.
 func TestOverloadIsAskedAgain(t *testing.T) {
+	t.Parallel()
 	for _, k := range []struct {
 		name            string
 		channels        int
@@ -170,11 +185,13 @@ func TestOverloadIsAskedAgain(t *testing.T) {
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
-			target := startFake(t, &fake{fault: refuseOverload})
-			g := Group{Name: "fanout", Subscribers: 8, Channels: k.channels, Publishers: 1, Depth: 4, Size: 100, Rate: k.rate}
-			s := Scenario{Name: "fanout", Groups: []Group{g}, Procs: 1, Concurrency: 1,
-				Duration: time.Second, Drain: 3 * time.Second, Timeout: 20 * time.Second}
-			c := mustRun(t, s, target).Total
+			g := scenario.Group{Name: "fanout", Subscribers: 8, Channels: k.channels, Publishers: 1, Depth: 4, Size: 100, Rate: k.rate}
+			s := scenario.Scenario{Name: "fanout", Groups: []scenario.Group{g}, Procs: 1, Concurrency: 1,
+				Drain: 5 * time.Second, Timeout: 20 * time.Second}
+			c := runUntil(300*time.Millisecond, func(d time.Duration) *report.Result {
+				s.Duration = d
+				return mustRun(t, s, startFake(t, &fake{fault: refuseOverload}))
+			}, func(r *report.Result) bool { return r.Total.Refused+r.Total.PublishFailed >= refusals }).Total
 			if c.Refused != k.refused || c.PublishFailed != k.failed {
 				t.Errorf("%d refused and %d not published, want %d and %d", c.Refused, c.PublishFailed, k.refused, k.failed)
 			}

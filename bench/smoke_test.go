@@ -8,77 +8,99 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"icomet/bench/internal/benchtest"
+	"icomet/bench/protocol"
+	"icomet/bench/report"
+	"icomet/bench/scenario"
+	"icomet/bench/target"
 )
 
 // smoke is a short run of every scenario, and of what the flags can change.
 var smoke = []struct {
 	name     string
 	scenario string
-	options  Options
+	options  scenario.Options
 }{
-	{"idle", "idle", Options{Subscribers: 200, Hold: 100 * time.Millisecond, Broadcasts: 3}},
-	{"fanout stream", "fanout", Options{Subscribers: 200}},
-	{"fanout sse", "fanout", Options{Subscribers: 200, Transport: SSE}},
-	{"fanout iframe", "fanout", Options{Subscribers: 200, Transport: Iframe}},
-	{"fanout large", "fanout", Options{Subscribers: 20, Size: 100_000}},
-	{"fanout open loop", "fanout", Options{Subscribers: 200, Rate: 50}},
-	{"fanout several processes", "fanout", Options{Subscribers: 200, Channels: 3, Publishers: 2, Procs: 3}},
-	{"fanout with a probe", "fanout", Options{Subscribers: 200, Probe: 50}},
-	{"unicast", "unicast", Options{Subscribers: 100, Publishers: 8}},
-	{"unicast open loop", "unicast", Options{Subscribers: 100, Publishers: 8, Rate: 1000}},
-	{"unicast several processes", "unicast", Options{Subscribers: 100, Publishers: 8, Procs: 2}},
-	{"publish", "publish", Options{Publishers: 8}},
-	{"publish pipelined", "publish", Options{Publishers: 8, Depth: 16}},
-	{"poll", "poll", Options{Subscribers: 200}},
-	{"churn", "churn", Options{Subscribers: 20}},
-	{"churn open loop", "churn", Options{Subscribers: 20, Rate: 200}},
-	{"slow", "slow", Options{Subscribers: 50, Slow: 0.2}},
-	{"mixed", "mixed", Options{Subscribers: 200, Rate: 200}},
+	{"idle", "idle", scenario.Options{Subscribers: 200, Hold: 100 * time.Millisecond, Broadcasts: 3}},
+	{"fanout stream", "fanout", scenario.Options{Subscribers: 200}},
+	{"fanout sse", "fanout", scenario.Options{Subscribers: 200, Transport: protocol.SSE}},
+	{"fanout iframe", "fanout", scenario.Options{Subscribers: 200, Transport: protocol.Iframe}},
+	{"fanout large", "fanout", scenario.Options{Subscribers: 20, Size: 100_000}},
+	{"fanout open loop", "fanout", scenario.Options{Subscribers: 200, Rate: 50}},
+	{"fanout several processes", "fanout", scenario.Options{Subscribers: 200, Channels: 3, Publishers: 2, Procs: 3}},
+	{"fanout with a probe", "fanout", scenario.Options{Subscribers: 200, Probe: 50}},
+	{"unicast", "unicast", scenario.Options{Subscribers: 100, Publishers: 8}},
+	{"unicast open loop", "unicast", scenario.Options{Subscribers: 100, Publishers: 8, Rate: 1000}},
+	{"unicast several processes", "unicast", scenario.Options{Subscribers: 100, Publishers: 8, Procs: 2}},
+	{"publish", "publish", scenario.Options{Publishers: 8}},
+	{"publish pipelined", "publish", scenario.Options{Publishers: 8, Depth: 16}},
+	{"poll", "poll", scenario.Options{Subscribers: 200}},
+	{"churn", "churn", scenario.Options{Subscribers: 20}},
+	{"churn open loop", "churn", scenario.Options{Subscribers: 20, Rate: 200}},
+	{"slow", "slow", scenario.Options{Subscribers: 50, Slow: 0.2}},
+	{"mixed", "mixed", scenario.Options{Subscribers: 200, Rate: 200}},
 }
 
-func TestSmokeOnCeiling(t *testing.T) { runSmoke(t, Ceiling) }
+func TestSmokeOnCeiling(t *testing.T) { runSmoke(t, target.Ceiling) }
 
 func TestSmokeOnServer(t *testing.T) {
-	binary, err := realServer()
-	if err != nil {
-		t.Fatal(err)
-	}
+	binary := benchtest.Server(t)
 	runSmoke(t, binary)
 }
 
-// runSmoke starts one server for all of them.
+// runSmoke starts one server for all of them. It makes the test a parallel one.
 func runSmoke(t *testing.T, command string) {
-	s, err := Target{Command: command}.start(t.Context())
+	t.Helper()
+	t.Parallel()
+	s, err := target.Target{Command: command}.Start(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.stop(); err != nil {
+		if err := s.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	target := Target{Running: s.nodes}
+	target := target.Target{Running: s.Nodes}
 	for _, test := range smoke {
 		t.Run(test.name, func(t *testing.T) {
 			o := test.options
-			o.Warmup, o.Duration, o.Drain, o.Timeout = 100*time.Millisecond, 400*time.Millisecond, 10*time.Second, 10*time.Second
+			if o.Broadcasts == 0 { // a broadcast reaches the subscribers of all
+				t.Parallel()
+			}
+			o.Warmup, o.Drain, o.Timeout = 100*time.Millisecond, 20*time.Second, 20*time.Second
 			if o.Slow == 0 {
 				o.Slow = -1
 			}
-			s, err := Preset(test.scenario, o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r := mustRun(t, s, target)
+			r := runUntil(400*time.Millisecond, func(d time.Duration) *report.Result {
+				o.Duration = d
+				s, err := scenario.Preset(test.scenario, o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return mustRun(t, s, target)
+			}, func(r *report.Result) bool { return measuredAll(r, o) })
 			checkSmoke(t, r, o)
 		})
 	}
 }
 
-func checkSmoke(t *testing.T, r *Result, o Options) {
+// measuredAll reports that the counted time has seen all broadcasts, and some of each thing
+// that is measured.
+func measuredAll(r *report.Result, o scenario.Options) bool {
+	subscribers := 0
+	for _, g := range r.Scenario.Groups {
+		subscribers += g.Subscribers
+	}
+	return r.Answer.Count > 0 && r.Total.Answered >= int64(o.Broadcasts) && (subscribers == 0 || r.Latency.Count > 0) &&
+		(o.Probe == 0 || r.Probe.Count > 0) && (r.Scenario.Name != "churn" || r.Cycle.Count > 0)
+}
+
+func checkSmoke(t *testing.T, r *report.Result, o scenario.Options) {
 	t.Helper()
 	if r.Failures != 0 {
-		t.Errorf("%d failures: %s", r.Failures, r.verdict())
+		t.Errorf("%d failures: %s", r.Failures, r.Verdict())
 	}
 	want := int64(0)
 	for _, g := range r.Scenario.Groups {
@@ -114,7 +136,7 @@ func checkSmoke(t *testing.T, r *Result, o Options) {
 }
 
 // checkOutputs looks at the forms in which a result is put out.
-func checkOutputs(t *testing.T, r *Result) {
+func checkOutputs(t *testing.T, r *report.Result) {
 	t.Helper()
 	var table, page bytes.Buffer
 	if err := r.WriteTable(&table); err != nil {
@@ -138,7 +160,7 @@ func checkOutputs(t *testing.T, r *Result) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var back Result
+	var back report.Result
 	if err := json.Unmarshal(b, &back); err != nil || back.Total != r.Total || back.Latency != r.Latency {
 		t.Errorf("JSON does not come back: %v", err)
 	}

@@ -42,7 +42,7 @@ func (e *expiry) add(c *Channel) {
 func (e *expiry) take(now int64) []*Channel {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	// One turn sees every slot, however far the clock has jumped.
+	// Once round sees every slot, however far the clock has jumped.
 	e.swept = max(e.swept, now/slotMS-wheelSlots)
 	for e.swept < now/slotMS && len(e.due) < sweepBatch {
 		e.swept++

@@ -1,11 +1,20 @@
 package channel
 
 import (
+	"os"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 )
+
+// fullSize returns n in "make torture", and part in other runs.
+func fullSize(n, part int) int {
+	if os.Getenv("ICOMET_TORTURE") == "full" {
+		return n
+	}
+	return part
+}
 
 // delivery is one message that was pushed to a sink.
 type delivery struct {

@@ -208,7 +208,8 @@ func TestMaxChannels(t *testing.T) {
 // TestMaxChannelsExact: many goroutines compete for the last places while others free
 // theirs. The limit is never exceeded.
 func TestMaxChannelsExact(t *testing.T) {
-	const workers, places, rounds = 8, 4, 100_000
+	const workers, places = 8, 4
+	rounds := fullSize(100_000, 20_000)
 	l := small
 	l.MaxChannels = places
 	h := NewHub(l)

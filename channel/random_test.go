@@ -22,7 +22,7 @@ func TestRandomOperations(t *testing.T) {
 	h, sink := newTestHub(t, small)
 	m := make(map[string]*modelChannel)
 	now := time.Duration(0)
-	for step := range 20000 {
+	for step := range fullSize(20_000, 5000) {
 		name := fmt.Sprint("c", r.IntN(8))
 		if m[name] == nil && exists(h, name) {
 			t.Fatalf("step %d: %s is there", step, name)

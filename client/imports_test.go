@@ -3,11 +3,11 @@ package client
 import (
 	"testing"
 
-	"icomet/internal/importtest"
+	"icomet/internal/imports"
 )
 
 func TestImports(t *testing.T) {
-	importtest.Check(t, map[string]string{
-		"std": "programs that import this package get no other dependency, and nothing of the server",
-	})
+	imports.Only(t,
+		"std", // programs that import this package get no other dependency, and nothing of the server
+	)
 }

@@ -77,6 +77,7 @@ func wantOutput(t *testing.T, o, diagnostics *servertest.Output, want string) {
 // TestSubscribers: each gets the stored messages and the new ones, continues without loss
 // after a cut and after a restart of the server, and ends when the channel is closed.
 func TestSubscribers(t *testing.T) {
+	t.Parallel()
 	goProgram, err := servertest.Build(filepath.Join(t.TempDir(), "go-example"), "icomet/examples/go")
 	if err != nil {
 		t.Fatal(err)
@@ -149,6 +150,7 @@ func start(t *testing.T, cmd *exec.Cmd) (ended func() error, stdout, stderr *ser
 
 // TestPublishers: the content arrives unchanged, and a mistake is reported.
 func TestPublishers(t *testing.T) {
+	t.Parallel()
 	list := installed(t, []example{
 		withVariable("curl", "ADMIN", admin, "curl/publish.sh"),
 		withAddress("Python", admin, "python3", "python/publish.py"),

@@ -3,22 +3,22 @@ package httpparse
 import (
 	"testing"
 
-	"icomet/internal/importtest"
+	"icomet/internal/imports"
 )
 
 func TestImports(t *testing.T) {
-	const pure = "pure: no I/O, no clock, no lock"
-	importtest.Check(t, map[string]string{
-		"bytes":           pure,
-		"encoding/binary": pure,
-		"errors":          pure,
-		"math":            pure,
-		"math/bits":       pure,
-		"unicode/utf16":   pure,
-		"unicode/utf8":    pure,
-	})
-	importtest.CheckTests(t, map[string]string{
-		"std":                        "the oracles: net/http, net/url, encoding/json",
-		"icomet/internal/importtest": "this test",
+	imports.Only(t,
+		"bytes",           // pure: no I/O, no clock, no lock
+		"encoding/binary", // pure: no I/O, no clock, no lock
+		"errors",          // pure: no I/O, no clock, no lock
+		"math",            // pure: no I/O, no clock, no lock
+		"math/bits",       // pure: no I/O, no clock, no lock
+		"unicode/utf16",   // pure: no I/O, no clock, no lock
+		"unicode/utf8",    // pure: no I/O, no clock, no lock
+	)
+	imports.Forbid(t, imports.Rules{
+		"icomet/...":       "everything of ours is above the parser",
+		"github.com/...":   "the oracles of the tests are in the standard library",
+		"golang.org/x/...": "the oracles of the tests are in the standard library",
 	})
 }

@@ -1,10 +1,11 @@
-// Package server is the network side: gnet's event loops, HTTP, the endpoints of
-// both ports and the delivery of messages. It alone imports gnet.
+// Package server puts the parts together: New, Run, Reload and Shutdown, the table of
+// paths, and the endpoints of both ports, one short file each.
 //
-// The receiver of a method tells the thread. Methods of loop and conn, and what
-// these own, run on that event loop's goroutine; methods of Server run anywhere.
-// The exceptions (Push, Wake, post, Full, HalfFull, Busy, answer.Done) say so.
+// Below it are the rooms: reactor (connections and event loops), wire (the bytes that go
+// out), access (who may do what), config (the configuration) and monitor (what an
+// operator sees). It knows nothing of gnet, sockets or event loops: an endpoint gets a
+// request and answers through the methods of reactor.Conn.
 //
-// DESIGN.md has the flows, who owns what, and the facts about gnet that shape the
-// code.
+// Endpoints run on the event loop of the connection, so they must not block. The other
+// methods of Server run on any goroutine. DESIGN.md shows the rooms and the flows.
 package server

@@ -1,13 +1,24 @@
 package server
 
+import (
+	"icomet/server/reactor"
+	"icomet/server/wire"
+)
+
 // handlePing tells a front client how long a connection may be silent. It has the
 // default callback of /poll.
-func (l *loop) handlePing(c *conn, r *request) {
-	b := append(l.body[:0], `{"type":"ping","sub_timeout":`...)
-	b = appendInt(b, int64(l.srv.settings.Load().config.Front.PollingTimeout))
-	l.body = append(b, "}\n"...)
-	if !r.params.has[paramCallback] {
-		r.params.put(paramCallback, defaultCallback)
+func (s *Server) handlePing(c *reactor.Conn, r *reactor.Request) {
+	callback := wire.DefaultCallback
+	if r.Params.Has[reactor.ParamCallback] {
+		cb, ok := c.Callback(r)
+		if !ok {
+			return
+		}
+		callback = cb
 	}
-	l.json(c, r, l.body)
+	sc := c.Scratch()
+	b := append(sc.Body[:0], `{"type":"ping","sub_timeout":`...)
+	b = wire.AppendInt(b, int64(s.settings.Load().config.Front.PollingTimeout))
+	sc.Body = append(b, "}\n"...)
+	c.JSON(r, callback, sc.Body)
 }

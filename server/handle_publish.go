@@ -2,55 +2,59 @@ package server
 
 import (
 	"icomet/httpparse"
+	"icomet/server/reactor"
+	"icomet/server/wire"
 )
 
 // handlePub takes content that is already the body of a JSON string.
-func (l *loop) handlePub(c *conn, r *request) {
-	content := r.params.get(paramContent)
+func (s *Server) handlePub(c *reactor.Conn, r *reactor.Request) {
+	content := r.Params.Get(reactor.ParamContent)
 	if !httpparse.ValidJSONString(content) {
-		l.refuse(c, r, 400, "content is not the body of a JSON string: without the quotes, quotes and control characters in it escaped, valid UTF-8 (/push takes raw content)")
+		c.Refuse(r, 400, "content is not the body of a JSON string: without the quotes, quotes and control characters in it escaped, valid UTF-8 (/push takes raw content)")
 		return
 	}
-	l.publish(c, r, content)
+	s.publish(c, r, content)
 }
 
 // handlePush takes raw content and does the encoding.
-func (l *loop) handlePush(c *conn, r *request) {
-	l.body = appendJSONBody(l.body[:0], r.params.get(paramContent))
-	l.publish(c, r, l.body)
+func (s *Server) handlePush(c *reactor.Conn, r *reactor.Request) {
+	sc := c.Scratch()
+	sc.Body = wire.AppendJSON(sc.Body[:0], r.Params.Get(reactor.ParamContent))
+	s.publish(c, r, sc.Body)
 }
 
-func (l *loop) publish(c *conn, r *request, content []byte) {
-	name, ok := l.cnameOf(c, r)
-	if !ok || l.refusedDraining(c, r) {
+func (s *Server) publish(c *reactor.Conn, r *reactor.Request, content []byte) {
+	name, ok := c.Cname(r)
+	if !ok || s.refusedDraining(c, r) {
 		return
 	}
-	callback, ok := l.callback(c, r)
+	callback, ok := c.Callback(r)
 	if !ok {
 		return
 	}
-	l.stats.publishes.Add(1)
-	a := l.newAnswer(c, r, callPublish, callback, name)
-	l.srv.engine.Publish(name, string(content), a)
-	l.settle(c, a)
+	c.Counters().Publishes.Add(1)
+	a := c.NewAnswer(r, s.formats.publish, callback, name)
+	s.engine.Publish(name, string(content), a)
+	c.Settle(a)
 }
 
-func (l *loop) handleBroadcast(c *conn, r *request) {
-	if l.refusedDraining(c, r) {
+func (s *Server) handleBroadcast(c *reactor.Conn, r *reactor.Request) {
+	if s.refusedDraining(c, r) {
 		return
 	}
-	l.stats.broadcasts.Add(1)
-	l.body = appendJSONBody(l.body[:0], r.params.get(paramContent))
-	a := l.newAnswer(c, r, callBroadcast, nil, nil)
-	l.srv.engine.Broadcast(string(l.body), a)
-	l.settle(c, a)
+	c.Counters().Broadcasts.Add(1)
+	sc := c.Scratch()
+	sc.Body = wire.AppendJSON(sc.Body[:0], r.Params.Get(reactor.ParamContent))
+	a := c.NewAnswer(r, s.formats.broadcast, nil, nil)
+	s.engine.Broadcast(string(sc.Body), a)
+	c.Settle(a)
 }
 
 // refusedDraining answers 503 to a publish while the server is leaving.
-func (l *loop) refusedDraining(c *conn, r *request) bool {
-	if !l.srv.draining.Load() {
+func (s *Server) refusedDraining(c *reactor.Conn, r *reactor.Request) bool {
+	if !s.reactor.Draining() {
 		return false
 	}
-	l.refuse(c, r, 503, "the server is shutting down")
+	c.Refuse(r, 503, "the server is shutting down")
 	return true
 }

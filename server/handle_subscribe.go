@@ -2,290 +2,169 @@ package server
 
 import (
 	"errors"
-	"unicode/utf8"
 
 	"icomet/channel"
 	"icomet/httpparse"
+	"icomet/server/reactor"
+	"icomet/server/wire"
 )
 
-// maxName bounds a channel's name, in bytes after decoding.
-const maxName = 255
+func (s *Server) handlePoll(c *reactor.Conn, r *reactor.Request) { s.poll(c, r, wire.DefaultCallback) }
+func (s *Server) handleSub(c *reactor.Conn, r *reactor.Request)  { s.poll(c, r, nil) }
 
-// cnameOf returns the channel's name, or answers 400.
-func (l *loop) cnameOf(c *conn, r *request) (name []byte, ok bool) {
-	name = r.params.get(paramCname)
-	switch {
-	case len(name) == 0:
-		l.refuse(c, r, 400, "cname is missing: the name of the channel is needed")
-	case len(name) > maxName:
-		l.refuse(c, r, 400, "cname is too long: a channel's name has at most 255 bytes")
-	case !utf8.Valid(name):
-		l.refuse(c, r, 400, "cname is not valid UTF-8")
-	default:
-		return name, true
-	}
-	return nil, false
-}
-
-// intParam returns a number, 0 when it is absent, or answers 400.
-func (l *loop) intParam(c *conn, r *request, n param) (v int64, ok bool) {
-	text := r.params.get(n)
-	if len(text) == 0 {
-		return 0, true
-	}
-	if v, ok = httpparse.ParseInt(text); !ok {
-		l.refuse(c, r, 400, paramNames[n]+" is not an integer")
-	}
-	return v, ok
-}
-
-// callback returns the checked cb parameter, nil when there is none, or answers 400.
-func (l *loop) callback(c *conn, r *request) (cb []byte, ok bool) {
-	cb = r.params.get(paramCallback)
-	if len(cb) == 0 {
-		return nil, true
-	}
-	if !validCallback(cb) {
-		l.refuse(c, r, 400, "cb is not a callback name: letters, digits, _, $ and dots, at most 128, not beginning with a digit or a dot")
-		return nil, false
-	}
-	return cb, true
-}
-
-// validCallback matches [A-Za-z_$][A-Za-z0-9_$.]{0,127}.
-func validCallback(cb []byte) bool {
-	for i, b := range cb {
-		letter := b|0x20 >= 'a' && b|0x20 <= 'z' || b == '_' || b == '$'
-		if !letter && (i == 0 || b != '.' && (b < '0' || b > '9')) {
-			return false
+// poll subscribes until there is something to answer. callback is used when the request
+// has no cb; an empty cb asks for bare JSON.
+func (s *Server) poll(c *reactor.Conn, r *reactor.Request, callback []byte) {
+	if r.Params.Has[reactor.ParamCallback] {
+		cb, ok := c.Callback(r)
+		if !ok {
+			return
 		}
-	}
-	return len(cb) <= 128
-}
-
-func (l *loop) handlePoll(c *conn, r *request) {
-	l.poll(c, r, defaultCallback)
-}
-
-func (l *loop) handleSub(c *conn, r *request) {
-	l.poll(c, r, nil)
-}
-
-// poll subscribes until there is something to answer. The default callback counts
-// when the client says nothing of it; an empty cb asks for bare JSON.
-func (l *loop) poll(c *conn, r *request, callback []byte) {
-	if r.params.has[paramCallback] {
-		callback = nil
-	}
-	cb, ok := l.callback(c, r)
-	if !ok {
-		return
-	}
-	if cb != nil {
 		callback = cb
 	}
-	style := pollStyle{callback: callback, conn: r.conn}
-	style.origin, style.vary = l.srv.settings.Load().origin(r.Get("origin"))
-	joined, cname, err := l.join(c, r, transportPoll)
+	style := c.NewPollStyle(r, callback)
+	joined, cname, err := s.join(c, r, wire.TransportPoll)
+	out, sc := c.Out(), c.Scratch()
 	if err != nil {
 		if e, ok := inBand(cname, err); ok {
-			l.stats.refusedInBand(err)
-			l.body = style.appendEvent(l.body[:0], &e)
-			l.out.B = style.appendAnswer(l.out.B, l.body)
+			c.Counters().RefusedInBand(err)
+			sc.Body = style.AppendEvent(sc.Body[:0], &e)
+			out.B = style.AppendAnswer(out.B, sc.Body)
 		}
 		return
 	}
 	switch {
 	case joined.Subscribed:
-		c.remember(&style)
+		c.Remember(&style)
 		return
 	case joined.TellNext:
-		e := nextSeqEvent(cname, joined.Next)
-		l.body = style.appendEvent(l.body[:0], &e)
+		e := wire.NextSeqEvent(cname, joined.Next)
+		sc.Body = style.AppendEvent(sc.Body[:0], &e)
 	default:
-		l.body = style.appendMessages(l.body[:0], cname, joined.Replay, true)
-		l.replayed(joined.Replay)
+		sc.Body = style.AppendMessages(sc.Body[:0], cname, joined.Replay, true)
+		c.Replayed(joined.Replay)
 	}
-	l.out.B = style.appendAnswer(l.out.B, l.body)
+	out.B = style.AppendAnswer(out.B, sc.Body)
 }
 
-func (l *loop) handleStream(c *conn, r *request) { l.open(c, r, transportStream) }
-func (l *loop) handleSSE(c *conn, r *request)    { l.open(c, r, transportSSE) }
-func (l *loop) handleIframe(c *conn, r *request) { l.open(c, r, transportIframe) }
+func (s *Server) handleStream(c *reactor.Conn, r *reactor.Request) {
+	s.open(c, r, wire.TransportStream)
+}
+func (s *Server) handleSSE(c *reactor.Conn, r *reactor.Request) { s.open(c, r, wire.TransportSSE) }
+func (s *Server) handleIframe(c *reactor.Conn, r *reactor.Request) {
+	s.open(c, r, wire.TransportIframe)
+}
 
-// open subscribes with an endless response. Head, preamble and what is there
-// already leave in one write.
-func (l *loop) open(c *conn, r *request, t transport) {
-	joined, cname, err := l.join(c, r, t)
-	f := openForm(t, r.Minor == 0)
+// open subscribes with an endless response. Head, preamble and backlog leave in one
+// write.
+func (s *Server) open(c *reactor.Conn, r *reactor.Request, t wire.Transport) {
+	joined, cname, err := s.join(c, r, t)
+	f := wire.OpenForm(t, r.Minor == 0)
+	out, sc := c.Out(), c.Scratch()
 	if err != nil {
 		if e, ok := inBand(cname, err); ok {
-			l.stats.refusedInBand(err)
-			l.out.B = l.appendOpenHead(l.out.B, c, r, t)
-			l.out.B = f.appendOpen(l.out.B, &e, &l.scratch)
-			if f.chunked() {
-				l.out.B = append(l.out.B, lastChunk...)
+			c.Counters().RefusedInBand(err)
+			out.B = c.AppendOpenHead(out.B, r, t)
+			out.B = f.AppendOpen(out.B, &e, &sc.Frame)
+			if f.Chunked() {
+				out.B = append(out.B, wire.LastChunk...)
 			} else {
-				c.set(flagClose)
+				c.EndAfter()
 			}
 		}
 		return
 	}
-	l.out.B = l.appendOpenHead(l.out.B, c, r, t)
+	out.B = c.AppendOpenHead(out.B, r, t)
 	if joined.TellNext {
-		e := nextSeqEvent(cname, joined.Next)
-		l.out.B = f.appendOpen(l.out.B, &e, &l.scratch)
+		e := wire.NextSeqEvent(cname, joined.Next)
+		out.B = f.AppendOpen(out.B, &e, &sc.Frame)
 	}
 	for i := range joined.Replay {
-		l.out.B = f.appendMessage(l.out.B, cname, &joined.Replay[i], &l.scratch)
+		out.B = f.AppendMessage(out.B, cname, &joined.Replay[i], &sc.Frame)
 	}
-	l.replayed(joined.Replay)
+	c.Replayed(joined.Replay)
 }
 
-// replayed counts a replay and keeps its space, but not its messages.
-func (l *loop) replayed(ms []channel.Message) {
-	l.stats.replayed.Add(uint64(len(ms)))
-	clear(ms)
-	if l.replay = ms[:0]; cap(ms) > maxReplay {
-		l.replay = nil
-	}
-}
-
-// maxReplay is the largest replay, in messages, whose space is kept for the next.
-const maxReplay = 1024
-
-// appendOpenHead appends the head of an open response, and an iframe's preamble.
-func (l *loop) appendOpenHead(dst []byte, c *conn, r *request, t transport) []byte {
-	f := openForm(t, r.Minor == 0)
-	h := head{status: 200, ctype: transportContentType[t], length: lengthChunked, conn: r.conn}
-	if !f.chunked() {
-		h.length, h.conn = lengthClose, connClose
-	}
-	l.setOrigin(c, r, &h)
-	dst = h.append(dst)
-	if t == transportIframe && r.Method != httpparse.HEAD {
-		if f.chunked() {
-			return appendChunk(dst, []byte(iframePreamble))
-		}
-		dst = append(dst, iframePreamble...)
-	}
-	return dst
-}
-
-// errAnswered says that the call has been answered already.
+// errAnswered says that the request has been answered, or that it will be served again.
 var errAnswered = errors.New("answered")
 
 // join reads the parameters and joins the channel; when that subscribes, c is in
 // its list. cname is encoded. Errors: errAnswered, or one for inBand.
-func (l *loop) join(c *conn, r *request, t transport) (joined channel.Joined, cname []byte, err error) {
-	name, ok := l.cnameOf(c, r)
+func (s *Server) join(c *reactor.Conn, r *reactor.Request, t wire.Transport) (joined channel.Joined, cname []byte, err error) {
+	name, ok := c.Cname(r)
 	if !ok {
 		return joined, nil, errAnswered
 	}
-	seq, ok := l.intParam(c, r, paramSeq)
+	seq, ok := c.Int(r, reactor.ParamSeq)
 	if !ok {
 		return joined, nil, errAnswered
 	}
-	noop, ok := l.intParam(c, r, paramNoop)
+	noop, ok := c.Int(r, reactor.ParamNoop)
 	if !ok {
 		return joined, nil, errAnswered
 	}
-	if t == transportSSE {
+	if t == wire.TransportSSE {
 		if last, ok := httpparse.ParseInt(r.Get("last-event-id")); ok {
-			seq = max(last, last+1) // the largest has none behind it
+			seq = max(last, last+1) // no overflow at the largest number
 		}
 	}
-	l.cname = appendJSONBody(l.cname[:0], name)
-	set := l.srv.settings.Load()
-	if err := l.admitSubscriber(c, r, set, name); err != nil {
-		return joined, l.cname, err
+	sc := c.Scratch()
+	sc.Name = wire.AppendJSON(sc.Name[:0], name)
+	set := s.settings.Load()
+	if err := s.admit(c, r, set, name); err != nil {
+		return joined, sc.Name, err
 	}
 	j := channel.Join{
-		Name: name, Since: seq, Sink: l.sink,
-		Auth: set.auth, Token: r.params.get(paramToken),
-		Known:   !set.config.Front.CreateOnSubscribe,
-		OneShot: t == transportPoll,
+		Name: name, Since: seq,
+		Auth: set.auth, Token: r.Params.Get(reactor.ParamToken),
+		Known: !set.config.Front.CreateOnSubscribe,
 	}
-	if j.Fetched, err = c.fetched(); err == nil {
-		joined, err = l.srv.hub.Join(&j, l.replay[:0])
-	}
-	if !joined.Subscribed {
-		l.srv.access.leaveOpen(c)
-	}
+	joined, err = c.Join(&j, t, noop)
 	switch err {
-	case nil:
-	case channel.ErrFetch:
-		l.parkJoin(c, &j)
-		return joined, l.cname, errAnswered
+	case reactor.ErrParked:
+		err = errAnswered
 	case channel.ErrUnavailable, channel.ErrOverloaded, channel.ErrStopped:
-		l.refuseUnavailable(c, r, t, err)
-		return joined, l.cname, errAnswered
-	default:
-		return joined, l.cname, err
+		refuseUnavailable(c, r, t, err)
+		err = errAnswered
 	}
-	if joined.Subscribed {
-		c.set(flagServed)
-		c.ch, c.next, c.noop, c.transport = joined.Channel, joined.Next, noop, t
-		c.since = l.now
-		l.subscribe(c)
-	}
-	return joined, l.cname, nil
+	return joined, sc.Name, err
 }
 
-// admitSubscriber judges what does not depend on the channel's state. A nil error
-// may have counted c for its open response.
-func (l *loop) admitSubscriber(c *conn, r *request, set *settings, name []byte) error {
+// admit checks what does not depend on the channel's state. When it returns nil, c may
+// be counted for its open response.
+func (s *Server) admit(c *reactor.Conn, r *reactor.Request, set *settings, name []byte) error {
 	switch {
-	case c.refusal == reasonPerIP:
-		return errPerIP
-	case set.jwt != nil && !l.verifyToken(set.jwt, r, name):
+	case c.OverPerIP():
+		return reactor.ErrPerIP
+	case set.jwt != nil && !set.jwt.Admits(s.log, r.Params.Get(reactor.ParamToken), name):
 		return channel.ErrToken
-	case l.srv.memory.over.Load() && !c.has(flagServed):
-		// Who has been served on this connection comes back from a poll, and stays.
+	case s.monitor.MemoryShort() && !c.Served():
+		// A connection that has been served before comes back from a poll, and stays.
 		return channel.ErrMemory
 	}
-	limit := set.config.Limits.ConnectionsPerIP
-	if limit > 0 && c.has(flagTrusted) && !c.has(flagPerIP) {
-		if client, _ := c.client(set, r); !l.srv.access.enterOpen(c, client, limit) {
-			return errPerIP
-		}
-	}
-	return nil
+	return c.EnterOpen(r)
 }
 
-// errPerIP refuses a subscriber over limits.connections_per_ip.
-var errPerIP = errors.New("too many connections from this address")
-
-// inBand is the message that tells a subscriber of a refusal: a status other than
-// 200 means to clients that the server is down.
-func inBand(cname []byte, err error) (e event, ok bool) {
+// inBand is the message that tells a subscriber of a refusal. It goes out with status
+// 200, because clients take any other status for a server that is down.
+func inBand(cname []byte, err error) (e wire.Event, ok bool) {
 	switch err {
 	case channel.ErrToken:
-		return event{typ: typeToken, cname: cname, content: "Token error"}, true
+		return wire.Event{Type: wire.TypeToken, Cname: cname, Content: "Token error"}, true
 	case channel.ErrTooManyChannels:
-		return event{typ: typeTooMany, cname: cname, content: "Too many channels"}, true
-	case channel.ErrTooManySubscribers, channel.ErrMemory, errPerIP:
-		return event{typ: typeTooMany, cname: cname, content: "Too many subscribers"}, true
+		return wire.Event{Type: wire.TypeTooMany, Cname: cname, Content: "Too many channels"}, true
+	case channel.ErrTooManySubscribers, channel.ErrMemory, reactor.ErrPerIP:
+		return wire.Event{Type: wire.TypeTooMany, Cname: cname, Content: "Too many subscribers"}, true
 	}
-	return event{}, false
+	return wire.Event{}, false
 }
 
-// heartbeat tells a subscriber that the connection lives. A poll ends with it.
-func (c *conn) heartbeat() {
-	l := c.loop
-	l.cname = appendJSONBody(l.cname[:0], []byte(c.ch.Name()))
-	e := event{typ: typeNoop, cname: l.cname, seq: c.noop}
-	c.noop = max(c.noop, c.noop+1) // the largest has none behind it
-	l.stats.heartbeats.Add(1)
-	if c.transport == transportPoll {
-		style := c.pollStyle()
-		l.body = style.appendEvent(l.body[:0], &e)
-		l.scratch = style.appendAnswer(l.scratch[:0], l.body)
-		if c.send(l.scratch) {
-			c.endResponse(reasonAnswered)
-		}
+// refuseUnavailable answers a subscriber whose channel cannot be fetched. An
+// EventSource never comes back after a status, but does after a broken connection.
+func refuseUnavailable(c *reactor.Conn, r *reactor.Request, t wire.Transport, err error) {
+	if t == wire.TransportSSE {
+		c.Drop(reactor.ReasonUnavailable)
 		return
 	}
-	l.body = openForm(c.transport, c.has(flagHTTP10)).appendOpen(l.body[:0], &e, &l.scratch)
-	c.send(l.body)
+	c.Refuse(r, 503, err.Error()+"; try again")
 }

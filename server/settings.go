@@ -6,66 +6,70 @@ import (
 
 	"icomet/channel"
 	"icomet/httpparse"
+	"icomet/server/access"
+	"icomet/server/config"
+	"icomet/server/reactor"
 )
 
 // settings is a configuration made ready for use. It is immutable; a reload puts
 // another one in its place, and every request looks at the present one once.
 type settings struct {
-	config         Config
-	rules          *AddressRules
-	front, admin   portTrust
-	keys           adminKeys
-	origins        adminOrigins
-	jwt            *tokenVerifier // nil unless front.auth is jwt
-	parse          httpparse.Limits
-	outboundBuffer int64
-	auth           bool
-	anyOrigin      bool
-	ticks          struct{ polling, request, idle uint32 }
+	config  config.Config
+	reactor *reactor.Settings
+	keys    access.Keys
+	origins access.AdminOrigins
+	jwt     *access.TokenVerifier // nil unless front.auth is jwt
+	auth    bool                  // front.auth is token
 }
 
-func newSettings(cfg Config) (*settings, error) {
-	rules, err := CompileAddressRules(cfg.Admin.Allow, cfg.Admin.Deny)
+func newSettings(cfg config.Config) (*settings, error) {
+	keys, err := access.LoadKeys(&cfg.Admin)
 	if err != nil {
 		return nil, err
 	}
-	keys, err := loadAdminKeys(&cfg.Admin)
+	verifier, err := access.NewTokenVerifier(&cfg.Front)
 	if err != nil {
 		return nil, err
 	}
-	verifier, err := newTokenVerifier(&cfg.Front)
+	set, err := reactorSettings(&cfg)
 	if err != nil {
 		return nil, err
 	}
-	s := &settings{
-		config: cfg, rules: rules, keys: keys, jwt: verifier,
-		parse: httpparse.Limits{
+	return &settings{
+		config: cfg, reactor: set, keys: keys, origins: access.NewAdminOrigins(&cfg.Admin),
+		jwt: verifier, auth: cfg.Front.Auth == "token",
+	}, nil
+}
+
+func reactorSettings(cfg *config.Config) (*reactor.Settings, error) {
+	set := &reactor.Settings{
+		Parse: httpparse.Limits{
 			RequestLine: int(cfg.Limits.RequestLine), Header: int(cfg.Limits.Header),
 			Fields: cfg.Limits.HeaderFields, Body: int64(cfg.Limits.Body),
 		},
-		outboundBuffer: int64(cfg.Limits.OutboundBuffer),
-		auth:           cfg.Front.Auth == "token",
+		OutboundBuffer: int64(cfg.Limits.OutboundBuffer), SendBuffer: int(cfg.Limits.SendBuffer),
+		PollingTimeout: time.Duration(cfg.Front.PollingTimeout) * time.Second,
+		RequestTimeout: time.Duration(cfg.Limits.RequestTimeout), IdleTimeout: time.Duration(cfg.Limits.IdleTimeout),
+		DrainTimeout: time.Duration(cfg.Limits.DrainTimeout), Keepalive: time.Duration(cfg.Limits.Keepalive),
+		Connections: cfg.Limits.Connections, ConnectionsPerIP: cfg.Limits.ConnectionsPerIP,
+		Origins: access.NewFrontOrigins(cfg.Front.AllowOrigins),
 	}
-	if s.front, err = newPortTrust(cfg.Front.TrustedProxies, cfg.Front.ProxyProtocol); err != nil {
+	var err error
+	if set.AdminRules, err = access.CompileRules(cfg.Admin.Allow, cfg.Admin.Deny); err != nil {
+		return nil, err
+	}
+	if set.FrontTrust, err = access.NewTrust(cfg.Front.TrustedProxies, cfg.Front.ProxyProtocol); err != nil {
 		return nil, fmt.Errorf("front.trusted_proxies: %w", err)
 	}
-	if s.admin, err = newPortTrust(cfg.Admin.TrustedProxies, cfg.Admin.ProxyProtocol); err != nil {
+	if set.AdminTrust, err = access.NewTrust(cfg.Admin.TrustedProxies, cfg.Admin.ProxyProtocol); err != nil {
 		return nil, fmt.Errorf("admin.trusted_proxies: %w", err)
 	}
-	s.origins = newAdminOrigins(&cfg.Admin)
-	for _, o := range cfg.Front.AllowOrigins {
-		s.anyOrigin = s.anyOrigin || o == "*"
-	}
-	// One more each: the tick that a deadline counts from can be nearly over.
-	s.ticks.polling = toTicks(time.Duration(cfg.Front.PollingTimeout)*time.Second) + 1
-	s.ticks.request = toTicks(time.Duration(cfg.Limits.RequestTimeout)) + 1
-	s.ticks.idle = toTicks(time.Duration(cfg.Limits.IdleTimeout)) + 1
-	return s, nil
+	return set, nil
 }
 
-// CheckConfig says what New or Reload would refuse: what LoadConfig cannot see, such
-// as files of keys that are missing or open to others.
-func CheckConfig(cfg Config) error {
+// CheckConfig says what New or Reload would refuse beyond what config.Load checks, such
+// as key files that are missing or that other users can read.
+func CheckConfig(cfg config.Config) error {
 	_, err := newSettings(cfg)
 	return err
 }
@@ -76,18 +80,4 @@ func (s *settings) hubLimits() channel.Limits {
 		MaxChannels: f.MaxChannels, MaxSubscribers: f.MaxSubscribersPerChannel,
 		BufferSize: f.ChannelBufferSize, Timeout: time.Duration(f.ChannelTimeout) * time.Second,
 	}
-}
-
-// origin is the value of Access-Control-Allow-Origin for a request's Origin, and
-// whether it depends on it.
-func (s *settings) origin(origin []byte) (value string, vary bool) {
-	if s.anyOrigin {
-		return "*", false
-	}
-	for _, o := range s.config.Front.AllowOrigins {
-		if o == string(origin) {
-			return o, true
-		}
-	}
-	return "", true
 }

@@ -3,11 +3,11 @@ package web
 import (
 	"testing"
 
-	"icomet/internal/importtest"
+	"icomet/internal/imports"
 )
 
 func TestImports(t *testing.T) {
-	importtest.Check(t, map[string]string{
-		"embed": "the package only has files",
-	})
+	imports.Only(t,
+		"embed", // the package only has files
+	)
 }

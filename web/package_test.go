@@ -15,12 +15,14 @@ import (
 
 // TestBuildIsCurrent: the committed files are what the build makes of the source.
 func TestBuildIsCurrent(t *testing.T) {
+	t.Parallel()
 	if out, err := exec.Command("go", "run", "./build", "-check").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
 
 func TestSize(t *testing.T) {
+	t.Parallel()
 	for name, body := range map[string][]byte{"icomet.js": web.Script, "icomet.mjs": web.Module} {
 		var b bytes.Buffer
 		w := gzip.NewWriter(&b)
@@ -66,14 +68,22 @@ func installPackage(t *testing.T, dir string) (version string, files []string) {
 
 // TestPackage packs the npm package and loads it in both ways, without an installation.
 func TestPackage(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	version, files := installPackage(t, dir)
 	want := []string{
-		"README.md", "icomet.d.mts", "icomet.d.ts", "icomet.js", "icomet.mjs", "package.json",
+		"LICENSE", "README.md", "icomet.d.mts", "icomet.d.ts", "icomet.js", "icomet.mjs", "package.json",
 		"src/connection.js", "src/icomet.js", "src/request.js", "src/transports.js",
 	}
 	if !slices.Equal(files, want) {
 		t.Errorf("the package has %q, want %q", files, want)
+	}
+	licence, err := os.ReadFile("../LICENSE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if packed, err := os.ReadFile(dir + "/node_modules/icomet/LICENSE"); err != nil || !bytes.Equal(packed, licence) {
+		t.Errorf("the package's LICENSE is not the repository's (%v)", err)
 	}
 	if version != server.Version {
 		t.Errorf("the package is %s, the server %s", version, server.Version)
@@ -119,6 +129,7 @@ const state: iComet.State = comet.state;
 }
 
 func TestTypes(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	installPackage(t, dir)
 	for name, text := range programs {

@@ -12,7 +12,7 @@ import (
 	"icomet/web/internal/browser"
 )
 
-func TestMain(m *testing.M) { servertest.Main(m) }
+func TestMain(m *testing.M) { servertest.Main(m, browser.Stop) }
 
 // site is the application's web site: a page with the client, usually on another origin
 // than the push server.

@@ -12,7 +12,7 @@ import (
 )
 
 // giveUp is how long a call may stay unanswered before the test fails.
-const giveUp = 20 * time.Second
+const giveUp = 60 * time.Second
 
 // Start returns a new engine over a new hub with these limits, neither with any channel.
 // The suite stops the engine; t.Cleanup ends whatever else Start has started.
@@ -222,7 +222,7 @@ func (a *answers) wait(t *testing.T) []channel.Result {
 	select {
 	case <-all:
 	case <-time.After(giveUp):
-		t.Fatal("a call was not answered")
+		t.Fatalf("of %d calls not all are answered within %v", a.given, giveUp)
 	}
 	a.checkOnce(t)
 	return a.results

@@ -26,7 +26,7 @@ func (n *node) becomes(t *testing.T, name string, want channel.Result) {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("Info(%s): %+v, want %+v", name, got, want)
+			t.Fatalf("after %v: Info(%s): %+v, want %+v", giveUp, name, got, want)
 		}
 	}
 }

@@ -3,14 +3,15 @@ package modeltest
 import (
 	"testing"
 
-	"icomet/internal/importtest"
+	"icomet/internal/imports"
 )
 
 func TestImports(t *testing.T) {
-	importtest.CheckTests(t, map[string]string{
-		"std":                        "as everywhere",
-		"icomet/channel":             "the Hub to compare with the model; no engine and no server",
-		"pgregory.net/rapid":         "random operations, made smaller when one fails",
-		"icomet/internal/importtest": "this test",
+	imports.Only(t,
+		"std", // there are tests only
+	)
+	imports.Forbid(t, imports.Rules{
+		"icomet/server/...":        "the hub alone is tested here",
+		"icomet/channel/redis/...": "so is the hub without a store",
 	})
 }

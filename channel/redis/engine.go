@@ -98,6 +98,10 @@ func New(o Options) (*Engine, error) {
 	return e, nil
 }
 
+// startPatience is how long the start waits for the pub/sub connections: longer than for
+// one call, because they have to be made first.
+const startPatience = 5 * time.Second
+
 func (e *Engine) start() error {
 	ctx, cancel := e.deadline()
 	defer cancel()
@@ -110,7 +114,9 @@ func (e *Engine) start() error {
 	if err := e.beat(); err != nil {
 		return err
 	}
-	if err := e.waitLive(ctx); err != nil {
+	live, cancelLive := context.WithTimeout(context.Background(), max(startPatience, e.opts.Timeout))
+	defer cancelLive()
+	if err := e.waitLive(live); err != nil {
 		return err
 	}
 	for _, work := range []func(){

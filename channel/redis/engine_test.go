@@ -15,12 +15,14 @@ import (
 // TestSuite runs the suite on one Redis. Each test has its own prefix, so that they do
 // not see each other's channels.
 func TestSuite(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	runSuite(t, s.Addr())
 }
 
 // TestSuiteSecure runs it over TLS, as a user with few rights, in a database of its own.
 func TestSuiteSecure(t *testing.T) {
+	t.Parallel()
 	s, ca := redistest.StartTLS(t, "of-default", redistest.User(t.Name())...)
 	pem, err := os.ReadFile(ca)
 	if err != nil {

@@ -46,6 +46,7 @@ func wantNotMoved(t *testing.T, readers []*reader) {
 // TestPubSubConnectionsCut kills every pub/sub connection again and again under load:
 // nothing is lost, doubled or out of order, and nobody is told of a gap.
 func TestPubSubConnectionsCut(t *testing.T) {
+	t.Parallel()
 	s, nodes := startNodes(t, 3, deep())
 	names := channelNames(10)
 	readers := startReaders(nodes, names)
@@ -66,6 +67,7 @@ func TestPubSubConnectionsCut(t *testing.T) {
 // TestAllConnectionsCut kills all connections: a publish may fail, but an acknowledged
 // one is never lost.
 func TestAllConnectionsCut(t *testing.T) {
+	t.Parallel()
 	s, nodes := startNodes(t, 3, deep())
 	names := channelNames(10)
 	readers := startReaders(nodes, names)
@@ -93,6 +95,7 @@ func startChecked(t *testing.T, limits channel.Limits) (*redistest.Server, *test
 // TestDroppedMessages: pub/sub loses a message without notice. The next message, or the
 // check of quiet channels, brings it from history.
 func TestDroppedMessages(t *testing.T) {
+	t.Parallel()
 	s, n := startChecked(t, deep())
 	r := newReader(n, "c")
 	p := n.partition([]byte("c"))
@@ -121,6 +124,7 @@ func TestDroppedMessages(t *testing.T) {
 // TestGapIsTold: when the missed messages are gone from the history, the subscriber is
 // told where to go on, and the gap is counted.
 func TestGapIsTold(t *testing.T) {
+	t.Parallel()
 	s, n := startChecked(t, testLimits)
 	r := newReader(n, "c")
 	n.mustPublish("c", "0")
@@ -144,10 +148,11 @@ func TestGapIsTold(t *testing.T) {
 // synced at every write. Publishes are refused within a second; afterwards everything
 // works again without help.
 func TestKillRedis(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	var nodes []*testNode
 	for range 3 {
-		nodes = append(nodes, startNode(t, testOptions(s.Addr()), deep()))
+		nodes = append(nodes, startNode(t, hasty(testOptions(s.Addr())), deep()))
 	}
 	names := channelNames(10)
 	readers := startReaders(nodes, names)
@@ -164,7 +169,12 @@ func TestKillRedis(t *testing.T) {
 
 // TestSlowRedis stops Redis for a while: publishes are answered within a second.
 func TestSlowRedis(t *testing.T) {
-	s, nodes := startNodes(t, 2, deep())
+	t.Parallel()
+	s := redistest.Start(t)
+	var nodes []*testNode
+	for range 2 {
+		nodes = append(nodes, startNode(t, hasty(testOptions(s.Addr())), deep()))
+	}
 	names := channelNames(4)
 	readers := startReaders(nodes, names)
 	l := startLoad(t, nodes, names)
@@ -175,7 +185,7 @@ func TestSlowRedis(t *testing.T) {
 	if _, err := nodes[0].tryJoin(channel.Join{Name: []byte("new")}); !errors.Is(err, channel.ErrUnavailable) {
 		t.Errorf("a new channel's subscriber: %v", err)
 	}
-	if d := time.Since(start); d > testOptions().Timeout+lateness {
+	if d := time.Since(start); d > hasty(testOptions()).Timeout+lateness {
 		t.Errorf("it waited %v", d)
 	}
 	if got := nodes[0].join("c0", 0); !got.Subscribed {
@@ -189,6 +199,7 @@ func TestSlowRedis(t *testing.T) {
 // TestFlushAll deletes everything stored under load. Each channel begins again, and its
 // subscribers are told and go on from its first message.
 func TestFlushAll(t *testing.T) {
+	t.Parallel()
 	s, nodes := startNodes(t, 2, deep())
 	names := channelNames(4)
 	readers := startReaders(nodes, names)
@@ -221,6 +232,7 @@ func TestFlushAll(t *testing.T) {
 // TestCongestedNode: while a loop of a node is full, publishes to that node are refused
 // and nothing is lost. When the loop goes on, so does the node.
 func TestCongestedNode(t *testing.T) {
+	t.Parallel()
 	_, nodes := startNodes(t, 2, deep())
 	behind := nodes[0]
 	r := newReader(behind, "c")
@@ -248,6 +260,7 @@ func TestCongestedNode(t *testing.T) {
 // TestCrowdedUnderLoad: what Joins and counts of a crowded channel bring from Redis may
 // be older than what this node has published and delivered meanwhile. That is no gap.
 func TestCrowdedUnderLoad(t *testing.T) {
+	t.Parallel()
 	limits := deep()
 	limits.MaxSubscribers = 4
 	s := redistest.Start(t)
@@ -256,17 +269,22 @@ func TestCrowdedUnderLoad(t *testing.T) {
 	n.join("c", 1)
 	n.join("c", 1)
 	l := startLoad(t, []*testNode{n, n, n, n}, []string{"c"})
+	joins := 0
 	checkFor(t, patience, func() error {
 		j := n.join("c", 0)
+		joins++
 		n.hub.Leave(j.Channel, 0, false)
 		if r.read(); r.moved > 0 {
 			t.Fatal("the subscribers were told of a gap")
 		}
-		if refreshed := n.stats.refreshed.Load(); refreshed < 100 {
-			return fmt.Errorf("the copy was compared %d times", refreshed)
+		if acked, _ := l.count(); joins < 100 || acked < 1000 {
+			return fmt.Errorf("%d Joins beside %d publishes", joins, acked)
 		}
 		return nil
 	})
+	if compared := n.stats.refreshed.Load(); compared > 0 && n.stats.reconnects.Load() == 0 {
+		t.Errorf("the copy was compared %d times", compared)
+	}
 	l.endQuick(t, []*reader{r})
 }
 
@@ -295,7 +313,7 @@ func TestStrangeAnswers(t *testing.T) {
 				t.Error(err)
 			}
 		case <-time.After(patience):
-			t.Fatalf("%d of %d are answered", i, joins)
+			t.Fatalf("%d of %d are answered, and no more within %v", i, joins, patience)
 		}
 	}
 	checkFor(t, patience, func() error { // its connection comes back
@@ -315,6 +333,7 @@ func TestStrangeAnswers(t *testing.T) {
 // TestRedisOutOfMemory: at Redis's maxmemory, newcomers and publishes are refused. The
 // connection stays, and when there is memory again everything works.
 func TestRedisOutOfMemory(t *testing.T) {
+	t.Parallel()
 	s, nodes := startNodes(t, 1, deep())
 	n := nodes[0]
 	j := n.join("here", 1)

@@ -196,7 +196,7 @@ func (g *group) session() error {
 	}
 }
 
-// begin has every copy subscribed and compared on the new connection.
+// begin queues every copy to be subscribed and compared on the new connection.
 func (g *group) begin() {
 	g.mu.Lock()
 	g.leaving = nil // those subscriptions ended with the old connection

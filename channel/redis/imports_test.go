@@ -8,11 +8,12 @@ import (
 	"strings"
 	"testing"
 
-	"icomet/internal/importtest"
+	"icomet/internal/imports"
 )
 
 // TestOnlyImporter: nothing else in the module imports the Redis client.
 func TestOnlyImporter(t *testing.T) {
+	t.Parallel()
 	importers := 0
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
@@ -37,6 +38,7 @@ func TestOnlyImporter(t *testing.T) {
 // the monotonic part of a time.Time, which every conversion to a number loses, and
 // what nodes share comes from Redis's own clock.
 func TestNoWallClock(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("*.go")
 	if err != nil || len(files) < 10 {
 		t.Fatalf("%d files, %v", len(files), err)
@@ -55,12 +57,12 @@ func TestNoWallClock(t *testing.T) {
 var wallClock = regexp.MustCompile(`\.Unix(Nano|Milli|Micro)?\(|time\.(Unix(Milli|Micro)?|Date)\(|\.Round\(0\)`)
 
 func TestImports(t *testing.T) {
-	importtest.Check(t, map[string]string{
-		"std":                      "as everywhere",
-		"icomet/channel":           "the Engine to implement, and the Hub that follows",
-		"github.com/redis/rueidis": "the Redis client; only this package may import it (TestOnlyImporter)",
-	})
-	importtest.Forbid(t, map[string]string{
+	imports.Only(t,
+		"std",                      // as everywhere
+		"icomet/channel",           // the Engine to implement, and the Hub that follows
+		"github.com/redis/rueidis", // the Redis client; only this package may import it
+	)
+	imports.Forbid(t, imports.Rules{
 		"net/http/...": "no HTTP is known here: calls come through channel.Engine",
 	})
 }

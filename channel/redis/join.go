@@ -78,7 +78,7 @@ func (e *Engine) Release(name []byte) {
 func (s *step) finish(e *Engine, r rueidis.RedisResult) error {
 	values, err := r.ToArray()
 	if err == nil && s.syncs != nil {
-		return e.synced(s.syncs, values)
+		return e.synced(s, values)
 	}
 	status := ""
 	if err == nil {
@@ -222,23 +222,24 @@ func readState(values []rueidis.RedisMessage) (*state, error) {
 }
 
 // synced handles the answer of sync.lua.
-func (e *Engine) synced(ms []*mirror, values []rueidis.RedisMessage) error {
-	if len(values) != len(ms) {
+func (e *Engine) synced(s *step, values []rueidis.RedisMessage) error {
+	if len(values) != len(s.syncs) {
 		return errShape
 	}
-	for i, m := range ms {
+	for i, m := range s.syncs {
 		one, err := values[i].ToArray()
 		if err != nil {
 			return errShape
 		}
-		if err := e.syncedOne(m, one); err != nil {
+		if err := e.syncedOne(m, s.nexts[i], one); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (e *Engine) syncedOne(m *mirror, values []rueidis.RedisMessage) error {
+// syncedOne takes the answer about one copy, whose next was asked when Redis was asked.
+func (e *Engine) syncedOne(m *mirror, asked int64, values []rueidis.RedisMessage) error {
 	p := m.part
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -268,7 +269,11 @@ func (e *Engine) syncedOne(m *mirror, values []rueidis.RedisMessage) error {
 	if err != nil {
 		return errShape
 	}
-	if epoch != m.epoch || next != m.next || mark != m.mark {
+	// Events that came after the answer was given can have been applied before it: an
+	// answer between what was known when it was asked for and what is known now is older,
+	// and no mismatch.
+	older := asked <= next && next < m.next
+	if epoch != m.epoch || !older && (next != m.next || mark != m.mark) {
 		e.refresh(m)
 		return nil
 	}

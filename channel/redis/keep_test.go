@@ -44,6 +44,7 @@ func (n *testNode) busy(name string) {
 
 // TestEveryKeyEnds: when all nodes are killed at once, no key is left for ever.
 func TestEveryKeyEnds(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	o := testOptions(s.Addr())
 	o.KeepTime = time.Hour
@@ -68,6 +69,7 @@ func TestEveryKeyEnds(t *testing.T) {
 
 // TestKeysOfBefore: keys without an end, as an older version has left them, get one.
 func TestKeysOfBefore(t *testing.T) {
+	t.Parallel()
 	s, nodes := startNodes(t, 1, testLimits)
 	n := nodes[0]
 	n.mustPublish("c", "x")
@@ -90,20 +92,41 @@ func TestKeysOfBefore(t *testing.T) {
 	})
 }
 
+// age makes each key expire in a minute.
+func age(s *redistest.Server) (keys []string) {
+	script := `local keys = redis.call('KEYS', 't:*')
+for _, key in ipairs(keys) do redis.call('EXPIRE', key, 60) end
+return keys`
+	return strings.Fields(s.CLI("eval", script, "0"))
+}
+
 // TestQuietChannelsOutliveKeepTime: while a node runs, a quiet channel with a subscriber
-// stays, and so does one that was signed for a long time. Without a node, everything
-// ends.
+// stays, and so does one that was signed for a long time.
 func TestQuietChannelsOutliveKeepTime(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	o := testOptions(s.Addr())
-	o.KeepTime = 2 * time.Second
+	o.KeepTime, o.NodeTimeout = time.Hour, 2*time.Second
 	n := startNode(t, o, testLimits)
 	n.mustPublish("quiet", "x")
 	j := n.join("quiet", 2)
 	token := result(t, func(d channel.Done) { n.Sign([]byte("signed"), time.Hour, d) }).Token
-	for start := time.Now(); time.Since(start) < 3*o.KeepTime; time.Sleep(50 * time.Millisecond) {
+	for hour := range 3 {
+		aged := age(s)
+		if len(aged) < 8 {
+			t.Fatalf("%d keys: %v", len(aged), aged)
+		}
+		checkFor(t, patience, func() error {
+			ends := keyEnds(s)
+			for _, key := range aged {
+				if ends[key] < (30 * time.Minute).Milliseconds() {
+					return fmt.Errorf("%s ends in %d ms", key, ends[key])
+				}
+			}
+			return nil
+		})
 		if r := n.info("quiet"); !r.Alive || r.Channels != 0 {
-			t.Fatalf("%v after the last activity: %+v", time.Since(start), r)
+			t.Fatalf("%d hours after the last activity: %+v", hour+1, r)
 		}
 	}
 	other := startNode(t, o, testLimits)
@@ -117,8 +140,23 @@ func TestQuietChannelsOutliveKeepTime(t *testing.T) {
 		t.Errorf("it goes on at %d", seq)
 	}
 	n.wait(j.Channel, data(2, "y"))
-	n.die()
-	other.die()
+}
+
+// TestEverythingEndsWithTheNodes: with the last node all that is stored goes.
+func TestEverythingEndsWithTheNodes(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	o := testOptions(s.Addr())
+	o.KeepTime = time.Second
+	nodes := []*testNode{startNode(t, o, testLimits), startNode(t, o, testLimits)}
+	for _, n := range nodes {
+		n.mustPublish("quiet", "x")
+		n.join("quiet", 2)
+		result(t, func(d channel.Done) { n.Sign([]byte("signed"), time.Hour, d) })
+	}
+	for _, n := range nodes {
+		n.die()
+	}
 	checkFor(t, patience, func() error {
 		if ends := keyEnds(s); len(ends) > 0 {
 			return fmt.Errorf("left: %v", ends)

@@ -107,19 +107,21 @@ func (p *proxy) half() {
 
 func (p *proxy) heal() { p.dead.Store(false) }
 
-// startProxied connects two nodes, the first through a proxy.
-func startProxied(t *testing.T) (*proxy, []*testNode, []string, []*reader) {
+// startProxied connects two nodes, the first through a proxy and with the options.
+func startProxied(t *testing.T, o Options) (*proxy, []*testNode, []string, []*reader) {
 	t.Helper()
 	s, nodes := startNodes(t, 1, deep())
 	p := startProxy(t, s.Addr())
-	nodes = append([]*testNode{startNode(t, testOptions(p.addr()), deep())}, nodes...)
+	o.Addresses = []string{p.addr()}
+	nodes = append([]*testNode{startNode(t, o, deep())}, nodes...)
 	names := channelNames(10)
 	return p, nodes, names, startReaders(nodes, names)
 }
 
 // TestNetworkCuts: a node's connections break again and again.
 func TestNetworkCuts(t *testing.T) {
-	p, nodes, names, readers := startProxied(t)
+	t.Parallel()
+	p, nodes, names, readers := startProxied(t, testOptions())
 	l := startLoad(t, nodes, names)
 	for range 10 {
 		l.more(t, 100)
@@ -133,7 +135,8 @@ func TestNetworkCuts(t *testing.T) {
 
 // TestNetworkDelays: 30 ms each way, so that a node's knowledge is always old.
 func TestNetworkDelays(t *testing.T) {
-	p, nodes, names, readers := startProxied(t)
+	t.Parallel()
+	p, nodes, names, readers := startProxied(t, testOptions())
 	p.delay.Store(int64(30 * time.Millisecond))
 	l := startLoad(t, nodes, names)
 	l.more(t, 500)
@@ -150,9 +153,10 @@ func TestNetworkDelays(t *testing.T) {
 // TestManyCopiesOnASlowRedis: comparing all copies takes longer than one call may, so it
 // is done in parts. In one piece it would break the connection and start again for ever.
 func TestManyCopiesOnASlowRedis(t *testing.T) {
+	t.Parallel()
 	s, nodes := startNodes(t, 1, deep())
 	p := startProxy(t, s.Addr())
-	n := startNode(t, testOptions(p.addr()), deep())
+	n := startNode(t, hasty(testOptions(p.addr())), deep())
 	names := channelNames(300)
 	readers := startReaders([]*testNode{n}, names)
 	p.script.Store(int64(4 * time.Millisecond))
@@ -170,7 +174,8 @@ func TestManyCopiesOnASlowRedis(t *testing.T) {
 // refused within a second. It makes new connections without help, and its subscribers get
 // what they have missed.
 func TestNetworkHalfOpen(t *testing.T) {
-	p, nodes, names, readers := startProxied(t)
+	t.Parallel()
+	p, nodes, names, readers := startProxied(t, hasty(testOptions()))
 	l := startLoad(t, nodes, names)
 	l.more(t, 100)
 	p.half()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"icomet/channel"
 )
@@ -11,6 +12,7 @@ import (
 // TestOthersMessages: a node does not receive messages of channels that nobody on it has
 // subscribed to.
 func TestOthersMessages(t *testing.T) {
+	t.Parallel()
 	_, n := startNodes(t, 3, testLimits)
 	a := n[0].join("c", 0)
 	var want []channel.Message
@@ -32,15 +34,28 @@ func TestOthersMessages(t *testing.T) {
 // TestLostAnswerToAJoin: Redis has counted a subscriber, but the node does not get the
 // answer.
 func TestLostAnswerToAJoin(t *testing.T) {
+	t.Parallel()
 	s, nodes := startNodes(t, 1, testLimits)
 	p := startProxy(t, s.Addr())
-	n := startNode(t, testOptions(p.addr()), testLimits)
+	o := testOptions(p.addr())
+	o.Timeout = 2 * time.Second // so long it is counted
+	n := startNode(t, o, testLimits)
 	p.deaf.Store(true)
-	if _, err := n.tryJoin(channel.Join{Name: []byte("c"), Since: 1}); !errors.Is(err, channel.ErrUnavailable) {
-		t.Fatalf("the Join has ended with %v", err)
-	}
-	if r := nodes[0].info("c"); r.Subscribers != 1 {
-		t.Fatalf("the test tests nothing: %+v", r)
+	answer := make(chan error, 1)
+	n.Fetch(&channel.Join{Name: []byte("c"), Since: 1}, doneFunc(func(r channel.Result) { answer <- r.Err }))
+	checkFor(t, patience, func() error {
+		if r := nodes[0].info("c"); r.Subscribers != 1 {
+			return fmt.Errorf("the test tests nothing: %+v", r)
+		}
+		return nil
+	})
+	select {
+	case err := <-answer:
+		if !errors.Is(err, channel.ErrUnavailable) {
+			t.Fatalf("the Join has ended with %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatalf("the Join is not answered within %v", patience)
 	}
 	p.deaf.Store(false)
 	checkFor(t, patience, func() error {

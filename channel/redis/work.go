@@ -13,6 +13,7 @@ type step struct {
 	part  bool      // join.lua: only the history from the copy's next on was asked for
 	next  int64     // join.lua: the copy's next when it was asked
 	syncs []*mirror // sync.lua: copies of one partition
+	nexts []int64   // sync.lua: next of each copy when it was asked
 }
 
 // batch is one round trip on the pub/sub connection: first the unsubscriptions, then the
@@ -204,8 +205,10 @@ func (b *batch) count(list []*mirror) {
 func (b *batch) sync(p *partition, ms []*mirror, used bool) {
 	e := b.g.e
 	args := []string{e.node, millis(e.hub.Limits().Timeout)}
+	nexts := make([]int64, 0, len(ms))
 	p.mu.Lock()
 	for _, m := range ms {
+		nexts = append(nexts, m.next)
 		n := 0
 		if now := p.mirrors[m.name]; now != nil { // m, or its successor
 			n = now.wanted(e.hub)
@@ -213,7 +216,7 @@ func (b *batch) sync(p *partition, ms []*mirror, used bool) {
 		args = append(args, m.name, itoa(n), flag(used))
 	}
 	p.mu.Unlock()
-	b.add(step{syncs: ms}, syncScript, p, args)
+	b.add(step{syncs: ms, nexts: nexts}, syncScript, p, args)
 }
 
 func (b *batch) add(s step, script *script, p *partition, args []string) {

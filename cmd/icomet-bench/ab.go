@@ -15,7 +15,8 @@ import (
 	"syscall"
 	"time"
 
-	"icomet/bench"
+	"icomet/bench/report"
+	"icomet/bench/scenario"
 )
 
 // runAB alternates between servers on one scenario.
@@ -38,11 +39,11 @@ func runAB(ctx context.Context, args []string) error {
 	} else if err != nil {
 		return errUsage
 	}
-	if len(servers) < 2 || *rounds < 1 || !slices.Contains(bench.Names, f.Arg(0)) {
+	if len(servers) < 2 || *rounds < 1 || !slices.Contains(scenario.Names, f.Arg(0)) {
 		f.Usage()
 		return errUsage
 	}
-	c, err := bench.Compare(ctx, f.Arg(0), servers, *rounds, func(ctx context.Context, server string) (*bench.Result, error) {
+	c, err := report.Compare(ctx, f.Arg(0), servers, *rounds, func(ctx context.Context, server string) (*report.Result, error) {
 		return runApart(ctx, server, f.Arg(0), f.Args()[1:])
 	})
 	if err != nil {
@@ -63,7 +64,7 @@ func failures(n int64) error {
 
 // runApart runs a scenario in a process of its own: what one run leaves in
 // memory must not be in the next one's figures.
-func runApart(ctx context.Context, server, scenario string, flags []string) (*bench.Result, error) {
+func runApart(ctx context.Context, server, scenario string, flags []string) (*report.Result, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -76,7 +77,7 @@ func runApart(ctx context.Context, server, scenario string, flags []string) (*be
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 30 * time.Second
 	runErr := cmd.Run()
-	var r bench.Result
+	var r report.Result
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		return nil, errors.Join(runErr, fmt.Errorf("no result: %w", err))
 	}

@@ -1,7 +1,7 @@
 //go:build linux
 
 // Command icomet-bench puts load on an iComet server on this machine, checks
-// every message, and tells what it cost. See bench/README.md.
+// every message, and reports what it cost. See bench/README.md.
 package main
 
 import (
@@ -12,7 +12,8 @@ import (
 	"os/signal"
 	"syscall"
 
-	"icomet/bench"
+	"icomet/bench/load"
+	"icomet/bench/target"
 )
 
 const usage = `usage:
@@ -48,14 +49,14 @@ func run(ctx context.Context, args []string) error {
 		return errUsage
 	}
 	switch args[0] {
-	case bench.WorkerCommand:
-		return bench.RunWorker(os.Stdin, os.Stdout)
+	case load.WorkerCommand:
+		return load.RunWorker(os.Stdin, os.Stdout)
 	case "ceiling":
 		if len(args) == 1 {
 			fmt.Fprint(os.Stderr, usage)
 			return errUsage
 		}
-		return runScenario(ctx, args[1], append([]string{"-server", bench.Ceiling}, args[2:]...))
+		return runScenario(ctx, args[1], append([]string{"-server", target.Ceiling}, args[2:]...))
 	case "ab":
 		return runAB(ctx, args[1:])
 	case "suite":

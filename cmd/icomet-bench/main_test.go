@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"icomet/bench"
+	"icomet/bench/report"
 )
 
 // asMain makes the test binary be the command, which executes itself.
@@ -28,7 +28,8 @@ func TestMain(m *testing.M) {
 func command(t *testing.T, args ...string) (out string, status int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
-	cmd.Env = append(os.Environ(), asMain+"=1")
+	// Else each process under the race detector sleeps for a second before it exits.
+	cmd.Env = append(os.Environ(), asMain+"=1", "GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=10")
 	b, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
@@ -71,6 +72,7 @@ func TestExitStatus(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.args, func(t *testing.T) {
+			t.Parallel()
 			out, status := command(t, strings.Fields(test.args)...)
 			if status != test.status || !strings.Contains(out, test.out) {
 				t.Errorf("status %d, want %d with %q; output:\n%s", status, test.status, test.out, out)
@@ -80,9 +82,10 @@ func TestExitStatus(t *testing.T) {
 }
 
 func TestFiles(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	jsonFile, htmlFile := filepath.Join(dir, "r.json"), filepath.Join(dir, "r.html")
-	if out, status := command(t, "ceiling", "unicast", "-n", "20", "-publishers", "4", "-warmup", "0s", "-duration", "300ms",
+	if out, status := command(t, "ceiling", "unicast", "-n", "20", "-publishers", "4", "-warmup", "0s", "-duration", "1s",
 		"-json", jsonFile, "-html", htmlFile, "-quiet"); status != 0 || out != "" {
 		t.Fatalf("status %d:\n%s", status, out)
 	}
@@ -90,7 +93,7 @@ func TestFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r bench.Result
+	var r report.Result
 	if err := json.Unmarshal(b, &r); err != nil || r.Total.Deliveries == 0 || r.Scenario.Groups[0].Subscribers != 20 {
 		t.Errorf("%v in %s", err, b)
 	}

@@ -10,13 +10,14 @@ import (
 	"os"
 	"time"
 
-	"icomet/bench"
+	"icomet/bench/cluster"
+	"icomet/bench/redis"
 )
 
 // runRedis measures what the Redis engine costs and adds.
 func runRedis(ctx context.Context, args []string) (err error) {
 	f := flag.NewFlagSet("icomet-bench redis", flag.ContinueOnError)
-	cost := bench.RedisCostOptions{}
+	cost := redis.CostOptions{}
 	f.StringVar(&cost.Server, "server", "", "the `server` to measure: a command line")
 	f.StringVar(&cost.Script, "script", "channel/redis/scripts/publish.lua", "the `file` of the publishing script")
 	f.StringVar(&cost.Library, "library", "", "a `command` that measures the client library alone: BenchmarkClientAlone of channel/redis")
@@ -33,18 +34,18 @@ func runRedis(ctx context.Context, args []string) (err error) {
 	if *quick {
 		*rounds, *delay = 2, 5*time.Second
 	}
-	var report bench.RedisReport
+	var all redis.Report
 	for range *rounds {
-		r, err := bench.RedisCost(ctx, cost)
+		r, err := redis.MeasureCost(ctx, cost)
 		if err != nil {
 			return err
 		}
-		report.Rounds = append(report.Rounds, r)
+		all.Rounds = append(all.Rounds, r)
 	}
-	if err := report.WriteCosts(os.Stdout); err != nil {
+	if err := all.WriteCosts(os.Stdout); err != nil {
 		return err
 	}
-	pair, err := bench.StartRedisPair(ctx, cost.Server)
+	pair, err := redis.StartPair(ctx, cost.Server)
 	if err != nil {
 		return err
 	}
@@ -54,21 +55,21 @@ func runRedis(ctx context.Context, args []string) (err error) {
 		if err != nil {
 			return err
 		}
-		report.Delays = append(report.Delays, d)
+		all.Delays = append(all.Delays, d)
 	}
-	if err := report.WriteDelays(os.Stdout); err != nil {
+	if err := all.WriteDelays(os.Stdout); err != nil {
 		return err
 	}
-	if report.Bystander, err = pair.Bystander(ctx, 5000, min(*delay, 10*time.Second)); err != nil {
+	if all.Bystander, err = pair.Bystander(ctx, 5000, min(*delay, 10*time.Second)); err != nil {
 		return err
 	}
-	return report.WriteBystander(os.Stdout)
+	return all.WriteBystander(os.Stdout)
 }
 
 // runCluster puts a load on several nodes that share a Redis.
 func runCluster(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("icomet-bench cluster", flag.ContinueOnError)
-	o := bench.ClusterOptions{}
+	o := cluster.Options{}
 	f.StringVar(&o.Server, "server", "", "the `server` to start: a command line")
 	f.IntVar(&o.Nodes, "nodes", 12, "nodes, and as many processes of the harness")
 	f.IntVar(&o.Subscribers, "n", 18000, "subscribers of each node")
@@ -88,7 +89,7 @@ func runCluster(ctx context.Context, args []string) error {
 		return errors.New("want 1 node, broadcast and message a second or more, and at least as many channels as nodes")
 	}
 	watch, clear := progress()
-	results, err := bench.Cluster(ctx, o, watch)
+	results, err := cluster.Run(ctx, o, watch)
 	clear()
 	if err != nil {
 		return err

@@ -19,12 +19,16 @@ import (
 	"golang.org/x/term"
 
 	"icomet/bench"
+	"icomet/bench/protocol"
+	"icomet/bench/report"
+	"icomet/bench/scenario"
+	"icomet/bench/target"
 )
 
 // settings are the flags of a scenario.
 type settings struct {
-	options bench.Options
-	target  bench.Target
+	options scenario.Options
+	target  target.Target
 	json    string
 	html    string
 	quiet   bool
@@ -39,9 +43,9 @@ func parseScenario(name string, args []string) (*settings, error) {
 	f.IntVar(&o.Publishers, "publishers", 0, "publishing connections")
 	f.IntVar(&o.Depth, "depth", 0, "requests in flight on each publishing connection; in a closed loop also messages that not all subscribers have yet")
 	f.Float64Var(&o.Rate, "rate", 0, "open loop: messages (churn: connections) a `second` over all publishers, latency from the intended time; 0 is closed loop")
-	f.IntVar(&o.Size, "size", 0, fmt.Sprintf("`bytes` of content, %d to %d (default 100)", bench.MinSize, bench.MaxSize))
+	f.IntVar(&o.Size, "size", 0, fmt.Sprintf("`bytes` of content, %d to %d (default 100)", protocol.MinSize, protocol.MaxSize))
 	f.Func("transport", "stream, sse, iframe or poll (default stream; scenario poll: poll)", func(v string) (err error) {
-		o.Transport, err = bench.ParseTransport(v)
+		o.Transport, err = protocol.ParseTransport(v)
 		return err
 	})
 	f.Float64Var(&o.Slow, "slow", -1, "slow and mixed: `share` of the readers that stop reading (default 0.1; mixed 0.5 of its slow group)")
@@ -66,8 +70,8 @@ func parseScenario(name string, args []string) (*settings, error) {
 	pid := f.String("pid", "", "its process `id`, for memory and CPU")
 	f.IntVar(&t.Store, "store", 0, "process `id` of the store that the nodes share, for its CPU and memory")
 	f.Func("dialect", "what that server speaks: icomet or nchan (default icomet)", func(v string) error {
-		t.Dialect = bench.Dialect(v)
-		if t.Dialect != bench.DialectIcomet && t.Dialect != bench.DialectNchan {
+		t.Dialect = protocol.Dialect(v)
+		if t.Dialect != protocol.DialectIcomet && t.Dialect != protocol.DialectNchan {
 			return errors.New("want icomet or nchan")
 		}
 		return nil
@@ -96,7 +100,7 @@ func parseScenario(name string, args []string) (*settings, error) {
 }
 
 // runningNodes reads the lists of -front, -admin and -pid.
-func runningNodes(front, admin, pid string) ([]bench.Node, error) {
+func runningNodes(front, admin, pid string) ([]target.Node, error) {
 	fronts, admins := strings.Split(front, ","), strings.Split(admin, ",")
 	if front == "" || admin == "" {
 		return nil, errors.New("want -server, or -front and -admin")
@@ -108,9 +112,9 @@ func runningNodes(front, admin, pid string) ([]bench.Node, error) {
 	if len(admins) != len(fronts) || len(pids) != len(fronts) {
 		return nil, fmt.Errorf("%d of -front, %d of -admin, %d of -pid: want as many of each", len(fronts), len(admins), len(pids))
 	}
-	nodes := make([]bench.Node, len(fronts))
+	nodes := make([]target.Node, len(fronts))
 	for i := range nodes {
-		nodes[i] = bench.Node{Front: fronts[i], Admin: admins[i]}
+		nodes[i] = target.Node{Front: fronts[i], Admin: admins[i]}
 		if pids[i] == "" {
 			continue
 		}
@@ -132,7 +136,7 @@ func settleOf(name string) time.Duration {
 }
 
 func runScenario(ctx context.Context, name string, args []string) error {
-	if !slices.Contains(bench.Names, name) {
+	if !slices.Contains(scenario.Names, name) {
 		fmt.Fprint(os.Stderr, usage)
 		return errUsage
 	}
@@ -143,12 +147,12 @@ func runScenario(ctx context.Context, name string, args []string) error {
 	if err != nil {
 		return err
 	}
-	scenario, err := bench.Preset(name, s.options)
+	plan, err := scenario.Preset(name, s.options)
 	if err != nil {
 		return err
 	}
 	watch, clear := progress()
-	result, err := bench.Run(ctx, scenario, s.target, watch)
+	result, err := bench.Run(ctx, plan, s.target, watch)
 	clear()
 	if err != nil {
 		return err
@@ -157,7 +161,7 @@ func runScenario(ctx context.Context, name string, args []string) error {
 }
 
 // write puts out a result in the forms that were asked for.
-func (s *settings) write(r *bench.Result) error {
+func (s *settings) write(r *report.Result) error {
 	if s.json != "" {
 		if err := toFile(s.json, func(w io.Writer) error { return json.NewEncoder(w).Encode(r) }); err != nil {
 			return err

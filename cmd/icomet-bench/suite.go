@@ -11,7 +11,8 @@ import (
 	"os"
 	"time"
 
-	"icomet/bench"
+	"icomet/bench/report"
+	"icomet/bench/target"
 )
 
 // short is the set of `make bench`: under three minutes with one round.
@@ -54,7 +55,7 @@ func runSuite(ctx context.Context, args []string) error {
 	var failed int64
 	for _, s := range short {
 		flags := append([]string{"-duration", duration.String(), "-warmup", "500ms"}, s.flags...)
-		c, err := bench.Compare(ctx, s.title, []string{bench.Ceiling, *server}, *rounds, func(ctx context.Context, server string) (*bench.Result, error) {
+		c, err := report.Compare(ctx, s.title, []string{target.Ceiling, *server}, *rounds, func(ctx context.Context, server string) (*report.Result, error) {
 			return runApart(ctx, server, s.scenario, flags)
 		})
 		if err != nil {

@@ -13,11 +13,12 @@ import (
 	"icomet/channel"
 	"icomet/channel/redis"
 	"icomet/server"
+	"icomet/server/config"
 )
 
 // engineOf returns a function that makes the configured engine; nil: the server's own,
 // memory. It reads the files that the configuration names.
-func engineOf(cfg *server.Config, log *slog.Logger) (func(*channel.Hub) (channel.Engine, error), error) {
+func engineOf(cfg *config.Config, log *slog.Logger) (func(*channel.Hub) (channel.Engine, error), error) {
 	if cfg.Engine.Type != "redis" {
 		return nil, nil
 	}

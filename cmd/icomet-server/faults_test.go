@@ -87,6 +87,7 @@ func (l *listener) expect(content string) error {
 // descriptors can have, several times. The server must stop accepting before: gnet ends
 // its whole engine when accept fails for lack of a descriptor.
 func TestAcceptAtTheDescriptorLimit(t *testing.T) {
+	t.Parallel()
 	const limit = 300
 	d := startWithDescriptors(t, limit, `limits.drain_timeout = "200ms"`)
 	d.WaitLog("role=admin", 1)
@@ -156,6 +157,7 @@ func TestAcceptAtTheDescriptorLimit(t *testing.T) {
 // TestResetStorm resets some thousand connections at every moment of their life, with
 // output on its way. The process must release every descriptor.
 func TestResetStorm(t *testing.T) {
+	t.Parallel()
 	d := startWithDescriptors(t, 600)
 	d.WaitLog("role=admin", 1)
 	front, admin := d.Address("front"), d.Address("admin")

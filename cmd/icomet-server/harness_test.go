@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"errors"
+	"flag"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -11,13 +13,36 @@ import (
 	"testing"
 	"time"
 
+	"icomet/channel/redis/redistest"
 	"icomet/server/servertest"
 )
 
 // startLimit is how long a process may take for anything that should be quick.
 const startLimit = servertest.Patience
 
-func TestMain(m *testing.M) { servertest.Main(m) }
+// atOnce is how many parallel tests run at a time: most of a test is waiting.
+const atOnce = "4"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		if err := f.Value.Set(atOnce); err != nil {
+			panic(err)
+		}
+	}
+	servertest.Main(m)
+}
+
+// lateness is how much later than it is due something may come. Only "make torture" has
+// the machine for itself; beside other tests it may take any time that tests wait.
+var lateness = func() time.Duration {
+	if torture() {
+		return 700 * time.Millisecond
+	}
+	return startLimit
+}()
+
+func torture() bool { return os.Getenv("ICOMET_TORTURE") == "full" }
 
 // command prepares the server's binary. Its configuration sees only the environment that
 // the test gives.
@@ -88,6 +113,12 @@ func (d *daemon) checkAnswers(t *testing.T) {
 func checkFor(t *testing.T, limit time.Duration, try func() error) {
 	t.Helper()
 	servertest.CheckFor(t, limit, try)
+}
+
+// ownAddress is an address that no other test gets before this one has ended.
+func ownAddress(t *testing.T) string {
+	t.Helper()
+	return fmt.Sprint("127.0.0.1:", redistest.Port(t))
 }
 
 // anyPorts lets the system choose both ports.

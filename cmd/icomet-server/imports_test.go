@@ -3,19 +3,20 @@ package main
 import (
 	"testing"
 
-	"icomet/internal/importtest"
+	"icomet/internal/imports"
 )
 
 func TestImports(t *testing.T) {
-	importtest.Check(t, map[string]string{
-		"std":                   "as everywhere",
-		"icomet/server/...":     "the server to run",
-		"icomet/channel":        "the Engine that is chosen by the configuration",
-		"icomet/channel/redis":  "the one engine that the server does not make itself",
-		"golang.org/x/sys/unix": "pidfile locks, process descriptors, limits",
-	})
-	importtest.Forbid(t, map[string]string{
-		"github.com/panjf2000/gnet/...": "connections belong to package server",
-		"icomet/httpparse":              "so do requests",
+	imports.Only(t,
+		"std",                   // as everywhere
+		"icomet/server",         // the server to run
+		"icomet/server/config",  // what is configured
+		"icomet/channel",        // the Engine that the configuration selects
+		"icomet/channel/redis",  // the one engine that the server does not make itself
+		"golang.org/x/sys/unix", // pidfile locks, process descriptors, limits
+	)
+	imports.Forbid(t, imports.Rules{
+		"github.com/panjf2000/gnet/...": "connections belong to the reactor",
+		"icomet/httpparse":              "requests belong to the reactor",
 	})
 }

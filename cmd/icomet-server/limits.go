@@ -4,9 +4,9 @@ import (
 	"log/slog"
 	"runtime/debug"
 
-	"golang.org/x/sys/unix"
+	"icomet/server/config"
 
-	"icomet/server"
+	"golang.org/x/sys/unix"
 )
 
 // raiseDescriptorLimit raises the soft limit of open files to the hard one and returns
@@ -46,7 +46,7 @@ func newMemoryLimit() memoryLimit {
 	return memoryLimit{initial: debug.SetMemoryLimit(-1)}
 }
 
-func (m memoryLimit) set(limit server.Size) {
+func (m memoryLimit) set(limit config.Size) {
 	if limit == 0 {
 		debug.SetMemoryLimit(m.initial)
 		return

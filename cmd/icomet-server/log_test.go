@@ -19,7 +19,7 @@ import (
 // be able to read the log.
 func logged(t *testing.T, path string, lines ...string) (d *daemon, front, admin string) {
 	t.Helper()
-	front, admin = freeAddress(t), freeAddress(t)
+	front, admin = ownAddress(t), ownAddress(t)
 	file := filepath.Join(t.TempDir(), "config.toml")
 	text := fmt.Sprintf("front.listen = %q\nadmin.listen = %q\nlogger.output = %q\n%s\n", front, admin, path, strings.Join(lines, "\n"))
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -79,6 +79,7 @@ func wantInFile(t *testing.T, path, pattern string) string {
 // TestLogDiskFull: with no room for the log, the server starts, serves and counts the
 // lost lines. It logs their number when there is room again.
 func TestLogDiskFull(t *testing.T) {
+	t.Parallel()
 	for _, format := range []string{"text", "json"} {
 		path := filepath.Join(t.TempDir(), "log")
 		if err := os.Symlink("/dev/full", path); err != nil { // every write fails with ENOSPC
@@ -111,6 +112,7 @@ func TestLogDiskFull(t *testing.T) {
 // TestLogDirectoryVanishes: the server continues, counts the lines that it cannot write,
 // reports that it cannot reopen the log, and logs again when the directory exists again.
 func TestLogDirectoryVanishes(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "logs")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)

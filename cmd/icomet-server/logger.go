@@ -3,7 +3,7 @@ package main
 import (
 	"log/slog"
 
-	"icomet/server"
+	"icomet/server/config"
 )
 
 // logger is the server's log, with its level and output, which can change.
@@ -15,7 +15,7 @@ type logger struct {
 
 // openLog opens the configured output. The level can change later (setLevel); the output
 // and the format cannot.
-func openLog(cfg server.LoggerConfig) (*logger, error) {
+func openLog(cfg config.Logger) (*logger, error) {
 	output, err := openLogOutput(cfg)
 	if err != nil {
 		return nil, err

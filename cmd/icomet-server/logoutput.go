@@ -9,9 +9,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"icomet/server/config"
 
-	"icomet/server"
+	"golang.org/x/sys/unix"
 )
 
 // lookAgain is how often a deleted log file is looked for.
@@ -33,7 +33,7 @@ type logOutput struct {
 	partly bool      // the last line in the file is incomplete
 }
 
-func openLogOutput(cfg server.LoggerConfig) (*logOutput, error) {
+func openLogOutput(cfg config.Logger) (*logOutput, error) {
 	o := &logOutput{format: cfg.Format}
 	switch cfg.Output {
 	case "stderr":

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"icomet/server"
+	"icomet/server/config"
 )
 
 // Exit statuses.
@@ -48,7 +49,7 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 }
 
 func runConfigured(o options, environ []string, stdout, stderr io.Writer) error {
-	cfg, warnings, err := server.LoadConfig(o.config, environ)
+	cfg, warnings, err := config.Load(o.config, environ)
 	if err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func runConfigured(o options, environ []string, stdout, stderr io.Writer) error 
 }
 
 // serve runs the server until it has drained.
-func serve(path string, environ []string, cfg server.Config, warnings []string) error {
+func serve(path string, environ []string, cfg config.Config, warnings []string) error {
 	// From here on a signal waits for its handler instead of ending the process, so that
 	// a signal sent right after the pidfile appears is not lost.
 	signals := catchSignals()

@@ -33,6 +33,7 @@ func TestHelp(t *testing.T) {
 }
 
 func TestWrongUsage(t *testing.T) {
+	t.Parallel()
 	for args, want := range map[string]string{
 		"-s kill":      `invalid value "kill" for flag -s: must be stop, restart, reload or reopen`,
 		"-nonsense":    `flag provided but not defined: -nonsense`,
@@ -48,6 +49,7 @@ func TestWrongUsage(t *testing.T) {
 }
 
 func TestCheckConfiguration(t *testing.T) {
+	t.Parallel()
 	good := writeConfig(t)
 	bad := writeConfig(t, "front.channel_buffer_size = 0")
 	missing := filepath.Join(t.TempDir(), "missing.toml")
@@ -83,6 +85,7 @@ func TestCheckConfiguration(t *testing.T) {
 }
 
 func TestBadConfigurationStopsTheStart(t *testing.T) {
+	t.Parallel()
 	bad := writeConfig(t, "nonsense = 1")
 	r := runToEnd(t, nil, bad)
 	want := "icomet-server: " + bad + ":3: nonsense = 1: unknown key\n"
@@ -92,6 +95,7 @@ func TestBadConfigurationStopsTheStart(t *testing.T) {
 }
 
 func TestPortInUse(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -114,6 +118,7 @@ func TestPortInUse(t *testing.T) {
 
 // TestEnvironmentOverridesFile: the port in the file cannot be used.
 func TestEnvironmentOverridesFile(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -132,6 +137,7 @@ func TestEnvironmentOverridesFile(t *testing.T) {
 }
 
 func TestWithoutFile(t *testing.T) {
+	t.Parallel()
 	d := start(t, []string{"ICOMET_FRONT_LISTEN=127.0.0.1:0", "ICOMET_ADMIN_LISTEN=127.0.0.1:0"})
 	d.checkAnswers(t)
 	d.Send(syscall.SIGINT)
@@ -141,6 +147,7 @@ func TestWithoutFile(t *testing.T) {
 // TestDescriptorLimit starts with a soft limit that is lower than the hard one, and with
 // more connections than fit below either.
 func TestDescriptorLimit(t *testing.T) {
+	t.Parallel()
 	d := launch(t, underLimit(t, "ulimit -Sn 300 && ulimit -Hn 900", "limits.connections = 869"))
 	d.WaitLog(`the file descriptor limit is low for limits.connections`, 1)
 	d.WaitLog(`connections=869 limit=900 fit=868`, 1)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,17 +12,6 @@ import (
 
 	"icomet/server/servertest"
 )
-
-// freeAddress is an address on which nobody listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
 
 // fetch gets a page on its own connection.
 func fetch(t *testing.T, address string) string {
@@ -59,8 +47,9 @@ func memoryOf(t *testing.T, admin string) (m memoryStats) {
 // the memory is used up. Present clients are served, newcomers are refused, and when the
 // channels have expired there is room again without help.
 func TestMemoryRunsShort(t *testing.T) {
+	t.Parallel()
 	const limit = 40 << 20
-	d := start(t, nil, writeConfig(t, `runtime.memory_limit = "40MiB"`, "front.polling_timeout = 3600", "front.channel_timeout = 10", "front.channel_buffer_size = 2", "runtime.event_loops = 2"))
+	d := start(t, nil, writeConfig(t, `runtime.memory_limit = "40MiB"`, "front.polling_timeout = 3600", "front.channel_timeout = 15", "front.channel_buffer_size = 2", "runtime.event_loops = 2"))
 	front, admin := d.Address("front"), d.Address("admin")
 	if m := memoryOf(t, admin); m.Runtime.Limit != limit || m.Runtime.Refusing || m.Runtime.Used == 0 {
 		t.Fatalf("at the start: %+v", m)

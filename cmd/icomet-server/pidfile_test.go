@@ -35,6 +35,7 @@ func checkNoPidfile(t *testing.T, pidfile string) {
 }
 
 func TestPidfileLife(t *testing.T) {
+	t.Parallel()
 	config, pidfile := withPidfile(t)
 	d := start(t, nil, config)
 	checkPidfile(t, pidfile, d.Cmd.Process.Pid)
@@ -44,6 +45,7 @@ func TestPidfileLife(t *testing.T) {
 }
 
 func TestSecondServerIsRefused(t *testing.T) {
+	t.Parallel()
 	config, pidfile := withPidfile(t)
 	d := start(t, nil, config)
 	r := runToEnd(t, nil, config)
@@ -56,6 +58,7 @@ func TestSecondServerIsRefused(t *testing.T) {
 }
 
 func TestStartAfterKill(t *testing.T) {
+	t.Parallel()
 	config, pidfile := withPidfile(t)
 	for range 3 {
 		d := start(t, nil, config)
@@ -69,6 +72,7 @@ func TestStartAfterKill(t *testing.T) {
 // TestKillAtAnyMoment kills servers at moments spread over their start; after that a
 // server must be able to start.
 func TestKillAtAnyMoment(t *testing.T) {
+	t.Parallel()
 	config, pidfile := withPidfile(t)
 	for moment := range 12 {
 		d := launch(t, command(t, nil, config))
@@ -84,6 +88,7 @@ func TestKillAtAnyMoment(t *testing.T) {
 
 // TestReusedProcessID: the pidfile names a process that is not a server.
 func TestReusedProcessID(t *testing.T) {
+	t.Parallel()
 	bystander := exec.Command("sleep", "600")
 	if err := bystander.Start(); err != nil {
 		t.Fatal(err)
@@ -122,6 +127,7 @@ func TestReusedProcessID(t *testing.T) {
 }
 
 func TestEmptyPidfileIsStale(t *testing.T) {
+	t.Parallel()
 	config, pidfile := withPidfile(t)
 	if err := os.WriteFile(pidfile, nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -132,6 +138,7 @@ func TestEmptyPidfileIsStale(t *testing.T) {
 
 // TestPidfileThatIsSomethingElse: the file must not be overwritten or removed.
 func TestPidfileThatIsSomethingElse(t *testing.T) {
+	t.Parallel()
 	for _, content := range []string{"precious\n", strings.Repeat("1", 33)} {
 		config, pidfile := withPidfile(t)
 		if err := os.WriteFile(pidfile, []byte(content), 0o644); err != nil {
@@ -149,6 +156,7 @@ func TestPidfileThatIsSomethingElse(t *testing.T) {
 }
 
 func TestPidfileThatCannotBeMade(t *testing.T) {
+	t.Parallel()
 	pidfile := filepath.Join(t.TempDir(), "missing", "pid")
 	r := runToEnd(t, []string{"ICOMET_PIDFILE=" + pidfile}, writeConfig(t))
 	want := "icomet-server: pidfile: open " + pidfile + ": no such file or directory\n"
@@ -159,6 +167,7 @@ func TestPidfileThatCannotBeMade(t *testing.T) {
 
 // TestPidfileOfAnother: a server whose file was replaced does not remove the new one.
 func TestPidfileOfAnother(t *testing.T) {
+	t.Parallel()
 	config, pidfile := withPidfile(t)
 	first := start(t, nil, config)
 	if err := os.Remove(pidfile); err != nil {
@@ -171,6 +180,7 @@ func TestPidfileOfAnother(t *testing.T) {
 }
 
 func TestSignalWithoutServer(t *testing.T) {
+	t.Parallel()
 	config, pidfile := withPidfile(t)
 	for _, action := range []string{"stop", "restart", "reload", "reopen"} {
 		r := runToEnd(t, nil, "-s", action)
@@ -189,6 +199,7 @@ func TestSignalWithoutServer(t *testing.T) {
 
 // TestStop: when the command ends, the process has ended.
 func TestStop(t *testing.T) {
+	t.Parallel()
 	config, pidfile := withPidfile(t)
 	d := start(t, nil, config)
 	if r := runToEnd(t, nil, "-s", "stop", config); r != (result{}) {
@@ -200,6 +211,7 @@ func TestStop(t *testing.T) {
 
 // TestStopGivesUp: the server is frozen, so it cannot end.
 func TestStopGivesUp(t *testing.T) {
+	t.Parallel()
 	config, _ := withPidfile(t, `limits.drain_timeout = "100ms"`)
 	d := start(t, nil, config)
 	d.Send(syscall.SIGSTOP)
@@ -215,11 +227,10 @@ func TestStopGivesUp(t *testing.T) {
 // TestRestart keeps the ports: the second server can listen on them only when the first
 // has ended.
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	config, pidfile := withPidfile(t)
-	first := start(t, nil, config)
-	ports := []string{
-		"ICOMET_FRONT_LISTEN=" + first.Address("front"), "ICOMET_ADMIN_LISTEN=" + first.Address("admin"),
-	}
+	ports := []string{"ICOMET_FRONT_LISTEN=" + ownAddress(t), "ICOMET_ADMIN_LISTEN=" + ownAddress(t)}
+	first := start(t, ports, config)
 	for range 5 {
 		second := start(t, ports, "-s", "restart", config)
 		first.WaitEnd(startLimit, 0)

@@ -97,7 +97,7 @@ func startBehind(t *testing.T, proxy, timeout string, lines ...string) *behind {
 	}
 	lines = append(lines, `front.trusted_proxies = ["127.0.0.1"]`)
 	d := start(t, nil, writeConfig(t, lines...))
-	front, listen, dir := d.Address("front"), freeAddress(t), t.TempDir()
+	front, listen, dir := d.Address("front"), ownAddress(t), t.TempDir()
 	b := &behind{t: t, url: "https://" + listen, admin: "http://" + d.Address("admin"), roots: certificate(t, dir)}
 	config, output := filepath.Join(dir, "config"), new(servertest.Output)
 	var text string
@@ -246,14 +246,18 @@ func (b *behind) wantSubscribers(n int) {
 
 // TestProxies runs the example files of docs/proxy with the real proxies.
 func TestProxies(t *testing.T) {
+	t.Parallel()
 	for _, proxy := range []string{"nginx", "haproxy"} {
 		t.Run(proxy, func(t *testing.T) {
+			t.Parallel()
 			b := startBehind(t, proxy, "90s", "limits.connections_per_ip = 2")
 			t.Run("streams", b.streams)
 			t.Run("addresses", b.addresses)
 			t.Run("log", b.logged)
-			silent := startBehind(t, proxy, "3s", "front.polling_timeout = 1")
-			t.Run("silence", silent.silence)
+		})
+		t.Run(proxy+"/silence", func(t *testing.T) {
+			t.Parallel()
+			startBehind(t, proxy, "3s", "front.polling_timeout = 1").silence(t)
 		})
 	}
 }

@@ -11,7 +11,10 @@ import (
 )
 
 func redisLines(s *redistest.Server, more ...string) []string {
-	return append([]string{`engine.type = "redis"`, fmt.Sprintf("engine.redis.address = [%q]", s.Addr())}, more...)
+	return append([]string{
+		`engine.type = "redis"`, fmt.Sprintf("engine.redis.address = [%q]", s.Addr()),
+		fmt.Sprintf("engine.redis.timeout = %q", patient), fmt.Sprintf("engine.redis.dial_timeout = %q", hasty),
+	}, more...)
 }
 
 func secret(t *testing.T, text string) string {
@@ -26,6 +29,7 @@ func secret(t *testing.T, text string) string {
 // TestSecureRedis: TLS, a user with few rights, the password from a file and from the
 // configuration, its own database and prefix.
 func TestSecureRedis(t *testing.T) {
+	t.Parallel()
 	s, ca := redistest.StartTLS(t, "of-default", redistest.User("own:")...)
 	tls := []string{"engine.redis.tls = true", fmt.Sprintf("engine.redis.tls_ca = %q", ca), `engine.redis.prefix = "own:"`}
 	user := start(t, nil, writeConfig(t, redisLines(s, append(tls,
@@ -59,6 +63,7 @@ func TestSecureRedis(t *testing.T) {
 
 // TestRedisRefusesTheStart: the reason is one line, and the status is 1.
 func TestRedisRefusesTheStart(t *testing.T) {
+	t.Parallel()
 	s, ca := redistest.StartTLS(t, "of-default", redistest.User("own:")...)
 	plain := redistest.Start(t)
 	foreign, _ := redistest.Certificate(t)

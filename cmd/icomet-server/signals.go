@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"icomet/server"
+	"icomet/server/config"
 )
 
 // catchSignals collects the signals that the server handles, in order. The capacity is
@@ -30,7 +31,7 @@ type handler struct {
 
 	path        string // of the configuration file
 	environ     []string
-	started     server.Config // the configuration at the start of the process
+	started     config.Config // the configuration at the start of the process
 	descriptors uint64
 	draining    bool
 }
@@ -63,7 +64,7 @@ func (h *handler) stop(s os.Signal) {
 
 // reload reads and applies the configuration. If it has an error, nothing changes.
 func (h *handler) reload() {
-	next, warnings, err := server.LoadConfig(h.path, h.environ)
+	next, warnings, err := config.Load(h.path, h.environ)
 	if err != nil {
 		h.log.Error("the configuration is not reloaded, the old one stays", slog.Any("error", err))
 		return

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"icomet/server"
+	"icomet/server/config"
 	"icomet/server/servertest"
 )
 
@@ -32,6 +32,7 @@ func (d *daemon) subscribe(t *testing.T, n int) {
 }
 
 func TestSecondSignalExitsAtOnce(t *testing.T) {
+	t.Parallel()
 	config, pidfile := withPidfile(t, `limits.drain_timeout = "1h"`)
 	for _, second := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		d := start(t, nil, config)
@@ -49,6 +50,7 @@ func TestSecondSignalExitsAtOnce(t *testing.T) {
 }
 
 func TestDrainEndsWithStatusZero(t *testing.T) {
+	t.Parallel()
 	d := start(t, nil, writeConfig(t, `limits.drain_timeout = "500ms"`))
 	d.subscribe(t, 5)
 	d.Send(syscall.SIGTERM)
@@ -56,6 +58,7 @@ func TestDrainEndsWithStatusZero(t *testing.T) {
 }
 
 func TestReload(t *testing.T) {
+	t.Parallel()
 	config, _ := withPidfile(t)
 	d := start(t, nil, config)
 	pidfileLine := strings.Split(readFile(t, config), "\n")[2]
@@ -94,6 +97,7 @@ func TestReload(t *testing.T) {
 }
 
 func TestReloadOfBadFileKeepsTheOld(t *testing.T) {
+	t.Parallel()
 	config := writeConfig(t, `logger.level = "debug"`)
 	d := start(t, nil, config)
 	rewriteConfig(t, config, `logger.level = "error"`, `front.auth = "yes"`)
@@ -131,6 +135,7 @@ func waitForFile(t *testing.T, path, text string) {
 }
 
 func TestReopen(t *testing.T) {
+	t.Parallel()
 	logs := t.TempDir()
 	file, rotated := filepath.Join(logs, "icomet.log"), filepath.Join(logs, "icomet.log.1")
 	if err := os.WriteFile(file, []byte("from before\n"), 0o600); err != nil {
@@ -173,6 +178,7 @@ func TestReopen(t *testing.T) {
 }
 
 func TestLogThatCannotBeOpened(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "missing", "icomet.log")
 	r := runToEnd(t, []string{"ICOMET_LOGGER_OUTPUT=" + file}, writeConfig(t))
 	want := "icomet-server: logger.output: open " + file + ": no such file or directory\n"
@@ -190,7 +196,7 @@ func TestLogFormatAndLevel(t *testing.T) {
 		{"text", "info", `level=WARN msg=loud n=1` + "\n"},
 		{"json", "warn", `"level":"WARN","msg":"loud","n":1}` + "\n"},
 	} {
-		log, err := openLog(server.LoggerConfig{Level: c.level, Output: file, Format: c.format})
+		log, err := openLog(config.Logger{Level: c.level, Output: file, Format: c.format})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -214,6 +220,7 @@ func TestLogFormatAndLevel(t *testing.T) {
 // TestLogToClosedPipe closes the reading end of stdout: neither SIGPIPE nor the failing
 // writes may end the server.
 func TestLogToClosedPipe(t *testing.T) {
+	t.Parallel()
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 )
 
 func TestChannels(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	if got, want := runs(t, s, "channels"), "  SUBSCRIBERS  STORED  NEXT  CHANNEL\n"; got != want {
 		t.Errorf("of no channels: %q, want %q", got, want)
@@ -35,6 +36,7 @@ func TestChannels(t *testing.T) {
 
 // TestChannelsByRate: the most active channel comes first.
 func TestChannelsByRate(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	s.Push("quiet", "m")
 	table := regexp.MustCompile(`^ +SUBSCRIBERS +MSG/S +STORED +NEXT +CHANNEL\n +0 +[1-9][0-9.]* +\d+ +\d+  loud\n +0 +0 +1 +2  quiet\n$`)
@@ -55,6 +57,7 @@ func TestChannelsByRate(t *testing.T) {
 // TestChannelsInPages: a list longer than a page of the server has each channel once, in
 // order.
 func TestChannelsInPages(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	var want strings.Builder
 	for i := range 430 {

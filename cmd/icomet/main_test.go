@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"icomet/channel/redis/redistest"
 	"icomet/server/servertest"
 )
 
@@ -47,7 +49,7 @@ func (c *command) end() error {
 	case err := <-c.done:
 		return err
 	case <-time.After(servertest.Patience):
-		c.t.Fatalf("the command does not end: %s%s", c.stdout, c.stderr)
+		c.t.Fatalf("the command has not ended within %v: %s%s", servertest.Patience, c.stdout, c.stderr)
 		return nil
 	}
 }
@@ -61,6 +63,15 @@ func (c *command) wantOutput(want string) {
 		}
 		return nil
 	})
+}
+
+// ownPorts are ports that no other test gets, even while the server is stopped.
+func ownPorts(t *testing.T) []string {
+	t.Helper()
+	return []string{
+		fmt.Sprint("ICOMET_FRONT_LISTEN=127.0.0.1:", redistest.Port(t)),
+		fmt.Sprint("ICOMET_ADMIN_LISTEN=127.0.0.1:", redistest.Port(t)),
+	}
 }
 
 // runs runs a command line to its end and returns what it printed.
@@ -90,6 +101,7 @@ func fails(t *testing.T, s *servertest.Server, args []string, words ...string) {
 }
 
 func TestSubAndPub(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	for _, transport := range []string{"stream", "sse", "iframe", "poll"} {
 		c := start(t, s, "", "sub", transport, "-t", transport, "--count", "4")
@@ -112,7 +124,8 @@ func TestSubAndPub(t *testing.T) {
 }
 
 func TestSubResumes(t *testing.T) {
-	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=2", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
+	t.Parallel()
+	s := servertest.Start(t, append(ownPorts(t), "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=2", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")...)
 	proxy := servertest.NewProxy(t, s.Front)
 	c := start(t, s, "", "sub", "a", "--front", proxy.URL)
 	s.WaitSubscribers("a", 1)
@@ -143,6 +156,7 @@ func TestSubResumes(t *testing.T) {
 
 // TestInterrupt: Ctrl-C is no error.
 func TestInterrupt(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t)
 	for _, args := range [][]string{{"sub", "a"}, {"channels", "--watch"}, {"top", "--every", "1h"}} {
 		c := start(t, s, "", args...)
@@ -158,6 +172,7 @@ func TestInterrupt(t *testing.T) {
 
 // TestTerminalIsSafe: a message cannot send control sequences to the terminal.
 func TestTerminalIsSafe(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t)
 	s.Push("a", "\x1b[2Jred\u009b31m\r\nnext\ttab")
 	if got, want := runs(t, s, "sub", "a", "--seq", "1", "-n", "1"), "\ufffd[2Jred\ufffd31m\ufffd⏎next\ttab\n"; got != want {
@@ -166,6 +181,7 @@ func TestTerminalIsSafe(t *testing.T) {
 }
 
 func TestSign(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_FRONT_AUTH=token")
 	token := strings.TrimSpace(runs(t, s, "sign", "a", "--expires", "90s"))
 	if !regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString(token) {
@@ -192,6 +208,7 @@ func TestSign(t *testing.T) {
 }
 
 func TestInfo(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=2")
 	for range 2 {
 		start(t, s, "", "sub", "busy", "-q")
@@ -213,6 +230,7 @@ func TestInfo(t *testing.T) {
 }
 
 func TestWatch(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	c := start(t, s, "", "channels", "--watch")
 	s.CheckFor(servertest.Patience, func() error {
@@ -227,6 +245,7 @@ func TestWatch(t *testing.T) {
 }
 
 func TestTop(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t)
 	start(t, s, "", "sub", "a", "-q", "-t", "sse")
 	s.WaitSubscribers("a", 1)
@@ -249,6 +268,7 @@ func TestTop(t *testing.T) {
 }
 
 func TestKey(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_ADMIN_KEYS=sesame")
 	file := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(file, []byte("sesame\nold\n"), 0o600); err != nil {
@@ -264,6 +284,7 @@ func TestKey(t *testing.T) {
 }
 
 func TestMistakes(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t)
 	dead := servertest.NewProxy(t, "http://127.0.0.1:1") // accepts and closes
 	for _, c := range []struct {
@@ -291,7 +312,7 @@ func TestMistakes(t *testing.T) {
 	} {
 		fails(t, s, strings.Fields(c.args), c.words...)
 	}
-	ended := servertest.Start(t)
+	ended := servertest.Start(t, ownPorts(t)...)
 	ended.Kill()
 	fails(t, ended, []string{"info"}, "connection refused", "Is the server running there?")
 }

@@ -10,9 +10,13 @@ import (
 	"testing"
 )
 
-// Main runs the tests of a package and removes the servers built for them.
-func Main(m *testing.M) {
+// Main runs the tests of a package, then what is given, and removes the servers that
+// were built for them.
+func Main(m *testing.M, then ...func()) {
 	status := m.Run()
+	for _, f := range then {
+		f()
+	}
 	if dir, err := buildDir(); err == nil {
 		os.RemoveAll(dir)
 	}

@@ -2,6 +2,7 @@ package servertest
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -30,11 +31,25 @@ func Get(url string) (status int, body string, err error) {
 
 var lone = http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true}}
 
-// Conn is a raw connection with a deadline, Patience from Dial, on everything. Its
+// Conn is a raw connection. Each read through R, and each Write, may take Patience. Its
 // methods return errors, for any goroutine.
 type Conn struct {
 	*net.TCPConn
 	R *bufio.Reader
+}
+
+// Write gives the connection Patience for all of p.
+func (c *Conn) Write(p []byte) (int, error) {
+	_ = c.SetWriteDeadline(time.Now().Add(Patience))
+	return c.TCPConn.Write(p)
+}
+
+// patientReader gives each read Patience.
+type patientReader struct{ *net.TCPConn }
+
+func (r patientReader) Read(p []byte) (int, error) {
+	_ = r.SetReadDeadline(time.Now().Add(Patience))
+	return r.TCPConn.Read(p)
 }
 
 // Dial connects to host:port.
@@ -61,8 +76,8 @@ func DialNarrow(addr string, rcvbuf int) (*Conn, error) {
 
 // NewConn is for connections that are made in a special way.
 func NewConn(nc net.Conn) *Conn {
-	_ = nc.SetDeadline(time.Now().Add(Patience))
-	return &Conn{nc.(*net.TCPConn), bufio.NewReader(nc)}
+	tcp := nc.(*net.TCPConn)
+	return &Conn{tcp, bufio.NewReader(patientReader{tcp})}
 }
 
 // Answer reads one whole answer.
@@ -101,4 +116,18 @@ func (c *Conn) Chunk() (string, error) {
 		return "", fmt.Errorf("chunk %q does not end with CRLF", b)
 	}
 	return data, nil
+}
+
+// ExpectEnd reads to the end of the connection. A byte before it is an error, and so is
+// a connection that stays open.
+func (c *Conn) ExpectEnd() error {
+	b, err := io.ReadAll(c.R)
+	var ne net.Error
+	if errors.As(err, &ne) && ne.Timeout() {
+		return errors.New("the connection stays open")
+	}
+	if len(b) > 0 {
+		return fmt.Errorf("bytes before the end: %q", b)
+	}
+	return nil
 }

@@ -15,6 +15,7 @@ import (
 // open files, all the time. Who is connected never notices, administrators get in, and
 // when some have left there is room again.
 func TestDescriptorsRunOut(t *testing.T) {
+	t.Parallel()
 	limit := sized(500, 9000)
 	cmd := servertest.Limited(command(t, servertest.PlainBinary, "", "LIMITS_CONNECTIONS=0"), fmt.Sprint("ulimit -n ", limit))
 	d := launch(t, cmd)

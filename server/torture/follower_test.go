@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// follower is a client as protocol §4 wants it: it comes back whenever its connection
+// follower is a client as the protocol wants it: it comes back whenever its connection
 // ends, with the seq that it needs next. It checks that within one life of the
 // server nothing comes twice, out of order or is missing.
 type follower struct {
@@ -30,12 +30,16 @@ type follower struct {
 	seen     atomic.Int64
 }
 
+// home is where the server is in its present life, by number.
+type home struct {
+	front, admin string
+	life         int
+}
+
 // crowd is many followers and some publishers.
 type crowd struct {
 	followers []*follower
-	front     atomic.Pointer[string]
-	admin     atomic.Pointer[string]
-	life      atomic.Int64
+	home      atomic.Pointer[home]
 	stopped   atomic.Bool  // the followers go
 	quiet     atomic.Bool  // the publishers stop
 	published atomic.Int64 // acknowledged
@@ -55,7 +59,7 @@ func newCrowd(n int) *crowd {
 	for i := range n {
 		c.followers = append(c.followers, &follower{
 			kind: []string{"stream", "sse", "sub"}[i%3], cname: fmt.Sprint("c", i%crowdChannels), next: 1,
-			front: func() string { return *c.front.Load() },
+			front: func() string { return c.home.Load().front },
 			got:   make(map[string]int64), contents: make(map[string]bool),
 		})
 	}
@@ -64,9 +68,11 @@ func newCrowd(n int) *crowd {
 
 // meet says where the server is, from its next life on.
 func (c *crowd) meet(d *daemon) {
-	c.life.Add(1)
-	c.front.Store(&d.front)
-	c.admin.Store(&d.admin)
+	next := &home{front: d.front, admin: d.admin, life: 1}
+	if last := c.home.Load(); last != nil {
+		next.life = last.life + 1
+	}
+	c.home.Store(next)
 }
 
 func (c *crowd) run(publishers int) {
@@ -87,9 +93,10 @@ func (c *crowd) publish(p int) {
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	for n := 0; !c.quiet.Load(); n++ {
-		content := fmt.Sprintf("%d-%d-%d", c.life.Load(), p, n)
+		at := c.home.Load()
+		content := fmt.Sprintf("%d-%d-%d", at.life, p, n)
 		form := url.Values{"cname": {fmt.Sprint("c", (n+p)%crowdChannels)}, "content": {content}}
-		resp, err := client.PostForm("http://"+*c.admin.Load()+"/push", form)
+		resp, err := client.PostForm("http://"+at.admin+"/push", form)
 		if err == nil {
 			_, _ = io.Copy(io.Discard, resp.Body)
 			resp.Body.Close()
@@ -124,7 +131,7 @@ func (c *crowd) hush(d *daemon) {
 }
 
 func (c *crowd) last(i int) string {
-	return fmt.Sprintf("%d-last-%d", c.life.Load(), i%crowdChannels)
+	return fmt.Sprintf("%d-last-%d", c.home.Load().life, i%crowdChannels)
 }
 
 // end stops everybody and gives the first thing that was wrong.

@@ -29,6 +29,7 @@ func inTurns(workers, n int, f func(i int) error) error {
 // TestResetStorm: connections that come and are reset at any moment of their life
 // leave no descriptor, and a healthy channel goes on.
 func TestResetStorm(t *testing.T) {
+	t.Parallel()
 	d := start(t, servertest.PlainBinary, "", "FRONT_CHANNEL_TIMEOUT=1")
 	p := d.newProbe()
 	_ = d.stats() // opens the administrator's connection
@@ -72,6 +73,7 @@ func TestResetStorm(t *testing.T) {
 // TestGarbageAfterSubscribing: who sends more than a request's head while its response
 // is open is cut; the others of the channel get everything.
 func TestGarbageAfterSubscribing(t *testing.T) {
+	t.Parallel()
 	n := sized(50, 2000)
 	d := start(t, servertest.PlainBinary, "")
 	p := d.newProbe()
@@ -96,6 +98,7 @@ func TestGarbageAfterSubscribing(t *testing.T) {
 
 // TestHugeHeaders: a megabyte of header is refused at the limit, for many at once.
 func TestHugeHeaders(t *testing.T) {
+	t.Parallel()
 	n := sized(50, 1000)
 	d := start(t, servertest.PlainBinary, "")
 	base, stop := d.rss(), d.watchRSS()
@@ -123,6 +126,7 @@ func TestHugeHeaders(t *testing.T) {
 
 // TestManyNames: one address asks for very many channels.
 func TestManyNames(t *testing.T) {
+	t.Parallel()
 	const room = 500
 	n := sized(5000, 100000)
 	d := start(t, servertest.PlainBinary, "", fmt.Sprint("FRONT_MAX_CHANNELS=", room))
@@ -185,6 +189,7 @@ func (d *daemon) askNames(n int) (map[string]int, error) {
 
 // TestManyFromOneAddress: over connections_per_ip a subscriber is told so in-band.
 func TestManyFromOneAddress(t *testing.T) {
+	t.Parallel()
 	const room = 20
 	d := start(t, servertest.PlainBinary, "", fmt.Sprint("LIMITS_CONNECTIONS_PER_IP=", room))
 	var in []net.Conn
@@ -227,6 +232,7 @@ func TestManyFromOneAddress(t *testing.T) {
 // TestBodiesNobodyReads: the front port has no call with a body, so a body costs no
 // memory there; behind it the connection goes on.
 func TestBodiesNobodyReads(t *testing.T) {
+	t.Parallel()
 	n := sized(100, 1000)
 	d := start(t, servertest.PlainBinary, "", "LIMITS_REQUEST_TIMEOUT=1m")
 	before := d.rss()
@@ -264,6 +270,7 @@ func TestBodiesNobodyReads(t *testing.T) {
 // TestShortLives: subscribers that come and go, each on a channel of its own, leave
 // no channel, no descriptor and little memory.
 func TestShortLives(t *testing.T) {
+	t.Parallel()
 	d := start(t, servertest.PlainBinary, "", "FRONT_CHANNEL_TIMEOUT=1")
 	_ = d.stats()
 	base, before := d.rss(), d.descriptors()

@@ -26,7 +26,7 @@ const (
 // hostile is made after RFC 9110 and 9112 and after public write-ups of attacks:
 // CL.TE and TE.CL, hidden transfer codings, chunk tricks of 2024 and 2025 (extensions,
 // line ends), request and response splitting, other protocols on our ports. The
-// cases of server/smuggling_test.go are not repeated here.
+// cases of server/e2e/smuggling_test.go are not repeated here.
 var hostile = []struct{ name, bytes, want string }{
 	{"CL.TE", post + "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nX", refuse},
 	{"TE.CL", post + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n5c\r\n", refuse},
@@ -123,7 +123,8 @@ var hostile = []struct{ name, bytes, want string }{
 // request behind it. It gets the status it should, in one answer when it is a refusal,
 // nothing of it comes back as a header, and the server is as before.
 func TestHostile(t *testing.T) {
-	d := start(t, servertest.Binary, "", "LIMITS_REQUEST_TIMEOUT=2s", "LIMITS_IDLE_TIMEOUT=2s")
+	t.Parallel()
+	d := start(t, servertest.Binary, "", "LIMITS_REQUEST_TIMEOUT=5s", "LIMITS_IDLE_TIMEOUT=20s")
 	p := d.newProbe()
 	if err := inTurns(16, 4*len(hostile), func(i int) error {
 		h := &hostile[i/4]
@@ -207,6 +208,7 @@ func send(nc net.Conn, b string, slow bool) {
 // TestHostileAgainstNetHTTP: of none of the cases we see other requests than
 // net/http does.
 func TestHostileAgainstNetHTTP(t *testing.T) {
+	t.Parallel()
 	for _, h := range hostile {
 		if err := compareRequests([]byte(h.bytes + marker)); err != nil {
 			t.Errorf("%s: %v", h.name, err)
@@ -217,6 +219,7 @@ func TestHostileAgainstNetHTTP(t *testing.T) {
 // TestTruncated ends the connection behind each byte of a request, gently and with a
 // reset: the server keeps nothing of it.
 func TestTruncated(t *testing.T) {
+	t.Parallel()
 	d := start(t, servertest.Binary, "", "FRONT_CHANNEL_TIMEOUT=1")
 	for _, request := range []string{
 		"POST /push HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\na=b&c\r\n0\r\nT: v\r\n\r",

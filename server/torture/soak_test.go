@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"icomet/bench"
+	"icomet/bench/scenario"
+	"icomet/bench/target"
 	"icomet/server/servertest"
 )
 
@@ -37,13 +39,13 @@ func TestSoak(t *testing.T) {
 	before := d.stats()
 	files, memory := d.descriptors(), d.rss()
 
-	scenario, err := bench.Preset("mixed", bench.Options{Subscribers: n, Rate: rate, Slow: -1, Duration: lasting,
+	mixed, err := scenario.Preset("mixed", scenario.Options{Subscribers: n, Rate: rate, Slow: -1, Duration: lasting,
 		Warmup: 500 * time.Millisecond, Drain: drain, Timeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
 	hooligans := s.begin()
-	result, err := bench.Run(t.Context(), scenario, bench.Target{Running: []bench.Node{{Front: d.front, Admin: d.admin, PID: d.Cmd.Process.Pid}}}, nil)
+	result, err := bench.Run(t.Context(), mixed, target.Target{Running: []target.Node{{Front: d.front, Admin: d.admin, PID: d.Cmd.Process.Pid}}}, nil)
 	hooligans()
 	if err != nil {
 		t.Fatal(err)

@@ -3,12 +3,12 @@ package main
 import (
 	"testing"
 
-	"icomet/internal/importtest"
+	"icomet/internal/imports"
 )
 
 func TestImports(t *testing.T) {
-	importtest.Check(t, map[string]string{
-		"std":                              "as everywhere",
-		"github.com/evanw/esbuild/pkg/api": "the bundler",
-	})
+	imports.Only(t,
+		"std",                              // as everywhere
+		"github.com/evanw/esbuild/pkg/api", // the bundler
+	)
 }

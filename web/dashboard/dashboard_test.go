@@ -16,7 +16,7 @@ import (
 	"icomet/web/internal/browser"
 )
 
-func TestMain(m *testing.M) { servertest.Main(m) }
+func TestMain(m *testing.M) { servertest.Main(m, browser.Stop) }
 
 const (
 	wide   = 1280

@@ -3,12 +3,12 @@ package dashboard
 import (
 	"testing"
 
-	"icomet/internal/importtest"
+	"icomet/internal/imports"
 )
 
 func TestImports(t *testing.T) {
-	importtest.Check(t, map[string]string{
-		"embed": "the package only has files",
-		"io/fs": "to list them",
-	})
+	imports.Only(t,
+		"embed", // the package only has files
+		"io/fs", // to list them
+	)
 }

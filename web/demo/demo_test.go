@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 
 	"icomet/client"
@@ -23,7 +24,7 @@ import (
 	"icomet/web/internal/browser"
 )
 
-func TestMain(m *testing.M) { servertest.Main(m) }
+func TestMain(m *testing.M) { servertest.Main(m, browser.Stop) }
 
 // startChat runs the application with a push server that requires tokens.
 func startChat(t *testing.T) (chat *httptest.Server, s *servertest.Server) {
@@ -50,6 +51,13 @@ func join(p *browser.Page, name, room string) {
 
 func say(p *browser.Page, text string) {
 	p.Do(chromedp.SendKeys(chromedp.CSS("#text"), text), chromedp.KeyEvent("\r"))
+}
+
+// paste sends a text that is too long to type.
+func paste(p *browser.Page, text string) {
+	p.Do(chromedp.Click(chromedp.CSS("#text")))
+	browser.Call(p, input.InsertText, input.InsertTextParams{Text: text})
+	p.Do(chromedp.KeyEvent("\r"))
 }
 
 // bubbles are the messages that a page shows, except the pending ones.
@@ -146,7 +154,7 @@ func TestChatFits(t *testing.T) {
 		converse(grace, p, view.room)
 		p.Want("document.getElementById('people').textContent", `"2 connections"`)
 		p.Screenshot(filepath.Join(shots, "chat-"+view.name+".png"))
-		say(grace, "https://example.com/logs/"+strings.Repeat("a-very-long-name", 20))
+		paste(grace, "https://example.com/logs/"+strings.Repeat("a-very-long-name", 20))
 		p.Want(bubbles+".length", "6")
 		p.Want(fits, "true")
 		p.Want("document.getElementById('scroll').scrollWidth <= document.getElementById('scroll').clientWidth", "true")
@@ -233,6 +241,7 @@ func (v *visitor) join(name string) {
 // TestGuard: nobody can sign or publish without a session, in a channel that is not a
 // room, in another's name, from another site, too long or too fast.
 func TestGuard(t *testing.T) {
+	t.Parallel()
 	chat, s := startChat(t)
 	ada, eve := newVisitor(t, chat), newVisitor(t, chat)
 	ada.join("Ada")
@@ -287,6 +296,7 @@ func TestGuard(t *testing.T) {
 // TestNames: others see the name as the application has cleaned it, and a session cannot
 // use another name.
 func TestNames(t *testing.T) {
+	t.Parallel()
 	chat, s := startChat(t)
 	v := newVisitor(t, chat)
 	v.join(" Eve\u202e \x07 " + strings.Repeat("e", 50))
@@ -318,6 +328,7 @@ func TestNames(t *testing.T) {
 // TestFrontAddress: a loopback address is replaced by the host of the page. An invalid
 // Host does not get into the page's policy.
 func TestFrontAddress(t *testing.T) {
+	t.Parallel()
 	loopback, err := url.Parse("http://127.0.0.1:8100/")
 	if err != nil {
 		t.Fatal(err)

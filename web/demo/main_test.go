@@ -14,6 +14,7 @@ import (
 // TestWaitForServer: the push server may start a little later than the application. If it
 // refuses, its answer says why.
 func TestWaitForServer(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_ADMIN_KEYS=sesame")
 	s.Kill()
 	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
@@ -35,6 +36,7 @@ func TestWaitForServer(t *testing.T) {
 }
 
 func TestAddresses(t *testing.T) {
+	t.Parallel()
 	if got := addresses(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}); len(got) != 1 || got[0] != "http://127.0.0.1:8080" {
 		t.Errorf("%q", got)
 	}

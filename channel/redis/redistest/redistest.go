@@ -2,7 +2,6 @@ package redistest
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -15,7 +14,7 @@ import (
 )
 
 // patience is how long a server may take for anything.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 // Server is one redis-server process. Its methods belong to the goroutine of the test.
 type Server struct {
@@ -38,7 +37,7 @@ func Start(t testing.TB, args ...string) *Server {
 
 func prepare(t testing.TB, args ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, port: freePort(t), dir: t.TempDir(), args: args}
+	s := &Server{t: t, port: Port(t), dir: t.TempDir(), args: args}
 	t.Cleanup(func() {
 		if s.cmd != nil {
 			s.Signal(syscall.SIGCONT)
@@ -46,22 +45,6 @@ func prepare(t testing.TB, args ...string) *Server {
 		}
 	})
 	return s
-}
-
-// freePort returns a port on which nobody listened a moment ago, below the range for
-// outgoing connections: a server that is killed must get the same port again.
-func freePort(t testing.TB) int {
-	t.Helper()
-	const from, to = 10_000, 32_768
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", from+rand.IntN(to-from)))
-		if err == nil {
-			defer l.Close()
-			return l.Addr().(*net.TCPAddr).Port
-		}
-	}
-	t.Fatal("no port is free")
-	return 0
 }
 
 // Addr is its address, HOST:PORT.
@@ -113,7 +96,12 @@ func (s *Server) Start() {
 // Wait calls try until it returns nil, for at most 30 s; what names the condition.
 func (s *Server) Wait(what string, try func() error) {
 	s.t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
+	s.wait(what, 5*time.Millisecond, try)
+}
+
+func (s *Server) wait(what string, interval time.Duration, try func() error) {
+	s.t.Helper()
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for end := time.Now().Add(patience); ; <-tick.C {
 		err := try()
@@ -172,10 +160,11 @@ func (s *Server) Replicated() {
 	}
 }
 
-// expect waits until a command's output contains text.
+// expect waits until a command's output contains text. Each look is a process, so there
+// are few.
 func (s *Server) expect(text string, args ...string) {
 	s.t.Helper()
-	s.Wait(text, func() error {
+	s.wait(text, 50*time.Millisecond, func() error {
 		out, err := s.tryCLI(args...)
 		if err == nil && !strings.Contains(out, text) {
 			err = fmt.Errorf("%v prints %q, want %q", args, out, text)
@@ -192,17 +181,20 @@ func Addrs(servers []*Server) (addrs []string) {
 	return addrs
 }
 
+// syncAtOnce makes a master serve a replica at once, instead of waiting 5 s for others.
+var syncAtOnce = []string{"--repl-diskless-sync-delay", "0"}
+
 // StartCluster starts a Cluster of three masters with the given number of replicas each;
-// the masters come first.
-func StartCluster(t testing.TB, replicas int, args ...string) []*Server {
+// the masters come first. A master that is silent for nodeTimeout is replaced.
+func StartCluster(t testing.TB, replicas int, nodeTimeout time.Duration, args ...string) []*Server {
 	t.Helper()
 	var servers []*Server
 	for range 3 * (1 + replicas) {
 		s := prepare(t)
 		s.args = append([]string{
-			"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(freePort(t)),
+			"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(Port(t)),
 			"--cluster-node-timeout", "1000", "--cluster-replica-validity-factor", "0",
-		}, args...)
+		}, append(args, syncAtOnce...)...)
 		s.Start()
 		servers = append(servers, s)
 	}
@@ -214,20 +206,23 @@ func StartCluster(t testing.TB, replicas int, args ...string) []*Server {
 	for _, s := range servers[3:] {
 		s.expect("master_link_status:up", "info", "replication")
 	}
+	for _, s := range servers { // only now: nodes that are patient take longer to find together
+		s.CLI("config", "set", "cluster-node-timeout", strconv.FormatInt(nodeTimeout.Milliseconds(), 10))
+	}
 	return servers
 }
 
 // StartSentinel starts a master with one replica, and one Sentinel that watches it under
-// the name "mymaster".
-func StartSentinel(t testing.TB) (master, replica, sentinel *Server) {
+// the name "mymaster". A master that is silent for downAfter is replaced.
+func StartSentinel(t testing.TB, downAfter time.Duration) (master, replica, sentinel *Server) {
 	t.Helper()
-	master = Start(t)
+	master = Start(t, syncAtOnce...)
 	replica = Start(t, "--replicaof", "127.0.0.1", strconv.Itoa(master.port))
 	replica.expect("master_link_status:up", "info", "replication")
 	sentinel = prepare(t)
 	conf := filepath.Join(sentinel.dir, "sentinel.conf")
-	text := fmt.Sprintf("sentinel monitor mymaster 127.0.0.1 %d 1\nsentinel down-after-milliseconds mymaster 500\n"+
-		"sentinel failover-timeout mymaster 2000\n", master.port)
+	text := fmt.Sprintf("sentinel monitor mymaster 127.0.0.1 %d 1\nsentinel down-after-milliseconds mymaster %d\n"+
+		"sentinel failover-timeout mymaster 2000\n", master.port, downAfter.Milliseconds())
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

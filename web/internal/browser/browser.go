@@ -3,6 +3,7 @@ package browser
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -11,44 +12,84 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
 
 // limit bounds one step on a page.
 const limit = 60 * time.Second
 
-// Browser is a Chromium process with an empty profile.
+// Browser is a person's browser: its tabs share cookies, storage and workers with each
+// other and with no other Browser.
 type Browser struct {
 	ctx context.Context
 }
 
-// Start runs Chromium until the end of the test.
+// chromium is the one process that all browsers of a test binary run in: to start one
+// takes seconds.
+var chromium struct {
+	once sync.Once
+	ctx  context.Context
+	end  func()
+	err  error
+}
+
+// Start opens a browser until the end of the test.
 func Start(t testing.TB) *Browser {
 	t.Helper()
+	chromium.once.Do(func() { chromium.ctx, chromium.end, chromium.err = launch() })
+	if chromium.err != nil {
+		t.Fatalf("starting chromium: %v", chromium.err)
+	}
+	ctx, end := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext())
+	t.Cleanup(end)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("opening a browser: %v", err)
+	}
+	return &Browser{ctx}
+}
+
+// Stop ends Chromium, if a test has started it. TestMain calls it after the tests.
+func Stop() {
+	if chromium.end != nil {
+		chromium.end()
+	}
+}
+
+func launch() (ctx context.Context, end func(), err error) {
 	path, err := exec.LookPath("chromium")
 	if err != nil {
-		t.Fatalf("%v: make test installs it", err)
+		return nil, nil, fmt.Errorf("%w: make test installs it", err)
+	}
+	profile, err := os.MkdirTemp("", "icomet-chromium-")
+	if err != nil {
+		return nil, nil, err
 	}
 	options := []chromedp.ExecAllocatorOption{
-		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1000, 800),
+		chromedp.ExecPath(path), chromedp.UserDataDir(profile), chromedp.WindowSize(1000, 800),
+		chromedp.WSURLReadTimeout(limit), // a busy machine needs long
 	}
 	for _, f := range []string{
 		"headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "hide-scrollbars",
 		"disable-background-networking", "disable-component-update", "disable-sync",
+		// A page that does not have the focus must not starve on a busy machine.
+		"disable-renderer-backgrounding", "disable-backgrounding-occluded-windows", "disable-background-timer-throttling",
 	} {
 		options = append(options, chromedp.Flag(f, true))
 	}
 	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), options...)
-	ctx, end := chromedp.NewContext(allocator)
-	t.Cleanup(func() {
+	ctx, endContext := chromedp.NewContext(allocator)
+	end = func() {
 		_ = chromedp.Cancel(ctx) // waits for the process, because its profile is removed next
-		end()
+		endContext()
 		endAllocator()
-	})
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("starting chromium: %v", err)
+		os.RemoveAll(profile)
 	}
-	return &Browser{ctx}
+	if err := chromedp.Do(ctx); err != nil {
+		end()
+		return nil, nil, err
+	}
+	return ctx, end, nil
 }
 
 // Page is one tab. Its methods belong to the goroutine of the test, and fail the test on
@@ -88,6 +129,8 @@ func (b *Browser) Open(t testing.TB, url string, first ...chromedp.Action[chrome
 		end()
 		p.read.Wait()
 	})
+	// As if its person looked at it: what is in the background loads and runs when it may.
+	Call(p, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
 	p.Do(append(first, chromedp.Navigate(url))...)
 	return p
 }
@@ -129,9 +172,11 @@ func (p *Page) evaluate(expression string) (string, error) {
 func (p *Page) Want(expression, want string) {
 	p.t.Helper()
 	want = canonical(want)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(limit); ; <-tick.C {
+	// Each look takes the page's thread before its own work: on a busy machine frequent
+	// looks would keep the page from ever getting there.
+	pause := 20 * time.Millisecond
+	for end := time.Now().Add(limit); ; <-time.After(pause) {
+		pause = min(2*pause, time.Second)
 		text, err := p.evaluate("String(JSON.stringify(" + expression + "))")
 		got := canonical(text)
 		if err == nil && got == want {

@@ -3,13 +3,13 @@ package browser
 import (
 	"testing"
 
-	"icomet/internal/importtest"
+	"icomet/internal/imports"
 )
 
 func TestImports(t *testing.T) {
-	importtest.Check(t, map[string]string{
-		"std":                             "as everywhere",
-		"github.com/chromedp/chromedp":    "drives Chromium",
-		"github.com/chromedp/cdproto/...": "the commands of its DevTools protocol",
-	})
+	imports.Only(t,
+		"std",                             // as everywhere
+		"github.com/chromedp/chromedp",    // drives Chromium
+		"github.com/chromedp/cdproto/...", // the commands of its DevTools protocol
+	)
 }

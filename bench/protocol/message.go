@@ -1,0 +1,172 @@
+//go:build linux
+
+package protocol
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+)
+
+// Kind is the type of a message.
+type Kind uint8
+
+// The kinds of message that the protocol has.
+const (
+	KindData Kind = iota
+	KindBroadcast
+	KindNextSeq
+	KindNoop
+	KindClose
+	KindRefused // 401 and 429
+)
+
+var kindNames = [...]string{KindData: "data", KindBroadcast: "broadcast", KindNextSeq: "next_seq", KindNoop: "noop", KindClose: "close"}
+
+// Message is one message as it arrived. Content aliases the read buffer and is valid only
+// during the call that got it.
+type Message struct {
+	Kind    Kind
+	Channel uint32 // the number in its cname
+	Seq     uint32
+	Content []byte
+}
+
+var errMessage = errors.New("not a message of the protocol")
+
+// icometMessages calls each for every message of one piece of a response: a
+// chunk of a stream, or the body of a poll. The framing must be exact.
+func icometMessages(t Transport, prefix string, piece []byte, each func(Message) error) error {
+	b, id, ok := unframe(t, piece)
+	if !ok {
+		return fmt.Errorf("%w: %.120q", errMessage, piece)
+	}
+	if b == nil {
+		return nil
+	}
+	array := t == Poll && len(b) > 0 && b[0] == '['
+	if array {
+		b = b[1:]
+	}
+	for {
+		m, rest, ok := readMessage(b, prefix)
+		if !ok || t == SSE && m.Kind <= KindBroadcast && id != int64(m.Seq) {
+			return fmt.Errorf("%w: %.120q", errMessage, piece)
+		}
+		if err := each(m); err != nil {
+			return err
+		}
+		if array && len(rest) > 0 && rest[0] == ',' {
+			b = rest[1:]
+			continue
+		}
+		if array && string(rest) == "]" || !array && len(rest) == 0 {
+			return nil
+		}
+		return fmt.Errorf("%w: %.120q", errMessage, piece)
+	}
+}
+
+const (
+	iframeBefore = "<script>parent.icomet_cb("
+	iframeAfter  = ");</script>\n"
+	pollBefore   = "icomet_cb("
+	pollAfter    = ");\n"
+)
+
+// unframe removes the transport's wrapping; inner is nil for a piece without a message.
+// id is the event's id, -1 when it has none.
+func unframe(t Transport, b []byte) (inner []byte, id int64, ok bool) {
+	id = -1
+	switch t {
+	case Stream:
+		inner, ok = within(b, "", "\n")
+	case SSE:
+		if rest, has := after(b, "id: "); has {
+			line, rest, _ := bytes.Cut(rest, []byte("\n"))
+			if id, ok = readDecimal(line); !ok {
+				return nil, id, false
+			}
+			b = rest
+		}
+		inner, ok = within(b, "data: ", "\n\n")
+	case Iframe:
+		if !bytes.HasPrefix(b, []byte("<script>")) {
+			return nil, id, true // the page's head, before the first message
+		}
+		inner, ok = within(b, iframeBefore, iframeAfter)
+	case Poll:
+		inner, ok = within(b, pollBefore, pollAfter)
+	}
+	return inner, id, ok
+}
+
+func within(b []byte, before, after string) ([]byte, bool) {
+	if len(b) < len(before)+len(after) || string(b[:len(before)]) != before || string(b[len(b)-len(after):]) != after {
+		return nil, false
+	}
+	return b[len(before) : len(b)-len(after)], true
+}
+
+// readMessage takes one message off b: compact JSON with the keys in the
+// protocol's order. Contents of the harness need no escapes, so the first
+// quote ends one.
+func readMessage(b []byte, prefix string) (m Message, rest []byte, ok bool) {
+	if b, ok = after(b, `{"type":"`); !ok {
+		return m, nil, false
+	}
+	end := bytes.IndexByte(b, '"')
+	if end < 0 || !m.setKind(b[:end]) {
+		return m, nil, false
+	}
+	if b, ok = after(b[end:], `","cname":"`); !ok {
+		return m, nil, false
+	}
+	if b, ok = after(b, prefix); !ok {
+		return m, nil, false
+	}
+	if m.Channel, b, ok = leadingUint32(b); !ok {
+		return m, nil, false
+	}
+	if b, ok = after(b, `","seq":`); !ok {
+		return m, nil, false
+	}
+	if m.Seq, b, ok = leadingUint32(b); !ok {
+		return m, nil, false
+	}
+	if b, ok = after(b, `,"content":"`); !ok {
+		return m, nil, false
+	}
+	if end = bytes.IndexByte(b, '"'); end < 0 {
+		return m, nil, false
+	}
+	m.Content = b[:end]
+	rest, ok = after(b[end:], `"}`)
+	return m, rest, ok
+}
+
+func (m *Message) setKind(name []byte) bool {
+	for k, n := range kindNames {
+		if string(name) == n {
+			m.Kind = Kind(k)
+			return true
+		}
+	}
+	m.Kind = KindRefused
+	return string(name) == "401" || string(name) == "429"
+}
+
+func after(b []byte, s string) ([]byte, bool) {
+	if len(b) < len(s) || string(b[:len(s)]) != s {
+		return nil, false
+	}
+	return b[len(s):], true
+}
+
+func leadingUint32(b []byte) (uint32, []byte, bool) {
+	i, n := 0, uint64(0)
+	for ; i < len(b) && i < 10 && b[i] >= '0' && b[i] <= '9'; i++ {
+		n = n*10 + uint64(b[i]-'0')
+	}
+	return uint32(n), b[i:], i > 0 && n <= 0xffffffff
+}

@@ -1,0 +1,171 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"icomet/channel"
+	"icomet/server/config"
+	"icomet/server/servertest"
+)
+
+// churn is many short-lived subscribers, each on a channel of its own that is
+// published to all the time, so that descriptors are reused while writes to the
+// old owners are on their way.
+type churn struct {
+	s       *testServer
+	wrong   chan error
+	names   []atomic.Pointer[string] // the present channel of each worker
+	readers sync.WaitGroup
+	stop    atomic.Bool
+	got     atomic.Int64
+}
+
+// visit subscribes, reads some messages and leaves in one of four ways.
+func (ch *churn) visit(worker, round int, r *rand.Rand) error {
+	name := fmt.Sprintf("w%dr%d", worker, round)
+	f, err := servertest.Subscribe(ch.s.front, []string{"stream", "sse", "iframe", "sub"}[r.IntN(4)], name, 1)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	ch.names[worker].Store(&name)
+	for range r.IntN(5) {
+		ms, err := f.Messages()
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		for _, m := range ms {
+			// Between two polls more may have been published than is kept.
+			gap := m.Seq < f.Next || m.Seq > f.Next && f.Kind != "sub"
+			if m.Cname != name || m.Content != "tag-"+name || gap {
+				return fmt.Errorf("%s (seq %d) got %+v", name, f.Next, m)
+			}
+			f.Next = m.Seq + 1
+			ch.got.Add(1)
+		}
+	}
+	switch tcp := f.TCPConn; r.IntN(4) {
+	case 0:
+		_ = tcp.SetLinger(0) // a reset
+	case 1:
+		_ = tcp.CloseWrite()
+		_, _ = io.Copy(io.Discard, f)
+	case 2:
+		_, _ = f.Write([]byte(strings.Repeat("GET / HTTP/1.1\r\n", r.IntN(3)))) // unread input
+	}
+	return nil
+}
+
+// TestNoByteOfOneReachesAnother churns through some thousand connections.
+func TestNoByteOfOneReachesAnother(t *testing.T) {
+	t.Parallel()
+	const workers, rounds = 12, 120
+	s := startServer(t, func(c *config.Config) { c.Runtime.EventLoops = 3 })
+	ch := &churn{s: s, wrong: make(chan error, workers), names: make([]atomic.Pointer[string], workers)}
+	for worker := range workers {
+		ch.readers.Go(func() {
+			r := rand.New(rand.NewPCG(1, uint64(worker)))
+			for round := range rounds {
+				if err := ch.visit(worker, round, r); err != nil {
+					ch.wrong <- err
+					return
+				}
+			}
+		})
+	}
+	var publishers sync.WaitGroup
+	for range 2 {
+		publishers.Go(func() {
+			for i := 0; !ch.stop.Load(); i++ {
+				if name := ch.names[i%workers].Load(); name != nil {
+					if _, err := s.hub.Publish([]byte(*name), "tag-"+*name); err != nil && !errors.Is(err, channel.ErrOverloaded) {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	ch.readers.Wait()
+	ch.stop.Store(true)
+	publishers.Wait()
+	close(ch.wrong)
+	for err := range ch.wrong {
+		t.Error(err)
+	}
+	if ch.got.Load() < workers*rounds {
+		t.Errorf("only %d messages were read", ch.got.Load())
+	}
+	checkFor(t, patience, s.checkIdle)
+	if log := s.log.String(); strings.Contains(log, "stale") {
+		t.Errorf("events of closed connections reached gnet:\n%s", log)
+	}
+}
+
+// answeredOver is how many newcomers over the cap are told so at a time.
+const answeredOver = 8
+
+// TestOverTheCap fills a server with a small cap: newcomers are told so or closed,
+// who is there notices nothing, and administrators still get in.
+func TestOverTheCap(t *testing.T) {
+	t.Parallel()
+	const limit = 20
+	s := startServer(t, func(c *config.Config) { c.Limits.Connections = limit })
+	var there []*client
+	for range limit {
+		there = append(there, s.subscribe("/stream?cname=a&seq=1"))
+	}
+	told := 0
+	for range 3 * answeredOver {
+		c := dial(t, s.front)
+		_, _ = io.WriteString(c, "GET /stream?cname=a HTTP/1.1\r\nHost: test\r\n\r\n")
+		line, _ := c.R.ReadString('\n')
+		if strings.HasPrefix(line, "HTTP/1.1 503 ") {
+			told++
+			if head := c.head(); !strings.Contains(head, "\r\nRetry-After: 5\r\n") {
+				t.Errorf("head of a refusal: %s", head)
+			}
+		} else if line != "" {
+			t.Errorf("a newcomer gets %q", line)
+		}
+	}
+	if told < answeredOver {
+		t.Errorf("%d newcomers were told, want at least %d", told, answeredOver)
+	}
+	s.call("/push?cname=a&content=hi")
+	for _, c := range there {
+		if got := c.chunk(); !strings.Contains(got, `"seq":1,"content":"hi"`) {
+			t.Errorf("got %q", got)
+		}
+	}
+	_ = there[0].Close()
+	checkFor(t, patience, func() error {
+		status, _ := s.tryPing()
+		if status != 200 {
+			return fmt.Errorf("a newcomer gets status %d when there is room", status)
+		}
+		return nil
+	})
+}
+
+// tryPing asks the front port; status 0 is a closed connection.
+func (s *testServer) tryPing() (status int, err error) {
+	nc, err := net.DialTimeout("tcp", s.front, patience)
+	if err != nil {
+		return 0, err
+	}
+	defer nc.Close()
+	if _, err := io.WriteString(nc, "GET /ping HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"); err != nil {
+		return 0, err
+	}
+	_, err = fmt.Fscanf(nc, "HTTP/1.1 %d", &status)
+	return status, err
+}

@@ -1,0 +1,267 @@
+package reactor
+
+import (
+	"time"
+
+	"github.com/valyala/bytebufferpool"
+
+	"icomet/channel"
+	"icomet/server/wire"
+)
+
+// batch holds the messages of one channel on their way to this loop's subscribers. They
+// are encoded once per form, and a subscriber gets all of them in one write. A channel
+// has one batch at most: messages that come while it is walked wait in later.
+type batch struct {
+	ch      *channel.Channel
+	msgs    []channel.Message
+	queued  []uint32 // when each was queued, in Reactor.micros
+	later   []channel.Message
+	laterAt []uint32 // the same for later
+	cursor  *Conn    // the next subscriber to serve
+	started bool
+	next    *batch // batchQueue
+	cname   []byte // encoded
+	forms   [wire.FormCount]encoded
+}
+
+// encoded is a batch in one form. offsets says where each message begins, for a
+// subscriber that has got the first ones already.
+type encoded struct {
+	buf     *bytebufferpool.ByteBuffer
+	offsets []int32
+}
+
+// batchQueue holds the batches that are not done. One that has used up its slice goes to
+// the back, so that a huge channel does not delay the others.
+type batchQueue struct{ head, tail *batch }
+
+func (q *batchQueue) push(b *batch) {
+	b.next = nil
+	if q.head == nil {
+		q.head = b
+	} else {
+		q.tail.next = b
+	}
+	q.tail = b
+}
+
+func (q *batchQueue) pop() { q.head = q.head.next }
+
+// maxBatches is how many batches may be at work. While a million channels get a
+// broadcast, the rest waits as plain deliveries, which are smaller.
+const maxBatches = 512
+
+// deliverSome makes up to budget deliveries.
+func (l *loop) deliverSome(budget int) {
+	for budget > 0 {
+		l.fillBatches()
+		if l.active.head == nil {
+			return
+		}
+		// The batch stays in the queue while it is walked, so that a panic does not lose it.
+		b := l.active.head
+		used, done := l.walk(b, budget)
+		l.active.pop()
+		if budget -= used; done {
+			l.finish(b)
+		} else {
+			l.active.push(b)
+		}
+	}
+}
+
+// fillBatches sorts the deliveries in todo by channel.
+func (l *loop) fillBatches() {
+	for l.todoAt < len(l.todo) {
+		d := &l.todo[l.todoAt]
+		switch b := l.working[d.ch]; {
+		case b != nil && b.started:
+			b.later, b.laterAt = append(b.later, d.msg), append(b.laterAt, d.queued)
+		case b != nil:
+			b.add(d)
+		case l.subs.first(d.ch) == nil: // the last subscriber left meanwhile
+			l.done(d.msg)
+		case len(l.working) >= maxBatches:
+			return
+		default:
+			b = l.newBatch(d.ch)
+			b.add(d)
+			l.active.push(b)
+		}
+		*d = delivery{}
+		l.todoAt++
+	}
+}
+
+func (b *batch) add(d *delivery) {
+	b.msgs, b.queued = append(b.msgs, d.msg), append(b.queued, d.queued)
+}
+
+// done counts messages as no longer queued.
+func (l *loop) done(ms ...channel.Message) {
+	bytes := 0
+	for i := range ms {
+		bytes += len(ms[i].Content)
+	}
+	l.stats.Queued.Add(int64(-len(ms)))
+	l.stats.QueuedBytes.Add(int64(-bytes))
+}
+
+func (l *loop) newBatch(ch *channel.Channel) *batch {
+	var b *batch
+	if n := len(l.batches); n > 0 {
+		b, l.batches = l.batches[n-1], l.batches[:n-1]
+	} else {
+		b = new(batch)
+	}
+	b.ch, l.working[ch] = ch, b
+	return b
+}
+
+// finish ends a walk over the subscribers. The batch goes on if more messages have come
+// meanwhile.
+func (l *loop) finish(b *batch) {
+	for i := range b.forms {
+		if f := &b.forms[i]; f.buf != nil {
+			putBuffer(f.buf)
+			f.buf, f.offsets = nil, f.offsets[:0]
+		}
+	}
+	l.done(b.msgs...)
+	clear(b.msgs)
+	b.msgs, b.later = b.later, b.msgs[:0]
+	b.queued, b.laterAt = b.laterAt, b.queued[:0]
+	b.started = false
+	if len(b.msgs) > 0 {
+		l.active.push(b)
+		return
+	}
+	delete(l.working, b.ch)
+	b.ch, b.cursor = nil, nil
+	if cap(b.msgs)+cap(b.later) <= 1024 {
+		l.batches = append(l.batches, b)
+	}
+}
+
+// walk serves up to budget subscribers of b. It reports how many, and whether it has come
+// to the end.
+func (l *loop) walk(b *batch, budget int) (used int, done bool) {
+	if !b.started {
+		b.started, b.cursor = true, l.subs.first(b.ch)
+		b.cname = b.cname[:0]
+		if b.ch != nil {
+			b.cname = wire.AppendJSON(b.cname, []byte(b.ch.Name()))
+		}
+	}
+	for b.cursor != nil && used < budget {
+		c := b.cursor
+		b.cursor = c.subNext // before the write, which may end c
+		l.cur = c
+		l.deliver(b, c)
+		used++
+	}
+	l.cur = nil
+	if used > 0 && b.ch != nil {
+		l.written(b.queued, used)
+	}
+	return used, b.cursor == nil
+}
+
+// written counts the time from queued to now for n subscribers.
+func (l *loop) written(queued []uint32, n int) {
+	now := l.reactor.micros()
+	for _, at := range queued {
+		l.stats.ToWrite.add(time.Duration(now-at)*time.Microsecond, n)
+	}
+}
+
+// deliver gives c the messages of b that it has not got, in one write.
+func (l *loop) deliver(b *batch, c *Conn) {
+	first := 0
+	if c.transport != wire.TransportPresence {
+		for first < len(b.msgs) && b.msgs[first].Seq < c.next && b.msgs[first].Type != channel.Moved {
+			first++
+		}
+		if first == len(b.msgs) {
+			return
+		}
+	}
+	last := &b.msgs[len(b.msgs)-1]
+	if c.transport == wire.TransportPoll {
+		if l.answerPoll(b, c, first) {
+			l.stats.Deliveries.Add(uint64(len(b.msgs) - first))
+			c.endResponse(ReasonAnswered)
+		}
+		return
+	}
+	f := wire.OpenForm(c.transport, c.has(flagHTTP10))
+	e := &b.forms[f]
+	if e.buf == nil {
+		l.encode(b, f)
+	}
+	if !c.send(e.buf.B[e.offsets[first]:]) {
+		return
+	}
+	l.stats.Deliveries.Add(uint64(len(b.msgs) - first))
+	c.next, c.since = last.Seq+1, l.now
+	switch last.Type {
+	case channel.Closed:
+		c.endResponse(ReasonChannelClosed)
+	case channel.Moved:
+		c.rejoin(last.Seq)
+	}
+}
+
+func (l *loop) encode(b *batch, f wire.Form) {
+	e := &b.forms[f]
+	buf := getBuffer()
+	e.offsets = e.offsets[:0]
+	for i := range b.msgs {
+		e.offsets = append(e.offsets, int32(len(buf.B)))
+		buf.B = f.AppendMessage(buf.B, b.cname, &b.msgs[i], &l.scratch.Frame)
+	}
+	e.buf = buf
+}
+
+// answerPoll answers a waiting poll. Polls with the default callback or none share their
+// bytes.
+func (l *loop) answerPoll(b *batch, c *Conn, first int) bool {
+	if first > 0 || c.ex != nil || c.has(flagHTTP10|flagClose) || l.reactor.draining.Load() {
+		style := c.pollStyle()
+		l.scratch.Body = style.AppendMessages(l.scratch.Body[:0], b.cname, b.msgs[first:], false)
+		l.scratch.Frame = style.AppendAnswer(l.scratch.Frame[:0], l.scratch.Body)
+		return c.send(l.scratch.Frame)
+	}
+	e := &b.forms[wire.FormPollScript]
+	if c.has(flagBare) {
+		e = &b.forms[wire.FormPollJSON]
+	}
+	if e.buf == nil {
+		style := c.pollStyle()
+		l.scratch.Body = style.AppendMessages(l.scratch.Body[:0], b.cname, b.msgs, false)
+		e.buf = getBuffer()
+		e.buf.B = style.AppendAnswer(e.buf.B, l.scratch.Body)
+	}
+	return c.send(e.buf.B)
+}
+
+// endResponse ends an open response whose last bytes have been sent. The connection goes
+// on with the next request if HTTP allows it.
+func (c *Conn) endResponse(reason CloseReason) {
+	l := c.loop
+	open := c.transport != wire.TransportPoll
+	l.unsubscribe(c)
+	c.since = l.now
+	if leaving := l.reactor.draining.Load(); leaving || c.has(flagClose) || (open && c.has(flagHTTP10)) {
+		if leaving {
+			reason = ReasonDrain
+		}
+		c.beginDrain(reason)
+		return
+	}
+	if c.ex != nil {
+		c.ex.callback, c.ex.origin = nil, ""
+	}
+	c.readOn()
+}

@@ -1,0 +1,23 @@
+package reactor
+
+// Handler answers requests: it is the endpoints as the reactor sees them. Its methods
+// run on the connection's event loop, so they must not block.
+//
+// An endpoint answers through the methods of Conn, before it returns:
+//
+//	Refuse, Text, JSON, Out        a whole answer, at once
+//	NewAnswer, Settle              the answer when the engine has its result
+//	Bridge                         the answer of a handler of net/http
+//	Join, WatchPresence, Follow    a response that stays open
+//
+// The reactor keeps the order of the answers, whichever way they come.
+type Handler interface {
+	// Serve answers one complete request. It keeps no byte slice of it.
+	Serve(c *Conn, r *Request)
+	// Refuses reports, from the head alone, that r will be answered with an error
+	// whatever its body is. Nobody then asks the client for the body.
+	Refuses(c *Conn, r *Request) bool
+	// Opens reports, from the head alone, that the response to r would stay open
+	// though r came in on the admin port. It then waits for the answers before it.
+	Opens(c *Conn, r *Request) bool
+}

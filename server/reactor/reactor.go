@@ -1,0 +1,229 @@
+package reactor
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+
+	"icomet/channel"
+	"icomet/server/access"
+)
+
+// Options is what New needs. All but Tick is required.
+type Options struct {
+	Log      *slog.Logger
+	Hub      *channel.Hub
+	Engine   channel.Engine // the reactor stops it when it ends
+	Handler  Handler
+	Settings *Settings
+
+	Listeners *Listeners // the reactor releases them
+	Loops     int        // Event loops, at least 1
+
+	// Tick is called on the ticking goroutine, up to ten times a second, with the time
+	// in ticks; nil: not called.
+	Tick func(now uint32)
+	// CrashOnPanic lets a panic end the process instead of one connection: tests are to
+	// see it.
+	CrashOnPanic bool
+}
+
+// Reactor is the event loops with the connections of both ports. Its methods are
+// concurrency-safe.
+type Reactor struct {
+	log          *slog.Logger
+	crashOnPanic bool
+	handler      Handler
+	onTick       func(now uint32)
+	settings     atomic.Pointer[Settings]
+	keepalive    time.Duration // what the listeners were given
+	hub          *channel.Hub
+	engine       channel.Engine
+	loops        []*loop
+	counters     []*Counters // of the loops
+	counts       access.Counts
+	listen       atomic.Pointer[Listeners]
+	started      time.Time // monotonic: the clock of all timeouts
+	panics       atomic.Uint64
+	bridge       *bridge
+	feed         *Feed
+
+	gnet     gnet.Engine // from OnBoot on
+	booted   atomic.Bool // OnBoot was called
+	anchored atomic.Int32
+	ready    chan struct{}
+	failed   error // of the ticking goroutine, read after Run's engine has ended
+	stopping bool  // of the ticking goroutine
+
+	now       atomic.Uint32 // ticks: what the loops go by, see clock
+	tickedAt  atomic.Uint32 // the tick of the ticking goroutine's last run
+	slow      atomic.Bool   // nothing happens: the ticking goroutine takes long sleeps
+	draining  atomic.Bool
+	drainFrom atomic.Int64 // ns since started; 0: no drain yet
+
+	byLoopMu sync.RWMutex
+	byLoop   map[gnet.EventLoop]*loop
+}
+
+// New makes a reactor. Run or Close has to follow.
+func New(o Options) *Reactor {
+	r := &Reactor{
+		log: o.Log, crashOnPanic: o.CrashOnPanic, handler: o.Handler, onTick: o.Tick,
+		keepalive: o.Settings.Keepalive, hub: o.Hub, engine: o.Engine,
+		started: time.Now(), bridge: newBridge(),
+		ready: make(chan struct{}), byLoop: make(map[gnet.EventLoop]*loop),
+	}
+	r.listen.Store(o.Listeners)
+	r.feed = newFeed(r)
+	r.now.Store(1)
+	r.store(o.Settings)
+	// Measured again when all of the server's own descriptors are open; until then
+	// clients are let in by this one.
+	r.counts.Measure(o.Loops)
+	r.counts.SetLimit(o.Settings.Connections)
+	for range o.Loops {
+		l := newLoop(r)
+		r.loops, r.counters = append(r.loops, l), append(r.counters, &l.stats)
+	}
+	return r
+}
+
+func (r *Reactor) store(set *Settings) {
+	set.prepare()
+	r.settings.Store(set)
+}
+
+// Ready is closed when both ports answer.
+func (r *Reactor) Ready() <-chan struct{} { return r.ready }
+
+// FrontAddr is the bound address of the front port. Until Ready is closed, a port that
+// was configured as 0 can still change.
+func (r *Reactor) FrontAddr() net.Addr { return r.listen.Load().front }
+
+// AdminAddr is the same for the admin port.
+func (r *Reactor) AdminAddr() net.Addr { return r.listen.Load().admin }
+
+// Close gives up a reactor that is not going to Run.
+func (r *Reactor) Close() {
+	r.listen.Load().Release()
+	r.engine.Stop()
+}
+
+// Run serves until a drain has ended, and then returns nil. An error says that a port
+// cannot be bound, or that the engine has ended by itself.
+func (r *Reactor) Run() error {
+	err := r.serve()
+	r.engine.Stop()
+	r.bridge.close()
+	switch {
+	case err != nil:
+		return err
+	case r.failed != nil:
+		return r.failed
+	case !r.stopping:
+		return errors.New("the event engine has ended by itself; its log line above says why")
+	}
+	r.log.Info("stopped")
+	return nil
+}
+
+// listenTries bounds how often Run binds again after another process has taken a port.
+const listenTries = 10
+
+// serve runs gnet's engine. Between the release of the probes and gnet's own bind
+// another process can take a port: then the addresses are probed again, which finds a
+// new port for one that was configured as 0, and the system's words for any other.
+func (r *Reactor) serve() error {
+	for try := 1; ; try++ {
+		addrs := r.listen.Load()
+		addrs.Release()
+		err := gnet.Rotate(&callbacks{reactor: r}, addrs.gnetAddrs(),
+			gnet.WithNumEventLoop(len(r.loops)), gnet.WithReusePort(true), gnet.WithReuseAddr(true),
+			gnet.WithTCPKeepAlive(r.keepalive), gnet.WithTCPKeepInterval(probeInterval(r.keepalive)),
+			gnet.WithTCPKeepCount(keepaliveProbes), gnet.WithTicker(true),
+			gnet.WithLogger(gnetLogger{r.log}))
+		if err == nil {
+			return nil
+		}
+		err = fmt.Errorf("listening on %s and %s: %w", addrs.front, addrs.admin, err)
+		if r.booted.Load() || try == listenTries {
+			return err
+		}
+		next, again := Listen(addrs.frontAddr, addrs.adminAddr)
+		if again != nil {
+			return again
+		}
+		r.listen.Store(next)
+	}
+}
+
+// Configure replaces the settings. set must not be changed afterwards.
+func (r *Reactor) Configure(set *Settings) {
+	r.store(set)
+	r.counts.SetLimit(set.Connections)
+	for _, l := range r.loops {
+		l.post(l.rearmAll)
+	}
+}
+
+// Post runs fn on event loop i, among its other work.
+func (r *Reactor) Post(i int, fn func()) { r.loops[i].post(fn) }
+
+// Counters are what each event loop counts, by the loop's number. The slice must not be
+// changed.
+func (r *Reactor) Counters() []*Counters { return r.counters }
+
+// Connections returns how many are open on both ports, and their cap.
+func (r *Reactor) Connections() (open, limit int64) { return r.counts.Load() }
+
+// Panics is how many were recovered.
+func (r *Reactor) Panics() uint64 { return r.panics.Load() }
+
+// Draining reports that Shutdown was called.
+func (r *Reactor) Draining() bool { return r.draining.Load() }
+
+// Started is when the reactor was made.
+func (r *Reactor) Started() time.Time { return r.started }
+
+// Feed is the reactor's one feed.
+func (r *Reactor) Feed() *Feed { return r.feed }
+
+// LoopState is what an event loop holds at one moment.
+type LoopState struct {
+	Batches int // messages of a channel on their way to its subscribers
+	Proxied int // connections of trusted proxies of which something is known
+}
+
+// Inspect asks every event loop what it holds, and waits for the answers. It must not
+// be called on a loop.
+func (r *Reactor) Inspect() []LoopState {
+	states := make([]LoopState, len(r.loops))
+	var asked sync.WaitGroup
+	for i, l := range r.loops {
+		asked.Add(1)
+		l.post(func() {
+			states[i] = LoopState{Batches: len(l.working), Proxied: len(l.proxied)}
+			asked.Done()
+		})
+	}
+	asked.Wait()
+	return states
+}
+
+// PerIP is how many connections of each client are counted for ConnectionsPerIP; empty
+// without that limit.
+func (r *Reactor) PerIP() map[netip.Addr]int { return r.counts.PerIP() }
+
+// Bridged is how many requests handlers of net/http are working on.
+func (r *Reactor) Bridged() int {
+	r.bridge.mu.Lock()
+	defer r.bridge.mu.Unlock()
+	return r.bridge.n
+}

@@ -1,0 +1,153 @@
+package reactor
+
+import (
+	"bytes"
+
+	"github.com/valyala/bytebufferpool"
+
+	"icomet/httpparse"
+	"icomet/server/wire"
+)
+
+// Out is where the answers to the requests of one read are collected. An endpoint
+// appends a whole answer, or the beginning of a response that stays open.
+func (c *Conn) Out() *bytebufferpool.ByteBuffer { return c.loop.out }
+
+// Scratch is the loop's scratch space.
+func (c *Conn) Scratch() *Scratch { return &c.loop.scratch }
+
+// Counters are those of the connection's loop.
+func (c *Conn) Counters() *Counters { return &c.loop.stats }
+
+// Admin reports that the connection came in on the admin port.
+func (c *Conn) Admin() bool { return c.has(flagAdmin) }
+
+// Served reports that the connection has been a subscriber's before.
+func (c *Conn) Served() bool { return c.has(flagServed) }
+
+// EndAfter has the connection end with the answer that is being made.
+func (c *Conn) EndAfter() { c.set(flagClose) }
+
+// Drop ends the connection without an answer.
+func (c *Conn) Drop(reason CloseReason) { c.loop.doom(c, reason) }
+
+// Refuse answers an error that leaves the connection usable.
+func (c *Conn) Refuse(r *Request, status int, text string) {
+	h := wire.Head{Status: status, Connection: r.Connection}
+	switch status {
+	case 503:
+		h.RetryIn = 1
+	case 401:
+		h.Fields = "WWW-Authenticate: Bearer\r\n"
+	}
+	c.RefuseWith(r, &h, text)
+}
+
+// RefuseWith answers the error that h says.
+func (c *Conn) RefuseWith(r *Request, h *wire.Head, text string) {
+	c.loop.stats.refused(h.Status)
+	c.Text(r, h, text)
+}
+
+// Text answers with one line of text, without its newline.
+func (c *Conn) Text(r *Request, h *wire.Head, text string) {
+	c.SetOrigin(r, h)
+	l := c.loop
+	mark := len(l.out.B)
+	l.out.B = c.appendText(l.out.B, h, text)
+	if r.Method == httpparse.HEAD {
+		l.out.B = headOnly(l.out.B, mark)
+	}
+}
+
+// JSON answers with the JSON text in body, or with CB(JSON); when callback, which has
+// been checked, is not nil. body ends with a newline and is not the scratch frame.
+func (c *Conn) JSON(r *Request, callback, body []byte) {
+	h := wire.Head{Status: 200, Ctype: wire.ContentJSON, Connection: r.Connection}
+	c.SetOrigin(r, &h)
+	l := c.loop
+	l.out.B = wire.AppendJSONAnswer(l.out.B, &h, callback, body, &l.scratch.Frame)
+}
+
+// CutToHead cuts everything but the head off the answer that begins at mark of out.
+func (c *Conn) CutToHead(mark int) { c.loop.out.B = headOnly(c.loop.out.B, mark) }
+
+// headOnly cuts the answer that begins at mark behind its head.
+func headOnly(b []byte, mark int) []byte {
+	if i := bytes.Index(b[mark:], []byte("\r\n\r\n")); i >= 0 {
+		b = b[:mark+i+4]
+	}
+	return b
+}
+
+// SetOrigin sets the CORS fields of a front answer.
+func (c *Conn) SetOrigin(r *Request, h *wire.Head) {
+	if !c.has(flagAdmin) {
+		h.Origin, h.Vary = c.loop.reactor.settings.Load().Origins.Allow(r.Get("origin"))
+	}
+}
+
+// AppendOpenHead appends the head of an open response, and an iframe's preamble.
+func (c *Conn) AppendOpenHead(dst []byte, r *Request, t wire.Transport) []byte {
+	f := wire.OpenForm(t, r.Minor == 0)
+	h := wire.Head{Status: 200, Ctype: wire.TransportContentType[t], Length: wire.LengthChunked, Connection: r.Connection}
+	if !f.Chunked() {
+		h.Length, h.Connection = wire.LengthClose, wire.ConnClose
+	}
+	c.SetOrigin(r, &h)
+	dst = h.Append(dst)
+	if t == wire.TransportIframe && r.Method != httpparse.HEAD {
+		if f.Chunked() {
+			return wire.AppendChunk(dst, []byte(wire.IframePreamble))
+		}
+		dst = append(dst, wire.IframePreamble...)
+	}
+	return dst
+}
+
+// pollStyle of a waiting poll, as its connection remembers it.
+func (c *Conn) pollStyle() wire.PollStyle {
+	s := wire.PollStyle{Callback: wire.DefaultCallback, Connection: c.openConn()}
+	if c.has(flagBare) {
+		s.Callback = nil
+	}
+	s.Origin, s.Vary = c.loop.reactor.settings.Load().Origins.Allow(nil)
+	if ex := c.ex; ex != nil {
+		if ex.callback != nil {
+			s.Callback = ex.callback
+		}
+		if ex.origin != "" {
+			s.Origin = ex.origin
+		}
+	}
+	return s
+}
+
+// openConn is what the answer of the open request says of the connection.
+func (c *Conn) openConn() wire.ConnField {
+	switch {
+	case c.has(flagClose) || c.loop.reactor.draining.Load():
+		return wire.ConnClose
+	case c.has(flagHTTP10):
+		return wire.ConnKeepAlive
+	}
+	return wire.ConnDefault
+}
+
+// Remember keeps what the style has beyond the default for a poll that waits.
+func (c *Conn) Remember(s *wire.PollStyle) {
+	c.put(flagBare, s.Callback == nil)
+	if s.Callback != nil && string(s.Callback) != string(wire.DefaultCallback) {
+		c.exchange().callback = append([]byte(nil), s.Callback...)
+	}
+	if plain, _ := c.loop.reactor.settings.Load().Origins.Allow(nil); s.Origin != plain {
+		c.exchange().origin = s.Origin
+	}
+}
+
+// NewPollStyle is the style of the answer to r.
+func (c *Conn) NewPollStyle(r *Request, callback []byte) wire.PollStyle {
+	s := wire.PollStyle{Callback: callback, Connection: r.Connection}
+	s.Origin, s.Vary = c.loop.reactor.settings.Load().Origins.Allow(r.Get("origin"))
+	return s
+}

@@ -1,0 +1,130 @@
+package reactor
+
+import (
+	"icomet/channel"
+	"icomet/server/wire"
+)
+
+const subTables = 256
+
+// subIndex finds this loop's subscribers of a channel. The subscribers of one channel are
+// a list, whose first member stands in a chained hash table. So a channel with one
+// subscriber, the usual case, costs two pointers; a map and a list header would cost 54
+// bytes. The index is split into many tables, so that growing one moves few entries.
+type subIndex struct {
+	tables [subTables]subTable
+}
+
+type subTable struct {
+	buckets []*Conn // chained by hashNext; the length is a power of two
+	n       int
+}
+
+// at is the table of a channel and the link where its chain begins.
+func (x *subIndex) at(ch *channel.Channel) (*subTable, **Conn) {
+	h := ch.Hash()
+	t := &x.tables[h%subTables]
+	if t.buckets == nil {
+		t.buckets = make([]*Conn, 1)
+	}
+	return t, &t.buckets[h/subTables%uint32(len(t.buckets))]
+}
+
+// first is the first subscriber of ch, or nil.
+func (x *subIndex) first(ch *channel.Channel) *Conn {
+	_, link := x.at(ch)
+	c := *link
+	for c != nil && c.ch != ch {
+		c = c.hashNext
+	}
+	return c
+}
+
+// add enters c as the first subscriber of c.ch.
+func (x *subIndex) add(c *Conn) {
+	t, link := x.at(c.ch)
+	for *link != nil && (*link).ch != c.ch {
+		link = &(*link).hashNext
+	}
+	c.subPrev, c.subNext = nil, *link
+	if old := *link; old != nil {
+		c.hashNext, old.hashNext = old.hashNext, nil
+		old.subPrev = c
+		*link = c
+		return
+	}
+	*link = c
+	if t.n++; t.n > len(t.buckets) {
+		t.grow()
+	}
+}
+
+// remove takes c out and reports whether it was the last subscriber of c.ch.
+func (x *subIndex) remove(c *Conn) (last bool) {
+	if c.subNext != nil {
+		c.subNext.subPrev = c.subPrev
+	}
+	if c.subPrev != nil {
+		c.subPrev.subNext = c.subNext
+		c.subPrev, c.subNext = nil, nil
+		return false
+	}
+	t, link := x.at(c.ch)
+	for *link != c {
+		link = &(*link).hashNext
+	}
+	heir := c.subNext
+	if heir != nil {
+		heir.hashNext = c.hashNext
+		*link = heir
+	} else {
+		*link = c.hashNext
+		t.n--
+	}
+	c.subNext, c.hashNext = nil, nil
+	return heir == nil
+}
+
+func (t *subTable) grow() {
+	old := t.buckets
+	t.buckets = make([]*Conn, 2*len(old))
+	for _, c := range old {
+		for c != nil {
+			next := c.hashNext
+			link := &t.buckets[c.ch.Hash()/subTables%uint32(len(t.buckets))]
+			c.hashNext, *link = *link, c
+			c = next
+		}
+	}
+}
+
+// subscribe enters c, which has joined c.ch, into the list of its subscribers.
+func (l *loop) subscribe(c *Conn) {
+	l.subs.add(c)
+	c.state = stateSubscribed
+	l.stats.subscribed(c.transport, 1)
+}
+
+// unsubscribe ends a subscription.
+func (l *loop) unsubscribe(c *Conn) {
+	c.leaveOpen()
+	l.detach(c)
+}
+
+// detach takes c off its list and out of its channel. Nothing else does.
+func (l *loop) detach(c *Conn) {
+	if b := l.working[c.ch]; b != nil && b.cursor == c {
+		b.cursor = c.subNext
+	}
+	last := l.subs.remove(c)
+	switch {
+	case c.transport == wire.TransportDashboard:
+		l.reactor.feed.watching.Add(-1)
+	case c.transport != wire.TransportPresence:
+		l.reactor.hub.Leave(c.ch, l.sink, last)
+	case last:
+		l.reactor.hub.WatchPresence(l.sink, false)
+	}
+	l.stats.subscribed(c.transport, -1)
+	c.ch, c.state, c.transport = nil, stateReading, wire.TransportNone
+}

@@ -1,0 +1,134 @@
+package wire
+
+import (
+	"encoding/binary"
+	"strconv"
+	"unicode/utf8"
+)
+
+// needsEscape marks the bytes that cannot stand in a JSON string as they are,
+// and those that may begin something to look at (0x80 and above).
+var needsEscape = func() (t [256]bool) {
+	for c := range t {
+		t[c] = c < 0x20 || c == '"' || c == '\\' || c >= utf8.RuneSelf
+	}
+	return t
+}()
+
+// AppendJSON appends raw bytes as the body of a JSON string, without quotes.
+// Each byte that is not part of valid UTF-8 becomes one U+FFFD.
+func AppendJSON(dst, raw []byte) []byte {
+	start := 0
+	for i := 0; i < len(raw); {
+		if i = plainEnd(raw, i); i == len(raw) {
+			break
+		}
+		c := raw[i]
+		if c >= utf8.RuneSelf {
+			if r, size := utf8.DecodeRune(raw[i:]); r != utf8.RuneError || size > 1 {
+				i += size
+				continue
+			}
+			dst = append(append(dst, raw[start:i]...), "\uFFFD"...)
+		} else {
+			dst = appendEscaped(append(dst, raw[start:i]...), c)
+		}
+		i++
+		start = i
+	}
+	return append(dst, raw[start:]...)
+}
+
+// plainEnd is the index of the first byte from i on that needs a look, or len(raw).
+// Eight bytes at a time: a byte below 0x20, a quote or a backslash borrows from, and
+// a byte of 0x80 and above has, its highest bit.
+func plainEnd(raw []byte, i int) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(raw); i += 8 {
+		x := binary.LittleEndian.Uint64(raw[i:])
+		quote, slash := x^ones*'"', x^ones*'\\'
+		if (x|(x-ones*0x20)|(quote-ones)|(slash-ones))&tops != 0 {
+			break
+		}
+	}
+	for i < len(raw) && !needsEscape[raw[i]] {
+		i++
+	}
+	return i
+}
+
+const hexDigits = "0123456789abcdef"
+
+func appendEscaped(dst []byte, c byte) []byte {
+	switch c {
+	case '"', '\\':
+		return append(dst, '\\', c)
+	case '\n':
+		return append(dst, '\\', 'n')
+	case '\r':
+		return append(dst, '\\', 'r')
+	case '\t':
+		return append(dst, '\\', 't')
+	}
+	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+}
+
+// appendScriptSafe appends an encoded JSON string body so that no byte of it can
+// end a script element or a JavaScript string: '<', U+2028 and U+2029 as \u escapes.
+func appendScriptSafe[T string | []byte](dst []byte, body T) []byte {
+	start := 0
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case c == '<':
+			dst = append(append(dst, body[start:i]...), `\u003c`...)
+			start = i + 1
+		case c == 0xE2 && i+2 < len(body) && body[i+1] == 0x80 && body[i+2]&^1 == 0xA8:
+			dst = append(append(dst, body[start:i]...), `\u202`...)
+			dst = append(dst, hexDigits[body[i+2]&15])
+			start = i + 3
+			i += 2
+		}
+	}
+	return append(dst, body[start:]...)
+}
+
+// The types of an event on the wire.
+const (
+	TypeData      = "data"
+	TypeBroadcast = "broadcast"
+	typeNextSeq   = "next_seq"
+	TypeNoop      = "noop"
+	typeClose     = "close"
+	TypeToken     = "401"
+	TypeTooMany   = "429"
+)
+
+// Event is one message as a subscriber sees it. cname and content are encoded
+// JSON string bodies.
+type Event struct {
+	Type    string
+	Cname   []byte
+	Seq     int64
+	Content string
+}
+
+// append writes {"type":…,"cname":…,"seq":…,"content":…}, compact, in this order.
+func (e *Event) append(dst []byte, scriptSafe bool) []byte {
+	dst = append(dst, `{"type":"`...)
+	dst = append(dst, e.Type...)
+	dst = append(dst, `","cname":"`...)
+	if scriptSafe {
+		dst = appendScriptSafe(dst, e.Cname)
+	} else {
+		dst = append(dst, e.Cname...)
+	}
+	dst = append(dst, `","seq":`...)
+	dst = strconv.AppendInt(dst, e.Seq, 10)
+	dst = append(dst, `,"content":"`...)
+	if scriptSafe {
+		dst = appendScriptSafe(dst, e.Content)
+	} else {
+		dst = append(dst, e.Content...)
+	}
+	return append(dst, `"}`...)
+}
