@@ -36,8 +36,8 @@ func (c *Channel) Hash() uint32 {
 	return c.hash
 }
 
-// extend moves the end of the channel's life back to deadline, in hub time (ms), unless
-// it is later already. Channel.mu is held.
+// extend sets the end of the channel's life to deadline, in hub time (ms), unless it is
+// later already. Channel.mu is held.
 func (c *Channel) extend(deadline int64) {
 	c.deadline = max(c.deadline, uint32((deadline+slotMS-1)/slotMS))
 }

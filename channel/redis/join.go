@@ -238,7 +238,8 @@ func (e *Engine) synced(s *step, values []rueidis.RedisMessage) error {
 	return nil
 }
 
-// syncedOne takes the answer about one copy, whose next was asked when Redis was asked.
+// syncedOne handles the answer about one copy; asked is the copy's next when Redis was
+// asked.
 func (e *Engine) syncedOne(m *mirror, asked int64, values []rueidis.RedisMessage) error {
 	p := m.part
 	p.mu.Lock()
@@ -269,9 +270,8 @@ func (e *Engine) syncedOne(m *mirror, asked int64, values []rueidis.RedisMessage
 	if err != nil {
 		return errShape
 	}
-	// Events that came after the answer was given can have been applied before it: an
-	// answer between what was known when it was asked for and what is known now is older,
-	// and no mismatch.
+	// Events may have been applied between the question and the answer. An answer between
+	// the copy's next then and now is merely older, and no mismatch.
 	older := asked <= next && next < m.next
 	if epoch != m.epoch || !older && (next != m.next || mark != m.mark) {
 		e.refresh(m)
