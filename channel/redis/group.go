@@ -33,7 +33,9 @@ type fetch struct {
 	known bool // the channel must exist already
 	token string
 	done  channel.Done
-	kept  bool // a place for a new channel is reserved
+	at    time.Time // of the call
+	kept  bool      // a place for a new channel is reserved
+	over  bool      // answered; the partition's lock protects it
 }
 
 // group serves the partitions of one master. It has the lanes of calls, and the pub/sub
@@ -52,9 +54,11 @@ type group struct {
 	mu      sync.Mutex // a leaf
 	closed  bool
 	fetches []*fetch
+	flying  []*fetch       // those of the present round trip
 	stale   []*mirror      // to compare with Redis
 	counts  []*mirror      // copies whose subscribers have come or gone
 	leaving []subscription // to unsubscribe
+	strays  []*partition   // in which Redis counts subscribers that this node may not have
 	watches []*watch
 }
 
@@ -102,6 +106,13 @@ func (g *group) addCount(m *mirror) {
 	g.mu.Lock()
 	g.counts = append(g.counts, m)
 	g.mu.Unlock()
+}
+
+func (g *group) addStrays(p *partition) {
+	g.mu.Lock()
+	g.strays = append(g.strays, p)
+	g.mu.Unlock()
+	g.poke()
 }
 
 func (g *group) addUnsubscribe(p *partition, name string) {
@@ -250,9 +261,9 @@ func (g *group) onSubscription(s rueidis.PubSubSubscription) {
 // paced makes one round trip about n channels and adapts the batch size to the time it
 // took. When Redis comes back, all nodes compare all their copies at once: with full
 // batches none would have its answer in time, and each would begin again.
-func (g *group) paced(conn rueidis.DedicatedClient, commands []rueidis.Completed, n int) ([]rueidis.RedisResult, error) {
+func (g *group) paced(conn rueidis.DedicatedClient, b *batch, n int) ([]rueidis.RedisResult, error) {
 	began := time.Now()
-	results, err := g.do(conn, commands)
+	results, err := g.do(conn, b)
 	switch took := time.Since(began); {
 	case err != nil:
 		g.batch = max(g.batch/4, leastBatch)
@@ -270,19 +281,22 @@ func outOfMemory(err error) bool {
 	return ok && strings.Contains(re.Error(), "OOM command not allowed")
 }
 
-// do makes one round trip. An error means that the connection must be given up. Commands
-// refused for lack of memory have their error in the results only.
-func (g *group) do(conn rueidis.DedicatedClient, commands []rueidis.Completed) ([]rueidis.RedisResult, error) {
+// do makes one round trip and returns the answers to the batch's steps. An error means
+// that the connection must be given up. Commands refused for lack of memory have their
+// error in the results only.
+func (g *group) do(conn rueidis.DedicatedClient, b *batch) ([]rueidis.RedisResult, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), g.e.opts.Timeout)
 	defer cancel()
-	results := conn.DoMulti(ctx, commands...)
+	results := conn.DoMulti(ctx, b.all()...)
+	steps := results[len(results)-len(b.steps):]
+	repeatForgotten(ctx, conn, b.calls, steps)
 	for _, r := range results {
 		if err := r.Error(); err != nil && !outOfMemory(err) {
 			g.e.relayout() // a Cluster may have moved the slot
 			return nil, err
 		}
 	}
-	return results, nil
+	return steps, nil
 }
 
 // failFetches answers those who wait, since there is no connection.

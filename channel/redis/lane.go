@@ -25,10 +25,8 @@ const (
 
 // op is one call to Redis.
 type op struct {
+	scriptCall
 	part   *partition
-	script *script
-	keys   []string
-	args   []string
 	size   int64 // of its content, in bytes
 	mayArg int   // index of the argument that says whether it may create a channel; 0: it never creates one
 	kept   bool  // a place for a new channel is reserved
@@ -165,9 +163,6 @@ func (l *lane) send(batch []*op) {
 		l.keepPlaces(batch)
 	}
 	results := l.exec(ctx, batch)
-	if noScript(results[0].Error()) && e.loadScripts(ctx) == nil {
-		results = l.exec(ctx, batch)
-	}
 	if near {
 		l.makeNear(ctx, batch, results)
 	}
@@ -218,11 +213,11 @@ func (l *lane) makeNear(ctx context.Context, batch []*op, results []rueidis.Redi
 }
 
 func (l *lane) exec(ctx context.Context, batch []*op) []rueidis.RedisResult {
-	commands := make([]rueidis.Completed, len(batch))
+	calls := make([]scriptCall, len(batch))
 	for i, o := range batch {
-		commands[i] = o.script.command(l.e.client.B(), o.keys, o.args...)
+		calls[i] = o.scriptCall
 	}
-	return l.e.client.DoMulti(ctx, commands...)
+	return runScripts(ctx, l.e.client, calls)
 }
 
 // answer reads a result. Errors come from Redis or from the connection.

@@ -104,7 +104,7 @@ func readOwners(asked string, results []rueidis.RedisResult) (func(int) string, 
 			bySlot[slot] = addr
 		}
 	}
-	var out [partitions]string
+	out := make([]string, len(results)-1)
 	for i := range out {
 		slot, err := results[1+i].AsInt64()
 		if err != nil || slot < 0 || slot >= int64(len(bySlot)) {
@@ -202,6 +202,7 @@ func (e *Engine) pokeGroups() {
 	e.groupsMu.Lock()
 	defer e.groupsMu.Unlock()
 	for _, g := range e.groups {
+		g.refuseLate()
 		g.poke()
 	}
 }

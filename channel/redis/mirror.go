@@ -20,6 +20,7 @@ type mirror struct {
 	name string
 	ch   *channel.Channel // nil until the copy is made
 
+	life  int // counts the copies: an answer that was asked for in another life is void
 	epoch string
 	next  int64  // the seq of the next message
 	mark  string // of the message before next
@@ -152,6 +153,7 @@ func (e *Engine) dropLocked(m *mirror) {
 // forget resets the mirror to the state without a copy.
 func (m *mirror) forget() {
 	m.ch, m.epoch, m.next, m.mark, m.floor, m.parted = nil, "", 0, "", 0, false
+	m.life++
 }
 
 // state is join.lua's answer about a channel.
@@ -167,6 +169,15 @@ type state struct {
 	marks   []string // of the messages in history
 	part    bool     // history begins at the seq that the copy asked for
 	asked   int64    // the copy's next when it asked
+}
+
+// older reports that the answer is from a moment before the copy's present state, in the
+// same numbering: what it says that the copy lacks is nothing.
+func (s *state) older(m *mirror) bool {
+	if m.ch == nil || s.epoch != m.epoch {
+		return false
+	}
+	return s.next < m.next && s.next >= s.asked || m.live && s.next == m.next && s.mark == m.mark
 }
 
 func (s *state) crowded(limit int) bool { return s.total*2 > int64(limit) }
@@ -194,13 +205,18 @@ func (m *mirror) checkThere(h *channel.Hub) {
 // events.
 func (e *Engine) bringLocked(m *mirror, s *state) {
 	crowded := s.crowded(e.hub.Limits().MaxSubscribers)
+	e.continueLocked(m)
 	switch {
-	case m.live && s.epoch == m.epoch && (s.next < m.next || s.next == m.next && s.mark == m.mark),
-		s.epoch == m.epoch && s.next < m.next && s.next >= s.asked:
-		// The answer is older than the copy: a publish of this node has come before it.
-		// If the copy is not live, it was then, and it will be compared again.
+	case s.older(m):
+		// Events and publishes of this node have brought the copy further since it asked.
 		e.hub.Learn(m.ch, s.token, crowded)
-		return
+		if s.floor > m.floor {
+			m.floor = s.floor
+			e.hub.DropBelow(m.ch, s.floor)
+		}
+		if m.live {
+			return
+		}
 	case m.ch == nil:
 		e.installLocked(m, s, crowded)
 	case m.partedFrom(s) && s.part:
@@ -233,6 +249,24 @@ func (e *Engine) bringLocked(m *mirror, s *state) {
 	for _, ev := range held {
 		e.applyLocked(m, ev)
 	}
+}
+
+// continueLocked applies the held events that continue the copy. What they bring is not
+// missing, even if the history has it no more.
+func (e *Engine) continueLocked(m *mirror) {
+	if m.ch == nil || m.live || m.lost {
+		return
+	}
+	rest := m.held[:0]
+	for _, ev := range m.held {
+		if ev.stored() && ev.epoch == m.epoch && ev.seq == m.next && ev.before == m.mark && e.hub.Feed(m.ch, ev.message()) {
+			m.next, m.mark = m.next+1, ev.mark
+		} else {
+			rest = append(rest, ev)
+		}
+	}
+	clear(m.held[len(rest):])
+	m.held = rest
 }
 
 func (e *Engine) installLocked(m *mirror, s *state, crowded bool) {

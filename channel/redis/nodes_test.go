@@ -387,7 +387,7 @@ func TestTakenForDead(t *testing.T) {
 	n := []*testNode{startNode(t, o, testLimits), startNode(t, o, testLimits)}
 	n[1].join("c", 0)
 	checkFor(t, patience, func() error { // on a busy machine it may be back before this looks
-		if err := n[0].forget(n[1].node, nil); err != nil { // as if it had been silent
+		if err := n[0].forget(t.Context(), n[1].node); err != nil { // as if it had been silent
 			t.Fatal(err)
 		}
 		if r := n[0].info("c"); r.Subscribers != 0 {

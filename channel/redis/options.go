@@ -1,9 +1,11 @@
 package redis
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"time"
 
@@ -39,6 +41,28 @@ type Options struct {
 	Logger *slog.Logger
 	// About is what the other nodes' /stats show of this node.
 	About map[string]string
+
+	seams seams
+}
+
+// seams are what the simulation replaces.
+type seams struct {
+	dial       func(ctx context.Context, addr string, d *net.Dialer, t *tls.Config) (net.Conn, error) // nil: the network's
+	partitions int                                                                                    // 0: defaultPartitions
+	node       string                                                                                 // this node's name; "": nodeName()
+	random     func() uint64                                                                          // nil: math/rand's
+}
+
+func (s *seams) fill() {
+	if s.partitions == 0 {
+		s.partitions = defaultPartitions
+	}
+	if s.node == "" {
+		s.node = nodeName()
+	}
+	if s.random == nil {
+		s.random = rand.Uint64
+	}
 }
 
 const (
@@ -54,7 +78,7 @@ const (
 func (o *Options) clientOption() rueidis.ClientOption {
 	c := rueidis.ClientOption{
 		InitAddress: o.Addresses, Username: o.Username, Password: o.Password, TLSConfig: o.TLS,
-		SelectDB: o.DB, ClientName: "icomet", DisableCache: true,
+		DialCtxFn: o.seams.dial, SelectDB: o.DB, ClientName: "icomet", DisableCache: true,
 		Dialer:           net.Dialer{Timeout: o.DialTimeout, KeepAlive: pingInterval},
 		ConnWriteTimeout: pingTimeout, RingScaleEachConn: pipelineQueue,
 		// One connection for all calls: several would not keep a publisher's messages in

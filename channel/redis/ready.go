@@ -66,11 +66,14 @@ func (e *Engine) groupsUp() (up, all int) {
 	return up, len(e.groups)
 }
 
-func (g *group) up() bool {
+func (g *group) up() bool { return !g.down() && g.isLive() }
+
+// down reports that calls are refused.
+func (g *group) down() bool {
 	for _, l := range g.lanes {
 		if l.down.Load() {
-			return false
+			return true
 		}
 	}
-	return g.isLive()
+	return false
 }

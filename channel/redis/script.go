@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"context"
 	"crypto/sha1"
 	"embed"
 	"encoding/hex"
@@ -13,7 +14,7 @@ import (
 var scriptFiles embed.FS
 
 // script is one Lua script. Redis forgets the scripts when it restarts or a replica takes
-// over. Whoever gets NOSCRIPT loads all of them and tries again.
+// over; see runScripts.
 type script struct {
 	text string
 	sha  string
@@ -31,10 +32,11 @@ var (
 	sweepScript     = readScript("sweep", true)
 	forgetScript    = readScript("forget", true)
 	heartbeatScript = readScript("heartbeat", false)
+	countedScript   = readScript("counted", true)
 
 	allScripts = []*script{
 		publishScript, joinScript, syncScript, signScript, clearScript, closeScript,
-		broadcastScript, infoScript, sweepScript, forgetScript, heartbeatScript,
+		broadcastScript, infoScript, sweepScript, forgetScript, heartbeatScript, countedScript,
 	}
 )
 
@@ -60,8 +62,54 @@ func mustRead(name string) string {
 	return string(b)
 }
 
-func (s *script) command(b rueidis.Builder, keys []string, args ...string) rueidis.Completed {
-	return b.Evalsha().Sha1(s.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build()
+// scriptCall is one call of a script.
+type scriptCall struct {
+	*script
+	keys, args []string
+}
+
+func (c *scriptCall) bySHA(b rueidis.Builder) rueidis.Completed {
+	return b.Evalsha().Sha1(c.sha).Numkeys(int64(len(c.keys))).Key(c.keys...).Arg(c.args...).Build()
+}
+
+func (c *scriptCall) byText(b rueidis.Builder) rueidis.Completed {
+	return b.Eval().Script(c.text).Numkeys(int64(len(c.keys))).Key(c.keys...).Arg(c.args...).Build()
+}
+
+// doer is a client, or one connection of it.
+type doer interface {
+	B() rueidis.Builder
+	DoMulti(ctx context.Context, multi ...rueidis.Completed) []rueidis.RedisResult
+}
+
+// runScripts carries out calls in one round trip, in their order. Those that Redis has
+// not carried out, because it has forgotten their script, are sent again with the
+// script's text, which cannot be forgotten. Nothing else is sent twice.
+func runScripts(ctx context.Context, d doer, calls []scriptCall) []rueidis.RedisResult {
+	commands := make([]rueidis.Completed, len(calls))
+	for i := range calls {
+		commands[i] = calls[i].bySHA(d.B())
+	}
+	results := d.DoMulti(ctx, commands...)
+	repeatForgotten(ctx, d, calls, results)
+	return results
+}
+
+// repeatForgotten puts the answers of the repeated calls in the place of NOSCRIPT.
+func repeatForgotten(ctx context.Context, d doer, calls []scriptCall, results []rueidis.RedisResult) {
+	var again []rueidis.Completed
+	var places []int
+	for i := range calls {
+		if noScript(results[i].Error()) {
+			again, places = append(again, calls[i].byText(d.B())), append(places, i)
+		}
+	}
+	if len(again) == 0 {
+		return
+	}
+	for i, r := range d.DoMulti(ctx, again...) {
+		results[places[i]] = r
+	}
 }
 
 func loadCommands(b rueidis.Builder) []rueidis.Completed {
