@@ -14,6 +14,8 @@ require (
 	golang.org/x/term v0.44.0
 )
 
+require github.com/yuin/gopher-lua v1.1.2 // indirect
+
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
