@@ -50,7 +50,7 @@ func (c *checker) some(conn rueidis.DedicatedClient) error {
 		return err
 	}
 	for i, s := range b.steps {
-		if err := s.finish(e, results[i]); err != nil && !outOfMemory(err) {
+		if err := s.finish(e, results[i]); err != nil && !refusedOnly(err) {
 			return err
 		}
 	}

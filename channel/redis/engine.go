@@ -24,6 +24,7 @@ type Engine struct {
 	hub     *channel.Hub
 	log     *slog.Logger
 	client  rueidis.Client
+	dialer  *dialer
 	cluster bool
 	node    string // unique name of this process
 	started time.Time
@@ -40,6 +41,8 @@ type Engine struct {
 	away        atomic.Pointer[error] // the error that Ready returns
 	broadcasts  chan broadcast
 	dead        chan []string // nodes to bury; capacity 1
+	full        atomic.Bool   // Redis is at its maxmemory
+	logged      atomic.Int64  // time of the last logSeldom, ns since started
 	signingOff  atomic.Bool   // set by Stop: this node's counts are no longer sent
 	stats       stats
 
@@ -72,12 +75,13 @@ func New(o Options) (*Engine, error) {
 		o.KeepTime = defaultKeep
 	}
 	o.seams.fill()
-	client, err := rueidis.NewClient(o.clientOption())
+	dial := newDialer(o.seams.dial)
+	client, err := rueidis.NewClient(o.clientOption(dial))
 	if err != nil {
 		return nil, o.explain(err)
 	}
 	e := &Engine{
-		opts: o, hub: o.Hub, log: o.Logger, client: client, publish: "PUBLISH", keepFor: millis(o.KeepTime),
+		opts: o, hub: o.Hub, log: o.Logger, client: client, dialer: dial, publish: "PUBLISH", keepFor: millis(o.KeepTime),
 		node: o.seams.node, started: time.Now(), broadcasts: make(chan broadcast, broadcastQueue),
 		groups: make(map[string]*group), moved: make(chan struct{}, 1), dead: make(chan []string, 1), stop: make(chan struct{}), quiet: make(chan struct{}),
 	}
@@ -242,8 +246,10 @@ func (e *Engine) Stop() {
 		return
 	}
 	e.signingOff.Store(true)
-	e.catchUp() // so that subscribers get what was acknowledged
-	e.leave()
+	if e.up() {
+		e.catchUp() // so that subscribers get what was acknowledged
+		e.leave()
+	}
 	close(e.stop)
 	e.workers.Wait()
 	e.stopGroups()

@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,7 +48,9 @@ type group struct {
 	wake  chan struct{} // capacity 1
 	ended sync.WaitGroup
 	live  atomic.Bool
-	batch int // the present groupBatch; used by the group's goroutine only
+	// Used by the group's goroutine only:
+	batch  int       // the present groupBatch
+	putOff time.Time // comparisons and counts wait until then
 
 	mu      sync.Mutex // a leaf
 	closed  bool
@@ -275,26 +276,32 @@ func (g *group) paced(conn rueidis.DedicatedClient, b *batch, n int) ([]rueidis.
 	return results, err
 }
 
-// outOfMemory reports that Redis refused a command at its maxmemory; otherwise it works.
-func outOfMemory(err error) bool {
-	re, ok := rueidis.IsRedisErr(err)
-	return ok && strings.Contains(re.Error(), "OOM command not allowed")
+// putOffFor is how long comparisons and counts wait after Redis has refused one.
+const putOffFor = 500 * time.Millisecond
+
+// refusedOnly reports an error that says nothing of the connection: Redis answers, and
+// carries nothing out at present.
+func refusedOnly(err error) bool {
+	c, _ := classOf(err)
+	return c == classLater || c == classRole || c == classRefuses || c == classMemory
 }
 
 // do makes one round trip and returns the answers to the batch's steps. An error means
-// that the connection must be given up. Commands refused for lack of memory have their
-// error in the results only.
+// that the connection must be given up. What Redis refuses at present has its error in
+// the results only.
 func (g *group) do(conn rueidis.DedicatedClient, b *batch) ([]rueidis.RedisResult, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), g.e.opts.Timeout)
 	defer cancel()
 	results := conn.DoMulti(ctx, b.all()...)
 	steps := results[len(results)-len(b.steps):]
 	repeatForgotten(ctx, conn, b.calls, steps)
-	for _, r := range results {
-		if err := r.Error(); err != nil && !outOfMemory(err) {
-			g.e.relayout() // a Cluster may have moved the slot
-			return nil, err
+	for i, r := range results {
+		err := r.Error()
+		if err == nil || refusedOnly(err) && i >= len(results)-len(steps) {
+			continue
 		}
+		g.e.relayout() // a Cluster may have moved the slot
+		return nil, err
 	}
 	return steps, nil
 }

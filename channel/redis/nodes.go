@@ -256,9 +256,6 @@ func (e *Engine) forgetSome(ctx context.Context, parts []*partition, node string
 // leave takes this node out of Redis when it stops, within the time of one call. What it
 // does not manage, the other nodes do after node_timeout.
 func (e *Engine) leave() {
-	if !e.up() {
-		return
-	}
 	ctx, cancel := e.deadline()
 	defer cancel()
 	if err := e.forget(ctx, e.node); err != nil {
@@ -268,10 +265,28 @@ func (e *Engine) leave() {
 
 func (e *Engine) nodeLoop() {
 	every(e.quiet, e.opts.NodeTimeout/beatsPerTimeout, func() {
-		if err := e.beat(); err != nil {
-			e.log.Debug("redis", "error", err)
+		err := e.beat()
+		switch c, word := classOf(err); {
+		case err == nil:
+			e.setFull(false, nil)
+		case c == classMemory:
+			e.setFull(true, err)
+		case c.stops() && !e.cluster: // a Cluster's other masters may serve
+			e.lanesRefuse(err, c, word)
 		}
 	})
+}
+
+// lanesRefuse has all lanes refuse calls: a node without calls notices, too, that Redis
+// does not serve.
+func (e *Engine) lanesRefuse(err error, c class, word string) {
+	e.groupsMu.Lock()
+	defer e.groupsMu.Unlock()
+	for _, g := range e.groups {
+		for _, l := range g.lanes {
+			l.goDown(err, c, word)
+		}
+	}
 }
 
 // sweepLoop frees the expired channels in this node's share of the partitions.

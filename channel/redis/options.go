@@ -20,10 +20,12 @@ type Options struct {
 	Sentinel  string   // the name that the Sentinels know the master by; "": no Sentinel
 	Username  string
 	Password  string
-	TLS       *tls.Config // nil: none
-	DB        int         // 0 in a Cluster
-	Prefix    string      // of all keys; no braces
-	Pool      int         // lanes (pipelines of calls) to each master, at least 1
+	// SentinelUsername and SentinelPassword are for the Sentinels, which may have others.
+	SentinelUsername, SentinelPassword string
+	TLS                                *tls.Config // nil: none
+	DB                                 int         // 0 in a Cluster
+	Prefix                             string      // of all keys; no braces
+	Pool                               int         // lanes (pipelines of calls) to each master, at least 1
 
 	// DialTimeout bounds the making of a connection.
 	DialTimeout time.Duration
@@ -75,10 +77,10 @@ const (
 	pipelineQueue = 12
 )
 
-func (o *Options) clientOption() rueidis.ClientOption {
+func (o *Options) clientOption(d *dialer) rueidis.ClientOption {
 	c := rueidis.ClientOption{
 		InitAddress: o.Addresses, Username: o.Username, Password: o.Password, TLSConfig: o.TLS,
-		DialCtxFn: o.seams.dial, SelectDB: o.DB, ClientName: "icomet", DisableCache: true,
+		DialCtxFn: d.dial, SelectDB: o.DB, ClientName: "icomet", DisableCache: true,
 		Dialer:           net.Dialer{Timeout: o.DialTimeout, KeepAlive: pingInterval},
 		ConnWriteTimeout: pingTimeout, RingScaleEachConn: pipelineQueue,
 		// One connection for all calls: several would not keep a publisher's messages in
@@ -88,6 +90,7 @@ func (o *Options) clientOption() rueidis.ClientOption {
 	if o.Sentinel != "" {
 		c.Sentinel = rueidis.SentinelOption{
 			MasterSet: o.Sentinel, Dialer: c.Dialer, TLSConfig: o.TLS,
+			Username: o.SentinelUsername, Password: o.SentinelPassword,
 			TopologyRefreshInterval: time.Second,
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/sha1"
 	"embed"
 	"encoding/hex"
-	"strings"
 
 	"github.com/redis/rueidis"
 )
@@ -124,15 +123,4 @@ func loadCommands(b rueidis.Builder) []rueidis.Completed {
 func noScript(err error) bool {
 	re, ok := rueidis.IsRedisErr(err)
 	return ok && re.IsNoScript()
-}
-
-// lost reports that there is no usable answer: the connection has failed, or Redis cannot
-// serve now.
-func lost(err error) bool {
-	if err == nil || rueidis.IsRedisNil(err) {
-		return false
-	}
-	re, ok := rueidis.IsRedisErr(err)
-	// Redis answers, but it is loading its data or has no master.
-	return !ok || strings.HasPrefix(re.Error(), "LOADING") || strings.HasPrefix(re.Error(), "CLUSTERDOWN")
 }

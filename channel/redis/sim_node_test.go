@@ -72,11 +72,30 @@ func (w *world) call(n *simNode, what string, do func(channel.Done)) *simCall {
 	c := &simCall{what: what, node: n, began: time.Now(), healthy: w.truth.healthy()}
 	w.calls = append(w.calls, c)
 	do(doneFunc(func(r channel.Result) {
-		// Each Done runs alone: the scheduler waits until all goroutines do.
-		c.answers++
-		c.result, c.ended = r, time.Now()
+		w.mu.Lock()
+		w.answers = append(w.answers, simAnswer{c, r, time.Now()})
+		w.mu.Unlock()
 	}))
 	return c
+}
+
+// simAnswer is what a Done was called with.
+type simAnswer struct {
+	call   *simCall
+	result channel.Result
+	at     time.Time
+}
+
+// takeAnswers writes the answers that have come into their calls.
+func (w *world) takeAnswers() {
+	w.mu.Lock()
+	list := w.answers
+	w.answers = nil
+	w.mu.Unlock()
+	for _, a := range list {
+		a.call.answers++
+		a.call.result, a.call.ended = a.result, a.at
+	}
 }
 
 func (w *world) options(name string) Options {
@@ -107,22 +126,26 @@ func (w *world) startNode() *simNode {
 	w.nodes = append(w.nodes, n)
 	o := w.options(n.name)
 	o.Hub, o.Logger = n.hub, slog.New(slog.NewTextHandler(io.Discard, nil))
-	started := make(chan error, 1)
+	type start struct {
+		e   *Engine
+		err error
+	}
+	started := make(chan start, 1)
 	go func() {
 		e, err := New(o)
-		n.Engine = e
-		started <- err
+		started <- start{e, err}
 	}()
 	for {
 		w.advance(time.Millisecond)
 		select {
-		case err := <-started:
-			if err != nil {
+		case s := <-started:
+			if s.err != nil {
 				n.dead = true
 				close(n.ended)
-				w.note("%s does not start: %v", n.name, err)
+				w.note("%s does not start: %v", n.name, s.err)
 				return n
 			}
+			n.Engine = s.e
 			w.note("%s has started", n.name)
 			go n.tick()
 			return n
@@ -156,13 +179,7 @@ func (w *world) stop(n *simNode, kill bool) (took time.Duration) {
 				w.cut(l)
 			}
 		}
-		old := w.srv.Down
-		w.srv.Down = func(client string) error {
-			if client == n.name {
-				return errRefused
-			}
-			return old(client)
-		}
+		w.away.Store(n.name, true)
 	}
 	n.dead, n.subs, n.joins = true, nil, nil
 	began, stopped := time.Now(), make(chan struct{})
@@ -298,6 +315,7 @@ func (n *simNode) unsubscribe(i int) {
 
 // follow lets the loops of all nodes work off what has come.
 func (w *world) follow() {
+	w.takeAnswers()
 	for _, n := range w.living() {
 		if n.Engine != nil {
 			n.follow()

@@ -236,7 +236,7 @@ func (w *world) hangAndStop() {
 	}
 	w.hung = true
 	w.note("Redis hangs, %s stops with 20 broadcasts", n.name)
-	if took := w.stop(n, false); took > 4*time.Second {
+	if took := w.stop(n, false); took > 5*time.Second {
 		w.fail("%s stops in %v, while Redis hangs", n.name, took)
 	}
 	w.hung = false

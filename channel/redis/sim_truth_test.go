@@ -117,7 +117,7 @@ func (t *truth) swept() {
 		for _, n := range t.w.living() {
 			for _, s := range n.subs {
 				if s.name == name && s.epoch == c.epoch && !s.moving && t.gaps[n.name] < 5*time.Second &&
-					time.Since(t.beats[n.name]) < 5*time.Second && !t.lossy {
+					time.Since(t.beats[n.name]) < 5*time.Second && !t.lossy && !t.held {
 					t.w.fail("%s was freed, and %s has a subscriber since %v", name, n.name, time.Since(s.joined))
 				}
 			}

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
+	"sync"
 	"testing/synctest"
 	"time"
 
@@ -52,7 +53,12 @@ type world struct {
 	partitions int
 	rtt        time.Duration // of every connection
 	hung       bool          // Redis carries out nothing
-	active     chan struct{} // capacity 1: a client has written
+	away       sync.Map      // nodes that reach nothing any more
+
+	mu      sync.Mutex
+	answers []simAnswer // not yet taken
+
+	active chan struct{} // capacity 1: a client has written
 
 	nodes []*simNode
 	truth truth
@@ -87,7 +93,7 @@ func newWorld(seed uint64) *world {
 		}
 	}
 	w.srv.Down = func(client string) error {
-		if w.hung {
+		if _, away := w.away.Load(client); away {
 			return errRefused
 		}
 		return nil

@@ -1,6 +1,9 @@
 package redis
 
-import "sync/atomic"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // stats are counters since the start.
 type stats struct {
@@ -11,6 +14,19 @@ type stats struct {
 	gapSubscribers atomic.Uint64 // subscribers that were told of such a gap
 	reconnects     atomic.Uint64 // broken pub/sub connections
 	received       atomic.Uint64 // messages from pub/sub
+
+	mu      sync.Mutex
+	refusal map[string]uint64 // refusals by Redis, by the word of classOf
+}
+
+// count counts a refusal by Redis.
+func (s *stats) count(word string) {
+	s.mu.Lock()
+	if s.refusal == nil {
+		s.refusal = make(map[string]uint64)
+	}
+	s.refusal[word]++
+	s.mu.Unlock()
 }
 
 // status is the engine's part of /stats; see stats for the counters.

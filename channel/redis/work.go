@@ -1,6 +1,8 @@
 package redis
 
 import (
+	"time"
+
 	"github.com/redis/rueidis"
 
 	"icomet/channel"
@@ -52,9 +54,12 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 	fetches, stale, counts := g.fetches, g.stale, g.counts
 	leaving, watches, strays := g.leaving, g.watches, g.strays
 	n, k, c := min(len(fetches), g.batch), min(len(stale), g.batch), min(len(counts), g.batch)
+	if time.Now().Before(g.putOff) {
+		k, c = 0, 0
+	}
 	g.fetches, g.stale, g.counts = fetches[n:], stale[k:], counts[c:]
 	g.leaving, g.watches, g.strays = nil, nil, nil
-	more = len(g.fetches)+len(g.stale)+len(g.counts) > 0
+	more = len(g.fetches) > 0 || k+c > 0 && len(g.stale)+len(g.counts) > 0
 	g.mu.Unlock()
 	fetches, stale, counts = fetches[:n:n], stale[:k:k], counts[:c:c]
 	g.setFlying(fetches)
@@ -95,8 +100,8 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 	}
 	for i := range b.steps {
 		err := b.steps[i].finish(g.e, results[i])
-		if outOfMemory(err) {
-			g.putOff(&b.steps[i], err)
+		if refusedOnly(err) {
+			g.refused(&b.steps[i], err)
 		} else if err != nil {
 			if f := b.steps[i].fetch; f != nil { // refused, but Redis may have counted it: see undo
 				g.addCount(f.m)
@@ -115,13 +120,21 @@ func finishAll(watches []*watch) {
 	}
 }
 
-// putOff handles a step for which Redis has no memory. A subscriber is refused; the rest
+// refused handles a step that Redis refuses at present. A subscriber is refused; the rest
 // is tried again later. The connection stays, for the others.
-func (g *group) putOff(s *step, err error) {
+func (g *group) refused(s *step, err error) {
+	c, word := classOf(err)
+	g.e.stats.count(word)
+	if g.putOff = time.Now().Add(putOffFor); c == classMemory {
+		g.e.setFull(true, err)
+	} else {
+		for _, l := range g.lanes {
+			l.goDown(err, c, word)
+		}
+	}
 	switch {
-	case s.fetch != nil:
-		g.e.log.Error("redis refuses a subscriber", "error", err)
-	case s.syncs != nil:
+	case s.fetch != nil || s.strays:
+	case s.syncs != nil || s.all:
 		for _, m := range s.syncs {
 			g.addCount(m)
 		}
