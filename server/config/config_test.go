@@ -213,6 +213,9 @@ type = "redis"
 [engine.redis]
 address = ["redis.internal:6379", "[::1]:6380"]
 sentinel = "mymaster"
+sentinel_username = "watcher"
+sentinel_password = "hers"
+sentinel_password_file = "/run/secrets/sentinel"
 username = "push"
 password = "p,w"
 password_file = "/etc/icomet/redis"
