@@ -160,7 +160,7 @@ func (e *Engine) names(parts []*partition) (lists [][]string, err error) {
 	for i, p := range parts {
 		commands[i] = e.client.B().Zrange().Key(p.due).Min("0").Max("-1").Build()
 	}
-	for _, r := range e.client.DoMulti(ctx, commands...) {
+	for _, r := range send(ctx, e.client, commands...) {
 		names, err := r.AsStrSlice()
 		if err != nil && !rueidis.IsRedisNil(err) {
 			return nil, err

@@ -206,7 +206,7 @@ func (e *Engine) countAll(ctx context.Context) (channels, others int, err error)
 	for _, p := range e.parts {
 		commands = append(commands, b.Zcard().Key(p.due).Build(), b.Hgetall().Key(p.base+"ns").Build())
 	}
-	results := e.client.DoMulti(ctx, commands...)
+	results := send(ctx, e.client, commands...)
 	for i := 0; i < len(results); i += 2 {
 		n, err := results[i].AsInt64()
 		if err != nil {

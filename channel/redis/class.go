@@ -1,6 +1,9 @@
 package redis
 
 import (
+	"errors"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/redis/rueidis"
@@ -29,15 +32,15 @@ var codes = map[string]class{
 }
 
 // noAnswer is the word for classBroken.
-const noAnswer = "no answer"
+const noAnswer = "no_answer"
 
 // classOf classes an error, and names it in a word for log and metrics.
 func classOf(err error) (class, string) {
 	if err == nil || rueidis.IsRedisNil(err) {
 		return classNone, ""
 	}
-	re, ok := rueidis.IsRedisErr(err)
-	if !ok {
+	var re *rueidis.RedisError
+	if !errors.As(err, &re) {
 		return classBroken, noAnswer
 	}
 	text := re.Error()
@@ -53,8 +56,11 @@ func classOf(err error) (class, string) {
 	if strings.Contains(text, "OOM command not allowed") {
 		return classMemory, "OOM"
 	}
-	return classCall, "error"
+	return classCall, "other"
 }
+
+// refusalWords are all words of classOf.
+var refusalWords = append(slices.Sorted(maps.Keys(codes)), noAnswer, "other")
 
 // stops reports that calls are refused at once until Redis has been seen to serve again.
 func (c class) stops() bool {

@@ -174,7 +174,7 @@ func (e *Engine) loadScripts(ctx context.Context) error {
 	var last error
 	loaded := false
 	for _, c := range e.client.Nodes() {
-		err := firstError(c.DoMulti(ctx, loadCommands(c.B())...))
+		err := firstError(send(ctx, c, loadCommands(c.B())...))
 		if err != nil {
 			last = err
 		}

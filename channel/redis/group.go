@@ -91,7 +91,6 @@ func (g *group) poke() {
 }
 
 func (g *group) addStale(m *mirror) {
-	g.e.stats.refreshed.Add(1)
 	g.mu.Lock()
 	g.stale = append(g.stale, m)
 	g.mu.Unlock()
@@ -176,7 +175,7 @@ func (g *group) session() error {
 	defer conn.Close()
 	ended := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: g.onMessage, OnSubscription: g.onSubscription})
 	ctx, cancel := g.e.deadline()
-	err := firstError(conn.DoMulti(ctx, loadCommands(conn.B())...))
+	err := firstError(send(ctx, conn, loadCommands(conn.B())...))
 	cancel()
 	if err != nil {
 		return err
@@ -232,7 +231,7 @@ func (g *group) adopt(p *partition) {
 	for _, m := range p.mirrors {
 		m.subscribed = false
 		m.counting.Store(false) // the group whose list it was in may have ended
-		g.e.refresh(m)
+		g.e.refresh(m, whyReconnect)
 	}
 }
 
@@ -292,7 +291,9 @@ func refusedOnly(err error) bool {
 func (g *group) do(conn rueidis.DedicatedClient, b *batch) ([]rueidis.RedisResult, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), g.e.opts.Timeout)
 	defer cancel()
-	results := conn.DoMulti(ctx, b.all()...)
+	began := time.Now()
+	results := send(ctx, conn, b.all()...)
+	g.e.stats.pubsub.add(time.Since(began))
 	steps := results[len(results)-len(b.steps):]
 	repeatForgotten(ctx, conn, b.calls, steps)
 	for i, r := range results {

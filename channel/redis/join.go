@@ -328,7 +328,7 @@ func (e *Engine) syncedOne(m *mirror, asked known, values []rueidis.RedisMessage
 	}
 	if len(values) == 0 {
 		if m.wanted(e.hub) > 0 || m.waiting > 0 {
-			e.refresh(m) // creates the channel again
+			e.refresh(m, whyGone) // creates the channel again
 		} else {
 			e.uncopyLocked(m, m.next)
 		}
@@ -353,7 +353,7 @@ func (e *Engine) syncedOne(m *mirror, asked known, values []rueidis.RedisMessage
 	// the copy's next then and now is merely older, and no mismatch.
 	older := asked.next <= next && next < m.next
 	if epoch != m.epoch || !older && (next != m.next || mark != m.mark) {
-		e.refresh(m)
+		e.refresh(m, whyBehind)
 		return nil
 	}
 	s := state{total: n[1]}

@@ -228,7 +228,10 @@ func (l *lane) exec(ctx context.Context, batch []*op) []rueidis.RedisResult {
 	for i, o := range batch {
 		calls[i] = o.scriptCall
 	}
-	return runScripts(ctx, l.e.client, calls)
+	began := time.Now()
+	results := runScripts(ctx, l.e.client, calls)
+	l.e.stats.calls.add(time.Since(began))
+	return results
 }
 
 // answer reads a result. Errors come from Redis or from the connection.
@@ -284,7 +287,7 @@ func (l *lane) try() error {
 		ctx, cancel := l.e.deadline()
 		defer cancel()
 		b := l.e.client.B()
-		return l.e.client.Do(ctx, b.Zrem().Key(p.due).Member("").Build()).Error()
+		return firstError(send(ctx, l.e.client, b.Zrem().Key(p.due).Member("").Build()))
 	}
 	return nil
 }

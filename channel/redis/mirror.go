@@ -92,7 +92,7 @@ func (e *Engine) applyLocked(m *mirror, ev event) {
 	case ev.epoch != m.epoch:
 		if ev.stored() || ev.kind == kindCleared {
 			m.hold(ev)
-			e.refresh(m)
+			e.refresh(m, whyEpoch)
 		}
 	case ev.seq < m.next:
 		if ev.kind == kindCleared {
@@ -104,14 +104,14 @@ func (e *Engine) applyLocked(m *mirror, ev event) {
 		e.dropLocked(m)
 	case ev.kind == kindFreed:
 		if m.wanted(e.hub) > 0 || m.waiting > 0 {
-			e.refresh(m) // somebody has subscribed just now
+			e.refresh(m, whyFreed) // somebody has subscribed just now
 			return
 		}
 		e.hub.Uncopy(m.ch, channel.Message{Seq: ev.seq, Type: channel.Closed})
 		e.dropLocked(m)
 	case ev.seq > m.next, ev.stored() && ev.before != m.mark:
 		m.hold(ev)
-		e.refresh(m)
+		e.refresh(m, whyGap)
 	case ev.kind == kindCleared:
 		m.floor = ev.seq
 		e.hub.DropBelow(m.ch, ev.seq)
@@ -131,7 +131,8 @@ func (m *mirror) hold(ev event) {
 }
 
 // refresh has the copy compared with Redis. Until then events are held.
-func (e *Engine) refresh(m *mirror) {
+func (e *Engine) refresh(m *mirror, reason why) {
+	e.stats.refreshes[reason].Add(1)
 	m.live = false
 	m.part.group.Load().addStale(m)
 }
@@ -141,7 +142,7 @@ func (e *Engine) refresh(m *mirror) {
 func (e *Engine) dropLocked(m *mirror) {
 	m.forget()
 	if m.waiting > 0 || m.granted > 0 {
-		e.refresh(m)
+		e.refresh(m, whyAgain)
 		return
 	}
 	delete(m.part.mirrors, m.name)
@@ -221,7 +222,7 @@ func (e *Engine) bringLocked(m *mirror, s *state) {
 		e.installLocked(m, s, crowded)
 	case m.partedFrom(s) && s.part:
 		m.parted = true
-		e.refresh(m)
+		e.refresh(m, whyParted)
 		return
 	case s.epoch == m.epoch && s.next >= m.next && s.first() <= m.next && !m.parted && !m.partedFrom(s):
 		e.hub.Learn(m.ch, s.token, crowded)
@@ -243,7 +244,7 @@ func (e *Engine) bringLocked(m *mirror, s *state) {
 	m.held, m.live, m.parted = nil, true, false
 	if m.lost {
 		m.lost = false
-		e.refresh(m)
+		e.refresh(m, whyOverflow)
 		return
 	}
 	for _, ev := range held {

@@ -135,7 +135,7 @@ func (e *Engine) compareAll() {
 		p.mu.Lock()
 		for _, m := range p.mirrors {
 			if m.live {
-				e.refresh(m)
+				e.refresh(m, whyUnknown)
 			}
 		}
 		p.mu.Unlock()
@@ -185,7 +185,7 @@ func (e *Engine) strangers() (list []string) {
 	e.nodes.mu.Lock()
 	known := e.nodes.known
 	e.nodes.mu.Unlock()
-	for _, r := range e.client.DoMulti(ctx, commands...) {
+	for _, r := range send(ctx, e.client, commands...) {
 		names, _ := r.AsStrSlice() // what fails is looked at again
 		for _, name := range names {
 			if !slices.Contains(known, name) && !slices.Contains(list, name) {
@@ -225,7 +225,7 @@ func (e *Engine) forget(ctx context.Context, node string) error {
 	ctx, cancel := context.WithTimeout(ctx, e.opts.Timeout)
 	defer cancel()
 	b, keys := e.client.B(), e.nodeKeys()
-	return firstError(e.client.DoMulti(ctx, b.Zrem().Key(keys[0]).Member(node).Build(),
+	return firstError(send(ctx, e.client, b.Zrem().Key(keys[0]).Member(node).Build(),
 		b.Hdel().Key(keys[1]).Field(node).Build()))
 }
 
@@ -271,6 +271,7 @@ func (e *Engine) nodeLoop() {
 			e.setFull(false, nil)
 		case c == classMemory:
 			e.setFull(true, err)
+		case c == classBroken: // the calls, and the pub/sub connection, find out for themselves
 		case c.stops() && !e.cluster: // a Cluster's other masters may serve
 			e.lanesRefuse(err, c, word)
 		}

@@ -81,6 +81,16 @@ type doer interface {
 	DoMulti(ctx context.Context, multi ...rueidis.Completed) []rueidis.RedisResult
 }
 
+// send makes one round trip. The commands are pinned: when a connection breaks, the
+// client library's writer may still read a command whose call has got its error, so its
+// memory must not be used again.
+func send(ctx context.Context, d doer, commands ...rueidis.Completed) []rueidis.RedisResult {
+	for i := range commands {
+		commands[i] = commands[i].Pin()
+	}
+	return d.DoMulti(ctx, commands...)
+}
+
 // runScripts carries out calls in one round trip, in their order. Those that Redis has
 // not carried out, because it has forgotten their script, are sent again with the
 // script's text, which cannot be forgotten. Nothing else is sent twice.
@@ -89,7 +99,7 @@ func runScripts(ctx context.Context, d doer, calls []scriptCall) []rueidis.Redis
 	for i := range calls {
 		commands[i] = calls[i].bySHA(d.B())
 	}
-	results := d.DoMulti(ctx, commands...)
+	results := send(ctx, d, commands...)
 	repeatForgotten(ctx, d, calls, results)
 	return results
 }
@@ -106,7 +116,7 @@ func repeatForgotten(ctx context.Context, d doer, calls []scriptCall, results []
 	if len(again) == 0 {
 		return
 	}
-	for i, r := range d.DoMulti(ctx, again...) {
+	for i, r := range send(ctx, d, again...) {
 		results[places[i]] = r
 	}
 }
