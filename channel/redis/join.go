@@ -222,10 +222,12 @@ func (e *Engine) joinedLocked(s *step, status string, values []rueidis.RedisMess
 	return result, false, nil
 }
 
-// uncopyLocked ends the copy of a channel that has ended.
+// uncopyLocked ends the copy of a channel that has ended at next. What came before the
+// end and is held is delivered first.
 func (e *Engine) uncopyLocked(m *mirror, next int64) {
+	e.continueLocked(m)
 	if m.ch != nil {
-		e.hub.Uncopy(m.ch, channel.Message{Seq: next, Type: channel.Closed})
+		e.hub.Uncopy(m.ch, channel.Message{Seq: max(next, m.next), Type: channel.Closed})
 	}
 	m.held = nil
 	e.dropLocked(m)

@@ -105,6 +105,18 @@ func (w *world) flushScripts() {
 	w.srv.FlushScripts()
 }
 
+// compareOne has a node compare all its copies, as it does when its heartbeat finds that
+// Redis does not know it. Meanwhile the channels go on, or end.
+func (w *world) compareOne() {
+	n := w.pick()
+	w.note("%s compares all its copies", n.name)
+	n.compareAll()
+	w.publishSome()
+	if w.rnd.IntN(2) == 0 {
+		w.closeOne()
+	}
+}
+
 func (w *world) wait() { w.advance(w.between(0, 20*time.Millisecond)) }
 
 func (w *world) waitLong() { w.advance(w.between(100*time.Millisecond, 3*time.Second)) }
@@ -264,6 +276,8 @@ func (w *world) failOver() {
 // lost forgets what Redis has lost.
 func (t *truth) lost() {
 	clear(t.stored)
+	clear(t.places)
+	clear(t.acked)
 	for name, c := range t.channels {
 		c.epoch = t.state(name)["e"]
 	}
@@ -280,7 +294,7 @@ func with(base []weighted, more ...weighted) []weighted {
 }
 
 var profiles = []profile{
-	{"calm", simPartitions, []time.Duration{0, time.Millisecond, 24 * time.Millisecond}, 40, with(calm, weighted{1, (*world).closeOne})},
+	{"calm", simPartitions, []time.Duration{0, time.Millisecond, 24 * time.Millisecond}, 40, with(calm, weighted{1, (*world).closeOne}, weighted{1, (*world).compareOne})},
 	{"scripts", simPartitions, []time.Duration{0, time.Millisecond}, 40, with(calm, weighted{4, (*world).flushScripts})},
 	{"nodes", 64, []time.Duration{0, 24 * time.Millisecond, 100 * time.Millisecond}, 15, with(calm,
 		weighted{2, (*world).killOne}, weighted{2, (*world).stopOne}, weighted{3, (*world).startOne}, weighted{6, (*world).waitLong})},
