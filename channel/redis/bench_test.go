@@ -69,7 +69,7 @@ func BenchmarkClientAlone(b *testing.B) {
 			name := fmt.Sprint("bench", (i+j)%1000)
 			call := scriptCall{
 				publishScript, []string{p.state(name), p.base + "h:" + name, p.due, p.presence},
-				[]string{name, content, "10", "30000", "0123456789abcdef", "1", "PUBLISH", n.keepFor},
+				[]string{name, content, "10", "30000", "0123456789abcdef", "1", "PUBLISH", n.keepFor, ""},
 			}
 			batch[j] = call.bySHA(n.client.B())
 		}

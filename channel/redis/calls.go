@@ -73,11 +73,11 @@ func (e *Engine) Publish(name []byte, content string, done channel.Done) {
 	p, cname, limits, epoch := e.partition(name), string(name), e.hub.Limits(), e.newEpoch()
 	mark := epoch[:markLen]
 	e.submit(&op{
-		part: p, done: done, at: time.Now(), size: int64(len(content)), mayArg: 5,
+		part: p, done: done, at: time.Now(), size: int64(len(content)), mayArg: 5, mark: mark,
 		scriptCall: scriptCall{
 			publishScript, []string{p.state(cname), p.base + "h:" + cname, p.due, p.presence},
 			[]string{
-				cname, content, itoa(limits.BufferSize), millis(limits.Timeout), epoch, "0", e.publish, e.keepFor,
+				cname, content, itoa(limits.BufferSize), millis(limits.Timeout), epoch, "0", e.publish, e.keepFor, "",
 			},
 		},
 		read: func(values []rueidis.RedisMessage) (channel.Result, error) {

@@ -27,9 +27,10 @@ const (
 type op struct {
 	scriptCall
 	part   *partition
-	size   int64 // of its content, in bytes
-	mayArg int   // index of the argument that says whether it may create a channel; 0: it never creates one
-	kept   bool  // a place for a new channel is reserved
+	size   int64  // of its content, in bytes
+	mayArg int    // index of the argument that says whether it may create a channel; 0: it never creates one
+	kept   bool   // a place for a new channel is reserved
+	mark   string // of a publish; "": another call
 	done   channel.Done
 	at     time.Time
 	// read turns the answer into the result.
@@ -224,6 +225,9 @@ func (l *lane) makeNear(ctx context.Context, batch []*op, results []rueidis.Redi
 }
 
 func (l *lane) exec(ctx context.Context, batch []*op) []rueidis.RedisResult {
+	if len(batch) > 1 {
+		keepOrder(batch)
+	}
 	calls := make([]scriptCall, len(batch))
 	for i, o := range batch {
 		calls[i] = o.scriptCall
@@ -232,6 +236,19 @@ func (l *lane) exec(ctx context.Context, batch []*op) []rueidis.RedisResult {
 	results := runScripts(ctx, l.e.client, calls)
 	l.e.stats.calls.add(time.Since(began))
 	return results
+}
+
+// keepOrder makes a publish that follows another one to its channel in the batch depend on
+// it. Redis may have forgotten the script at the first and know it again at the second,
+// because another node has sent it meanwhile; the second must not overtake the first.
+func keepOrder(batch []*op) {
+	last := make(map[string]string, len(batch)) // channel → mark
+	for _, o := range batch {
+		if o.mark != "" {
+			name := o.args[publishName]
+			o.args[publishAfter], last[name] = last[name], o.mark
+		}
+	}
 }
 
 // answer reads a result. Errors come from Redis or from the connection.

@@ -91,9 +91,16 @@ func send(ctx context.Context, d doer, commands ...rueidis.Completed) []rueidis.
 	return d.DoMulti(ctx, commands...)
 }
 
+// Arguments of publish.lua.
+const (
+	publishName  = 0
+	publishAfter = 8
+)
+
 // runScripts carries out calls in one round trip, in their order. Those that Redis has
 // not carried out, because it has forgotten their script, are sent again with the
-// script's text, which cannot be forgotten. Nothing else is sent twice.
+// script's text, which cannot be forgotten, and with them the publishes that had to wait
+// for one of them. Nothing else is sent twice.
 func runScripts(ctx context.Context, d doer, calls []scriptCall) []rueidis.RedisResult {
 	commands := make([]rueidis.Completed, len(calls))
 	for i := range calls {
@@ -109,7 +116,10 @@ func repeatForgotten(ctx context.Context, d doer, calls []scriptCall, results []
 	var again []rueidis.Completed
 	var places []int
 	for i := range calls {
-		if noScript(results[i].Error()) {
+		if noScript(results[i].Error()) || outOfOrder(&calls[i], results[i]) {
+			if calls[i].script == publishScript {
+				calls[i].args[publishAfter] = "" // the repeats keep their order by themselves
+			}
 			again, places = append(again, calls[i].byText(d.B())), append(places, i)
 		}
 	}
@@ -119,6 +129,19 @@ func repeatForgotten(ctx context.Context, d doer, calls []scriptCall, results []
 	for i, r := range send(ctx, d, again...) {
 		results[places[i]] = r
 	}
+}
+
+// outOfOrder reports that a publish was not carried out, because the one before it was not.
+func outOfOrder(c *scriptCall, r rueidis.RedisResult) bool {
+	if c.script != publishScript {
+		return false
+	}
+	values, err := r.ToArray()
+	if err != nil || len(values) != 1 {
+		return false
+	}
+	n, err := values[0].AsInt64()
+	return err == nil && n == 2
 }
 
 func loadCommands(b rueidis.Builder) []rueidis.Completed {

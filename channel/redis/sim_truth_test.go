@@ -16,6 +16,8 @@ type truth struct {
 	limits   channel.Limits
 	channels map[string]*simChannel
 	stored   map[string]int           // "channel content" → times
+	places   map[string]int           // "channel content" → how many were stored before it
+	acked    map[string]int           // "node channel" → the place of the last message that it acknowledged
 	beats    map[string]time.Time     // node → its last heartbeat in Redis
 	gaps     map[string]time.Duration // node → the longest time between two
 	sick     bool                     // a fault is at work, or was a moment ago
@@ -91,6 +93,7 @@ func (t *truth) store(name, epoch string, seq int64, content string) {
 	c.epoch = epoch
 	c.messages = append(c.messages, simMessage{epoch: epoch, seq: seq, content: content})
 	t.stored[name+" "+content]++
+	t.places[name+" "+content] = len(t.places)
 }
 
 // beat notes a heartbeat. With nothing held back, each comes in time.
@@ -221,9 +224,21 @@ func (t *truth) judge(c *simCall) {
 		t.w.fail("%q was stored %d times", c.content, n)
 	case err == nil && n == 0:
 		t.w.fail("%q was acknowledged and is nowhere", c.content)
+	case err == nil:
+		t.ordered(c)
 	case err != nil && !errors.Is(err, channel.ErrUnavailable) && n > 0:
 		t.w.fail("%q was refused with %v and stored", c.content, err)
 	}
+}
+
+// ordered judges that the messages that a node has acknowledged are in the order of the
+// calls, which a lane answers in their order.
+func (t *truth) ordered(c *simCall) {
+	key, place := c.node.name+" "+c.name, t.places[c.name+" "+c.content]
+	if last, any := t.acked[key]; any && place < last {
+		t.w.fail("%q was stored before a message that %s was given earlier", c.content, c.node.name)
+	}
+	t.acked[key] = place
 }
 
 // rest judges what must be so when all faults have been over for a while.

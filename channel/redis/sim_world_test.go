@@ -79,6 +79,7 @@ func newWorld(seed uint64) *world {
 	}
 	w.truth.w = w
 	w.truth.channels, w.truth.stored = make(map[string]*simChannel), make(map[string]int)
+	w.truth.places, w.truth.acked = make(map[string]int), make(map[string]int)
 	w.truth.beats, w.truth.gaps = make(map[string]time.Time), make(map[string]time.Duration)
 	w.srv.Active = func() {
 		select {

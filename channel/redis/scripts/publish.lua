@@ -3,14 +3,22 @@
 -- KEYS: state, history, due, presence
 -- ARGV: name, content, buffer size, timeout (ms), new epoch (its first half is the
 --       message's mark), may create (1, 0),
---       publish command, how long keys are kept (ms)
--- Returns {0} if there is no channel and none may be created, else
--- {1, epoch, seq, created (1, 0), the mark before}.
+--       publish command, how long keys are kept (ms), the mark of the message that must
+--       have been stored before this one ('': none)
+-- Returns {0} if there is no channel and none may be created, {2} if the other message is
+-- not there, else {1, epoch, seq, created (1, 0), the mark before}.
 local state, history = KEYS[1], KEYS[2]
 local v = redis.call('HMGET', state, 'e', 'n', 's', 'd', 'm')
 local epoch, seq, subs, deadline = v[1], tonumber(v[2]), v[3], tonumber(v[4])
 local before, mark = v[5] or '00000000', string.sub(ARGV[5], 1, 8)
 local made = 0
+if ARGV[9] ~= '' and ARGV[9] ~= before then
+  local there = false
+  for _, m in ipairs(redis.call('LRANGE', history, 0, -1)) do
+    there = there or string.sub(m, 2, 9) == ARGV[9]
+  end
+  if not there then return {2} end
+end
 if not epoch then
   if ARGV[6] == '0' then return {0} end
   made, epoch, seq, subs, deadline = 1, ARGV[5], 1, '0', 0
