@@ -123,7 +123,7 @@ func (e *Engine) broadcastCalls(parts []*partition, content string) (calls []scr
 	for i, p := range parts {
 		for names := range slices.Chunk(lists[i], broadcastSlice) {
 			args := append([]string{content, size, e.publish, e.newEpoch()[:markLen]}, names...)
-			calls = append(calls, scriptCall{broadcastScript, []string{p.due}, args})
+			calls = append(calls, scriptCall{broadcastScript, p.keys(), args})
 		}
 	}
 	return calls, nil

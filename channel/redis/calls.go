@@ -106,7 +106,7 @@ func (e *Engine) Sign(name []byte, wait time.Duration, done channel.Done) {
 	p := e.partition(name)
 	e.submit(&op{
 		part: p, done: done, at: time.Now(), mayArg: 4,
-		scriptCall: scriptCall{signScript, []string{p.due}, []string{
+		scriptCall: scriptCall{signScript, p.keys(), []string{
 			string(name), millis(wait), channel.NewToken(), e.newEpoch(), "0", e.publish, e.keepFor,
 		}},
 		read: func(values []rueidis.RedisMessage) (channel.Result, error) {
@@ -145,7 +145,7 @@ func (e *Engine) change(name []byte, s *script, kind byte, done channel.Done, ar
 	p, cname := e.partition(name), string(name)
 	e.submit(&op{
 		part: p, done: done, at: time.Now(),
-		scriptCall: scriptCall{s, []string{p.due}, append([]string{cname}, args...)},
+		scriptCall: scriptCall{s, p.keys(), append([]string{cname}, args...)},
 		read: func(values []rueidis.RedisMessage) (channel.Result, error) {
 			if none(values) {
 				return channel.Result{Err: channel.ErrNotFound}, nil
@@ -175,7 +175,7 @@ func (e *Engine) Info(name []byte, done channel.Done) {
 	p, cname := e.partition(name), string(name)
 	e.submit(&op{
 		part: p, done: done, at: time.Now(),
-		scriptCall: scriptCall{infoScript, []string{p.due}, []string{cname, e.node}},
+		scriptCall: scriptCall{infoScript, p.keys(), []string{cname, e.node}},
 		read: func(values []rueidis.RedisMessage) (channel.Result, error) {
 			n, err := ints(values, 2)
 			if err != nil {

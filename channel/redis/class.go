@@ -16,6 +16,7 @@ const (
 	classNone    class = iota
 	classBroken        // no answer: the connection has failed, or it took too long
 	classLater         // Redis does nothing at present; it has not carried the call out
+	classMoving        // a Cluster moves the slot; it has not carried the call out
 	classRole          // it is no master: perhaps another server has its name by now
 	classRefuses       // it refuses writes: replicas are missing, or it cannot save
 	classMemory        // it is at its maxmemory: some calls are refused
@@ -24,7 +25,8 @@ const (
 
 // codes are the errors of Redis by their first word.
 var codes = map[string]class{
-	"LOADING": classLater, "BUSY": classLater, "CLUSTERDOWN": classLater, "MASTERDOWN": classLater, "TRYAGAIN": classLater,
+	"LOADING": classLater, "BUSY": classLater, "CLUSTERDOWN": classLater, "MASTERDOWN": classLater,
+	"TRYAGAIN": classMoving, "ASK": classMoving,
 	"READONLY": classRole, "UNBLOCKED": classRole,
 	"NOREPLICAS": classRefuses, "MISCONF": classRefuses,
 	"NOAUTH": classRefuses, "WRONGPASS": classRefuses, "NOPERM": classRefuses,

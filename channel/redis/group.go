@@ -282,7 +282,7 @@ const putOffFor = 500 * time.Millisecond
 // carries nothing out at present.
 func refusedOnly(err error) bool {
 	c, _ := classOf(err)
-	return c == classLater || c == classRole || c == classRefuses || c == classMemory
+	return c == classLater || c == classMoving || c == classRole || c == classRefuses || c == classMemory
 }
 
 // do makes one round trip and returns the answers to the batch's steps. An error means

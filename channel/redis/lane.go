@@ -188,6 +188,7 @@ func (l *lane) refused(err error) {
 		l.goDown(err, c, word)
 	case c == classMemory:
 		e.setFull(true, err)
+	case c == classMoving: // the other slots are served
 	default:
 		e.logSeldom("redis refuses a call", err)
 	}

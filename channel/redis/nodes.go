@@ -241,7 +241,7 @@ func (e *Engine) forgetSome(ctx context.Context, parts []*partition, node string
 	}
 	calls := make([]scriptCall, len(parts))
 	for i, p := range parts {
-		calls[i] = scriptCall{forgetScript, []string{p.due}, []string{node, millis(wait), itoa(forgetSlice)}}
+		calls[i] = scriptCall{forgetScript, p.keys(), []string{node, millis(wait), itoa(forgetSlice)}}
 	}
 	for _, r := range runScripts(ctx, e.client, calls) {
 		n, err := r.AsInt64()
@@ -332,7 +332,7 @@ func (e *Engine) sweep() {
 func (e *Engine) sweepOnce(ctx context.Context, parts []*partition) []rueidis.RedisResult {
 	calls := make([]scriptCall, len(parts))
 	for i, p := range parts {
-		calls[i] = scriptCall{sweepScript, []string{p.due}, []string{e.publish, itoa(sweepSlice), e.keepFor}}
+		calls[i] = scriptCall{sweepScript, p.keys(), []string{e.publish, itoa(sweepSlice), e.keepFor}}
 	}
 	return runScripts(ctx, e.client, calls)
 }

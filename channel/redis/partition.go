@@ -38,6 +38,11 @@ func newPartition(prefix string, i int) *partition {
 // state is the key of a channel's state; its pub/sub channel has the same name.
 func (p *partition) state(name string) string { return p.base + "c:" + name }
 
+// keys are the keys that the scripts name. No key has presence's name. So, while a Cluster
+// moves the partition's slot, Redis refuses the script (TRYAGAIN) on both masters: it would
+// find only some of the keys on either, and take channels for freed.
+func (p *partition) keys() []string { return []string{p.due, p.presence} }
+
 func (e *Engine) partition(name []byte) *partition {
 	return e.parts[crc32.ChecksumIEEE(name)%uint32(len(e.parts))]
 }

@@ -3,12 +3,15 @@ package redis
 import (
 	"errors"
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis/rueidis"
 
+	"icomet/channel"
 	"icomet/channel/redis/redistest"
 )
 
@@ -164,4 +167,109 @@ func TestClusterSlotsMove(t *testing.T) {
 func nodeID(s *redistest.Server) string {
 	id := s.CLI("cluster", "myid")
 	return id[:len(id)-1]
+}
+
+// TestClusterSlotHalfMoved: for a while, a part of a slot's keys is on one master and the
+// rest on another, as in each move of a slot. The slot's channels are not served then, and
+// none begins anew; the other channels are served. After the move everything goes on.
+func TestClusterSlotHalfMoved(t *testing.T) {
+	t.Parallel()
+	servers := redistest.StartCluster(t, 0, neverDead)
+	o := testOptions(redistest.Addrs(servers)...)
+	o.CheckInterval, o.NodeTimeout = 300*time.Millisecond, 5*time.Second
+	var nodes []*testNode
+	for range 2 {
+		nodes = append(nodes, startNode(t, o, deep()))
+	}
+	names := lowSlots(t, nodes[0], 5000)
+	name, other := "", ""
+	for _, c := range names { // two channels on one lane, in two slots
+		p := nodes[0].partition([]byte(c))
+		if slot, _ := strconv.Atoi(strings.TrimSpace(servers[0].CLI("cluster", "keyslot", p.due))); slot >= 5000 {
+			continue
+		}
+		switch first := nodes[0].partition([]byte(name)); {
+		case name == "":
+			name = c
+		case other == "" && p != first && p.index%o.Pool == first.index%o.Pool:
+			other = c
+		}
+	}
+	if other == "" {
+		t.Fatal("no two channels share a lane")
+	}
+	p := nodes[0].partition([]byte(name))
+	halfMoved(t, servers, nodes, name, other, p.due)
+	p = nodes[0].partition([]byte(other))
+	halfMoved(t, servers, nodes, other, name, p.state(other))
+	for _, n := range nodes {
+		if k := n.stats.reconnects.Load(); k > 4 {
+			t.Errorf("%d pub/sub connections were made anew", k)
+		}
+	}
+}
+
+// halfMoved moves a channel's slot, one key of it well before the others.
+func halfMoved(t *testing.T, servers []*redistest.Server, nodes []*testNode, name, served, key string) {
+	t.Helper()
+	r := newReader(nodes[0], name)
+	nodes[1].mustPublish(name, "1")
+	m := &slotMove{from: servers[0], to: servers[1], all: servers}
+	m.begin(key)
+	refreshes := nodes[0].stats.refreshed()
+	for range 10 {
+		if res := nodes[1].publishTo(name, "refused"); res.Err == nil {
+			t.Fatalf("a publish to the moving slot: %+v", res)
+		}
+		if _, err := nodes[1].tryJoin(channel.Join{Name: []byte(name), Since: 1}); err == nil {
+			t.Fatal("a new copy in the moving slot")
+		}
+		if res := result(t, func(d channel.Done) { nodes[1].Sign([]byte(name), time.Minute, d) }); res.Err == nil {
+			t.Fatalf("a token for a channel in the moving slot: %+v", res)
+		}
+		nodes[1].mustPublish(served, "served")
+		time.Sleep(nodes[0].opts.CheckInterval / 5) // the comparisons find what they find
+	}
+	if k := nodes[0].stats.refreshed() - refreshes; k > 0 {
+		t.Errorf("%d copies were compared, though nothing was known of them", k)
+	}
+	m.end()
+	checkFor(t, patience, func() error { return nodes[1].publishTo(name, "2").Err })
+	if seq := nodes[0].mustPublish(name, "3"); seq < 3 {
+		t.Errorf("the channel has begun anew: seq %d", seq)
+	}
+	checkFor(t, patience, func() error { return r.has([]string{"1", "2", "3"}) })
+	if r.moved > 0 {
+		t.Errorf("moved %d times", r.moved)
+	}
+}
+
+// slotMove moves one slot from a master to another, in two steps.
+type slotMove struct {
+	from, to *redistest.Server
+	all      []*redistest.Server
+	slot     string
+}
+
+// begin moves one key, and so begins to move its slot.
+func (m *slotMove) begin(key string) {
+	m.slot = strings.TrimSpace(m.from.CLI("cluster", "keyslot", key))
+	m.to.CLI("cluster", "setslot", m.slot, "importing", nodeID(m.from))
+	m.from.CLI("cluster", "setslot", m.slot, "migrating", nodeID(m.to))
+	m.migrate(key)
+}
+
+func (m *slotMove) migrate(key string) {
+	host, port, _ := net.SplitHostPort(m.to.Addr())
+	m.from.CLI("migrate", host, port, key, "0", "60000")
+}
+
+// end moves the other keys, and gives the slot to the other master.
+func (m *slotMove) end() {
+	for _, key := range strings.Fields(m.from.CLI("cluster", "getkeysinslot", m.slot, "1000")) {
+		m.migrate(key)
+	}
+	for _, s := range append([]*redistest.Server{m.to, m.from}, m.all...) {
+		s.CLI("cluster", "setslot", m.slot, "node", nodeID(m.to))
+	}
 }

@@ -125,9 +125,12 @@ func finishAll(watches []*watch) {
 func (g *group) refused(s *step, err error) {
 	c, word := classOf(err)
 	g.e.stats.count(word)
-	if g.putOff = time.Now().Add(putOffFor); c == classMemory {
+	g.putOff = time.Now().Add(putOffFor)
+	switch c {
+	case classMoving:
+	case classMemory:
 		g.e.setFull(true, err)
-	} else {
+	default:
 		for _, l := range g.lanes {
 			l.goDown(err, c, word)
 		}
@@ -257,7 +260,7 @@ func (b *batch) sync(p *partition, ms []*mirror, used bool) {
 func (b *batch) add(s step, script *script, p *partition, args []string) {
 	s.part = p
 	b.steps = append(b.steps, s)
-	b.calls = append(b.calls, scriptCall{script, []string{p.due}, args})
+	b.calls = append(b.calls, scriptCall{script, p.keys(), args})
 }
 
 // compare has a copy compared by join.lua.

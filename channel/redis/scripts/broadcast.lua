@@ -1,6 +1,6 @@
 -- Stores one message in each of the named channels and publishes it. It does not
 -- prolong their lives.
--- KEYS: due
+-- KEYS: due, presence
 -- ARGV: content, buffer size, publish command, mark, names...
 -- Returns for each name {epoch, seq}, or {} if the channel no longer exists.
 local out = {}

@@ -1,5 +1,5 @@
 -- Drops the stored messages of a channel.
--- KEYS: due
+-- KEYS: due, presence
 -- ARGV: name, publish command
 -- Returns {0} if there is no such channel, else {1, epoch, next}.
 local name = ARGV[1]

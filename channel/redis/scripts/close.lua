@@ -1,5 +1,5 @@
 -- Frees a channel and ends its subscribers.
--- KEYS: due
+-- KEYS: due, presence
 -- ARGV: name, publish command, how long to remember the end for nodes that miss it (ms)
 -- Returns {0} if there is no such channel, else {1, epoch, next}.
 local name = ARGV[1]

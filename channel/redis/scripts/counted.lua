@@ -1,4 +1,4 @@
 -- Lists channels of the partition that have subscribers on a node, at most 1,000.
--- KEYS: due
+-- KEYS: due, presence
 -- ARGV: node
 return redis.call('HRANDFIELD', counts(ARGV[1]), 1000)

@@ -1,5 +1,5 @@
 -- Removes the subscribers of a dead node from the channels of the partition.
--- KEYS: due
+-- KEYS: due, presence
 -- ARGV: node, timeout (ms), maximum of channels in this call
 -- Returns how many of the node's channels are left.
 local node, most = ARGV[1], tonumber(ARGV[3])

@@ -1,5 +1,5 @@
 -- Tells whether a channel is alive, and counts its subscribers.
--- KEYS: due
+-- KEYS: due, presence
 -- ARGV: name, node
 -- Returns {alive (1, 0), subscribers on the other nodes}.
 local v = redis.call('HMGET', state(ARGV[1]), 's', 'd')

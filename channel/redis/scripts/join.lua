@@ -1,6 +1,6 @@
 -- Returns what brings a node's copy of a channel up to date and, if asked to, counts one
 -- more subscriber on that node.
--- KEYS: due
+-- KEYS: due, presence
 -- ARGV: name, node, publish command, new epoch, timeout (ms), may create (1, 0),
 --       the node's epoch ('' for none), first seq wanted from history,
 --       subscribers to add (1, 0), limit of subscribers,

@@ -1,6 +1,7 @@
 -- Shared functions, prepended to each script except publish.lua. KEYS[1] is always the
 -- partition's due set. Its name without "due" is the prefix of all keys of the
 -- partition; they are in one slot, so a Cluster lets a script compute their names.
+-- KEYS[2] is never there; see keys in partition.go.
 local due = KEYS[1]
 local base = string.sub(due, 1, -4)
 local t = redis.call('TIME')

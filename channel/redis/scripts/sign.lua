@@ -1,5 +1,5 @@
 -- Returns the token of a channel, which it creates if needed.
--- KEYS: due
+-- KEYS: due, presence
 -- ARGV: name, wait (ms), new token, new epoch, may create (1, 0), publish command,
 --       how long keys are kept (ms)
 -- Returns {0} if there is no channel and none may be created, else

@@ -1,5 +1,5 @@
 -- Frees expired channels, and renews the expiry of the partition's keys.
--- KEYS: due
+-- KEYS: due, presence
 -- ARGV: publish command, maximum of channels in this call, how long keys are kept
 --       without a node (ms)
 -- Returns how many it has freed.

@@ -1,5 +1,5 @@
 -- Sets a node's counts of subscribers and returns the state of those channels.
--- KEYS: due
+-- KEYS: due, presence
 -- ARGV: node, timeout (ms), then for each channel: name, count,
 --       used (1: somebody came or went, 0: only a comparison)
 -- Returns for each {epoch, next, floor, subscribers, the last mark}, or {} if there is no
