@@ -35,7 +35,7 @@ type Engine struct {
 	room        room
 	nodes       nodes
 	queuedBytes atomic.Int64          // content of unanswered calls, in bytes
-	congested   atomic.Bool           // a loop of this node is behind: publishes are refused
+	congested   atomic.Int32          // pub/sub connections that wait for a loop of this node: publishes are refused
 	watching    atomic.Bool           // subscribed to presence
 	watchedAt   atomic.Int64          // time of the last Watch, ns since started
 	away        atomic.Pointer[error] // the error that Ready returns
@@ -246,6 +246,7 @@ func (e *Engine) Stop() {
 		return
 	}
 	e.signingOff.Store(true)
+	e.watching.Store(false)
 	if e.up() {
 		e.catchUp() // so that subscribers get what was acknowledged
 		e.leave()

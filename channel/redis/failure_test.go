@@ -257,6 +257,28 @@ func TestCongestedNode(t *testing.T) {
 	wantNotMoved(t, []*reader{r})
 }
 
+// TestCongestedAndGone: the channel for which a node has stopped reading ends. The node
+// takes publishes again.
+func TestCongestedAndGone(t *testing.T) {
+	t.Parallel()
+	_, nodes := startNodes(t, 2, deep())
+	behind := nodes[0]
+	newReader(behind, "c")
+	behind.sink.setFull(true)
+	nodes[1].mustPublish("c", "x")
+	checkFor(t, patience, func() error {
+		if res := behind.publishTo("other", "x"); !errors.Is(res.Err, channel.ErrOverloaded) {
+			return fmt.Errorf("a publish to the node that is behind: %v", res.Err)
+		}
+		return nil
+	})
+	p := behind.partition([]byte("c"))
+	p.mu.Lock()
+	behind.uncopyLocked(p.mirrors["c"], 2) // as an answer on a new connection does
+	p.mu.Unlock()
+	checkFor(t, patience/4, func() error { return behind.publishTo("other", "x").Err })
+}
+
 // TestCrowdedUnderLoad: what Joins and counts of a crowded channel bring from Redis may
 // be older than what this node has published and delivered meanwhile. That is no gap.
 func TestCrowdedUnderLoad(t *testing.T) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,7 +51,7 @@ func (e *Engine) layOut() error {
 		return nil
 	default:
 	}
-	used := make(map[*group]bool)
+	used, adopts := make(map[*group]bool), make(map[*group]bool)
 	for _, p := range e.parts {
 		addr := owner(p.index)
 		g := e.groups[addr]
@@ -60,6 +62,12 @@ func (e *Engine) layOut() error {
 		used[g] = true
 		if p.group.Swap(g) != g && g.isLive() {
 			g.adopt(p)
+			adopts[g] = true
+		}
+	}
+	for g := range adopts {
+		if e.watching.Load() {
+			g.addWatch(&watch{}) // the presence of these partitions
 		}
 	}
 	for addr, g := range e.groups {
@@ -199,12 +207,17 @@ func (e *Engine) waitLive(ctx context.Context) error {
 }
 
 func (e *Engine) pokeGroups() {
-	e.groupsMu.Lock()
-	defer e.groupsMu.Unlock()
-	for _, g := range e.groups {
+	for _, g := range e.allGroups() {
 		g.refuseLate()
 		g.poke()
 	}
+}
+
+// allGroups are the present groups. What calls a Done or waits must not hold groupsMu.
+func (e *Engine) allGroups() []*group {
+	e.groupsMu.Lock()
+	defer e.groupsMu.Unlock()
+	return slices.Collect(maps.Values(e.groups))
 }
 
 func (e *Engine) stopGroups() {

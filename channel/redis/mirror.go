@@ -51,27 +51,37 @@ func (m *mirror) wanted(h *channel.Hub) int {
 // channel is full. Redis then queues for this node, up to its limit for pub/sub clients,
 // and this node refuses publishes (back-pressure).
 func (e *Engine) receive(p *partition, name string, ev event) {
-	for {
-		p.mu.Lock()
-		m := p.mirrors[name]
-		if m == nil {
-			p.mu.Unlock()
+	for waits := false; ; {
+		if e.received(p, name, ev) {
+			if waits {
+				e.congested.Add(-1)
+			}
 			return
 		}
-		if m.ch == nil || !e.hub.Congested(m.ch) {
-			e.applyLocked(m, ev)
-			p.mu.Unlock()
-			e.congested.Store(false)
-			return
+		if !waits {
+			waits = true
+			e.congested.Add(1)
 		}
-		p.mu.Unlock()
-		e.congested.Store(true)
 		select {
 		case <-e.stop:
 			return
 		case <-time.After(broadcastPause):
 		}
 	}
+}
+
+// received applies an event, unless a loop with subscribers of the channel is full.
+func (e *Engine) received(p *partition, name string, ev event) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := p.mirrors[name]
+	if m != nil && m.ch != nil && e.hub.Congested(m.ch) {
+		return false
+	}
+	if m != nil {
+		e.applyLocked(m, ev)
+	}
+	return true
 }
 
 // applyOwn applies what a call of this node has done, if it is the next event. Otherwise

@@ -18,7 +18,7 @@ const (
 )
 
 // watch asks a group to subscribe to the presence of its partitions, or (off) to
-// unsubscribe. shared is nil when nobody waits.
+// unsubscribe, unless somebody watches again by then. shared is nil when nobody waits.
 type watch struct {
 	off    bool
 	shared *watching
@@ -76,12 +76,7 @@ func (e *Engine) Watch(done channel.Done) {
 }
 
 func (e *Engine) watchAll(s *watching, off bool) {
-	e.groupsMu.Lock()
-	var list []*group
-	for _, g := range e.groups {
-		list = append(list, g)
-	}
-	e.groupsMu.Unlock()
+	list := e.allGroups()
 	if s != nil {
 		s.left.Store(int32(len(list)))
 	}

@@ -198,11 +198,19 @@ func TestClusterSlotHalfMoved(t *testing.T) {
 	if other == "" {
 		t.Fatal("no two channels share a lane")
 	}
+	for _, n := range nodes {
+		if r := result(t, n.Watch); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		n.hub.WatchPresence(0, true)
+	}
 	p := nodes[0].partition([]byte(name))
 	halfMoved(t, servers, nodes, name, other, p.due)
 	p = nodes[0].partition([]byte(other))
 	halfMoved(t, servers, nodes, other, name, p.state(other))
+	result(t, func(d channel.Done) { nodes[1].Close([]byte(name), d) })
 	for _, n := range nodes {
+		checkFor(t, patience/4, func() error { return n.saw(channel.Message{Type: channel.Offline, Content: name}, 1) })
 		if k := n.stats.reconnects.Load(); k > 4 {
 			t.Errorf("%d pub/sub connections were made anew", k)
 		}

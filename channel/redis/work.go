@@ -307,6 +307,9 @@ func (b *batch) join(m *mirror, f *fetch) {
 
 func (b *batch) watch(list []*watch) {
 	for _, w := range list {
+		if w.off && b.g.e.watching.Load() {
+			continue
+		}
 		for _, p := range b.g.e.parts {
 			if p.group.Load() != b.g {
 				continue
