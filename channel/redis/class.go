@@ -55,6 +55,9 @@ func classOf(err error) (class, string) {
 			return codes[code], code
 		}
 	}
+	if strings.Contains(text, "user executing the script can't") { // Redis 7.0
+		return codes["NOPERM"], "NOPERM"
+	}
 	if strings.Contains(text, "OOM command not allowed") {
 		return classMemory, "OOM"
 	}

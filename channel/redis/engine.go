@@ -120,6 +120,9 @@ func (e *Engine) start() error {
 	if err := e.beat(); err != nil {
 		return err
 	}
+	if err := e.serves(ctx, e.parts[0]); err != nil {
+		return err
+	}
 	live, cancelLive := context.WithTimeout(context.Background(), max(startPatience, e.opts.Timeout))
 	defer cancelLive()
 	if err := e.waitLive(live); err != nil {

@@ -51,6 +51,8 @@ type group struct {
 	// Used by the group's goroutine only:
 	batch  int       // the present groupBatch
 	putOff time.Time // comparisons and counts wait until then
+	began  time.Time // of the present connection
+	told   bool      // the log says that it is connected
 
 	mu      sync.Mutex // a leaf
 	closed  bool
@@ -139,8 +141,13 @@ func (g *group) addFetch(f *fetch) (ok bool, err error) {
 	return true, nil
 }
 
+// maxReconnectPause is for a Redis that refuses what the pub/sub connection needs, for
+// example by its user's rights.
+const maxReconnectPause = 2 * time.Second
+
 // run keeps the pub/sub connection up. After each break all copies are compared.
 func (g *group) run() {
+	pause := reconnectPause
 	for {
 		err := g.session()
 		wasLive := g.live.Swap(false)
@@ -151,14 +158,45 @@ func (g *group) run() {
 		default:
 		}
 		if wasLive {
-			g.e.stats.reconnects.Add(1)
-			g.e.log.Warn("redis: the pub/sub connection has ended", "master", g.addr, "error", err)
+			g.broke(err)
+		}
+		if c, _ := classOf(err); c == classBroken || c == classNone || wasLive && time.Since(g.began) > backLimit {
+			pause = reconnectPause
+		} else {
+			pause = min(2*pause, maxReconnectPause)
 		}
 		select {
 		case <-g.stop:
 			return
-		case <-time.After(reconnectPause):
+		case <-time.After(pause):
 		}
+	}
+}
+
+// broke draws the consequences of the end of a connection that was live. The log has one
+// line, however often the next ones end soon.
+func (g *group) broke(err error) {
+	g.e.stats.reconnects.Add(1)
+	if g.told {
+		g.told = false
+		g.e.log.Warn("redis: the pub/sub connection has ended", "master", g.addr, "error", err)
+	}
+	if c, word := classOf(err); c == classRefuses {
+		g.refuseCalls(err, c, word)
+	}
+}
+
+func (g *group) refuseCalls(err error, c class, word string) {
+	for _, l := range g.lanes {
+		l.goDown(err, c, word)
+	}
+}
+
+// tellStable logs, once, that the connection is up to stay.
+func (g *group) tellStable() {
+	if !g.told && time.Since(g.began) >= backLimit {
+		g.told = true
+		g.e.log.Info("redis: pub/sub is connected", "master", g.addr)
 	}
 }
 
@@ -180,8 +218,8 @@ func (g *group) session() error {
 	if err != nil {
 		return err
 	}
+	g.began = time.Now()
 	g.begin()
-	g.e.log.Info("redis: pub/sub is connected", "master", g.addr)
 	tick := time.NewTicker(checkTick)
 	defer tick.Stop()
 	look := checker{group: g}
@@ -199,6 +237,7 @@ func (g *group) session() error {
 		case err := <-ended:
 			return err
 		case <-tick.C:
+			g.tellStable()
 			if err := look.some(conn); err != nil {
 				return err
 			}

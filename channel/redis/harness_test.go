@@ -96,7 +96,9 @@ func (n *testNode) connect(o Options) {
 	n.t.Helper()
 	log := new(quietLog)
 	log.t = n.t
-	o.Hub, o.Logger = n.hub, slog.New(slog.NewTextHandler(log, nil))
+	if o.Hub = n.hub; o.Logger == nil {
+		o.Logger = slog.New(slog.NewTextHandler(log, nil))
+	}
 	n.t.Cleanup(log.end)
 	// The start has the time of one call. When calls are hasty that may be too little.
 	checkFor(n.t, patience, func() (err error) {

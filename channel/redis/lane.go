@@ -295,17 +295,25 @@ func (l *lane) probe() {
 	}
 }
 
-// try has Redis carry out a write that changes nothing, in one partition of this lane: no
-// channel has an empty name.
+// try has Redis carry out, in one partition of this lane, what calls need.
 func (l *lane) try() error {
 	for _, p := range l.e.parts {
-		if p.group.Load().laneOf(p) != l {
-			continue
+		if p.group.Load().laneOf(p) == l {
+			ctx, cancel := l.e.deadline()
+			defer cancel()
+			return l.e.serves(ctx, p)
 		}
-		ctx, cancel := l.e.deadline()
-		defer cancel()
-		b := l.e.client.B()
-		return firstError(send(ctx, l.e.client, b.Zrem().Key(p.due).Member("").Build()))
 	}
 	return nil
+}
+
+// serves tries a write that changes nothing, since no channel has an empty name, and an
+// empty message, which the nodes ignore.
+func (e *Engine) serves(ctx context.Context, p *partition) error {
+	b := e.client.B()
+	empty := b.Publish().Channel(p.presence).Message("").Build()
+	if e.cluster {
+		empty = b.Spublish().Channel(p.presence).Message("").Build()
+	}
+	return firstError(send(ctx, e.client, b.Zrem().Key(p.due).Member("").Build(), empty))
 }

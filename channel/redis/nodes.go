@@ -284,9 +284,7 @@ func (e *Engine) lanesRefuse(err error, c class, word string) {
 	e.groupsMu.Lock()
 	defer e.groupsMu.Unlock()
 	for _, g := range e.groups {
-		for _, l := range g.lanes {
-			l.goDown(err, c, word)
-		}
+		g.refuseCalls(err, c, word)
 	}
 }
 

@@ -3,9 +3,11 @@ package redis
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -197,6 +199,70 @@ func TestWritesRefused(t *testing.T) {
 			}
 			if res := n.publishTo("c", "x"); r.moved > 0 || res.Err != nil {
 				t.Errorf("moved %d times, %v", r.moved, res.Err)
+			}
+		})
+	}
+}
+
+// countLog counts the lines of a log.
+type countLog struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *countLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, string(p))
+	return len(p), nil
+}
+
+func (l *countLog) count() int { return strings.Count(l.text(), "\n") }
+
+func (l *countLog) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines, "")
+}
+
+// TestRightsTakenAway: while the node runs, its user may no longer use pub/sub, or the
+// master under it becomes a replica for good. It says so in the log, once, and by Ready.
+func TestRightsTakenAway(t *testing.T) {
+	t.Parallel()
+	for code, change := range map[string][]string{
+		"NOPERM":   {"acl", "setuser", "default", "resetchannels", "&other"},
+		"READONLY": {"replicaof", "127.0.0.1", "1"},
+	} {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			s := redistest.Start(t)
+			log := new(countLog)
+			o := hasty(testOptions(s.Addr()))
+			o.Logger = slog.New(slog.NewTextHandler(log, nil))
+			n := startNode(t, o, deep())
+			newReader(n, "c")
+			s.CLI(change...)
+			checkFor(t, patience, func() error {
+				_, _ = n.tryJoin(channel.Join{Name: []byte("other"), Since: 1})
+				if err := n.Ready(); err == nil || !strings.Contains(err.Error(), code) {
+					return fmt.Errorf("ready: %v", err)
+				}
+				return nil
+			})
+			end := time.Now().Add(6 * time.Second)
+			checkFor(t, patience, func() error {
+				_ = n.publishTo("c", "refused")
+				_, _ = n.tryJoin(channel.Join{Name: []byte("other"), Since: 1})
+				if err := n.Ready(); err == nil {
+					t.Fatal("ready, though every call is refused")
+				}
+				if time.Now().Before(end) {
+					return errors.New("not yet")
+				}
+				return nil
+			})
+			if k := log.count(); k > 6 {
+				t.Errorf("%d lines in the log:\n%s", k, log.text())
 			}
 		})
 	}

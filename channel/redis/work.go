@@ -131,9 +131,7 @@ func (g *group) refused(s *step, err error) {
 	case classMemory:
 		g.e.setFull(true, err)
 	default:
-		for _, l := range g.lanes {
-			l.goDown(err, c, word)
-		}
+		g.refuseCalls(err, c, word)
 	}
 	switch {
 	case s.fetch != nil || s.strays:
