@@ -41,7 +41,6 @@ type Engine struct {
 	away        atomic.Pointer[error] // the error that Ready returns
 	broadcasts  chan broadcast
 	dead        chan []string // nodes to bury; capacity 1
-	full        atomic.Bool   // Redis is at its maxmemory
 	logged      atomic.Int64  // time of the last logSeldom, ns since started
 	signingOff  atomic.Bool   // set by Stop: this node's counts are no longer sent
 	stats       stats

@@ -48,6 +48,7 @@ type group struct {
 	wake  chan struct{} // capacity 1
 	ended sync.WaitGroup
 	live  atomic.Bool
+	full  atomic.Bool // the master is at its maxmemory
 	// Used by the group's goroutine only:
 	batch  int       // the present groupBatch
 	putOff time.Time // comparisons and counts wait until then
@@ -73,7 +74,7 @@ type subscription struct {
 func (e *Engine) newGroup(addr string) *group {
 	g := &group{e: e, addr: addr, stop: make(chan struct{}), wake: make(chan struct{}, 1), batch: groupBatch}
 	for range max(1, e.opts.Pool) {
-		g.lanes = append(g.lanes, e.newLane())
+		g.lanes = append(g.lanes, g.newLane())
 	}
 	for _, l := range g.lanes {
 		g.ended.Go(l.run)
@@ -192,9 +193,10 @@ func (g *group) refuseCalls(err error, c class, word string) {
 	}
 }
 
-// tellStable logs, once, that the connection is up to stay.
-func (g *group) tellStable() {
-	if !g.told && time.Since(g.began) >= backLimit {
+// tell logs, once, that the connection is up: the first one at once, a later one when it
+// has lasted.
+func (g *group) tell(first bool) {
+	if !g.told && (first || time.Since(g.began) >= backLimit) {
 		g.told = true
 		g.e.log.Info("redis: pub/sub is connected", "master", g.addr)
 	}
@@ -218,8 +220,10 @@ func (g *group) session() error {
 	if err != nil {
 		return err
 	}
+	first := g.began.IsZero()
 	g.began = time.Now()
 	g.begin()
+	g.tell(first)
 	tick := time.NewTicker(checkTick)
 	defer tick.Stop()
 	look := checker{group: g}
@@ -237,7 +241,7 @@ func (g *group) session() error {
 		case err := <-ended:
 			return err
 		case <-tick.C:
-			g.tellStable()
+			g.tell(false)
 			if err := look.some(conn); err != nil {
 				return err
 			}

@@ -41,6 +41,7 @@ type op struct {
 // come while Redis works form the next batch, in their order.
 type lane struct {
 	e     *Engine
+	group *group
 	queue chan *op
 
 	mu     sync.RWMutex // once closed is set, nothing is queued
@@ -48,8 +49,8 @@ type lane struct {
 	down   atomic.Pointer[string] // why calls are refused at once; nil: they are not
 }
 
-func (e *Engine) newLane() *lane {
-	return &lane{e: e, queue: make(chan *op, laneQueue)}
+func (g *group) newLane() *lane {
+	return &lane{e: g.e, group: g, queue: make(chan *op, laneQueue)}
 }
 
 // submit queues a call, or answers it with an error.
@@ -187,7 +188,7 @@ func (l *lane) refused(err error) {
 	case c.stops():
 		l.goDown(err, c, word)
 	case c == classMemory:
-		e.setFull(true, err)
+		l.group.setFull(true, err)
 	case c == classMoving: // the other slots are served
 	default:
 		e.logSeldom("redis refuses a call", err)

@@ -266,15 +266,12 @@ func (e *Engine) leave() {
 func (e *Engine) nodeLoop() {
 	every(e.quiet, e.opts.NodeTimeout/beatsPerTimeout, func() {
 		err := e.beat()
-		switch c, word := classOf(err); {
-		case err == nil:
-			e.setFull(false, nil)
-		case c == classMemory:
-			e.setFull(true, err)
-		case c == classBroken: // the calls, and the pub/sub connection, find out for themselves
-		case c.stops() && !e.cluster: // a Cluster's other masters may serve
+		// The calls, and the pub/sub connection, find out for themselves that it is broken; a
+		// Cluster's other masters may serve.
+		if c, word := classOf(err); c.stops() && c != classBroken && !e.cluster {
 			e.lanesRefuse(err, c, word)
 		}
+		e.lookFull()
 	})
 }
 

@@ -2,8 +2,11 @@ package redis
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/redis/rueidis"
 )
 
 const (
@@ -35,9 +38,8 @@ func (e *Engine) readyLoop() {
 			return
 		case <-tick.C:
 		}
-		up, _ := e.groupsUp()
 		lasted := time.Since(since)
-		switch now := up > 0 && !e.full.Load(); {
+		switch now := e.usable(); {
 		case now != reached:
 			reached, since = now, time.Now()
 		case reached && lasted >= backLimit:
@@ -51,12 +53,10 @@ func (e *Engine) readyLoop() {
 
 // whyAway completes "redis ADDRESS …".
 func (e *Engine) whyAway() string {
-	if e.full.Load() {
-		return "refuses writes: OOM"
-	}
-	e.groupsMu.Lock()
-	defer e.groupsMu.Unlock()
-	for _, g := range e.groups {
+	for _, g := range e.allGroups() {
+		if g.full.Load() {
+			return "refuses writes: OOM"
+		}
 		for _, l := range g.lanes {
 			if why := l.down.Load(); why != nil && *why != noAnswer {
 				return "refuses writes: " + *why
@@ -66,15 +66,43 @@ func (e *Engine) whyAway() string {
 	return "does not answer"
 }
 
-// setFull notes that Redis is, or is no longer, at its maxmemory.
-func (e *Engine) setFull(full bool, err error) {
-	if e.full.Swap(full) == full {
+// usable reports that calls for the channels of any master can be carried out.
+func (e *Engine) usable() bool {
+	return slices.ContainsFunc(e.allGroups(), func(g *group) bool { return g.up() && !g.full.Load() })
+}
+
+// setFull notes that the master is, or is no longer, at its maxmemory.
+func (g *group) setFull(full bool, err error) {
+	if g.full.Swap(full) == full {
 		return
 	}
 	if full {
-		e.log.Warn("redis is out of memory; it refuses publishes and newcomers", "error", err)
+		g.e.log.Warn("redis is out of memory; it refuses publishes and newcomers", "master", g.addr, "error", err)
 	} else {
-		e.log.Info("redis has memory again")
+		g.e.log.Info("redis has memory again", "master", g.addr)
+	}
+}
+
+// lookFull finds out which masters are at their maxmemory, by a write that needs memory and
+// changes nothing: no list has the name of presence.
+func (e *Engine) lookFull() {
+	ctx, cancel := e.deadline()
+	defer cancel()
+	var groups []*group
+	var commands []rueidis.Completed
+	for _, p := range e.parts {
+		if g := p.group.Load(); !slices.Contains(groups, g) {
+			groups = append(groups, g)
+			commands = append(commands, e.client.B().Lpushx().Key(p.presence).Element("").Build())
+		}
+	}
+	for i, r := range send(ctx, e.client, commands...) {
+		switch c, _ := classOf(r.Error()); c {
+		case classNone:
+			groups[i].setFull(false, nil)
+		case classMemory:
+			groups[i].setFull(true, r.Error())
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package redis
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strconv"
 	"strings"
@@ -279,5 +280,58 @@ func (m *slotMove) end() {
 	}
 	for _, s := range append([]*redistest.Server{m.to, m.from}, m.all...) {
 		s.CLI("cluster", "setslot", m.slot, "node", nodeID(m.to))
+	}
+}
+
+// TestClusterMasterOutOfMemory: one of three masters is at its maxmemory, and it is not the
+// one with the heartbeats. The node stays ready, for the other channels, and the log has one
+// line.
+func TestClusterMasterOutOfMemory(t *testing.T) {
+	t.Parallel()
+	servers := redistest.StartCluster(t, 0, neverDead)
+	log := new(countLog)
+	o := hasty(testOptions(redistest.Addrs(servers)...))
+	o.Logger = slog.New(slog.NewTextHandler(log, nil))
+	n := startNode(t, o, deep())
+	master := func(key string) int { // each has a third of the slots
+		slot, err := strconv.Atoi(strings.TrimSpace(servers[0].CLI("cluster", "keyslot", key)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return min(slot/5461, 2)
+	}
+	full := (master(n.nodeKeys()[0]) + 1) % len(servers)
+	name := ""
+	for _, c := range channelNames(100) {
+		if name == "" && master(n.partition([]byte(c)).due) == full {
+			name = c
+		}
+	}
+	checkFor(t, patience, func() error { return n.publishTo(name, "x").Err })
+	before := log.count()
+	servers[full].CLI("config", "set", "maxmemory", "1")
+	end := time.Now().Add(5 * time.Second)
+	checkFor(t, patience, func() error {
+		if res := n.publishTo(name, "refused"); res.Err == nil {
+			t.Fatal("a full master has taken a publish")
+		}
+		if err := n.Ready(); err != nil {
+			t.Fatalf("not ready: %v", err)
+		}
+		if time.Now().Before(end) {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	servers[full].CLI("config", "set", "maxmemory", "0")
+	checkFor(t, patience, func() error { return n.publishTo(name, "again").Err })
+	checkFor(t, patience, func() error {
+		if text := log.text(); !strings.Contains(text, "memory again") {
+			return errors.New(text)
+		}
+		return nil
+	})
+	if k := strings.Count(log.text(), "is out of memory"); k > 1 || log.count()-before > 6 {
+		t.Errorf("the log:\n%s", log.text())
 	}
 }

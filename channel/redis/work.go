@@ -129,7 +129,7 @@ func (g *group) refused(s *step, err error) {
 	switch c {
 	case classMoving:
 	case classMemory:
-		g.e.setFull(true, err)
+		g.setFull(true, err)
 	default:
 		g.refuseCalls(err, c, word)
 	}

