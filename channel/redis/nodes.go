@@ -308,7 +308,7 @@ func (e *Engine) sweep() {
 	for i := rank; i < len(e.parts); i += of {
 		mine = append(mine, e.parts[i])
 	}
-	for round := 0; round < sweepRounds && len(mine) > 0; round++ {
+	for round := 0; round < sweepRounds && len(mine) > 0 && !e.quieted(); round++ {
 		ctx, cancel := e.deadline()
 		results := e.sweepOnce(ctx, mine)
 		var more []*partition

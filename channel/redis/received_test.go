@@ -65,3 +65,18 @@ func TestLostAnswerToAJoin(t *testing.T) {
 		return nil
 	})
 }
+
+// TestWatchAgain: presence is given up for lack of watchers at the moment in which somebody
+// watches again.
+func TestWatchAgain(t *testing.T) {
+	t.Parallel()
+	_, n := startNodes(t, 1, testLimits)
+	if r := result(t, n[0].Watch); r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	n[0].hub.WatchPresence(0, true)
+	n[0].catchUp() // unsubscribes, and waits for it, as when nobody had watched a moment ago
+	n[0].mustPublish("c", "x")
+	result(t, func(d channel.Done) { n[0].Close([]byte("c"), d) })
+	checkFor(t, patience/4, func() error { return n[0].saw(channel.Message{Type: channel.Offline, Content: "c"}, 1) })
+}

@@ -273,16 +273,6 @@ func (w *world) failOver() {
 	w.truth.lost()
 }
 
-// lost forgets what Redis has lost.
-func (t *truth) lost() {
-	clear(t.stored)
-	clear(t.places)
-	clear(t.acked)
-	for name, c := range t.channels {
-		c.epoch = t.state(name)["e"]
-	}
-}
-
 var calm = []weighted{
 	{6, (*world).publishSome}, {3, (*world).subscribeOne}, {5, (*world).pollOne}, {1, (*world).leaveOne},
 	{1, (*world).clearOne}, {1, (*world).infoOne}, {6, (*world).wait}, {1, (*world).waitLong}, {3, (*world).holdShort},

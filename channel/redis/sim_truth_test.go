@@ -241,10 +241,23 @@ func (t *truth) ordered(c *simCall) {
 	t.acked[key] = place
 }
 
+// lost forgets what Redis has lost.
+func (t *truth) lost() {
+	clear(t.stored)
+	clear(t.places)
+	clear(t.acked)
+	for name, c := range t.channels {
+		c.epoch = t.state(name)["e"]
+	}
+}
+
 // rest judges what must be so when all faults have been over for a while.
 func (t *truth) rest() {
 	for _, c := range t.w.calls {
 		t.w.fail("%s on %s is never answered", c.what, c.node.name)
+	}
+	for _, n := range t.w.living() {
+		t.nothingLeft(n)
 	}
 	for key, n := range t.stored {
 		if n > 1 {
@@ -271,6 +284,25 @@ func (t *truth) rest() {
 			t.w.fail("Redis counts %s subscribers of %s in all, there are %d", st["s"], name, all)
 		} else if st == nil && all > 0 {
 			t.w.fail("%s has %d subscribers, and Redis has no such channel", name, all)
+		}
+	}
+}
+
+// nothingLeft judges that a node has nothing to do and nothing reserved.
+func (t *truth) nothingLeft(n *simNode) {
+	for queue, k := range n.queues() {
+		if k > 0 {
+			t.w.fail("%s still has %d in the queue of %s", n.name, k, queue)
+		}
+	}
+	if k, size := n.room.kept, n.queuedBytes.Load(); k != 0 || size != 0 || n.congested.Load() != 0 {
+		t.w.fail("%s still keeps %d places and %d bytes", n.name, k, size)
+	}
+	for _, p := range n.parts {
+		for name, m := range p.mirrors {
+			if m.waiting != 0 || m.granted != 0 || !m.live || len(m.held) > 0 {
+				t.w.fail("%s on %s has %d waiting, %d granted, %d held, live %v", name, n.name, m.waiting, m.granted, len(m.held), m.live)
+			}
 		}
 	}
 }

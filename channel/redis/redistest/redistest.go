@@ -1,6 +1,7 @@
 package redistest
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -93,7 +94,7 @@ func (s *Server) Start() {
 	})
 }
 
-// Wait calls try until it returns nil, for at most 30 s; what names the condition.
+// Wait calls try until it returns nil, for at most patience; what names the condition.
 func (s *Server) Wait(what string, try func() error) {
 	s.t.Helper()
 	s.wait(what, 5*time.Millisecond, try)
@@ -135,7 +136,9 @@ func (s *Server) CLI(args ...string) string {
 
 func (s *Server) tryCLI(args ...string) (string, error) {
 	at := append([]string{"-p", strconv.Itoa(s.port)}, s.cli...)
-	out, err := exec.Command("redis-cli", append(at, args...)...).CombinedOutput()
+	ctx, cancel := context.WithTimeout(context.Background(), patience) // redis-cli itself waits for ever
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "redis-cli", append(at, args...)...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("redis-cli %v: %w %s", args, err, out)
 	}
