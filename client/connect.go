@@ -52,7 +52,8 @@ func (r *run) connect() error {
 	timer := time.AfterFunc(limit, func() { cancel(fmt.Errorf("silent for %v", limit)) })
 	defer timer.Stop()
 	err := r.receive(ctx, watch{timer, limit})
-	if cause := context.Cause(ctx); cause != nil && r.ctx.Err() == nil {
+	// Only a failure of the connection can come from its silence.
+	if cause := context.Cause(ctx); cause != nil && r.ctx.Err() == nil && !final(err) {
 		return cause
 	}
 	return err

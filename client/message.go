@@ -64,16 +64,21 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("HTTP %d: %s", e.Status, e.Text)
 }
 
-// passing reports whether the same request may succeed later: the server is overloaded or
-// away, not the request wrong.
-func (e *StatusError) passing() bool {
-	switch e.Status {
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
-		return true
-	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
-		return false
+// Temporary reports whether the same call may succeed later. It does not after an error
+// that says that the call itself is wrong: a URL that is none, ErrClosed, ErrUnauthorized,
+// ErrTooLarge, or a *StatusError with a status that does not pass.
+func Temporary(err error) bool {
+	if status, ok := errors.AsType[*StatusError](err); ok {
+		switch status.Status {
+		case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+			return true
+		case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
+			return false
+		}
+		return status.Status >= http.StatusInternalServerError
 	}
-	return e.Status >= http.StatusInternalServerError
+	_, noURL := errors.AsType[*addressError](err)
+	return !noURL && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrUnauthorized) && !errors.Is(err, ErrTooLarge)
 }
 
 // incoming is what the server sends: a Message, or something about messages.

@@ -108,7 +108,7 @@ func (r *run) loop() error {
 		switch {
 		case errors.Is(err, errAgain):
 			continue
-		case errors.Is(err, errStopped), errors.Is(err, ErrClosed), errors.Is(err, ErrTooLarge):
+		case final(err):
 			return err
 		case r.ctx.Err() != nil:
 			return r.ctx.Err()
@@ -124,19 +124,22 @@ func (r *run) loop() error {
 		if r.got {
 			r.failures = 0
 		}
-		if _, wrong := errors.AsType[*addressError](err); wrong {
-			return err
-		}
-		if status, ok := errors.AsType[*StatusError](err); ok && !status.passing() {
-			if status.Status == http.StatusNoContent {
-				return ErrClosed
-			}
+		status, _ := errors.AsType[*StatusError](err)
+		switch {
+		case status != nil && status.Status == http.StatusNoContent:
+			return ErrClosed
+		case !Temporary(err) && !errors.Is(err, ErrUnauthorized): // there may be a better token
 			return err
 		}
 		if err := r.wait(err); err != nil {
 			return err
 		}
 	}
+}
+
+// final reports whether err ends Messages whatever else has happened.
+func final(err error) bool {
+	return errors.Is(err, errStopped) || errors.Is(err, ErrClosed) || errors.Is(err, ErrTooLarge)
 }
 
 // wait waits before the next connection.

@@ -19,7 +19,7 @@ func newInfo(p *place) *cobra.Command {
 		Short: "Show the totals, or one channel",
 		Example: `  icomet info
   icomet info news --json`,
-		Args: cobra.MaximumNArgs(1),
+		Args: oneChannelAtMost,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			admin, err := p.adminClient()
 			if err != nil {
@@ -52,7 +52,7 @@ func infoRows(ctx context.Context, admin *client.Admin, args []string) ([]row, e
 		return nil, err
 	}
 	n, err := admin.Subscribers(ctx, args[0])
-	return []row{{"channel", args[0]}, {"alive", alive}, {"subscribers", n}}, err
+	return []row{{"cname", args[0]}, {"alive", alive}, {"subscribers", n}}, err
 }
 
 func printRows(w io.Writer, rows []row, asJSON bool) error {
