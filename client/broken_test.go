@@ -55,6 +55,45 @@ func rawServer(t *testing.T, answer func(n int) (bytes string, more bool)) strin
 	return "http://" + ln.Addr().String()
 }
 
+// TestSlowChunk: the bytes of one HTTP chunk are signs of life, also those of a line that
+// gets slow in its middle.
+func TestSlowChunk(t *testing.T) {
+	t.Parallel()
+	for _, transport := range client.Transports {
+		t.Run(string(transport), func(t *testing.T) {
+			t.Parallel()
+			_, text := answerWith(transport)
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { ln.Close() })
+			go func() {
+				c, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				defer c.Close()
+				fmt.Fprint(c, text[:len(text)/2])
+				tick := time.NewTicker(150 * time.Millisecond)
+				defer tick.Stop()
+				for i := len(text) / 2; i < len(text); i++ {
+					<-tick.C
+					fmt.Fprint(c, text[i:i+1])
+				}
+				_, _ = c.Read(make([]byte, 1<<16)) // until the client leaves
+			}()
+			b := receive(t, &client.Subscriber{
+				URL: "http://" + ln.Addr().String(), Channel: "a", Seq: 3, Transport: transport, Silence: 5 * time.Second,
+			})
+			b.want("m3")
+			if len(b.failures) > 0 {
+				t.Errorf("failure %v", <-b.failures)
+			}
+		})
+	}
+}
+
 // chunks frames texts as a chunked answer that does not end.
 func chunks(media string, texts ...string) string {
 	out := "HTTP/1.1 200 OK\r\nContent-Type: " + media + "\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -84,16 +84,29 @@ type watch struct {
 	limit time.Duration
 }
 
-// watchedBody is a response body of which each byte is a sign of life.
+// watchedBody is a response body of which each byte is a sign of life. It reads in small
+// pieces, since Read of a chunked body returns only when the piece is full or the chunk
+// ends, however slowly its bytes come. A large chunk on a slow line would look silent.
 type watchedBody struct {
-	io.Reader
+	body  io.Reader
 	watch watch
+	piece int // bytes to read next: one after a wait, more while they are there
 }
 
-func (b watchedBody) Read(p []byte) (int, error) {
+const (
+	largestPiece = 8                // bytes
+	noWait       = time.Millisecond // a read that takes no longer found its bytes there
+)
+
+func (b *watchedBody) Read(p []byte) (int, error) {
 	b.watch.timer.Reset(b.watch.limit)
 	defer b.watch.timer.Stop()
-	return b.Reader.Read(p)
+	begun := time.Now()
+	n, err := b.body.Read(p[:min(len(p), max(b.piece, 1))])
+	if b.piece = min(2*n, largestPiece); time.Since(begun) > noWait {
+		b.piece = 1
+	}
+	return n, err
 }
 
 func (r *run) receive(ctx context.Context, w watch) error {
@@ -128,7 +141,7 @@ func (r *run) receive(ctx context.Context, w watch) error {
 			return err
 		}
 	}
-	if err := f.read(r, watchedBody{resp.Body, w}); err != nil {
+	if err := f.read(r, &watchedBody{body: resp.Body, watch: w}); err != nil {
 		return err
 	}
 	switch {

@@ -43,7 +43,7 @@ type Subscriber struct {
 const (
 	defaultMinBackoff = 500 * time.Millisecond
 	defaultMaxBackoff = 30 * time.Second
-	tooManyBackoff    = 5 * time.Second  // at least, after a 429
+	tooManyBackoff    = 15 * time.Second // at least, after a 429
 	unknownSilence    = 78 * time.Second // until the server has told its period
 	pingLimit         = 10 * time.Second
 	mostRetry         = time.Minute             // the longest retry of a server that is obeyed, unless MaxBackoff is longer

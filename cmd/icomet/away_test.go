@@ -147,10 +147,10 @@ func TestSubTakesItsTime(t *testing.T) {
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/ping":
-			fmt.Fprint(w, `{"type":"ping","sub_timeout":1}`)
+			fmt.Fprint(w, `{"type":"ping","sub_timeout":3}`)
 		case "/stream":
 			asked.Add(1)
-			tick := time.NewTicker(100 * time.Millisecond)
+			tick := time.NewTicker(150 * time.Millisecond)
 			defer tick.Stop()
 			for _, c := range `{"type":"data","cname":"a","seq":1,"content":"slow"}` {
 				<-tick.C
