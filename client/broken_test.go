@@ -74,6 +74,9 @@ func TestSlowChunk(t *testing.T) {
 					return
 				}
 				defer c.Close()
+				if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+					return
+				}
 				fmt.Fprint(c, text[:len(text)/2])
 				tick := time.NewTicker(150 * time.Millisecond)
 				defer tick.Stop()
