@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -92,8 +91,6 @@ func (f *channelsFlags) list(ctx context.Context, admin *client.Admin, stdout, s
 }
 
 func (f *channelsFlags) encode(stdout io.Writer, list []client.ChannelInfo) error {
-	enc := json.NewEncoder(stdout)
-	enc.SetEscapeHTML(false)
 	for _, c := range list {
 		line := struct {
 			Channel     string   `json:"cname"`
@@ -105,7 +102,7 @@ func (f *channelsFlags) encode(stdout io.Writer, list []client.ChannelInfo) erro
 		if f.byRate() {
 			line.Rate = &c.Rate
 		}
-		if err := enc.Encode(line); err != nil {
+		if err := writeJSON(stdout, line); err != nil {
 			return err
 		}
 	}

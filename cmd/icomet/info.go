@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -61,7 +60,7 @@ func printRows(w io.Writer, rows []row, asJSON bool) error {
 		for _, r := range rows {
 			m[r.name] = r.value
 		}
-		return json.NewEncoder(w).Encode(m)
+		return writeJSON(w, m)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, r := range rows {

@@ -176,12 +176,17 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// TestTerminalIsSafe: a message cannot send control sequences to the terminal.
+// TestTerminalIsSafe: a message cannot send control sequences to the terminal, and is one
+// line, whatever a reader takes for the end of a line.
 func TestTerminalIsSafe(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	s.Push("a", "\x1b[2Jred\u009b31m\r\nnext\ttab")
-	if got, want := runs(t, s, "sub", "a", "--seq", "1", "-n", "1"), "\ufffd[2Jred\ufffd31m\ufffd⏎next\ttab\n"; got != want {
+	s.Push("a", "\x1b[2Jred\u009b31m\r\nnext\ttab\u2028\u2029\u0085<")
+	if got, want := runs(t, s, "sub", "a", "--seq", "1", "-n", "1"), "\ufffd[2Jred\ufffd31m\ufffd⏎next\ttab⏎⏎\ufffd<\n"; got != want {
+		t.Errorf("printed %q, want %q", got, want)
+	}
+	want := `{"type":"data","cname":"a","seq":1,"content":"\u001b[2Jred` + "\u009b" + `31m\r\nnext\ttab\u2028\u2029\u0085<"}` + "\n"
+	if got := runs(t, s, "sub", "a", "--seq", "1", "-n", "1", "--json"); got != want {
 		t.Errorf("printed %q, want %q", got, want)
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -101,7 +100,7 @@ func newSign(p *place) *cobra.Command {
 				fmt.Fprintln(cmd.OutOrStdout(), s.Token)
 				return nil
 			}
-			return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{
+			return writeJSON(cmd.OutOrStdout(), map[string]any{
 				"cname": s.Channel, "seq": s.Seq, "token": s.Token,
 				"expires": s.Expires.Seconds(), "sub_timeout": s.Silence.Seconds(),
 			})

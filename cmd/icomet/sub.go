@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -133,15 +134,26 @@ func (f *subFlags) follow(ctx context.Context, s *client.Subscriber, stdout, std
 
 func (f *subFlags) print(out *bufio.Writer, m client.Message) error {
 	if f.json {
-		enc := json.NewEncoder(out)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(m); err != nil {
+		if err := writeJSON(out, m); err != nil {
 			return err
 		}
 	} else {
 		fmt.Fprintln(out, printable(m.Content))
 	}
 	return out.Flush()
+}
+
+// writeJSON writes v on a line of its own, also for readers that end a line at any of
+// Unicode's line ends: encoding/json escapes all of them but one.
+func writeJSON(w io.Writer, v any) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(bytes.ReplaceAll(b.Bytes(), []byte("\u0085"), []byte(`\u0085`)))
+	return err
 }
 
 // printable replaces control characters, so that a message cannot send control sequences
@@ -151,7 +163,7 @@ func printable(text string) string {
 		switch {
 		case r == '\t':
 			return r
-		case r == '\n':
+		case r == '\n', r == '\u2028', r == '\u2029':
 			return '⏎'
 		case r < ' ' || r >= 0x7f && r < 0xa0:
 			return '\ufffd'

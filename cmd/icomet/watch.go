@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -68,7 +67,7 @@ func (w *watcher) print(e client.Presence) error {
 		delete(w.online, e.Channel)
 	}
 	if w.json {
-		return json.NewEncoder(w.stdout).Encode(map[string]any{"cname": e.Channel, "online": e.Online})
+		return writeJSON(w.stdout, map[string]any{"cname": e.Channel, "online": e.Online})
 	}
 	_, err := fmt.Fprintf(w.stdout, "%s %s\n", sign, printable(e.Channel))
 	return err
