@@ -28,7 +28,7 @@ const (
 // Transports lists all transports; the first is the default.
 var Transports = []Transport{Stream, SSE, Iframe, Poll}
 
-// maxSentence bounds what is read of an error answer, in bytes.
+// maxSentence bounds what is read of a short answer, in bytes.
 const maxSentence = 4 << 10
 
 // connect makes one connection and handles what it brings. It never returns nil.
@@ -64,14 +64,15 @@ func (r *run) connect() error {
 func (r *run) askSilence() {
 	ctx, cancel := context.WithTimeout(r.ctx, pingLimit)
 	defer cancel()
-	b, err := get(ctx, r.http, r.URL, "/ping", url.Values{"cb": {""}}, "")
+	resp, err := request(ctx, r.http, call{method: http.MethodGet, base: r.URL, path: "/ping", query: url.Values{"cb": {""}}})
 	if err != nil {
 		return
 	}
+	defer resp.Body.Close()
 	var ping struct {
 		Period int64 `json:"sub_timeout"` // seconds
 	}
-	if json.Unmarshal(b, &ping) == nil && ping.Period > 0 {
+	if json.NewDecoder(io.LimitReader(resp.Body, maxSentence)).Decode(&ping) == nil && ping.Period > 0 {
 		period := time.Duration(ping.Period) * time.Second
 		r.silence = max(period*13/10, period+late)
 	}
@@ -86,15 +87,15 @@ type watch struct {
 
 // watchedBody is a response body of which each byte is a sign of life. It reads in small
 // pieces, since Read of a chunked body returns only when the piece is full or the chunk
-// ends, however slowly its bytes come. A large chunk on a slow line would look silent.
+// ends, however slowly its bytes come: a large chunk on a slow line would look silent.
 type watchedBody struct {
 	body  io.Reader
 	watch watch
-	piece int // bytes to read next: one after a wait, more while they are there
+	there int // bytes read since the last wait for one
 }
 
 const (
-	largestPiece = 8                // bytes
+	largestPiece = 256              // bytes
 	noWait       = time.Millisecond // a read that takes no longer found its bytes there
 )
 
@@ -102,9 +103,10 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	b.watch.timer.Reset(b.watch.limit)
 	defer b.watch.timer.Stop()
 	begun := time.Now()
-	n, err := b.body.Read(p[:min(len(p), max(b.piece, 1))])
-	if b.piece = min(2*n, largestPiece); time.Since(begun) > noWait {
-		b.piece = 1
+	piece := min(1+b.there/64, largestPiece, len(p)) // a byte after a wait, more while they keep coming
+	n, err := b.body.Read(p[:piece])
+	if b.there += n; time.Since(begun) > noWait {
+		b.there = 0
 	}
 	return n, err
 }

@@ -48,7 +48,7 @@ type fake struct {
 	servertest.Server
 
 	first  func(c net.Conn, req *http.Request) // a nil one answers like the later ones
-	period int                                 // of the heartbeats, seconds; 0: 30
+	period int                                 // of the heartbeats, seconds; 0: /ping is answered with garbage
 	mu     sync.Mutex
 	asked  int // requests for a channel
 }
@@ -81,11 +81,11 @@ func (f *fake) serve(c net.Conn) {
 		return
 	}
 	if req.URL.Path == "/ping" {
-		period := f.period
-		if period == 0 {
-			period = 30
+		if f.period == 0 {
+			fmt.Fprint(c, "garbage")
+			return
 		}
-		fmt.Fprint(c, whole(fmt.Sprintf("{\"type\":\"ping\",\"sub_timeout\":%d}\n", period)))
+		fmt.Fprint(c, whole(fmt.Sprintf("{\"type\":\"ping\",\"sub_timeout\":%d}\n", f.period)))
 		return
 	}
 	f.mu.Lock()

@@ -48,16 +48,13 @@ again() {
 
 silence=
 while :; do
-	# A heartbeat comes after the period that /ping tells.
-	if [ -z "$silence" ]; then
-		if ! period=$(curl -sS --fail --max-time 10 "$front/ping?cb=" | jq -e '.sub_timeout | floor'); then
-			again 'no answer to /ping'
-			continue
-		fi
+	# A heartbeat comes after the period that /ping tells. Until it has told, it is taken
+	# for 30 s; if it does not answer, the request that follows says why.
+	if [ -z "$silence" ] && period=$(curl -s --fail --max-time 5 "$front/ping?cb=" | jq -e '.sub_timeout | floor' 2>/dev/null); then
 		silence=$((period * 13 / 10 + 2))
 	fi
 	# Given up when nothing comes for so long, however long an answer takes that comes.
-	answer=$(curl -sS --connect-timeout 10 --speed-limit 1 --speed-time "$silence" \
+	answer=$(curl -sS --connect-timeout 10 --speed-limit 1 --speed-time "${silence:-41}" \
 		--write-out '\n%{http_code}' --get "$front/sub" \
 		--data-urlencode "cname=$channel" --data "seq=$seq")
 	failed=$?

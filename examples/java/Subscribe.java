@@ -19,6 +19,7 @@ import java.util.function.BiConsumer;
 public class Subscribe {
     private static final int LONGEST_WAIT = 30_000; // ms
     private static final int BUSY_WAIT = 15_000; // ms, after "too many channels or subscribers"
+    private static final int UNKNOWN_SILENCE = 40_000; // ms, until the server has told its heartbeat period
     private static final int CONNECT_TIMEOUT = 10_000; // ms
 
     /** The server would refuse the same request again. */
@@ -66,7 +67,7 @@ public class Subscribe {
     private boolean connect(BiConsumer<Long, String> onMessage) throws IOException, Refused {
         String query = "cname=" + URLEncoder.encode(channel, StandardCharsets.UTF_8) + "&seq=" + seq;
         // The timeout is for each read: a slow message is no silence.
-        HttpURLConnection connection = open("/stream?" + query, silence);
+        HttpURLConnection connection = open("/stream?" + query, silence > 0 ? silence : UNKNOWN_SILENCE);
         try (BufferedReader lines = read(connection)) {
             if (lines == null) {
                 return false;
@@ -117,16 +118,13 @@ public class Subscribe {
         }
     }
 
-    private int longestSilence() throws IOException, Refused {
-        HttpURLConnection connection = open("/ping?cb=", CONNECT_TIMEOUT);
-        try (BufferedReader lines = read(connection)) {
-            String line = lines == null ? null : lines.readLine();
-            try {
-                int period = Integer.parseInt(parse(line == null ? "" : line).get("sub_timeout")); // of the heartbeats, s
-                return (int) Math.min(Integer.MAX_VALUE, Math.max(period * 1300L, period * 1000L + 1500));
-            } catch (NumberFormatException e) {
-                throw new IOException("/ping does not tell the period of the heartbeats");
-            }
+    /** 1.3 times the period of the heartbeats, and at least 1.5 s longer; 0: the server does not tell. */
+    private int longestSilence() {
+        try (BufferedReader lines = read(open("/ping?cb=", CONNECT_TIMEOUT))) {
+            int period = Integer.parseInt(parse(lines.readLine()).get("sub_timeout")); // s
+            return (int) Math.min(Integer.MAX_VALUE, Math.max(period * 1300L, period * 1000L + 1500));
+        } catch (IOException | RuntimeException | Refused e) { // the connection that follows will tell why
+            return 0;
         }
     }
 

@@ -14,6 +14,7 @@ import urllib.parse
 import urllib.request
 
 LONGEST_WAIT = 30  # seconds
+UNKNOWN_SILENCE = 40  # seconds, until the server has told its heartbeat period
 BUSY_WAIT = 15  # seconds, after "too many channels or subscribers"
 
 
@@ -33,7 +34,7 @@ def messages(front, channel, seq=0):
             silence = silence or longest_silence(front)
             query = urllib.parse.urlencode({"cname": channel, "seq": seq})
             # The timeout is for each read: a slow message is no silence.
-            with urllib.request.urlopen(f"{front}/stream?{query}", timeout=silence) as response:
+            with urllib.request.urlopen(f"{front}/stream?{query}", timeout=silence or UNKNOWN_SILENCE) as response:
                 if response.status == 204:
                     return  # there is nothing more to come
                 for line in response:
@@ -84,10 +85,14 @@ def check(front):
 
 
 def longest_silence(front):
-    """The time after which a connection that brings nothing is dead, in seconds."""
-    with urllib.request.urlopen(f"{front}/ping?cb=", timeout=10) as response:
-        period = int(json.load(response)["sub_timeout"])  # of the heartbeats
-    return max(1.3 * period, period + 1.5)
+    """The time after which a connection that brings nothing is dead, in seconds; None if
+    the server does not tell."""
+    try:
+        with urllib.request.urlopen(f"{front}/ping?cb=", timeout=10) as response:
+            period = int(json.loads(response.readline(1000))["sub_timeout"])  # of the heartbeats
+        return max(1.3 * period, period + 1.5)
+    except Exception:  # the connection that follows will tell why
+        return None
 
 
 def parse(line):
