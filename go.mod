@@ -14,7 +14,7 @@ require (
 	golang.org/x/term v0.44.0
 )
 
-require github.com/yuin/gopher-lua v1.1.2 // indirect
+require github.com/yuin/gopher-lua v1.1.2
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
