@@ -185,3 +185,16 @@ func (s *Server) Len(key string) int {
 	}
 	return 0
 }
+
+// Do carries out one command outside any connection, and returns the answer as Redis
+// writes it.
+func (s *Server) Do(args ...string) []byte {
+	name := strings.ToUpper(args[0])
+	switch name {
+	case "SCRIPT":
+		return appendValue(nil, s.load(args))
+	case "EVALSHA":
+		return appendValue(nil, s.evalsha(nil, args))
+	}
+	return appendValue(nil, s.call(name, args[1:]))
+}
