@@ -21,7 +21,7 @@ const (
 	leastBatch = 8
 	// syncBatch is how many channels one call of sync.lua compares.
 	syncBatch = 100
-	// reconnectPause is the time between two attempts to connect.
+	// reconnectPause is about the time between two attempts to connect.
 	reconnectPause = 100 * time.Millisecond
 )
 
@@ -157,7 +157,7 @@ func (g *group) run() {
 		select {
 		case <-g.stop:
 			return
-		case <-time.After(reconnectPause):
+		case <-time.After(g.e.around(reconnectPause)):
 		}
 	}
 }
@@ -182,9 +182,7 @@ func (g *group) session() error {
 	}
 	g.begin()
 	g.e.log.Info("redis: pub/sub is connected", "master", g.addr)
-	tick := time.NewTicker(checkTick)
-	defer tick.Stop()
-	look := checker{group: g}
+	look := checker{group: g, last: time.Now()}
 	for {
 		more, err := g.work(conn)
 		if err != nil {
@@ -198,11 +196,10 @@ func (g *group) session() error {
 			return nil
 		case err := <-ended:
 			return err
-		case <-tick.C:
-			if err := look.some(conn); err != nil {
-				return err
-			}
-		case <-g.wake:
+		case <-g.wake: // at least once in each changesTick
+		}
+		if err := look.some(conn); err != nil {
+			return err
 		}
 	}
 }

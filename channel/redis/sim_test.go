@@ -21,6 +21,7 @@ type profile struct {
 	partitions int
 	rtts       []time.Duration
 	steps      int
+	rest       time.Duration // after which all must be well
 	do         []weighted
 }
 
@@ -29,7 +30,8 @@ type weighted struct {
 	do     func(*world)
 }
 
-var simNames = []string{"a", "b", "c"}
+// simNames are of three partitions.
+var simNames = []string{"a", "b", "d"}
 
 func (w *world) aName() string { return simNames[w.rnd.IntN(len(simNames))] }
 
@@ -280,15 +282,15 @@ func with(base []weighted, more ...weighted) []weighted {
 }
 
 var profiles = []profile{
-	{"calm", simPartitions, []time.Duration{0, time.Millisecond, 24 * time.Millisecond}, 40, with(calm, weighted{1, (*world).closeOne})},
-	{"scripts", simPartitions, []time.Duration{0, time.Millisecond}, 40, with(calm, weighted{4, (*world).flushScripts})},
-	{"nodes", 64, []time.Duration{0, 24 * time.Millisecond, 100 * time.Millisecond}, 15, with(calm,
+	{"calm", simPartitions, []time.Duration{0, time.Millisecond, 24 * time.Millisecond}, 40, 7 * time.Second, with(calm, weighted{1, (*world).closeOne})},
+	{"scripts", simPartitions, []time.Duration{0, time.Millisecond}, 40, 7 * time.Second, with(calm, weighted{4, (*world).flushScripts})},
+	{"nodes", manyPartitions, []time.Duration{0, 24 * time.Millisecond, 100 * time.Millisecond}, 15, 18 * time.Second, with(calm,
 		weighted{2, (*world).killOne}, weighted{2, (*world).stopOne}, weighted{3, (*world).startOne}, weighted{6, (*world).waitLong})},
-	{"faults", simPartitions, []time.Duration{0, time.Millisecond, 24 * time.Millisecond}, 30, with(calm,
+	{"faults", simPartitions, []time.Duration{0, time.Millisecond, 24 * time.Millisecond}, 30, 18 * time.Second, with(calm,
 		weighted{2, (*world).holdLong}, weighted{3, (*world).cutOne}, weighted{1, (*world).restartRedis}, weighted{1, (*world).hang},
 		weighted{1, (*world).refuse}, weighted{1, (*world).flushScripts}, weighted{1, (*world).getWell}, weighted{1, (*world).closeOne},
 		weighted{1, (*world).killOne}, weighted{1, (*world).startOne}, weighted{1, (*world).hangAndStop})},
-	{"loss", simPartitions, []time.Duration{0, time.Millisecond}, 25, with(calm,
+	{"loss", simPartitions, []time.Duration{0, time.Millisecond}, 25, 18 * time.Second, with(calm,
 		weighted{2, (*world).failOver}, weighted{2, (*world).cutOne}, weighted{1, (*world).closeOne})},
 }
 
@@ -326,7 +328,7 @@ func simulate(t *testing.T, p *profile, seed uint64) (w *world) {
 		}
 		if w.failed == nil {
 			w.heal()
-			w.advance(25 * time.Second)
+			w.advance(p.rest)
 			w.truth.rest()
 		}
 		for _, n := range w.living() {

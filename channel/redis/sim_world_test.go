@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"testing/synctest"
@@ -22,6 +23,9 @@ import (
 
 // simPartitions are fewer than in earnest, so that a sweep costs little.
 const simPartitions = 4
+
+// manyPartitions make what is done for one after the other long.
+const manyPartitions = 64
 
 // simScripts are the engine's scripts, compiled once.
 var simScripts = func() map[string]*redissim.Script {
@@ -195,6 +199,9 @@ func (w *world) pass(p passage) {
 		p.link.Hand(n)
 	}
 	w.digest = h.Sum64()
+	if os.Getenv("SIM_PASS") != "" {
+		fmt.Printf("PASS %v %d %s up=%v %x\n", time.Since(w.start), p.link.ID, p.link.Client, p.up, w.digest)
+	}
 }
 
 // advance lets time pass, and with it whatever happens by itself.
