@@ -61,6 +61,11 @@ var (
 	ErrEscape = &Error{400, "a % escape is broken"}
 	ErrNUL    = &Error{400, "a NUL byte is not allowed"}
 
+	ErrBodyType    = &Error{415, "the body is neither a form (application/x-www-form-urlencoded) nor JSON (application/json)"}
+	ErrBodyCoding  = &Error{415, "the body has a Content-Encoding: send it without"}
+	ErrBodyNotForm = &Error{415, "the body begins as JSON, but its Content-Type does not say so: application/json is needed"}
+	ErrBodyCharset = &Error{415, "the body is not in UTF-8"}
+
 	ErrJSONObject = &Error{400, "the JSON body is not one object"}
 	ErrJSONValue  = &Error{400, "a JSON value is neither a string nor a number"}
 	ErrJSONString = &Error{400, "a JSON string is not valid"}

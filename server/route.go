@@ -21,6 +21,9 @@ type endpoint struct {
 	transport wire.Transport
 	opens     bool // on the admin port: the response stays open
 	guard     guard
+	// needs are the parameters without which the call does nothing. When the query has them,
+	// a POST may have any body.
+	needs reactor.ParamSet
 }
 
 // guard is what the admin port checks in addition to the client's address.
@@ -40,12 +43,12 @@ func fileEndpoint(f *file) *endpoint {
 	return &endpoint{allow: "GET, HEAD, OPTIONS", head: true, handle: f.serve}
 }
 
-func writeEndpoint(handle func(*reactor.Conn, *reactor.Request)) *endpoint {
-	return &endpoint{allow: "GET, POST", post: true, handle: handle}
+func writeEndpoint(handle func(*reactor.Conn, *reactor.Request), needs ...reactor.Param) *endpoint {
+	return &endpoint{allow: "GET, POST", post: true, handle: handle, needs: reactor.ParamsOf(needs...)}
 }
 
-func readEndpoint(handle func(*reactor.Conn, *reactor.Request)) *endpoint {
-	return &endpoint{allow: "GET, HEAD, POST", post: true, head: true, handle: handle}
+func readEndpoint(handle func(*reactor.Conn, *reactor.Request), needs ...reactor.Param) *endpoint {
+	return &endpoint{allow: "GET, HEAD, POST", post: true, head: true, handle: handle, needs: reactor.ParamsOf(needs...)}
 }
 
 // lookEndpoint is a path that a browser or a probe reads.
@@ -69,15 +72,16 @@ func (s *Server) frontEndpoints() map[string]*endpoint {
 
 func (s *Server) adminEndpoints() map[string]*endpoint {
 	m := s.monitor
+	const cname, content = reactor.ParamCname, reactor.ParamContent
 	all := map[string]*endpoint{
-		"/sign":      writeEndpoint(s.handleSign),
-		"/pub":       writeEndpoint(s.handlePub),
-		"/push":      writeEndpoint(s.handlePush),
-		"/broadcast": writeEndpoint(s.handleBroadcast),
-		"/close":     writeEndpoint(s.handleClose),
-		"/clear":     writeEndpoint(s.handleClear),
-		"/info":      readEndpoint(s.handleInfo),
-		"/check":     readEndpoint(s.handleCheck),
+		"/sign":      writeEndpoint(s.handleSign, cname),
+		"/pub":       writeEndpoint(s.handlePub, cname, content),
+		"/push":      writeEndpoint(s.handlePush, cname, content),
+		"/broadcast": writeEndpoint(s.handleBroadcast, content),
+		"/close":     writeEndpoint(s.handleClose, cname),
+		"/clear":     writeEndpoint(s.handleClear, cname),
+		"/info":      readEndpoint(s.handleInfo, cname),
+		"/check":     readEndpoint(s.handleCheck, cname),
 		"/psub":      {allow: "GET, POST", post: true, opens: true, handle: s.handlePresence},
 		"/stats":     readEndpoint(m.HandleStats),
 
@@ -190,8 +194,12 @@ func (s *Server) guardRefusal(r *reactor.Request, e *endpoint) (status int, why 
 }
 
 func (s *Server) answerCall(c *reactor.Conn, r *reactor.Request, e *endpoint) {
-	if err := r.ParseParams(); err != nil {
-		c.Refuse(r, 400, "the parameters cannot be read: "+err.Error())
+	if err := r.ParseParams(e.needs); err != nil {
+		status := 400
+		if bad, ok := err.(*httpparse.Error); ok {
+			status = bad.Status
+		}
+		c.Refuse(r, status, "the parameters cannot be read: "+err.Error())
 		return
 	}
 	e.handle(c, r)

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { servertest.MainWithoutLeaks(m, patience) }
 type handlers map[string]func(*Conn, *Request)
 
 func (h handlers) Serve(c *Conn, r *Request) {
-	if err := r.ParseParams(); err != nil {
+	if err := r.ParseParams(0); err != nil {
 		c.Refuse(r, 400, err.Error())
 		return
 	}

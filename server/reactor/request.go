@@ -29,115 +29,6 @@ func (r *Request) reset(c *Conn) {
 	}
 }
 
-// Param is one of the parameters that any call takes; ParamX is the parameter whose name
-// in the protocol is in paramNames.
-type Param uint8
-
-const (
-	ParamCname Param = iota
-	ParamSeq
-	ParamNoop
-	ParamToken
-	ParamCallback
-	ParamContent
-	ParamExpires
-	paramCount
-)
-
-var paramNames = [paramCount]string{"cname", "seq", "noop", "token", "cb", "content", "expires"}
-
-// params holds the decoded values of one request. They alias the request or arena.
-type params struct {
-	values [paramCount][]byte
-	Has    [paramCount]bool
-	arena  []byte
-}
-
-// Get returns a value, nil when it is absent or empty.
-func (p *params) Get(n Param) []byte { return p.values[n] }
-
-func lookupParam(name []byte) (Param, bool) {
-	for i := range paramNames {
-		if paramNames[i] == string(name) {
-			return Param(i), true
-		}
-	}
-	return 0, false
-}
-
-// put sets a value unless there is one: of a repeated name the first counts, and
-// the body is read before the query.
-func (p *params) put(n Param, v []byte) {
-	if !p.Has[n] {
-		p.Has[n], p.values[n] = true, v
-	}
-}
-
-// ParseParams reads the query and, on POST, the body. Errors have status 400.
-func (r *Request) ParseParams() error {
-	p := &r.Params
-	p.values = [paramCount][]byte{}
-	p.Has = [paramCount]bool{}
-	if cap(p.arena) > maxPooled {
-		p.arena = nil
-	}
-	p.arena = p.arena[:0]
-	if r.Method == httpparse.POST && len(r.body) > 0 {
-		var err error
-		if httpparse.ContentTypeIs(r.Get("content-type"), "application/json") {
-			err = p.addJSON(r.body)
-		} else {
-			err = p.addPairs(r.body)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return p.addPairs(r.Query)
-}
-
-func (p *params) addPairs(q []byte) error {
-	for {
-		name, value, rest, ok := httpparse.NextPair(q)
-		if !ok {
-			return nil
-		}
-		q = rest
-		var err error
-		if name, err = p.decode(name); err != nil {
-			return err
-		}
-		if value, err = p.decode(value); err != nil {
-			return err
-		}
-		if n, ok := lookupParam(name); ok {
-			p.put(n, value)
-		}
-	}
-}
-
-func (p *params) decode(s []byte) ([]byte, error) {
-	if httpparse.Plain(s) {
-		return s, nil
-	}
-	from := len(p.arena)
-	var err error
-	p.arena, err = httpparse.AppendUnescaped(p.arena, s)
-	return p.arena[from:], err
-}
-
-func (p *params) addJSON(b []byte) error {
-	var m httpparse.JSONMembers
-	m.Init(b, p.arena)
-	for m.Next() {
-		if n, ok := lookupParam(m.Name); ok {
-			p.put(n, m.Value)
-		}
-	}
-	p.arena = m.Scratch()
-	return m.Err()
-}
-
 // maxName bounds a channel's name, in bytes after decoding.
 const maxName = 255
 
@@ -167,6 +58,16 @@ func (c *Conn) Int(r *Request, n Param) (v int64, ok bool) {
 		c.Refuse(r, 400, paramNames[n]+" is not an integer")
 	}
 	return v, ok
+}
+
+// Content returns what is to be published, or answers 400. It may be empty, but it has to
+// be given: a misspelt name must not publish an empty message.
+func (c *Conn) Content(r *Request) (content []byte, ok bool) {
+	if !r.Params.Has[ParamContent] {
+		c.Refuse(r, 400, "content is missing: what is to be published is needed (content= for an empty message)")
+		return nil, false
+	}
+	return r.Params.Get(ParamContent), true
 }
 
 // Callback returns the checked cb parameter, nil when there is none, or answers 400.
