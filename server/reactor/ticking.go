@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
+
+	"icomet/server/wire"
 )
 
 const (
@@ -67,6 +69,7 @@ func (r *Reactor) tick() gnet.Action {
 	}
 	now := r.ticks()
 	r.advance(now)
+	wire.SetDate(time.Now())
 	r.hub.Tick(time.Since(r.started))
 	idle := !r.draining.Load() && !r.hub.Watched() && r.feed.Watching() == 0
 	for _, l := range r.loops {

@@ -21,10 +21,10 @@ const (
 	nosniffField = "X-Content-Type-Options: nosniff\r\n"
 )
 
-// commonFields are on every answer of both ports but files, which may be cached.
+// commonFields, behind Server and Date, are on every answer of both ports but files, which may be cached.
 const (
-	commonFields = serverField + "Cache-Control: no-cache\r\nExpires: 0\r\n" + nosniffField
-	fileFields   = serverField + "Cache-Control: public, max-age=3600\r\n" + nosniffField
+	commonFields = "Cache-Control: no-cache\r\nExpires: 0\r\n" + nosniffField
+	fileFields   = "Cache-Control: public, max-age=3600\r\n" + nosniffField
 )
 
 // Head is the status line and the header fields of an answer.
@@ -65,7 +65,8 @@ func (h *Head) Append(dst []byte) []byte {
 	dst = strconv.AppendInt(dst, int64(h.Status), 10)
 	dst = append(dst, ' ')
 	dst = append(dst, http.StatusText(h.Status)...)
-	dst = append(dst, "\r\n"...)
+	dst = append(dst, "\r\n"+serverField...)
+	dst = append(dst, date.Load().text...)
 	if h.File {
 		dst = append(dst, fileFields...)
 	} else {
