@@ -133,9 +133,10 @@ func (s *Server) join(c *reactor.Conn, r *reactor.Request, t wire.Transport) (jo
 // admit checks what does not depend on the channel's state. When it returns nil, c may
 // be counted for its open response.
 func (s *Server) admit(c *reactor.Conn, r *reactor.Request, set *settings, name []byte) error {
+	over := c.Over()
 	switch {
-	case c.OverPerIP():
-		return reactor.ErrPerIP
+	case over != nil:
+		return over
 	case set.jwt != nil && !set.jwt.Admits(s.log, r.Params.Get(reactor.ParamToken), name):
 		return channel.ErrToken
 	case s.monitor.MemoryShort() && !c.Served():
@@ -153,7 +154,7 @@ func inBand(cname []byte, err error) (e wire.Event, ok bool) {
 		return wire.Event{Type: wire.TypeToken, Cname: cname, Content: "Token error"}, true
 	case channel.ErrTooManyChannels:
 		return wire.Event{Type: wire.TypeTooMany, Cname: cname, Content: "Too many channels"}, true
-	case channel.ErrTooManySubscribers, channel.ErrMemory, reactor.ErrPerIP:
+	case channel.ErrTooManySubscribers, channel.ErrMemory, reactor.ErrPerIP, reactor.ErrConnections:
 		return wire.Event{Type: wire.TypeTooMany, Cname: cname, Content: "Too many subscribers"}, true
 	}
 	return wire.Event{}, false

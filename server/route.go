@@ -173,6 +173,15 @@ func (s *Server) Opens(c *reactor.Conn, r *reactor.Request) bool {
 	return e != nil && e.opens
 }
 
+// Subscribes is of Handler.
+func (s *Server) Subscribes(c *reactor.Conn, r *reactor.Request) bool {
+	e := s.endpointOf(c, r)
+	if e == nil || e.transport == wire.TransportNone {
+		return false
+	}
+	return r.Method == httpparse.GET || r.Method == httpparse.HEAD || r.Method == httpparse.OPTIONS
+}
+
 // guardRefusal says why an admin request is refused; status 0: it is not. e is nil for
 // an unknown path.
 func (s *Server) guardRefusal(r *reactor.Request, e *endpoint) (status int, why string) {

@@ -63,8 +63,11 @@ func probeInterval(keepalive time.Duration) time.Duration {
 // overRetry is the Retry-After, in seconds, of a newcomer over the cap.
 const overRetry = 5
 
-// ErrPerIP refuses a subscriber over limits.connections_per_ip.
-var ErrPerIP = errors.New("too many connections from this address")
+// Refusals of a subscriber: over limits.connections_per_ip, over the cap.
+var (
+	ErrPerIP       = errors.New("too many connections from this address")
+	ErrConnections = errors.New("too many connections")
+)
 
 // proxied is what is known of a connection that a trusted proxy has made. It is in
 // loop.proxied and not in Conn, because few servers have such connections.
@@ -151,8 +154,17 @@ func (c *Conn) admit(client netip.Addr) {
 	}
 }
 
-// OverPerIP reports that c is one connection too many of its client.
-func (c *Conn) OverPerIP() bool { return c.refusal == ReasonPerIP }
+// Over says why c is one connection too many: ErrPerIP, of its client, or ErrConnections,
+// of all. nil: it is not.
+func (c *Conn) Over() error {
+	switch c.refusal {
+	case ReasonPerIP:
+		return ErrPerIP
+	case ReasonConnections:
+		return ErrConnections
+	}
+	return nil
+}
 
 // EnterOpen counts the open response that r is to get for r's client, if a trusted
 // proxy's connection carries it. Error: ErrPerIP, when that is one too many. leaveOpen
@@ -218,9 +230,12 @@ func (c *Conn) refused(r *Request) bool {
 		c.failWith(wire.Head{Status: 403}, "this address may not use the admin port (admin.allow, admin.deny)", ReasonAddress)
 		return true
 	case ReasonConnections:
-		c.failWith(wire.Head{Status: 503, RetryIn: overRetry}, "too many connections (limits.connections)", ReasonConnections)
-		return true
-	case ReasonPerIP: // Subscribers are told in-band, see EnterOpen
+		if !c.loop.reactor.handler.Subscribes(c, r) {
+			c.failWith(wire.Head{Status: 503, RetryIn: overRetry}, "too many connections (limits.connections)", ReasonConnections)
+			return true
+		}
+		r.Connection = wire.ConnClose // the subscriber is told in-band, see Over
+	case ReasonPerIP: // likewise, see also EnterOpen
 		r.Connection = wire.ConnClose
 	}
 	return false

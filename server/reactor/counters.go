@@ -31,7 +31,7 @@ type Counters struct {
 	ClosedBy                          [ReasonCount]atomic.Uint64
 	RefusedStatus                     [600]atomic.Uint32
 	TokenErrors, TooManyCh, TooManySu atomic.Uint64
-	PerIP, NoMemory                   atomic.Uint64
+	PerIP, OverCap, NoMemory          atomic.Uint64
 	LagLast, LagMax                   atomic.Int64 // ns from a tick's post to its run
 	WorstLag                          lagWatch
 	ToWrite                           latency
@@ -68,6 +68,8 @@ func (c *Counters) RefusedInBand(err error) {
 		c.NoMemory.Add(1)
 	case ErrPerIP:
 		c.PerIP.Add(1)
+	case ErrConnections:
+		c.OverCap.Add(1)
 	default:
 		c.TooManySu.Add(1)
 	}

@@ -36,6 +36,8 @@ func (h handlers) Serve(c *Conn, r *Request) {
 func (h handlers) Refuses(*Conn, *Request) bool { return false }
 func (h handlers) Opens(*Conn, *Request) bool   { return false }
 
+func (h handlers) Subscribes(*Conn, *Request) bool { return false }
+
 // subscribers is the least that an endpoint needs to subscribe by any transport.
 func subscribers() handlers {
 	h := handlers{

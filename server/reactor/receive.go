@@ -303,7 +303,11 @@ func (c *Conn) dispatch(req *Request) (more bool) {
 	}
 	if c.has(flagClose) && (c.ex == nil || len(c.ex.pending) == 0) {
 		c.flush()
-		c.beginDrain(ReasonAnswered)
+		reason := ReasonAnswered
+		if c.refusal == ReasonConnections {
+			reason = ReasonConnections
+		}
+		c.beginDrain(reason)
 	}
 	return !c.has(flagClose)
 }

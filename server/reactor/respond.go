@@ -87,22 +87,23 @@ func (c *Conn) SetOrigin(r *Request, h *wire.Head) {
 	}
 }
 
-// AppendOpenHead appends the head of an open response, and an iframe's preamble.
+// AppendOpenHead appends the head of an open response, and the transport's preamble.
 func (c *Conn) AppendOpenHead(dst []byte, r *Request, t wire.Transport) []byte {
 	f := wire.OpenForm(t, r.Minor == 0)
-	h := wire.Head{Status: 200, Ctype: wire.TransportContentType[t], Length: wire.LengthChunked, Connection: r.Connection}
+	h := wire.Head{Status: 200, Ctype: wire.TransportContentType[t], Length: wire.LengthChunked, Connection: r.Connection, Open: true}
 	if !f.Chunked() {
 		h.Length, h.Connection = wire.LengthClose, wire.ConnClose
 	}
 	c.SetOrigin(r, &h)
 	dst = h.Append(dst)
-	if t == wire.TransportIframe && r.Method != httpparse.HEAD {
-		if f.Chunked() {
-			return wire.AppendChunk(dst, []byte(wire.IframePreamble))
-		}
-		dst = append(dst, wire.IframePreamble...)
+	preamble := wire.Preambles[t]
+	switch {
+	case preamble == "" || r.Method == httpparse.HEAD:
+		return dst
+	case f.Chunked():
+		return wire.AppendChunk(dst, preamble)
 	}
-	return dst
+	return append(dst, preamble...)
 }
 
 // pollStyle of a waiting poll, as its connection remembers it.

@@ -24,7 +24,10 @@ const (
 // commonFields, behind Server and Date, are on every answer of both ports but files, which may be cached.
 const (
 	commonFields = "Cache-Control: no-cache\r\nExpires: 0\r\n" + nosniffField
-	fileFields   = "Cache-Control: public, max-age=3600\r\n" + nosniffField
+	// openFields keep a proxy from collecting or compressing a response before it passes it
+	// on: nginx goes by X-Accel-Buffering, compressing proxies by no-transform.
+	openFields = "Cache-Control: no-cache, no-transform\r\nExpires: 0\r\nX-Accel-Buffering: no\r\n" + nosniffField
+	fileFields = "Cache-Control: public, max-age=3600\r\n" + nosniffField
 )
 
 // Head is the status line and the header fields of an answer.
@@ -38,6 +41,7 @@ type Head struct {
 	Allow      string // methods that the path takes, for 405 and OPTIONS
 	RetryIn    int    // seconds of Retry-After; 0 for none
 	File       bool   // may be cached
+	Open       bool   // the response stays open
 	Fields     string // further header lines, each with its line end
 }
 
@@ -67,9 +71,12 @@ func (h *Head) Append(dst []byte) []byte {
 	dst = append(dst, http.StatusText(h.Status)...)
 	dst = append(dst, "\r\n"+serverField...)
 	dst = append(dst, date.Load().text...)
-	if h.File {
+	switch {
+	case h.File:
 		dst = append(dst, fileFields...)
-	} else {
+	case h.Open:
+		dst = append(dst, openFields...)
+	default:
 		dst = append(dst, commonFields...)
 	}
 	dst = appendField(dst, "Content-Type: ", h.Ctype)
@@ -107,7 +114,7 @@ func AppendInt(dst []byte, v int64) []byte { return strconv.AppendInt(dst, v, 10
 
 // AppendChunk frames data as one chunk. data must not be empty: that would be the last
 // chunk.
-func AppendChunk(dst, data []byte) []byte {
+func AppendChunk[T string | []byte](dst []byte, data T) []byte {
 	for shift := (bits.Len(uint(len(data))) + 3) / 4 * 4; shift > 0; shift -= 4 {
 		dst = append(dst, hexDigits[len(data)>>(shift-4)&15])
 	}
