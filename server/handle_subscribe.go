@@ -104,7 +104,7 @@ func (s *Server) join(c *reactor.Conn, r *reactor.Request, t wire.Transport) (jo
 		return joined, nil, errAnswered
 	}
 	if t == wire.TransportSSE {
-		if last, ok := httpparse.ParseInt(r.Get("last-event-id")); ok {
+		if last, ok := lastEventID(r); ok {
 			seq = max(last, last+1) // no overflow at the largest number
 		}
 	}
@@ -128,6 +128,16 @@ func (s *Server) join(c *reactor.Conn, r *reactor.Request, t wire.Transport) (jo
 		err = errAnswered
 	}
 	return joined, sc.Name, err
+}
+
+// lastEventID is the number of the last message that an SSE client has had. A browser
+// sends a field when it connects again; polyfills that cannot set one put it into the
+// query. What is not a number is ignored.
+func lastEventID(r *reactor.Request) (last int64, ok bool) {
+	if last, ok = httpparse.ParseInt(r.Get("last-event-id")); !ok {
+		last, ok = httpparse.ParseInt(r.Params.Get(reactor.ParamLastEventID))
+	}
+	return last, ok
 }
 
 // admit checks what does not depend on the channel's state. When it returns nil, c may

@@ -18,10 +18,11 @@ const (
 	ParamCallback
 	ParamContent
 	ParamExpires
+	ParamLastEventID
 	paramCount
 )
 
-var paramNames = [paramCount]string{"cname", "seq", "noop", "token", "cb", "content", "expires"}
+var paramNames = [paramCount]string{"cname", "seq", "noop", "token", "cb", "content", "expires", "lastEventId"}
 
 // ParamSet is a set of parameters.
 type ParamSet uint16
@@ -59,6 +60,10 @@ func lookupParam(name []byte) (Param, bool) {
 		if paramNames[i] == string(name) {
 			return Param(i), true
 		}
+	}
+	switch string(name) {
+	case "last_event_id", "Last-Event-ID": // as other polyfills spell it
+		return ParamLastEventID, true
 	}
 	return 0, false
 }

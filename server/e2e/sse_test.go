@@ -73,3 +73,53 @@ func TestEventIDBehindData(t *testing.T) {
 		}
 	}
 }
+
+// TestLastEventID: where an event source goes on. The header wins over the query, the query
+// over seq, and what is no number counts for nothing, wherever it stands.
+func TestLastEventID(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	for range 5 {
+		s.call("/push?cname=a&content=x")
+	}
+	for _, tc := range []struct {
+		query, header string
+		first         int64
+	}{
+		{"seq=1", "", 1},
+		{"seq=1&lastEventId=2", "", 3},
+		{"lastEventId=2", "", 3},
+		{"last_event_id=2&seq=1", "", 3},
+		{"seq=1&Last-Event-ID=2", "", 3},
+		{"seq=1&lastEventId=2&last_event_id=3", "", 3},
+		{"seq=1&lastEventId=2", "3", 4},
+		{"seq=1&lastEventId=3", "0", 1},
+		{"seq=1&lastEventId=2", "x", 3},
+		{"seq=1&lastEventId=2", "c0ffee-3", 3},
+		{"seq=2&lastEventId=", "", 2},
+		{"seq=2&lastEventId=x", "", 2},
+		{"seq=2&lastEventId=c0ffee-4", "", 2},
+		{"seq=2&lastEventId=3-4", "", 2},
+		{"seq=2&lastEventId=99999999999999999999", "", 2},
+		{"seq=2&LASTEVENTID=3", "", 2},
+		{"seq=2", "1.5", 2},
+		{"seq=2", "c0ffee-3", 2},
+	} {
+		c := dial(t, s.front)
+		field := ""
+		if tc.header != "" {
+			field = "Last-Event-ID: " + tc.header + "\r\n"
+		}
+		c.sendf("GET /sse?cname=a&%s HTTP/1.1\r\nHost: test\r\n%s\r\n", tc.query, field)
+		c.head()
+		c.chunk()
+		if got, want := c.chunk(), asSent("sse", "data", "a", tc.first, "x"); got != want {
+			t.Errorf("?%s, header %q: got %q, want %q", tc.query, tc.header, got, want)
+		}
+		c.Close()
+	}
+	// Only event sources have such an id.
+	for _, transport := range []string{"stream", "iframe"} {
+		s.open(transport, "cname=a&seq=1&lastEventId=2").want("data", "a", 1, "x")
+	}
+}
