@@ -167,3 +167,14 @@ func Charset(v []byte) []byte {
 // TokenIs reports whether v is the token want, which must be in lower case. It ignores
 // ASCII case.
 func TokenIs(v []byte, want string) bool { return equalFold(v, want) }
+
+// IsTokenList reports whether v is a list of tokens with commas and white space between
+// them, and not empty.
+func IsTokenList(v []byte) bool {
+	for _, c := range v {
+		if class[c]&tokenChar == 0 && c != ',' && !isOWS(c) {
+			return false
+		}
+	}
+	return len(v) > 0
+}

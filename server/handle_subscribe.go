@@ -5,6 +5,7 @@ import (
 
 	"icomet/channel"
 	"icomet/httpparse"
+	"icomet/server/access"
 	"icomet/server/reactor"
 	"icomet/server/wire"
 )
@@ -111,12 +112,13 @@ func (s *Server) join(c *reactor.Conn, r *reactor.Request, t wire.Transport) (jo
 	sc := c.Scratch()
 	sc.Name = wire.AppendJSON(sc.Name[:0], name)
 	set := s.settings.Load()
-	if err := s.admit(c, r, set, name); err != nil {
+	token := subscriberToken(r)
+	if err := s.admit(c, r, set, name, token); err != nil {
 		return joined, sc.Name, err
 	}
 	j := channel.Join{
 		Name: name, Since: seq,
-		Auth: set.auth, Token: r.Params.Get(reactor.ParamToken),
+		Auth: set.auth, Token: token,
 		Known: !set.config.Front.CreateOnSubscribe,
 	}
 	joined, err = c.Join(&j, t, noop)
@@ -128,6 +130,15 @@ func (s *Server) join(c *reactor.Conn, r *reactor.Request, t wire.Transport) (jo
 		err = errAnswered
 	}
 	return joined, sc.Name, err
+}
+
+// subscriberToken is the token parameter or, without one, what is in Authorization: clients
+// that can set a field keep the token out of the URL, which proxies log.
+func subscriberToken(r *reactor.Request) []byte {
+	if token := r.Params.Get(reactor.ParamToken); len(token) > 0 {
+		return token
+	}
+	return access.Bearer(&r.Request)
 }
 
 // lastEventID is the number of the last message that an SSE client has had. A browser
@@ -142,12 +153,12 @@ func lastEventID(r *reactor.Request) (last int64, ok bool) {
 
 // admit checks what does not depend on the channel's state. When it returns nil, c may
 // be counted for its open response.
-func (s *Server) admit(c *reactor.Conn, r *reactor.Request, set *settings, name []byte) error {
+func (s *Server) admit(c *reactor.Conn, r *reactor.Request, set *settings, name, token []byte) error {
 	over := c.Over()
 	switch {
 	case over != nil:
 		return over
-	case set.jwt != nil && !set.jwt.Admits(s.log, r.Params.Get(reactor.ParamToken), name):
+	case set.jwt != nil && !set.jwt.Admits(s.log, token, name):
 		return channel.ErrToken
 	case s.monitor.MemoryShort() && !c.Served():
 		// A connection that has been served before comes back from a poll, and stays.

@@ -132,8 +132,8 @@ func (s *Server) Serve(c *reactor.Conn, r *reactor.Request) {
 	switch {
 	case r.Method == httpparse.MethodUnknown:
 		c.Refuse(r, 501, "the method is not known")
-	case r.Method == httpparse.OPTIONS && !c.Admin() && (e != nil || string(r.Path) == "*"):
-		s.preflight(c, r)
+	case r.Method == httpparse.OPTIONS && (e != nil || string(r.Path) == "*") && (!c.Admin() || asksFirst(r)):
+		s.preflight(c, r, e)
 	case e == nil:
 		c.Refuse(r, 404, "there is no such path on this port")
 	case r.Method == httpparse.HEAD && e.head:
@@ -164,7 +164,12 @@ func (s *Server) Refuses(c *reactor.Conn, r *reactor.Request) bool {
 	case httpparse.POST:
 		return !e.post
 	}
-	return c.Admin() || r.Method != httpparse.OPTIONS
+	return r.Method != httpparse.OPTIONS || c.Admin() && !asksFirst(r)
+}
+
+// asksFirst reports that r is a browser's preflight.
+func asksFirst(r *reactor.Request) bool {
+	return r.Method == httpparse.OPTIONS && r.Get("access-control-request-method") != nil
 }
 
 // Opens is of Handler.
@@ -193,10 +198,12 @@ func (s *Server) guardRefusal(r *reactor.Request, e *endpoint) (status int, why 
 		return 0, ""
 	}
 	set := s.settings.Load()
-	if why := set.origins.Refusal(&r.Request); why != "" {
+	why, r.CORS = set.origins.Judge(&r.Request)
+	if why != "" {
 		return 403, why
 	}
-	if g == guardFull && !set.keys.Authorize(&r.Request) {
+	// A browser asks without the key whether the page may send it.
+	if g == guardFull && !asksFirst(r) && !set.keys.Authorize(&r.Request) {
 		return 401, "the key in Authorization: Bearer KEY is missing or wrong"
 	}
 	return 0, ""
@@ -238,13 +245,20 @@ func (s *Server) headOnly(c *reactor.Conn, r *reactor.Request, e *endpoint) {
 	}
 }
 
-// preflight answers what a browser asks before a cross-origin request.
-func (s *Server) preflight(c *reactor.Conn, r *reactor.Request) {
+// preflight answers what a browser asks before a cross-origin request. e is nil for "*".
+func (s *Server) preflight(c *reactor.Conn, r *reactor.Request, e *endpoint) {
 	h := wire.Head{Status: 204, Length: wire.LengthNone, Connection: r.Connection, Allow: "GET, HEAD, OPTIONS"}
+	if e != nil {
+		h.Allow = e.allow
+	}
 	c.SetOrigin(r, &h)
 	if h.Origin != "" {
-		h.Fields = "Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\n" +
-			"Access-Control-Allow-Headers: Cache-Control, Content-Type, Last-Event-ID, X-Requested-With\r\n" +
+		headers := "Authorization, Cache-Control, Content-Type, Last-Event-ID, X-Requested-With"
+		if asked := r.Get("access-control-request-headers"); httpparse.IsTokenList(asked) {
+			headers = string(asked) // whatever the page wants to send, tracing for one
+		}
+		h.Fields = "Access-Control-Allow-Methods: " + h.Allow + "\r\n" +
+			"Access-Control-Allow-Headers: " + headers + "\r\n" +
 			"Access-Control-Max-Age: 86400\r\n"
 	}
 	out := c.Out()

@@ -7,6 +7,7 @@ import (
 
 	"icomet/httpparse"
 	"icomet/server/config"
+	"icomet/server/wire"
 )
 
 // AdminOrigins says which browser pages may call the admin port. A browser in the
@@ -21,16 +22,13 @@ type AdminOrigins struct {
 // NewAdminOrigins takes admin.listen, admin.hosts and admin.allow_origins.
 func NewAdminOrigins(cfg *config.Admin) AdminOrigins {
 	o := AdminOrigins{hosts: []string{"localhost"}}
+	o.anyOther, o.origins = splitOrigins(cfg.AllowOrigins)
 	if host, _, _ := net.SplitHostPort(cfg.Listen); host != "" {
 		o.hosts = append(o.hosts, strings.ToLower(host))
 	}
 	for _, host := range cfg.Hosts {
 		o.hosts = append(o.hosts, strings.ToLower(host))
 		o.anyHost = o.anyHost || host == "*"
-	}
-	for _, origin := range cfg.AllowOrigins {
-		o.origins = append(o.origins, origin)
-		o.anyOther = o.anyOther || origin == "*"
 	}
 	return o
 }
@@ -41,9 +39,9 @@ const (
 	textForeignOrigin = "pages of this origin may not use the admin port (admin.allow_origins)"
 )
 
-// Refusal is why a request is answered 403, or "". It allocates nothing, since
-// it runs for every publish.
-func (o *AdminOrigins) Refusal(r *httpparse.Request) string {
+// Judge returns why a request is answered 403, "" when it is not, and what its answer says
+// to the page behind it. It allocates nothing, since it runs for every publish.
+func (o *AdminOrigins) Judge(r *httpparse.Request) (refusal string, cors wire.CORS) {
 	var host, origin, site, referer []byte
 	hasHost := false
 	for i := range r.Fields {
@@ -72,10 +70,29 @@ func (o *AdminOrigins) Refusal(r *httpparse.Request) string {
 	}
 	// Without Host (HTTP/1.0 only) no browser is behind it.
 	if hasHost && !o.knownHost(host) {
-		return textForeignHost
+		return textForeignHost, cors
 	}
-	if o.foreign(host, origin, site) && !o.listed(origin, referer) {
-		return textForeignOrigin
+	cors.Vary = o.anyOther || len(o.origins) > 0
+	cors.Origin = o.listedAs(origin)
+	if cors.Origin == "" && o.foreign(host, origin, site) && (len(origin) > 0 || !o.listedReferer(referer)) {
+		return textForeignOrigin, cors
+	}
+	return "", cors
+}
+
+// listedAs is the origin as admin.allow_origins has it, "*" when that allows it without a
+// name, "" when it does not.
+func (o *AdminOrigins) listedAs(origin []byte) string {
+	if len(origin) == 0 {
+		return ""
+	}
+	for _, listed := range o.origins {
+		if listed == string(origin) {
+			return listed
+		}
+	}
+	if o.anyOther {
+		return "*"
 	}
 	return ""
 }
@@ -99,29 +116,21 @@ func (o *AdminOrigins) foreign(host, origin, site []byte) bool {
 	return !found || !equalFoldBytes(hostOf(of), host) // "null" is foreign too
 }
 
-// listed says whether admin.allow_origins has the page's origin. A JSONP call has no
+// listedReferer says whether a page of an allowed origin is behind a JSONP call. That has no
 // Origin; its Referer can be left out by a page, but not forged.
-func (o *AdminOrigins) listed(origin, referer []byte) bool {
+func (o *AdminOrigins) listedReferer(referer []byte) bool {
 	if o.anyOther {
 		return true
 	}
-	if len(origin) == 0 {
-		scheme, rest, found := bytes.Cut(referer, []byte("://"))
-		if !found {
-			return false
-		}
-		end := bytes.IndexAny(rest, "/?#")
-		if end < 0 {
-			end = len(rest)
-		}
-		origin = referer[:len(scheme)+len("://")+end]
+	scheme, rest, found := bytes.Cut(referer, []byte("://"))
+	if !found {
+		return false
 	}
-	for _, listed := range o.origins {
-		if listed == string(origin) {
-			return true
-		}
+	end := bytes.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
 	}
-	return false
+	return o.listedAs(referer[:len(scheme)+len("://")+end]) != ""
 }
 
 // knownHost judges a host without its port. What is all digits and dots, or in

@@ -105,7 +105,7 @@ func (c *Conn) appendText(dst []byte, h *wire.Head, text string) []byte {
 	h.Ctype = wire.ContentText
 	h.Length = len(text) + 1
 	if !c.has(flagAdmin) && h.Origin == "" {
-		h.Origin, h.Vary = c.loop.reactor.settings.Load().Origins.Allow(nil)
+		h.CORS = c.loop.reactor.settings.Load().Origins.Allow(nil)
 	}
 	return append(append(h.Append(dst), text...), '\n')
 }

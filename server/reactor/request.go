@@ -13,12 +13,13 @@ type Request struct {
 	httpparse.Request
 	body       []byte
 	Connection wire.ConnField // what the answer says of the connection
+	CORS       wire.CORS      // what the answer says on the admin port
 	Params     params
 }
 
 // reset sets what follows from the head just parsed.
 func (r *Request) reset(c *Conn) {
-	r.body = nil
+	r.body, r.CORS = nil, wire.CORS{}
 	switch {
 	case !r.KeepAlive || c.loop.reactor.draining.Load():
 		r.Connection = wire.ConnClose

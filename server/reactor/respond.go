@@ -80,10 +80,11 @@ func headOnly(b []byte, mark int) []byte {
 	return b
 }
 
-// SetOrigin sets the CORS fields of a front answer.
+// SetOrigin sets the CORS fields of an answer. Those of the admin port are the guard's.
 func (c *Conn) SetOrigin(r *Request, h *wire.Head) {
+	h.CORS = r.CORS
 	if !c.has(flagAdmin) {
-		h.Origin, h.Vary = c.loop.reactor.settings.Load().Origins.Allow(r.Get("origin"))
+		h.CORS = c.loop.reactor.settings.Load().Origins.Allow(r.Get("origin"))
 	}
 }
 
@@ -95,6 +96,10 @@ func (c *Conn) AppendOpenHead(dst []byte, r *Request, t wire.Transport) []byte {
 		h.Length, h.Connection = wire.LengthClose, wire.ConnClose
 	}
 	c.SetOrigin(r, &h)
+	if t == wire.TransportIframe {
+		// A page with Cross-Origin-Embedder-Policy takes no frame without it.
+		h.Fields = "Cross-Origin-Embedder-Policy: require-corp\r\n"
+	}
 	dst = h.Append(dst)
 	preamble := wire.Preambles[t]
 	switch {
@@ -112,7 +117,7 @@ func (c *Conn) pollStyle() wire.PollStyle {
 	if c.has(flagBare) {
 		s.Callback = nil
 	}
-	s.Origin, s.Vary = c.loop.reactor.settings.Load().Origins.Allow(nil)
+	s.CORS = c.loop.reactor.settings.Load().Origins.Allow(nil)
 	if ex := c.ex; ex != nil {
 		if ex.callback != nil {
 			s.Callback = ex.callback
@@ -141,7 +146,7 @@ func (c *Conn) Remember(s *wire.PollStyle) {
 	if s.Callback != nil && string(s.Callback) != string(wire.DefaultCallback) {
 		c.exchange().callback = append([]byte(nil), s.Callback...)
 	}
-	if plain, _ := c.loop.reactor.settings.Load().Origins.Allow(nil); s.Origin != plain {
+	if plain := c.loop.reactor.settings.Load().Origins.Allow(nil); s.Origin != plain.Origin {
 		c.exchange().origin = s.Origin
 	}
 }
@@ -149,6 +154,6 @@ func (c *Conn) Remember(s *wire.PollStyle) {
 // NewPollStyle is the style of the answer to r.
 func (c *Conn) NewPollStyle(r *Request, callback []byte) wire.PollStyle {
 	s := wire.PollStyle{Callback: callback, Connection: r.Connection}
-	s.Origin, s.Vary = c.loop.reactor.settings.Load().Origins.Allow(r.Get("origin"))
+	s.CORS = c.loop.reactor.settings.Load().Origins.Allow(r.Get("origin"))
 	return s
 }

@@ -32,11 +32,10 @@ const (
 
 // Head is the status line and the header fields of an answer.
 type Head struct {
+	CORS
 	Status     int    // of HTTP; the reason phrase follows from it
 	Ctype      string // Content-Type; "" for none
 	Length     int    // bytes of the body; LengthChunked, LengthClose or LengthNone
-	Origin     string // Access-Control-Allow-Origin; "" for none
-	Vary       bool   // the answer depends on the request's Origin
 	Connection ConnField
 	Allow      string // methods that the path takes, for 405 and OPTIONS
 	RetryIn    int    // seconds of Retry-After; 0 for none
@@ -80,10 +79,7 @@ func (h *Head) Append(dst []byte) []byte {
 		dst = append(dst, commonFields...)
 	}
 	dst = appendField(dst, "Content-Type: ", h.Ctype)
-	dst = appendField(dst, "Access-Control-Allow-Origin: ", h.Origin)
-	if h.Vary {
-		dst = append(dst, "Vary: Origin\r\n"...)
-	}
+	dst = h.CORS.append(dst)
 	dst = appendField(dst, "Allow: ", h.Allow)
 	if h.RetryIn > 0 {
 		dst = append(dst, "Retry-After: "...)

@@ -7,9 +7,8 @@ var DefaultCallback = []byte("icomet_cb")
 
 // PollStyle is what can differ between the answers of two polls.
 type PollStyle struct {
+	CORS
 	Callback   []byte // nil: bare JSON
-	Origin     string
-	Vary       bool
 	Connection ConnField
 }
 
@@ -60,7 +59,7 @@ func (s *PollStyle) close(dst []byte) []byte {
 
 // AppendAnswer appends the whole answer around a body.
 func (s *PollStyle) AppendAnswer(dst, body []byte) []byte {
-	h := Head{Status: 200, Ctype: ContentJSON, Length: len(body), Origin: s.Origin, Vary: s.Vary, Connection: s.Connection}
+	h := Head{Status: 200, Ctype: ContentJSON, Length: len(body), CORS: s.CORS, Connection: s.Connection}
 	if s.Callback != nil {
 		h.Ctype = ContentScript
 	}
