@@ -154,7 +154,7 @@ func (a *Admin) Presence(ctx context.Context) iter.Seq2[Presence, error] {
 			if !found {
 				continue
 			}
-			if !yield(Presence{Channel: unescapeControl(name), Online: flag == "1"}, nil) {
+			if !yield(Presence{Channel: unescapeName(name), Online: flag == "1"}, nil) {
 				return
 			}
 		}
@@ -169,26 +169,13 @@ func (a *Admin) Presence(ctx context.Context) iter.Seq2[Presence, error] {
 	}
 }
 
-// unescapeControl restores the control characters of a name in a presence line. The
-// server does not escape a percent sign in a name, so nothing else may be unescaped.
-func unescapeControl(name string) string {
-	var b strings.Builder
-	for {
-		before, after, found := strings.Cut(name, "%")
-		b.WriteString(before)
-		if !found {
-			return b.String()
-		}
-		if len(after) >= 2 {
-			if c, err := strconv.ParseUint(after[:2], 16, 8); err == nil && (c < 0x20 || c == 0x7f) {
-				b.WriteByte(byte(c))
-				name = after[2:]
-				continue
-			}
-		}
-		b.WriteByte('%')
-		name = after
+// unescapeName restores a name in a presence line: what would not fit in a line, and the
+// percent sign, are percent-encoded there.
+func unescapeName(text string) string {
+	if name, err := url.PathUnescape(text); err == nil {
+		return name
 	}
+	return text // of a server that left the percent sign as it is
 }
 
 func (a *Admin) client() *http.Client {

@@ -16,7 +16,9 @@ func (s *Server) handlePub(c *reactor.Conn, r *reactor.Request) {
 		c.Refuse(r, 400, "content is not the body of a JSON string: without the quotes, quotes and control characters in it escaped, valid UTF-8 (/push takes raw content)")
 		return
 	}
-	s.publish(c, r, name, content)
+	sc := c.Scratch()
+	sc.Body = wire.AppendReadable(sc.Body[:0], content)
+	s.publish(c, r, name, sc.Body)
 }
 
 // handlePush takes raw content and does the encoding.

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"unicode/utf8"
+
 	"icomet/channel"
 )
 
@@ -170,13 +172,16 @@ func NextSeqEvent(cname []byte, seq int64) Event {
 	return Event{Type: typeNextSeq, Cname: cname, Seq: seq}
 }
 
-// appendPresenceName percent-encodes what would not fit in a line.
+// appendPresenceName percent-encodes what would not fit in a line, and the percent sign, so
+// that two names never look the same. The name is UTF-8.
 func appendPresenceName(dst []byte, name string) []byte {
-	for i := 0; i < len(name); i++ {
-		if b := name[i]; b < 0x20 || b == 0x7f {
+	for i, r := range name {
+		if r >= 0x20 && r != '%' && (r < 0x7f || r > 0x9f) && r != 0x2028 && r != 0x2029 {
+			dst = utf8.AppendRune(dst, r)
+			continue
+		}
+		for _, b := range []byte(name[i : i+utf8.RuneLen(r)]) {
 			dst = append(dst, '%', hexUpper[b>>4], hexUpper[b&15])
-		} else {
-			dst = append(dst, b)
 		}
 	}
 	return dst
