@@ -35,6 +35,7 @@ func NewAdminOrigins(cfg *config.Admin) AdminOrigins {
 
 // The answers to what is refused.
 const (
+	textRepeated      = "Origin, Referer or Sec-Fetch-Site is repeated"
 	textForeignHost   = "the Host is not this port's: it has to be an address, localhost or a name in admin.hosts"
 	textForeignOrigin = "pages of this origin may not use the admin port (admin.allow_origins)"
 )
@@ -43,7 +44,11 @@ const (
 // to the page behind it. It allocates nothing, since it runs for every publish.
 func (o *AdminOrigins) Judge(r *httpparse.Request) (refusal string, cors wire.CORS) {
 	var host, origin, site, referer []byte
-	hasHost := false
+	hasHost, repeated := false, false
+	take := func(to *[]byte, value []byte) {
+		repeated = repeated || *to != nil
+		*to = value
+	}
 	for i := range r.Fields {
 		f := &r.Fields[i]
 		switch len(f.Name) {
@@ -53,17 +58,20 @@ func (o *AdminOrigins) Judge(r *httpparse.Request) (refusal string, cors wire.CO
 			}
 		case len("origin"):
 			if equalFoldASCII(f.Name, "origin") {
-				origin = f.Value
+				take(&origin, f.Value)
 			}
 		case len("referer"):
 			if equalFoldASCII(f.Name, "referer") {
-				referer = f.Value
+				take(&referer, f.Value)
 			}
 		case len("sec-fetch-site"):
 			if equalFoldASCII(f.Name, "sec-fetch-site") {
-				site = f.Value
+				take(&site, f.Value)
 			}
 		}
+	}
+	if repeated {
+		return textRepeated, cors // another reader might go by another of them
 	}
 	if r.Authority != nil { // RFC 9112 section 3.2.2: Host is to be ignored
 		host, hasHost = hostOf(r.Authority), true
@@ -104,10 +112,11 @@ func (o *AdminOrigins) listedAs(origin []byte) string {
 // cannot be told apart.
 func (o *AdminOrigins) foreign(host, origin, site []byte) bool {
 	switch string(site) {
-	case "cross-site":
-		return true
 	case "same-site", "same-origin", "none":
 		return false
+	case "":
+	default:
+		return true // cross-site, or no word of today's browsers
 	}
 	if len(origin) == 0 {
 		return false
@@ -133,10 +142,11 @@ func (o *AdminOrigins) listedReferer(referer []byte) bool {
 	return o.listedAs(referer[:len(scheme)+len("://")+end]) != ""
 }
 
-// knownHost judges a host without its port. What is all digits and dots, or in
-// brackets, is an address to every browser, so that no name can be rebound under it.
+// knownHost judges a host without its port. What is all digits and dots, or an IPv6
+// address in brackets, is an address to every browser, so that no name can be rebound
+// under it.
 func (o *AdminOrigins) knownHost(host []byte) bool {
-	if o.anyHost || len(host) > 0 && (host[0] == '[' || digitsAndDots(host)) {
+	if o.anyHost || len(host) > 0 && (bracketed(host) || digitsAndDots(host)) {
 		return true
 	}
 	for _, known := range o.hosts {
@@ -156,10 +166,34 @@ func digitsAndDots(host []byte) bool {
 	return true
 }
 
-// hostOf cuts the port off.
+// bracketed says whether host is brackets around the characters of an IPv6 address, colons
+// among them. It allocates nothing, as a parser of addresses would for its errors.
+func bracketed(host []byte) bool {
+	n := len(host) - 1
+	if n < 1 || host[0] != '[' || host[n] != ']' {
+		return false
+	}
+	colons := 0
+	for _, c := range host[1:n] {
+		switch {
+		case c == ':':
+			colons++
+		case c != '.' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f'):
+			return false
+		}
+	}
+	return colons > 1
+}
+
+// hostOf cuts the port off. What is no port, such as ":evil.example", stays, so that the
+// host is not known.
 func hostOf(authority []byte) []byte {
-	if i := bytes.LastIndexByte(authority, ':'); i > bytes.LastIndexByte(authority, ']') {
-		return authority[:i]
+	i := len(authority)
+	for i > 0 && authority[i-1] >= '0' && authority[i-1] <= '9' {
+		i--
+	}
+	if i > 0 && authority[i-1] == ':' && (authority[0] != '[' || i > 1 && authority[i-2] == ']') {
+		return authority[:i-1]
 	}
 	return authority
 }
