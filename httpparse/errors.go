@@ -23,6 +23,7 @@ func (e *Error) Error() string { return e.Text }
 var (
 	ErrBadRequestLine     = &Error{400, "the request line is not METHOD SP TARGET SP HTTP/d.d"}
 	ErrBadTarget          = &Error{400, "the request target has no form that fits the method"}
+	ErrFragment           = &Error{400, "the request target has a fragment (#), which is not for servers"}
 	ErrLongMethod         = &Error{501, "the method is longer than any known one"}
 	ErrRequestLineTooLong = &Error{414, "the request line is too long"}
 	ErrVersion            = &Error{505, "the HTTP version is neither 1.0 nor 1.1"}

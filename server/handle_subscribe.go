@@ -10,20 +10,23 @@ import (
 	"icomet/server/wire"
 )
 
-func (s *Server) handlePoll(c *reactor.Conn, r *reactor.Request) { s.poll(c, r, wire.DefaultCallback) }
-func (s *Server) handleSub(c *reactor.Conn, r *reactor.Request)  { s.poll(c, r, nil) }
-
-// poll subscribes until there is something to answer. callback is used when the request
-// has no cb; an empty cb asks for bare JSON.
-func (s *Server) poll(c *reactor.Conn, r *reactor.Request, callback []byte) {
+// pollStyle is what the answer to a poll looks like, or it answers 400. callback is used
+// when the request has no cb; an empty cb asks for bare JSON.
+func pollStyle(c *reactor.Conn, r *reactor.Request, callback []byte) (style wire.PollStyle, ok bool) {
 	if r.Params.Has[reactor.ParamCallback] {
-		cb, ok := c.Callback(r)
-		if !ok {
-			return
+		if callback, ok = c.Callback(r); !ok {
+			return style, false
 		}
-		callback = cb
 	}
-	style := c.NewPollStyle(r, callback)
+	return c.NewPollStyle(r, callback), true
+}
+
+// poll subscribes until there is something to answer.
+func (s *Server) poll(c *reactor.Conn, r *reactor.Request, callback []byte) {
+	style, ok := pollStyle(c, r, callback)
+	if !ok {
+		return
+	}
 	joined, cname, err := s.join(c, r, wire.TransportPoll)
 	out, sc := c.Out(), c.Scratch()
 	if err != nil {

@@ -19,7 +19,8 @@ type endpoint struct {
 	handle func(*reactor.Conn, *reactor.Request)
 	// Transport is set for the subscribe paths: their HEAD is the head alone.
 	transport wire.Transport
-	opens     bool // on the admin port: the response stays open
+	callback  []byte // of a poll whose request has no cb; nil: bare JSON
+	opens     bool   // on the admin port: the response stays open
 	guard     guard
 	// needs are the parameters without which the call does nothing. When the query has them,
 	// a POST may have any body.
@@ -37,6 +38,12 @@ const (
 
 func subscribeEndpoint(t wire.Transport, handle func(*reactor.Conn, *reactor.Request)) *endpoint {
 	return &endpoint{allow: "GET, HEAD, OPTIONS", head: true, handle: handle, transport: t}
+}
+
+func (s *Server) pollEndpoint(callback []byte) *endpoint {
+	e := subscribeEndpoint(wire.TransportPoll, func(c *reactor.Conn, r *reactor.Request) { s.poll(c, r, callback) })
+	e.callback = callback
+	return e
 }
 
 func fileEndpoint(f *file) *endpoint {
@@ -58,8 +65,8 @@ func lookEndpoint(g guard, handle func(*reactor.Conn, *reactor.Request)) *endpoi
 
 func (s *Server) frontEndpoints() map[string]*endpoint {
 	return map[string]*endpoint{
-		"/poll":   subscribeEndpoint(wire.TransportPoll, s.handlePoll),
-		"/sub":    subscribeEndpoint(wire.TransportPoll, s.handleSub),
+		"/poll":   s.pollEndpoint(wire.DefaultCallback),
+		"/sub":    s.pollEndpoint(nil),
 		"/stream": subscribeEndpoint(wire.TransportStream, s.handleStream),
 		"/sse":    subscribeEndpoint(wire.TransportSSE, s.handleSSE),
 		"/iframe": subscribeEndpoint(wire.TransportIframe, s.handleIframe),
@@ -135,7 +142,7 @@ func (s *Server) Serve(c *reactor.Conn, r *reactor.Request) {
 	case r.Method == httpparse.OPTIONS && (e != nil || string(r.Path) == "*") && (!c.Admin() || asksFirst(r)):
 		s.preflight(c, r, e)
 	case e == nil:
-		c.Refuse(r, 404, "there is no such path on this port")
+		c.Refuse(r, 404, s.noSuchPath(c, r))
 	case r.Method == httpparse.HEAD && e.head:
 		s.headOnly(c, r, e)
 	case r.Method == httpparse.GET, r.Method == httpparse.POST && e.post:
@@ -143,6 +150,20 @@ func (s *Server) Serve(c *reactor.Conn, r *reactor.Request) {
 	default:
 		c.RefuseWith(r, &wire.Head{Status: 405, Allow: e.allow, Connection: r.Connection}, "the method does not fit the path; it takes "+e.allow)
 	}
+}
+
+// noSuchPath says where a path is that is not on c's port. The two ports are easily mixed up.
+func (s *Server) noSuchPath(c *reactor.Conn, r *reactor.Request) string {
+	const text = "there is no such path on this port"
+	switch path := string(r.Path); {
+	case c.Admin() && s.front[path] != nil:
+		return text + ": " + path + " is a path of the front port (front.listen)"
+	case !c.Admin() && path == "/":
+		return text + ": the dashboard is on the admin port (admin.listen)"
+	case !c.Admin() && s.admin[path] != nil:
+		return text + ": " + path + " is a path of the admin port (admin.listen)"
+	}
+	return text
 }
 
 // Refuses is of Handler.
@@ -210,15 +231,23 @@ func (s *Server) guardRefusal(r *reactor.Request, e *endpoint) (status int, why 
 }
 
 func (s *Server) answerCall(c *reactor.Conn, r *reactor.Request, e *endpoint) {
-	if err := r.ParseParams(e.needs); err != nil {
-		status := 400
-		if bad, ok := err.(*httpparse.Error); ok {
-			status = bad.Status
-		}
-		c.Refuse(r, status, "the parameters cannot be read: "+err.Error())
-		return
+	if parseParams(c, r, e) {
+		e.handle(c, r)
 	}
-	e.handle(c, r)
+}
+
+// parseParams reads the parameters, or answers why they cannot be read.
+func parseParams(c *reactor.Conn, r *reactor.Request, e *endpoint) bool {
+	err := r.ParseParams(e.needs)
+	if err == nil {
+		return true
+	}
+	status := 400
+	if bad, ok := err.(*httpparse.Error); ok {
+		status = bad.Status
+	}
+	c.Refuse(r, status, "the parameters cannot be read: "+err.Error())
+	return false
 }
 
 // headOnly answers HEAD with the head of GET. On a subscribe path GET would not end, so
@@ -231,12 +260,12 @@ func (s *Server) headOnly(c *reactor.Conn, r *reactor.Request, e *endpoint) {
 		s.answerCall(c, r, e)
 		c.CutToHead(mark)
 	case wire.TransportPoll:
-		h := wire.Head{Status: 200, Ctype: wire.ContentScript, Length: wire.LengthNone, Connection: r.Connection}
-		if string(r.Path) == "/sub" {
-			h.Ctype = wire.ContentJSON
+		if !parseParams(c, r, e) {
+			return
 		}
-		c.SetOrigin(r, &h)
-		out.B = h.Append(out.B)
+		if style, ok := pollStyle(c, r, e.callback); ok {
+			out.B = style.AppendHead(out.B, wire.LengthNone)
+		}
 	default:
 		out.B = c.AppendOpenHead(out.B, r, e.transport)
 		if r.Minor == 0 {

@@ -166,7 +166,9 @@ func (c *Conn) step(b []byte) (n int, more bool) {
 			c.failParse(err)
 			return 0, false
 		}
-		c.begin()
+		if httpparse.Begun(b) {
+			c.begin()
+		}
 		c.exchange().seen = len(b)
 		return 0, false
 	}
