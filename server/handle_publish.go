@@ -1,6 +1,8 @@
 package server
 
 import (
+	"log/slog"
+
 	"icomet/httpparse"
 	"icomet/server/reactor"
 	"icomet/server/wire"
@@ -49,6 +51,7 @@ func (s *Server) publish(c *reactor.Conn, r *reactor.Request, name, content []by
 		return
 	}
 	c.Counters().Publishes.Add(1)
+	c.Log(slog.LevelDebug, "admin call", r, name)
 	a := c.NewAnswer(r, s.formats.publish, callback, name)
 	s.engine.Publish(name, string(content), a)
 	c.Settle(a)
@@ -60,6 +63,7 @@ func (s *Server) handleBroadcast(c *reactor.Conn, r *reactor.Request) {
 		return
 	}
 	c.Counters().Broadcasts.Add(1)
+	c.Log(slog.LevelInfo, "admin call broadcasts", r, nil)
 	sc := c.Scratch()
 	sc.Body = wire.AppendJSON(sc.Body[:0], content)
 	a := c.NewAnswer(r, s.formats.broadcast, nil, nil)

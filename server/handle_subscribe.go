@@ -31,7 +31,7 @@ func (s *Server) poll(c *reactor.Conn, r *reactor.Request, callback []byte) {
 	out, sc := c.Out(), c.Scratch()
 	if err != nil {
 		if e, ok := inBand(cname, err); ok {
-			c.Counters().RefusedInBand(err)
+			c.RefuseInBand(r, err)
 			sc.Body = style.AppendEvent(sc.Body[:0], &e)
 			out.B = style.AppendAnswer(out.B, sc.Body)
 		}
@@ -67,7 +67,7 @@ func (s *Server) open(c *reactor.Conn, r *reactor.Request, t wire.Transport) {
 	out, sc := c.Out(), c.Scratch()
 	if err != nil {
 		if e, ok := inBand(cname, err); ok {
-			c.Counters().RefusedInBand(err)
+			c.RefuseInBand(r, err)
 			out.B = c.AppendOpenHead(out.B, r, t)
 			out.B = f.AppendOpen(out.B, &e, &sc.Frame)
 			if f.Chunked() {

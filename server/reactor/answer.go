@@ -179,5 +179,6 @@ func (a *Answer) AppendError(dst []byte, status int, text string) []byte {
 		h.RetryIn = 1
 	}
 	a.Conn.loop.stats.refused(status)
+	a.Conn.logError(a.Cname, status, text)
 	return a.Conn.appendText(dst, &h, text)
 }

@@ -79,6 +79,7 @@ func (c *Conn) put(f connFlags, on bool) {
 // the connection when the answer has gone out.
 func (c *Conn) failWith(h wire.Head, text string, reason CloseReason) {
 	c.loop.stats.refused(h.Status)
+	c.logError(nil, h.Status, text)
 	h.Connection = wire.ConnClose
 	if ex := c.ex; ex != nil && len(ex.pending) > 0 {
 		// It waits for the answers before it; arrived closes the connection.

@@ -57,8 +57,8 @@ func (c *Counters) frontSubscribers() (n int64) {
 // refused counts an error answer by its status.
 func (c *Counters) refused(status int) { c.RefusedStatus[status].Add(1) }
 
-// RefusedInBand counts a subscriber's refusal that goes out with status 200.
-func (c *Counters) RefusedInBand(err error) {
+// refusedInBand counts a subscriber's refusal that goes out with status 200.
+func (c *Counters) refusedInBand(err error) {
 	switch err {
 	case channel.ErrToken:
 		c.TokenErrors.Add(1)

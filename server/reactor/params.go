@@ -42,6 +42,16 @@ type params struct {
 	arena  []byte
 }
 
+// reset forgets the last request.
+func (p *params) reset() {
+	p.values = [paramCount][]byte{}
+	p.Has = [paramCount]bool{}
+	if cap(p.arena) > maxPooled {
+		p.arena = nil
+	}
+	p.arena = p.arena[:0]
+}
+
 // Get returns a value, nil when it is absent or empty.
 func (p *params) Get(n Param) []byte { return p.values[n] }
 
@@ -81,12 +91,6 @@ func (p *params) put(n Param, v []byte) {
 // what the call needs. Errors are of type *httpparse.Error.
 func (r *Request) ParseParams(needs ParamSet) error {
 	p := &r.Params
-	p.values = [paramCount][]byte{}
-	p.Has = [paramCount]bool{}
-	if cap(p.arena) > maxPooled {
-		p.arena = nil
-	}
-	p.arena = p.arena[:0]
 	if r.Method != httpparse.POST || len(r.body) == 0 {
 		return p.addPairs(r.Query)
 	}

@@ -20,6 +20,7 @@ type Request struct {
 // reset sets what follows from the head just parsed.
 func (r *Request) reset(c *Conn) {
 	r.body, r.CORS = nil, wire.CORS{}
+	r.Params.reset()
 	switch {
 	case !r.KeepAlive || c.loop.reactor.draining.Load():
 		r.Connection = wire.ConnClose

@@ -46,6 +46,7 @@ func (c *Conn) Refuse(r *Request, status int, text string) {
 // RefuseWith answers the error that h says.
 func (c *Conn) RefuseWith(r *Request, h *wire.Head, text string) {
 	c.loop.stats.refused(h.Status)
+	c.logRefusal(r, h.Status, text)
 	c.Text(r, h, text)
 }
 
