@@ -280,7 +280,7 @@ func (s *Server) preflight(c *reactor.Conn, r *reactor.Request, e *endpoint) {
 	if e != nil {
 		h.Allow = e.allow
 	}
-	c.SetOrigin(r, &h)
+	c.SetCommon(r, &h)
 	if h.Origin != "" {
 		headers := "Authorization, Cache-Control, Content-Type, Last-Event-ID, X-Requested-With"
 		if asked := r.Get("access-control-request-headers"); httpparse.IsTokenList(asked) {

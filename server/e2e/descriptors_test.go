@@ -225,6 +225,12 @@ func TestSubscriberOverTheCap(t *testing.T) {
 		}
 		return nil
 	})
+	checkFor(t, patience, func() error { // the ping leaves its place
+		if open, limit := s.reactor.Connections(); open >= limit {
+			return fmt.Errorf("%d connections of %d", open, limit)
+		}
+		return nil
+	})
 	s.open("sse", "cname=new").want("next_seq", "new", 1, "")
 }
 

@@ -158,7 +158,7 @@ func (l *loop) appendResult(dst []byte, a *Answer) []byte {
 // AppendJSON appends a's answer with a JSON text, which ends with a newline, in its
 // callback if there is one.
 func (a *Answer) AppendJSON(dst, body []byte) []byte {
-	h := wire.Head{Status: 200, Ctype: wire.ContentJSON, CORS: a.cors, Connection: a.connLine}
+	h := wire.Head{Status: 200, Date: a.Conn.loop.reactor.dateText(), Ctype: wire.ContentJSON, CORS: a.cors, Connection: a.connLine}
 	callback := a.callback
 	if len(callback) == 0 {
 		callback = nil
@@ -168,7 +168,7 @@ func (a *Answer) AppendJSON(dst, body []byte) []byte {
 
 // AppendText appends a's answer with a text, which ends with a newline.
 func (a *Answer) AppendText(dst, body []byte) []byte {
-	h := wire.Head{Status: 200, Ctype: wire.ContentText, CORS: a.cors, Connection: a.connLine, Length: len(body)}
+	h := wire.Head{Status: 200, Date: a.Conn.loop.reactor.dateText(), Ctype: wire.ContentText, CORS: a.cors, Connection: a.connLine, Length: len(body)}
 	return append(h.Append(dst), body...)
 }
 

@@ -163,7 +163,7 @@ func (w *bridgeWriter) answer(a *Answer, headOnly bool) []byte {
 	if w.full {
 		w.fail(500, "the answer is over "+bridgedBodyText)
 	}
-	h := wire.Head{Status: w.status, Ctype: w.header.Get("Content-Type"), Length: w.body.Len(), CORS: a.cors, Connection: a.connLine}
+	h := wire.Head{Status: w.status, Date: a.Conn.loop.reactor.dateText(), Ctype: w.header.Get("Content-Type"), Length: w.body.Len(), CORS: a.cors, Connection: a.connLine}
 	if h.Ctype == "" {
 		h.Ctype = http.DetectContentType(w.body.Bytes())
 	}

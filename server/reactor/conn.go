@@ -105,6 +105,7 @@ func (c *Conn) failParse(err error) {
 func (c *Conn) appendText(dst []byte, h *wire.Head, text string) []byte {
 	h.Ctype = wire.ContentText
 	h.Length = len(text) + 1
+	h.Date = c.loop.reactor.dateText()
 	if !c.has(flagAdmin) && h.Origin == "" {
 		h.CORS = c.loop.reactor.settings.Load().Origins.Allow(nil)
 	}

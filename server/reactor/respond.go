@@ -52,7 +52,7 @@ func (c *Conn) RefuseWith(r *Request, h *wire.Head, text string) {
 
 // Text answers with one line of text, without its newline.
 func (c *Conn) Text(r *Request, h *wire.Head, text string) {
-	c.SetOrigin(r, h)
+	c.SetCommon(r, h)
 	l := c.loop
 	mark := len(l.out.B)
 	l.out.B = c.appendText(l.out.B, h, text)
@@ -65,7 +65,7 @@ func (c *Conn) Text(r *Request, h *wire.Head, text string) {
 // been checked, is not nil. body ends with a newline and is not the scratch frame.
 func (c *Conn) JSON(r *Request, callback, body []byte) {
 	h := wire.Head{Status: 200, Ctype: wire.ContentJSON, Connection: r.Connection}
-	c.SetOrigin(r, &h)
+	c.SetCommon(r, &h)
 	l := c.loop
 	l.out.B = wire.AppendJSONAnswer(l.out.B, &h, callback, body, &l.scratch.Frame)
 }
@@ -81,8 +81,10 @@ func headOnly(b []byte, mark int) []byte {
 	return b
 }
 
-// SetOrigin sets the CORS fields of an answer. Those of the admin port are the guard's.
-func (c *Conn) SetOrigin(r *Request, h *wire.Head) {
+// SetCommon sets what every answer to r says: the date, and the CORS fields. Those of the
+// admin port are the guard's.
+func (c *Conn) SetCommon(r *Request, h *wire.Head) {
+	h.Date = c.loop.reactor.dateText()
 	h.CORS = r.CORS
 	if !c.has(flagAdmin) {
 		h.CORS = c.loop.reactor.settings.Load().Origins.Allow(r.Get("origin"))
@@ -96,7 +98,7 @@ func (c *Conn) AppendOpenHead(dst []byte, r *Request, t wire.Transport) []byte {
 	if !f.Chunked() {
 		h.Length, h.Connection = wire.LengthClose, wire.ConnClose
 	}
-	c.SetOrigin(r, &h)
+	c.SetCommon(r, &h)
 	if t == wire.TransportIframe {
 		// A page with Cross-Origin-Embedder-Policy takes no frame without it.
 		h.Fields = "Cross-Origin-Embedder-Policy: require-corp\r\n"
@@ -114,7 +116,7 @@ func (c *Conn) AppendOpenHead(dst []byte, r *Request, t wire.Transport) []byte {
 
 // pollStyle of a waiting poll, as its connection remembers it.
 func (c *Conn) pollStyle() wire.PollStyle {
-	s := wire.PollStyle{Callback: wire.DefaultCallback, Connection: c.openConn()}
+	s := wire.PollStyle{Callback: wire.DefaultCallback, Connection: c.openConn(), Date: c.loop.reactor.dateText()}
 	if c.has(flagBare) {
 		s.Callback = nil
 	}
@@ -154,7 +156,7 @@ func (c *Conn) Remember(s *wire.PollStyle) {
 
 // NewPollStyle is the style of the answer to r.
 func (c *Conn) NewPollStyle(r *Request, callback []byte) wire.PollStyle {
-	s := wire.PollStyle{Callback: callback, Connection: r.Connection}
+	s := wire.PollStyle{Callback: callback, Connection: r.Connection, Date: c.loop.reactor.dateText()}
 	s.CORS = c.loop.reactor.settings.Load().Origins.Allow(r.Get("origin"))
 	return s
 }

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
-
-	"icomet/server/wire"
 )
 
 const (
@@ -69,7 +67,7 @@ func (r *Reactor) tick() gnet.Action {
 	}
 	now := r.ticks()
 	r.advance(now)
-	wire.SetDate(time.Now())
+	r.setDate(time.Now())
 	r.hub.Tick(time.Since(r.started))
 	idle := !r.draining.Load() && !r.hub.Watched() && r.feed.Watching() == 0
 	for _, l := range r.loops {

@@ -77,9 +77,9 @@ func TestDescriptorsRunOut(t *testing.T) {
 	}
 }
 
-// refusedAtOpen is nil for what a newcomer over the cap may get: a 503, or the end.
+// refusedAtOpen is nil for what a newcomer over the cap may get: a 429 in band, or the end.
 func refusedAtOpen(err error) error {
-	if _, broken := err.(*net.OpError); broken || err == io.EOF || err == io.ErrUnexpectedEOF || err.Error() == "status 503" {
+	if _, broken := err.(*net.OpError); broken || err == io.EOF || err == io.ErrUnexpectedEOF || err == errTold {
 		return nil
 	}
 	return err

@@ -3,6 +3,7 @@ package torture
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -61,6 +62,9 @@ func (s *stream) ask(cname string, seq int64) error {
 	return s.readHead()
 }
 
+// errTold is what a newcomer over the cap gets: the message 429, and the end of the connection.
+var errTold = errors.New("the response says that the connection ends")
+
 func (s *stream) readHead() error {
 	resp, err := http.ReadResponse(bufio.NewReader(s.nc), nil)
 	if err != nil {
@@ -70,6 +74,9 @@ func (s *stream) readHead() error {
 		return fmt.Errorf("status %d", resp.StatusCode)
 	}
 	s.body = bufio.NewReader(resp.Body)
+	if resp.Close {
+		return errTold
+	}
 	return nil
 }
 

@@ -33,6 +33,7 @@ const (
 // Head is the status line and the header fields of an answer.
 type Head struct {
 	CORS
+	Date       string // of the answer, as RFC 9110 section 5.6.7 has it
 	Status     int    // of HTTP; the reason phrase follows from it
 	Ctype      string // Content-Type; "" for none
 	Length     int    // bytes of the body; LengthChunked, LengthClose or LengthNone
@@ -69,7 +70,7 @@ func (h *Head) Append(dst []byte) []byte {
 	dst = append(dst, ' ')
 	dst = append(dst, http.StatusText(h.Status)...)
 	dst = append(dst, "\r\n"+serverField...)
-	dst = append(dst, date.Load().text...)
+	dst = appendField(dst, "Date: ", h.Date)
 	switch {
 	case h.File:
 		dst = append(dst, fileFields...)

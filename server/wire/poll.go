@@ -8,6 +8,7 @@ var DefaultCallback = []byte("icomet_cb")
 // PollStyle is what can differ between the answers of two polls.
 type PollStyle struct {
 	CORS
+	Date       string
 	Callback   []byte // nil: bare JSON
 	Connection ConnField
 }
@@ -64,7 +65,7 @@ func (s *PollStyle) AppendAnswer(dst, body []byte) []byte {
 
 // AppendHead appends the head of an answer with a body of that length.
 func (s *PollStyle) AppendHead(dst []byte, length int) []byte {
-	h := Head{Status: 200, Ctype: ContentJSON, Length: length, CORS: s.CORS, Connection: s.Connection}
+	h := Head{Status: 200, Ctype: ContentJSON, Length: length, CORS: s.CORS, Date: s.Date, Connection: s.Connection}
 	if s.Callback != nil {
 		h.Ctype = ContentScript
 	}
