@@ -15,8 +15,8 @@ import (
 var wallClock = []string{"Unix", "UnixMilli", "UnixMicro", "UnixNano", "UTC", "Local"}
 
 // mayReadWall are the files that have to do with the date: a token's exp and nbf, and
-// what is told to operators and in Date.
-var mayReadWall = []string{"../access/jwt.go", "../reactor/date.go", "../monitor/metrics.go", "../monitor/feed.go"}
+// what is told to operators.
+var mayReadWall = []string{"../access/jwt.go", "../monitor/metrics.go", "../monitor/feed.go"}
 
 // TestClockSteps: no timeout of the server can come from the wall clock. What it
 // looks at is the source, since setting the clock would set it for everybody on the
