@@ -142,7 +142,7 @@ func (a *Admin) Stats(ctx context.Context) (json.RawMessage, error) {
 // the connection.
 func (a *Admin) Presence(ctx context.Context) iter.Seq2[Presence, error] {
 	return func(yield func(Presence, error) bool) {
-		resp, err := request(ctx, a.client(), http.MethodGet, a.address("/psub"), a.Key, nil)
+		resp, err := request(ctx, a.client(), call{method: http.MethodGet, base: a.URL, path: "/psub", key: a.Key})
 		if err != nil {
 			yield(Presence{}, err)
 			return
@@ -169,13 +169,28 @@ func (a *Admin) Presence(ctx context.Context) iter.Seq2[Presence, error] {
 	}
 }
 
-// unescapeName restores a name in a presence line: what would not fit in a line, and the
-// percent sign, are percent-encoded there.
-func unescapeName(text string) string {
-	if name, err := url.PathUnescape(text); err == nil {
-		return name
+// unescapeName restores a name of a presence line. The server escapes control characters
+// and the percent sign; servers before 0.2 did not escape the percent sign, so %41 in a
+// line of theirs is the name's own.
+func unescapeName(name string) string {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(name, "%")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		if len(after) >= 2 {
+			c, err := strconv.ParseUint(after[:2], 16, 8)
+			if err == nil && (c < ' ' || c == '%' || c >= 0x7f) {
+				b.WriteByte(byte(c))
+				name = after[2:]
+				continue
+			}
+		}
+		b.WriteByte('%')
+		name = after
 	}
-	return text // of a server that left the percent sign as it is
 }
 
 func (a *Admin) client() *http.Client {
@@ -185,10 +200,8 @@ func (a *Admin) client() *http.Client {
 	return http.DefaultClient
 }
 
-func (a *Admin) address(path string) string { return strings.TrimSuffix(a.URL, "/") + path }
-
 func (a *Admin) call(ctx context.Context, path string, form url.Values) ([]byte, error) {
-	resp, err := request(ctx, a.client(), http.MethodPost, a.address(path), a.Key, form)
+	resp, err := request(ctx, a.client(), call{method: http.MethodPost, base: a.URL, path: path, form: form, key: a.Key})
 	if err != nil {
 		return nil, err
 	}
