@@ -3,7 +3,6 @@ package torture
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -27,6 +26,7 @@ type stream struct {
 	nc   net.Conn
 	body *bufio.Reader
 	kind string
+	told bool // the response ends with what it begins with: a refusal in band
 }
 
 // dial connects; rcvbuf, in bytes, makes the client's kernel take little (0: as usual).
@@ -62,9 +62,6 @@ func (s *stream) ask(cname string, seq int64) error {
 	return s.readHead()
 }
 
-// errTold is what a newcomer over the cap gets: the message 429, and the end of the connection.
-var errTold = errors.New("the response says that the connection ends")
-
 func (s *stream) readHead() error {
 	resp, err := http.ReadResponse(bufio.NewReader(s.nc), nil)
 	if err != nil {
@@ -74,9 +71,7 @@ func (s *stream) readHead() error {
 		return fmt.Errorf("status %d", resp.StatusCode)
 	}
 	s.body = bufio.NewReader(resp.Body)
-	if resp.Close {
-		return errTold
-	}
+	s.told = resp.Close
 	return nil
 }
 
