@@ -47,6 +47,7 @@ test: test-needs ## run all tests, with the race detector and then the allocatio
 # The race detector needs cgo, so a C compiler with its headers. Tests run the other
 # tools: proxies in front of the server, a browser, Redis, and the languages of the
 # examples (Java only if it is installed, because its package is large).
+EVENT_SOURCES := cmd/icomet-server/testdata/eventsources
 TEST_TOOLS := curl nginx haproxy chromium redis-server npm python3 jq
 
 .PHONY: test-needs
@@ -65,6 +66,8 @@ test-needs:
 		$$as_root apt-get update -q; \
 		$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$needs; \
 	fi
+	@test -d $(EVENT_SOURCES)/node_modules || npm ci --prefix $(EVENT_SOURCES) --ignore-scripts --no-audit --no-fund || \
+		echo "npm cannot be reached: the test with its event sources is skipped"
 
 .PHONY: lint
 lint: ## gofmt, go vet and staticcheck

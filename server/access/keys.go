@@ -72,12 +72,18 @@ func (k Keys) Authorize(r *httpparse.Request) bool {
 	if len(k) == 0 {
 		return true
 	}
+	given := Bearer(r)
+	return given != nil && k.match(given)
+}
+
+// Bearer is the key or token in the Authorization field, nil if there is none.
+func Bearer(r *httpparse.Request) []byte {
 	const scheme = "bearer "
 	given := r.Get("authorization")
 	if len(given) < len(scheme) || !equalFoldASCII(given[:len(scheme)], scheme) {
-		return false
+		return nil
 	}
-	return k.match(given[len(scheme):])
+	return given[len(scheme):]
 }
 
 // readKeyFile reads a small regular file that check agrees with. A pipe or a device

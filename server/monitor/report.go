@@ -132,6 +132,7 @@ func (out *Report) addLoop(s *reactor.Counters) {
 	out.Refused["too_many_channels"] += s.TooManyCh.Load()
 	out.Refused["too_many_subscribers"] += s.TooManySu.Load()
 	out.Refused["per_ip"] += s.PerIP.Load()
+	out.Refused["connection_limit"] += s.OverCap.Load()
 	out.Refused["memory"] += s.NoMemory.Load()
 	out.Loops = append(out.Loops, loopReport{
 		Queued: s.Queued.Load(), Deliveries: s.Deliveries.Load(),

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { servertest.MainWithoutLeaks(m, patience) }
 type handlers map[string]func(*Conn, *Request)
 
 func (h handlers) Serve(c *Conn, r *Request) {
-	if err := r.ParseParams(); err != nil {
+	if err := r.ParseParams(0); err != nil {
 		c.Refuse(r, 400, err.Error())
 		return
 	}
@@ -35,6 +35,8 @@ func (h handlers) Serve(c *Conn, r *Request) {
 
 func (h handlers) Refuses(*Conn, *Request) bool { return false }
 func (h handlers) Opens(*Conn, *Request) bool   { return false }
+
+func (h handlers) Subscribes(*Conn, *Request) bool { return false }
 
 // subscribers is the least that an endpoint needs to subscribe by any transport.
 func subscribers() handlers {

@@ -67,6 +67,7 @@ type Reactor struct {
 	slow      atomic.Bool   // nothing happens: the ticking goroutine takes long sleeps
 	draining  atomic.Bool
 	drainFrom atomic.Int64 // ns since started; 0: no drain yet
+	date      atomic.Pointer[string]
 
 	byLoopMu sync.RWMutex
 	byLoop   map[gnet.EventLoop]*loop
@@ -83,6 +84,7 @@ func New(o Options) *Reactor {
 	r.listen.Store(o.Listeners)
 	r.feed = newFeed(r)
 	r.now.Store(1)
+	r.setDate(r.started)
 	r.store(o.Settings)
 	// Measured again when all of the server's own descriptors are open; until then
 	// clients are let in by this one.

@@ -166,7 +166,9 @@ func (c *Conn) step(b []byte) (n int, more bool) {
 			c.failParse(err)
 			return 0, false
 		}
-		c.begin()
+		if httpparse.Begun(b) {
+			c.begin()
+		}
 		c.exchange().seen = len(b)
 		return 0, false
 	}
@@ -303,7 +305,11 @@ func (c *Conn) dispatch(req *Request) (more bool) {
 	}
 	if c.has(flagClose) && (c.ex == nil || len(c.ex.pending) == 0) {
 		c.flush()
-		c.beginDrain(ReasonAnswered)
+		reason := ReasonAnswered
+		if c.refusal == ReasonConnections {
+			reason = ReasonConnections
+		}
+		c.beginDrain(reason)
 	}
 	return !c.has(flagClose)
 }

@@ -7,9 +7,9 @@ var DefaultCallback = []byte("icomet_cb")
 
 // PollStyle is what can differ between the answers of two polls.
 type PollStyle struct {
+	CORS
+	Date       string
 	Callback   []byte // nil: bare JSON
-	Origin     string
-	Vary       bool
 	Connection ConnField
 }
 
@@ -60,9 +60,14 @@ func (s *PollStyle) close(dst []byte) []byte {
 
 // AppendAnswer appends the whole answer around a body.
 func (s *PollStyle) AppendAnswer(dst, body []byte) []byte {
-	h := Head{Status: 200, Ctype: ContentJSON, Length: len(body), Origin: s.Origin, Vary: s.Vary, Connection: s.Connection}
+	return append(s.AppendHead(dst, len(body)), body...)
+}
+
+// AppendHead appends the head of an answer with a body of that length.
+func (s *PollStyle) AppendHead(dst []byte, length int) []byte {
+	h := Head{Status: 200, Ctype: ContentJSON, Length: length, CORS: s.CORS, Date: s.Date, Connection: s.Connection}
 	if s.Callback != nil {
 		h.Ctype = ContentScript
 	}
-	return append(h.Append(dst), body...)
+	return h.Append(dst)
 }
