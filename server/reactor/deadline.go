@@ -135,16 +135,16 @@ func (l *loop) arm(c *Conn) {
 func (l *loop) timeouts(budget int) {
 	for ; budget > 0; budget-- {
 		c := l.wheel.next(l.now)
-		if c == nil {
+		if l.cur = c; c == nil {
 			return
 		}
 		if l.deadline(c) > l.now {
 			l.arm(c)
 			continue
 		}
-		l.cur = c
 		l.timeout(c)
 	}
+	l.cur = nil
 }
 
 // timeout does what is due for c.
