@@ -24,6 +24,8 @@ type Report struct {
 		Limit    int64            `json:"limit"`
 		ByKind   map[string]int64 `json:"subscribers_by_transport"`
 		Accepted uint64           `json:"accepted_total"`
+
+		AcceptFailures uint64 `json:"accept_failures_total"`
 	} `json:"connections"`
 	Channels        int               `json:"channels"`
 	Subscribers     int               `json:"subscribers"`
@@ -97,6 +99,7 @@ func (m *Monitor) Report() *Report {
 	}
 	m.memory.report(&out.Runtime)
 	_, out.Connections.Limit = m.reactor.Connections()
+	out.Connections.AcceptFailures = m.reactor.AcceptFailures()
 	out.Connections.ByKind = make(map[string]int64)
 	for _, c := range m.reactor.Counters() {
 		out.addLoop(c)

@@ -52,6 +52,7 @@ type Reactor struct {
 	listen       atomic.Pointer[Listeners]
 	started      time.Time // monotonic: the clock of all timeouts
 	panics       atomic.Uint64
+	accepts      acceptGuard
 	bridge       *bridge
 	feed         *Feed
 
@@ -81,6 +82,7 @@ func New(o Options) *Reactor {
 		ready: make(chan struct{}), byLoop: make(map[gnet.EventLoop]*loop),
 	}
 	r.listen.Store(o.Listeners)
+	r.accepts.log = o.Log
 	r.feed = newFeed(r)
 	r.now.Store(1)
 	r.store(o.Settings)
@@ -148,7 +150,7 @@ func (r *Reactor) serve() error {
 			gnet.WithNumEventLoop(len(r.loops)), gnet.WithReusePort(true), gnet.WithReuseAddr(true),
 			gnet.WithTCPKeepAlive(r.keepalive), gnet.WithTCPKeepInterval(probeInterval(r.keepalive)),
 			gnet.WithTCPKeepCount(keepaliveProbes), gnet.WithTicker(true),
-			gnet.WithLogger(gnetLogger{r.log}))
+			gnet.WithLogger(gnetLogger{r.log, &r.accepts}))
 		if err == nil {
 			return nil
 		}
