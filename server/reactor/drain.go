@@ -87,13 +87,13 @@ func (l *loop) closeIdle() {
 	}
 }
 
-// endSubscribers ends up to quota subscribers. One with queued output is left for later,
-// unless forced, because closing would lose the output.
+// endSubscribers ends up to quota subscribers. One with queued output, or with a
+// backlog on its way, is left for later, unless forced, because closing would lose it.
 func (l *loop) endSubscribers(quota int64, forced bool) {
 	for range wheelSlots {
 		for c := l.wheel.slots[l.drain.slot%wheelSlots]; c != nil; {
 			next := c.timeNext // before c is moved or unlinked
-			if c.state == stateSubscribed && !c.has(flagDoomed) && (forced || c.outbound() == 0) {
+			if c.state == stateSubscribed && !c.has(flagDoomed) && (forced || c.outbound() == 0 && !c.has(flagReplaying)) {
 				if quota <= 0 {
 					return
 				}
@@ -109,7 +109,7 @@ func (l *loop) endSubscribers(quota int64, forced bool) {
 // endByDrain makes the client come back: a poll gets its noop, an endless response is cut
 // without its last chunk, because some clients do not return after a clean end.
 func (c *Conn) endByDrain() {
-	if c.transport == wire.TransportPoll {
+	if c.transport == wire.TransportPoll && !c.has(flagReplaying) {
 		c.set(flagClose)
 		c.heartbeat()
 		return

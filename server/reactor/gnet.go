@@ -21,7 +21,10 @@ func (h *callbacks) OnBoot(eng gnet.Engine) gnet.Action {
 	return gnet.None
 }
 
-func (h *callbacks) OnShutdown(gnet.Engine) { h.reactor.accepts.end() }
+func (h *callbacks) OnShutdown(gnet.Engine) {
+	h.reactor.accepts.end()
+	h.reactor.writable.end()
+}
 
 func (h *callbacks) OnOpen(gc gnet.Conn) (out []byte, action gnet.Action) {
 	defer h.reactor.guard(nil, nil)

@@ -55,6 +55,7 @@ type Reactor struct {
 	accepts      acceptGuard
 	bridge       *bridge
 	feed         *Feed
+	writable     writable
 
 	gnet     gnet.Engine // from OnBoot on
 	booted   atomic.Bool // OnBoot was called
@@ -84,6 +85,7 @@ func New(o Options) *Reactor {
 	r.listen.Store(o.Listeners)
 	r.accepts.log = o.Log
 	r.feed = newFeed(r)
+	r.writable.reactor = r
 	r.now.Store(1)
 	r.store(o.Settings)
 	// Measured again when all of the server's own descriptors are open; until then
