@@ -36,9 +36,9 @@ func engineOf(cfg *config.Config, log *slog.Logger) (func(*channel.Hub) (channel
 		if c.Password != "" {
 			return nil, errors.New("engine.redis.password and password_file are both set")
 		}
-		text, err := os.ReadFile(c.PasswordFile)
+		text, err := config.ReadSecret(c.PasswordFile)
 		if err != nil {
-			return nil, fmt.Errorf("engine.redis.password_file: %w", err)
+			return nil, fmt.Errorf("engine.redis.password_file %s: %w", c.PasswordFile, err)
 		}
 		o.Password = strings.TrimRight(string(text), "\r\n")
 	}

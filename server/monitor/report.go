@@ -88,7 +88,7 @@ func sendJSON(c *reactor.Conn, r *reactor.Request, v any) {
 
 func (m *Monitor) Report() *Report {
 	out := &Report{
-		Version: wire.Version, Uptime: time.Since(m.reactor.Started()).Seconds(), Draining: m.reactor.Draining(),
+		Version: wire.Version, Uptime: time.Since(m.reactor.Started()).Seconds(), Draining: m.reactor.Leaving(),
 		Channels: m.hub.Channels(), Subscribers: m.hub.Subscribers(),
 		PresenceDropped: m.hub.PresenceDropped(), Panics: m.reactor.Panics(),
 		Closed: make(map[string]uint64), Refused: make(map[string]uint64),

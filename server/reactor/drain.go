@@ -13,9 +13,24 @@ type drainState struct {
 	slot       uint32 // where the walk over the wheel goes on
 }
 
-// Shutdown starts the drain: new front connections are refused, subscribers are
-// ended evenly over DrainTimeout, then Run returns. Concurrency-safe.
+// Shutdown has the server leave. For DrainDelay it only says so (Leaving), and serves
+// newcomers as before, so that a load balancer sees it before anybody is refused. Then the
+// drain begins: new front connections are refused, subscribers are ended evenly over
+// DrainTimeout, then Run returns. Concurrency-safe.
 func (r *Reactor) Shutdown() {
+	if !r.leaving.CompareAndSwap(false, true) {
+		return
+	}
+	delay := r.settings.Load().DrainDelay
+	if delay == 0 {
+		r.beginToDrain()
+		return
+	}
+	r.log.Info("leaving, newcomers are still served", "drain_delay", delay)
+	r.delayed.Store(time.AfterFunc(delay, r.beginToDrain))
+}
+
+func (r *Reactor) beginToDrain() {
 	if r.drainFrom.CompareAndSwap(0, int64(time.Since(r.started))) {
 		r.draining.Store(true) // behind the time, which who sees it goes by
 		r.slow.Store(false)

@@ -67,7 +67,9 @@ type Reactor struct {
 	now       atomic.Uint32 // ticks: what the loops go by, see clock
 	tickedAt  atomic.Uint32 // the tick of the ticking goroutine's last run
 	slow      atomic.Bool   // nothing happens: the ticking goroutine takes long sleeps
-	draining  atomic.Bool
+	leaving   atomic.Bool   // Shutdown was called
+	delayed   atomic.Pointer[time.Timer]
+	draining  atomic.Bool  // the drain has begun
 	drainFrom atomic.Int64 // ns since started; 0: no drain yet
 
 	byLoopMu sync.RWMutex
@@ -126,6 +128,9 @@ func (r *Reactor) Run() error {
 	err := r.serve()
 	r.engine.Stop()
 	r.bridge.close()
+	if timer := r.delayed.Load(); timer != nil {
+		timer.Stop()
+	}
 	switch {
 	case err != nil:
 		return err
@@ -190,7 +195,10 @@ func (r *Reactor) Connections() (open, limit int64) { return r.counts.Load() }
 // Panics is how many were recovered.
 func (r *Reactor) Panics() uint64 { return r.panics.Load() }
 
-// Draining reports that Shutdown was called.
+// Leaving reports that Shutdown was called.
+func (r *Reactor) Leaving() bool { return r.leaving.Load() }
+
+// Draining reports that the drain has begun, DrainDelay after Shutdown.
 func (r *Reactor) Draining() bool { return r.draining.Load() }
 
 // Started is when the reactor was made.
