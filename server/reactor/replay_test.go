@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"icomet/channel"
 	"icomet/server/servertest"
 )
 
@@ -387,4 +388,48 @@ func (p *paced) Read(b []byte) (int, error) {
 	n, err := p.Reader.Read(b[:min(len(b), p.each)])
 	time.Sleep(p.pause * time.Duration(n) / time.Duration(p.each)) // the pace, not a wait
 	return n, err
+}
+
+// TestMoveDuringABacklog: the numbering goes on elsewhere while a backlog is on its way. A
+// stream is told so and goes on from there; a poll, whose answer cannot be ended, is cut.
+func TestMoveDuringABacklog(t *testing.T) {
+	t.Parallel()
+	s := start(t, 2, func(set *Settings) { narrow(set); set.OutboundBuffer = 1 << 20 })
+	content := s.fill("a", 10, 100<<10)
+	feeds := s.halfway(t, "a", len(servertest.SubscriberKinds))
+	s.onAllLoops(func(l *loop) {
+		for _, c := range l.conns() {
+			if l.Push(c.ch, channel.Message{Seq: 8, Type: channel.Moved}) {
+				l.Wake()
+			}
+			return
+		}
+	})
+	for _, f := range feeds {
+		moved, last := false, int64(0)
+		for last < 10 {
+			ms, err := f.next()
+			if err != nil {
+				if !f.polls() {
+					t.Errorf("%s after %d: %v", f.Kind, last, err)
+				}
+				break
+			}
+			for _, m := range ms {
+				if m.Type == "next_seq" {
+					if moved, last = true, 7; m.Seq != 8 {
+						t.Errorf("%s is told %d", f.Kind, m.Seq)
+					}
+					continue
+				}
+				if last++; m.Seq != last || m.Content != content(last) {
+					t.Fatalf("%s gets %d, want %d", f.Kind, m.Seq, last)
+				}
+			}
+		}
+		if moved == f.polls() {
+			t.Errorf("%s: told of the move %v", f.Kind, moved)
+		}
+	}
+	s.checkFor(s.noReads)
 }
