@@ -332,64 +332,6 @@ func TestLeavingDuringABacklog(t *testing.T) {
 	s.checkFor(s.noReads)
 }
 
-// TestSteadySlowReader reads one large message for much longer than polling_timeout, at a
-// steady pace. It gets it, with no heartbeat behind it until it is silent.
-func TestSteadySlowReader(t *testing.T) {
-	t.Parallel()
-	for _, kind := range []string{"stream", "sse"} {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
-			s := start(t, 1, func(set *Settings) {
-				set.PollingTimeout, set.SendBuffer = time.Second, 64<<10
-			})
-			c, err := servertest.DialNarrow(s.front, 16<<10)
-			f, err2 := servertest.SubscribeOn(c, kind, "a", 1)
-			if err := errors.Join(err, err2); err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
-			s.waitSubscribers("a", 1)
-			s.publish("a", strings.Repeat("y", 1<<20))
-			slow := &paced{Reader: f.R, each: 25 << 10, pause: 100 * time.Millisecond}
-			var got strings.Builder
-			buf := make([]byte, 25<<10)
-			for begun := time.Now(); !strings.Contains(got.String(), `yyy"}`); {
-				n, err := slow.Read(buf)
-				if got.Write(buf[:n]); err != nil {
-					t.Fatalf("after %d bytes and %v: %v", got.Len(), time.Since(begun), err)
-				}
-			}
-			ended := time.Now()
-			if strings.Contains(got.String(), "noop") {
-				t.Error("a heartbeat was queued behind the message")
-			}
-			for !strings.Contains(got.String(), "noop") {
-				n, err := f.R.Read(buf)
-				if got.Write(buf[:n]); err != nil {
-					t.Fatal(err)
-				}
-			}
-			// A test that is late has its heartbeat soon.
-			if took := time.Since(ended); servertest.Punctual && took < 500*time.Millisecond || took > time.Second+servertest.Lateness {
-				t.Errorf("the heartbeat came %v after the message", took)
-			}
-		})
-	}
-}
-
-// paced reads at a steady pace.
-type paced struct {
-	io.Reader
-	each  int
-	pause time.Duration
-}
-
-func (p *paced) Read(b []byte) (int, error) {
-	n, err := p.Reader.Read(b[:min(len(b), p.each)])
-	time.Sleep(p.pause * time.Duration(n) / time.Duration(p.each)) // the pace, not a wait
-	return n, err
-}
-
 // TestMoveDuringABacklog: the numbering goes on elsewhere while a backlog is on its way. A
 // stream is told so and goes on from there; a poll, whose answer cannot be ended, is cut.
 func TestMoveDuringABacklog(t *testing.T) {
@@ -398,11 +340,8 @@ func TestMoveDuringABacklog(t *testing.T) {
 	content := s.fill("a", 10, 100<<10)
 	feeds := s.halfway(t, "a", len(servertest.SubscriberKinds))
 	s.onAllLoops(func(l *loop) {
-		for _, c := range l.conns() {
-			if l.Push(c.ch, channel.Message{Seq: 8, Type: channel.Moved}) {
-				l.Wake()
-			}
-			return
+		if cs := l.conns(); len(cs) > 0 && l.Push(cs[0].ch, channel.Message{Seq: 8, Type: channel.Moved}) {
+			l.Wake()
 		}
 	})
 	for _, f := range feeds {
