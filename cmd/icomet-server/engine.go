@@ -38,7 +38,7 @@ func engineOf(cfg *config.Config, log *slog.Logger) (func(*channel.Hub) (channel
 		}
 		text, err := config.ReadSecret(c.PasswordFile)
 		if err != nil {
-			return nil, fmt.Errorf("engine.redis.password_file %s: %w", c.PasswordFile, err)
+			return nil, fmt.Errorf("engine.redis.password_file: open %s: %w", c.PasswordFile, err)
 		}
 		o.Password = strings.TrimRight(string(text), "\r\n")
 	}
