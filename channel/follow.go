@@ -58,6 +58,11 @@ func (h *Hub) followedFor(j *Join) (*Channel, error) {
 	}
 	// A seq above the copy's next may exist already: another node may have given it out.
 	known := j.Since <= c.next && !c.crowded && int(c.subs) < h.limits.Load().MaxSubscribers/4
+	if c.subs == 0 && int64(c.deadline)*slotMS-h.now.Load() < h.limits.Load().Timeout.Milliseconds()/2 {
+		// The store may free the channel before it hears of this subscriber, unless it
+		// counts it first.
+		known = false
+	}
 	if !known || j.Auth && !c.token.matches(j.Token) {
 		h.settle(c)
 		return nil, ErrFetch

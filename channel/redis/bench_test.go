@@ -67,8 +67,11 @@ func BenchmarkClientAlone(b *testing.B) {
 		k := min(benchDepth, b.N-i)
 		for j := range k {
 			name := fmt.Sprint("bench", (i+j)%1000)
-			batch[j] = publishScript.command(n.client.B(), []string{p.state(name), p.base + "h:" + name, p.due, p.presence},
-				name, content, "10", "30000", "0123456789abcdef", "1", "PUBLISH", n.keepFor)
+			call := scriptCall{
+				publishScript, []string{p.state(name), p.base + "h:" + name, p.due, p.presence},
+				[]string{name, content, "10", "30000", "0123456789abcdef", "1", "PUBLISH", n.keepFor},
+			}
+			batch[j] = call.bySHA(n.client.B())
 		}
 		for _, r := range n.client.DoMulti(context.Background(), batch[:k]...) {
 			if err := r.Error(); err != nil {

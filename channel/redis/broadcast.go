@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"slices"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -14,6 +15,10 @@ const (
 	// broadcastSlice is how many channels one script call writes to: some 10 µs each, in
 	// which Redis does nothing else.
 	broadcastSlice = 100
+	// broadcastParts is how many partitions are listed at a time, and broadcastCalls how
+	// many script calls make a round trip: some 16 ms of Redis's time, in 16 pieces.
+	broadcastParts = 32
+	broadcastCalls = 16
 	// broadcastPause is how long a broadcast, or the reading of pub/sub, waits when a
 	// loop of this node is behind.
 	broadcastPause = time.Millisecond
@@ -37,41 +42,91 @@ func (e *Engine) Broadcast(content string, done channel.Done) {
 	}
 }
 
+// broadcastLoop carries out one broadcast after the other. One that waits is not timed, as
+// long as those before it get on. When one fails, Redis does not answer: those that wait
+// are refused with it, rather than each after a timeout of its own.
 func (e *Engine) broadcastLoop() {
 	for {
 		select {
 		case b := <-e.broadcasts:
-			e.finish(b.done, channel.Result{Err: e.broadcast(b.content)})
+			err := e.broadcast(b.content)
+			e.finish(b.done, channel.Result{Err: err})
+			if err != nil {
+				e.refuseBroadcasts(err)
+			}
 		case <-e.stop:
 			return
 		}
 	}
 }
 
-// broadcast stops at the first partition that fails; the partitions before it have the
+func (e *Engine) refuseBroadcasts(err error) {
+	for {
+		select {
+		case b := <-e.broadcasts:
+			e.stats.refused.Add(1)
+			e.finish(b.done, channel.Result{Err: err})
+		default:
+			return
+		}
+	}
+}
+
+// broadcast writes to some partitions at a time. When it fails, some channels have the
 // message.
 func (e *Engine) broadcast(content string) error {
-	for _, p := range e.parts {
-		names, err := e.names(p)
+	for parts := range slices.Chunk(e.parts, broadcastParts) {
+		if e.lanesDown() {
+			return channel.ErrUnavailable
+		}
+		if err := e.pause(); err != nil {
+			return err
+		}
+		calls, err := e.broadcastCalls(parts, content)
 		if err != nil {
 			return e.failed("broadcast", err)
 		}
-		for len(names) > 0 {
-			n := min(len(names), broadcastSlice)
+		for some := range slices.Chunk(calls, broadcastCalls) {
 			if err := e.pause(); err != nil {
 				return err
 			}
 			ctx, cancel := e.deadline()
-			args := append([]string{content, itoa(e.hub.Limits().BufferSize), e.publish, newEpoch()[:markLen]}, names[:n]...)
-			err := e.run(ctx, broadcastScript, []string{p.due}, args...).Error()
+			err := firstError(runScripts(ctx, e.client, some))
 			cancel()
 			if err != nil {
 				return e.failed("broadcast", err)
 			}
-			names = names[n:]
 		}
 	}
 	return nil
+}
+
+// lanesDown reports that some channels cannot be reached.
+func (e *Engine) lanesDown() bool {
+	e.groupsMu.Lock()
+	defer e.groupsMu.Unlock()
+	for _, g := range e.groups {
+		if g.down() {
+			return true
+		}
+	}
+	return false
+}
+
+// broadcastCalls are the script calls that write to all channels of some partitions.
+func (e *Engine) broadcastCalls(parts []*partition, content string) (calls []scriptCall, err error) {
+	lists, err := e.names(parts)
+	if err != nil {
+		return nil, err
+	}
+	size := itoa(e.hub.Limits().BufferSize)
+	for i, p := range parts {
+		for names := range slices.Chunk(lists[i], broadcastSlice) {
+			args := append([]string{content, size, e.publish, e.newEpoch()[:markLen]}, names...)
+			calls = append(calls, scriptCall{broadcastScript, []string{p.due}, args})
+		}
+	}
+	return calls, nil
 }
 
 func (e *Engine) failed(what string, err error) error {
@@ -97,13 +152,20 @@ func (e *Engine) pause() error {
 	}
 }
 
-// names lists the channels of a partition.
-func (e *Engine) names(p *partition) ([]string, error) {
+// names lists the channels of each of the partitions, in one round trip.
+func (e *Engine) names(parts []*partition) (lists [][]string, err error) {
 	ctx, cancel := e.deadline()
 	defer cancel()
-	names, err := e.client.Do(ctx, e.client.B().Zrange().Key(p.due).Min("0").Max("-1").Build()).AsStrSlice()
-	if rueidis.IsRedisNil(err) {
-		err = nil
+	commands := make([]rueidis.Completed, len(parts))
+	for i, p := range parts {
+		commands[i] = e.client.B().Zrange().Key(p.due).Min("0").Max("-1").Build()
 	}
-	return names, err
+	for _, r := range send(ctx, e.client, commands...) {
+		names, err := r.AsStrSlice()
+		if err != nil && !rueidis.IsRedisNil(err) {
+			return nil, err
+		}
+		lists = append(lists, names)
+	}
+	return lists, nil
 }

@@ -70,13 +70,15 @@ func (e *Engine) Publish(name []byte, content string, done channel.Done) {
 		done.Done(channel.Result{Err: channel.ErrOverloaded})
 		return
 	}
-	p, cname, limits, epoch := e.partition(name), string(name), e.hub.Limits(), newEpoch()
+	p, cname, limits, epoch := e.partition(name), string(name), e.hub.Limits(), e.newEpoch()
 	mark := epoch[:markLen]
 	e.submit(&op{
-		part: p, script: publishScript, done: done, at: time.Now(), size: int64(len(content)), mayArg: 5,
-		keys: []string{p.state(cname), p.base + "h:" + cname, p.due, p.presence},
-		args: []string{
-			cname, content, itoa(limits.BufferSize), millis(limits.Timeout), epoch, "0", e.publish, e.keepFor,
+		part: p, done: done, at: time.Now(), size: int64(len(content)), mayArg: 5,
+		scriptCall: scriptCall{
+			publishScript, []string{p.state(cname), p.base + "h:" + cname, p.due, p.presence},
+			[]string{
+				cname, content, itoa(limits.BufferSize), millis(limits.Timeout), epoch, "0", e.publish, e.keepFor,
+			},
 		},
 		read: func(values []rueidis.RedisMessage) (channel.Result, error) {
 			if none(values) {
@@ -103,8 +105,10 @@ func (e *Engine) Publish(name []byte, content string, done channel.Done) {
 func (e *Engine) Sign(name []byte, wait time.Duration, done channel.Done) {
 	p := e.partition(name)
 	e.submit(&op{
-		part: p, script: signScript, done: done, at: time.Now(), mayArg: 4, keys: []string{p.due},
-		args: []string{string(name), millis(wait), channel.NewToken(), newEpoch(), "0", e.publish, e.keepFor},
+		part: p, done: done, at: time.Now(), mayArg: 4,
+		scriptCall: scriptCall{signScript, []string{p.due}, []string{
+			string(name), millis(wait), channel.NewToken(), e.newEpoch(), "0", e.publish, e.keepFor,
+		}},
 		read: func(values []rueidis.RedisMessage) (channel.Result, error) {
 			if none(values) {
 				return channel.Result{Err: channel.ErrTooManyChannels}, nil
@@ -140,8 +144,8 @@ func (e *Engine) Close(name []byte, done channel.Done) {
 func (e *Engine) change(name []byte, s *script, kind byte, done channel.Done, args ...string) {
 	p, cname := e.partition(name), string(name)
 	e.submit(&op{
-		part: p, script: s, done: done, at: time.Now(), keys: []string{p.due},
-		args: append([]string{cname}, args...),
+		part: p, done: done, at: time.Now(),
+		scriptCall: scriptCall{s, []string{p.due}, append([]string{cname}, args...)},
 		read: func(values []rueidis.RedisMessage) (channel.Result, error) {
 			if none(values) {
 				return channel.Result{Err: channel.ErrNotFound}, nil
@@ -170,8 +174,8 @@ func (e *Engine) Info(name []byte, done channel.Done) {
 	}
 	p, cname := e.partition(name), string(name)
 	e.submit(&op{
-		part: p, script: infoScript, done: done, at: time.Now(), keys: []string{p.due},
-		args: []string{cname, e.node},
+		part: p, done: done, at: time.Now(),
+		scriptCall: scriptCall{infoScript, []string{p.due}, []string{cname, e.node}},
 		read: func(values []rueidis.RedisMessage) (channel.Result, error) {
 			n, err := ints(values, 2)
 			if err != nil {
@@ -202,7 +206,7 @@ func (e *Engine) countAll(ctx context.Context) (channels, others int, err error)
 	for _, p := range e.parts {
 		commands = append(commands, b.Zcard().Key(p.due).Build(), b.Hgetall().Key(p.base+"ns").Build())
 	}
-	results := e.client.DoMulti(ctx, commands...)
+	results := send(ctx, e.client, commands...)
 	for i := 0; i < len(results); i += 2 {
 		n, err := results[i].AsInt64()
 		if err != nil {

@@ -25,53 +25,60 @@ type checker struct {
 	next  float64 // the partition to compare next
 }
 
+// some compares the partitions whose turn it is, in one round trip.
 func (c *checker) some(conn rueidis.DedicatedClient) error {
-	e := c.group.e
+	g, e := c.group, c.group.e
+	if e.signingOff.Load() {
+		return nil // the comparison would count this node's subscribers again
+	}
 	from := int(c.next)
-	c.next += partitions * float64(checkTick) / float64(e.opts.CheckInterval)
+	c.next += float64(len(e.parts)) * float64(checkTick) / float64(e.opts.CheckInterval)
+	b := &batch{g: g, b: conn.B()}
 	for i := from; i < int(c.next); i++ {
-		if err := c.one(conn, e.parts[i%partitions]); err != nil {
-			return err
+		if p := e.parts[i%len(e.parts)]; p.group.Load() == g {
+			b.check(p)
 		}
 	}
-	if c.next >= partitions {
-		c.next -= partitions
+	if all := float64(len(e.parts)); c.next >= all {
+		c.next -= all
+	}
+	if len(b.steps) == 0 {
+		return nil
+	}
+	results, err := g.do(conn, b)
+	if err != nil {
+		return err
+	}
+	for i, s := range b.steps {
+		if err := s.finish(e, results[i]); err != nil && !refusedOnly(err) {
+			return err
+		}
 	}
 	return nil
 }
 
-func (c *checker) one(conn rueidis.DedicatedClient, p *partition) error {
-	g := c.group
-	if p.group.Load() != g {
-		return nil
-	}
+// check compares all copies of a partition. One without copies is asked, too, whether
+// Redis counts subscribers of this node in it.
+func (b *batch) check(p *partition) {
 	var list []*mirror
+	counted := 0
 	p.mu.Lock()
 	for _, m := range p.mirrors {
 		if m.live {
 			list = append(list, m)
 		}
-	}
-	p.mu.Unlock()
-	if len(list) == 0 {
-		return nil
-	}
-	b := &batch{g: g, b: conn.B()}
-	for len(list) > 0 {
-		n := min(len(list), syncBatch)
-		b.sync(p, list[:n:n], false)
-		list = list[n:]
-	}
-	results, err := g.do(conn, b.all())
-	if err != nil {
-		return err
-	}
-	for i, s := range b.steps {
-		if err := s.finish(g.e, results[i]); err != nil {
-			return err
+		if m.wanted(b.g.e.hub) > 0 || m.waiting > 0 {
+			counted++
 		}
 	}
-	return nil
+	p.mu.Unlock()
+	for len(list) > syncBatch {
+		b.sync(p, list[:syncBatch:syncBatch], false)
+		list = list[syncBatch:]
+	}
+	b.sync(p, list, false)
+	b.steps[len(b.steps)-1].counted = counted
+	b.steps[len(b.steps)-1].all = true
 }
 
 // changesLoop passes the copies whose subscribers have come or gone to their groups.

@@ -24,12 +24,13 @@ type Engine struct {
 	hub     *channel.Hub
 	log     *slog.Logger
 	client  rueidis.Client
+	dialer  *dialer
 	cluster bool
 	node    string // unique name of this process
 	started time.Time
 	publish string // the publish command: SPUBLISH in a Cluster
 	keepFor string // Options.KeepTime in ms, for the scripts
-	parts   [partitions]*partition
+	parts   []*partition
 
 	room        room
 	nodes       nodes
@@ -39,7 +40,10 @@ type Engine struct {
 	watchedAt   atomic.Int64          // time of the last Watch, ns since started
 	away        atomic.Pointer[error] // the error that Ready returns
 	broadcasts  chan broadcast
-	signingOff  atomic.Bool // set by Stop: this node's counts are no longer sent
+	dead        chan []string // nodes to bury; capacity 1
+	full        atomic.Bool   // Redis is at its maxmemory
+	logged      atomic.Int64  // time of the last logSeldom, ns since started
+	signingOff  atomic.Bool   // set by Stop: this node's counts are no longer sent
 	stats       stats
 
 	stop    chan struct{}  // closed by Stop when all calls are answered
@@ -70,17 +74,19 @@ func New(o Options) (*Engine, error) {
 	if o.KeepTime == 0 {
 		o.KeepTime = defaultKeep
 	}
-	client, err := rueidis.NewClient(o.clientOption())
+	o.seams.fill()
+	dial := newDialer(o.seams.dial)
+	client, err := rueidis.NewClient(o.clientOption(dial))
 	if err != nil {
 		return nil, o.explain(err)
 	}
 	e := &Engine{
-		opts: o, hub: o.Hub, log: o.Logger, client: client, publish: "PUBLISH", keepFor: millis(o.KeepTime),
-		node: nodeName(), started: time.Now(), broadcasts: make(chan broadcast, broadcastQueue),
-		groups: make(map[string]*group), moved: make(chan struct{}, 1), stop: make(chan struct{}), quiet: make(chan struct{}),
+		opts: o, hub: o.Hub, log: o.Logger, client: client, dialer: dial, publish: "PUBLISH", keepFor: millis(o.KeepTime),
+		node: o.seams.node, started: time.Now(), broadcasts: make(chan broadcast, broadcastQueue),
+		groups: make(map[string]*group), moved: make(chan struct{}, 1), dead: make(chan []string, 1), stop: make(chan struct{}), quiet: make(chan struct{}),
 	}
-	for i := range e.parts {
-		e.parts[i] = newPartition(o.Prefix, i)
+	for i := range o.seams.partitions {
+		e.parts = append(e.parts, newPartition(o.Prefix, i))
 	}
 	o.Hub.Follow()
 	if e.cluster, err = e.findCluster(); err == nil {
@@ -120,7 +126,7 @@ func (e *Engine) start() error {
 		return err
 	}
 	for _, work := range []func(){
-		e.broadcastLoop, e.changesLoop, e.nodeLoop, e.sweepLoop, e.repeatLoop, e.layoutLoop, e.readyLoop,
+		e.broadcastLoop, e.buryLoop, e.changesLoop, e.nodeLoop, e.sweepLoop, e.repeatLoop, e.layoutLoop, e.readyLoop,
 	} {
 		e.workers.Go(work)
 	}
@@ -138,9 +144,9 @@ func nodeName() string {
 }
 
 // newEpoch returns the epoch of a new channel.
-func newEpoch() string {
+func (e *Engine) newEpoch() string {
 	var b [epochLen / 2]byte
-	for i, v := 0, rand.Uint64(); i < len(b); i, v = i+1, v>>8 {
+	for i, v := 0, e.opts.seams.random(); i < len(b); i, v = i+1, v>>8 {
 		b[i] = byte(v)
 	}
 	return hex.EncodeToString(b[:])
@@ -168,7 +174,7 @@ func (e *Engine) loadScripts(ctx context.Context) error {
 	var last error
 	loaded := false
 	for _, c := range e.client.Nodes() {
-		err := firstError(c.DoMulti(ctx, loadCommands(c.B())...))
+		err := firstError(send(ctx, c, loadCommands(c.B())...))
 		if err != nil {
 			last = err
 		}
@@ -191,11 +197,17 @@ func firstError(results []rueidis.RedisResult) error {
 
 // run executes one script, outside the lanes.
 func (e *Engine) run(ctx context.Context, s *script, keys []string, args ...string) rueidis.RedisResult {
-	r := e.client.Do(ctx, s.command(e.client.B(), keys, args...))
-	if noScript(r.Error()) && e.loadScripts(ctx) == nil {
-		r = e.client.Do(ctx, s.command(e.client.B(), keys, args...))
+	return runScripts(ctx, e.client, []scriptCall{{s, keys, args}})[0]
+}
+
+// quieted reports that Stop has begun.
+func (e *Engine) quieted() bool {
+	select {
+	case <-e.quiet:
+		return true
+	default:
+		return false
 	}
-	return r
 }
 
 // begin counts a call in progress, for calls.Done, or answers it with ErrStopped and
@@ -234,8 +246,10 @@ func (e *Engine) Stop() {
 		return
 	}
 	e.signingOff.Store(true)
-	e.catchUp() // so that subscribers get what was acknowledged
-	e.leave()
+	if e.up() {
+		e.catchUp() // so that subscribers get what was acknowledged
+		e.leave()
+	}
 	close(e.stop)
 	e.workers.Wait()
 	e.stopGroups()

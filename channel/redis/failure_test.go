@@ -282,8 +282,8 @@ func TestCrowdedUnderLoad(t *testing.T) {
 		}
 		return nil
 	})
-	if compared := n.stats.refreshed.Load(); compared > 0 && n.stats.reconnects.Load() == 0 {
-		t.Errorf("the copy was compared %d times", compared)
+	if compared := n.stats.refreshed(); compared > 0 && n.stats.reconnects.Load() == 0 {
+		t.Errorf("the copy was compared %d times: %+v", compared, n.Measures())
 	}
 	l.endQuick(t, []*reader{r})
 }

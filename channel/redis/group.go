@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,7 +32,9 @@ type fetch struct {
 	known bool // the channel must exist already
 	token string
 	done  channel.Done
-	kept  bool // a place for a new channel is reserved
+	at    time.Time // of the call
+	kept  bool      // a place for a new channel is reserved
+	over  bool      // answered; the partition's lock protects it
 }
 
 // group serves the partitions of one master. It has the lanes of calls, and the pub/sub
@@ -47,14 +48,18 @@ type group struct {
 	wake  chan struct{} // capacity 1
 	ended sync.WaitGroup
 	live  atomic.Bool
-	batch int // the present groupBatch; used by the group's goroutine only
+	// Used by the group's goroutine only:
+	batch  int       // the present groupBatch
+	putOff time.Time // comparisons and counts wait until then
 
 	mu      sync.Mutex // a leaf
 	closed  bool
 	fetches []*fetch
+	flying  []*fetch       // those of the present round trip
 	stale   []*mirror      // to compare with Redis
 	counts  []*mirror      // copies whose subscribers have come or gone
 	leaving []subscription // to unsubscribe
+	strays  []*partition   // in which Redis counts subscribers that this node may not have
 	watches []*watch
 }
 
@@ -86,7 +91,6 @@ func (g *group) poke() {
 }
 
 func (g *group) addStale(m *mirror) {
-	g.e.stats.refreshed.Add(1)
 	g.mu.Lock()
 	g.stale = append(g.stale, m)
 	g.mu.Unlock()
@@ -102,6 +106,13 @@ func (g *group) addCount(m *mirror) {
 	g.mu.Lock()
 	g.counts = append(g.counts, m)
 	g.mu.Unlock()
+}
+
+func (g *group) addStrays(p *partition) {
+	g.mu.Lock()
+	g.strays = append(g.strays, p)
+	g.mu.Unlock()
+	g.poke()
 }
 
 func (g *group) addUnsubscribe(p *partition, name string) {
@@ -164,7 +175,7 @@ func (g *group) session() error {
 	defer conn.Close()
 	ended := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: g.onMessage, OnSubscription: g.onSubscription})
 	ctx, cancel := g.e.deadline()
-	err := firstError(conn.DoMulti(ctx, loadCommands(conn.B())...))
+	err := firstError(send(ctx, conn, loadCommands(conn.B())...))
 	cancel()
 	if err != nil {
 		return err
@@ -220,7 +231,7 @@ func (g *group) adopt(p *partition) {
 	for _, m := range p.mirrors {
 		m.subscribed = false
 		m.counting.Store(false) // the group whose list it was in may have ended
-		g.e.refresh(m)
+		g.e.refresh(m, whyReconnect)
 	}
 }
 
@@ -250,9 +261,9 @@ func (g *group) onSubscription(s rueidis.PubSubSubscription) {
 // paced makes one round trip about n channels and adapts the batch size to the time it
 // took. When Redis comes back, all nodes compare all their copies at once: with full
 // batches none would have its answer in time, and each would begin again.
-func (g *group) paced(conn rueidis.DedicatedClient, commands []rueidis.Completed, n int) ([]rueidis.RedisResult, error) {
+func (g *group) paced(conn rueidis.DedicatedClient, b *batch, n int) ([]rueidis.RedisResult, error) {
 	began := time.Now()
-	results, err := g.do(conn, commands)
+	results, err := g.do(conn, b)
 	switch took := time.Since(began); {
 	case err != nil:
 		g.batch = max(g.batch/4, leastBatch)
@@ -264,25 +275,36 @@ func (g *group) paced(conn rueidis.DedicatedClient, commands []rueidis.Completed
 	return results, err
 }
 
-// outOfMemory reports that Redis refused a command at its maxmemory; otherwise it works.
-func outOfMemory(err error) bool {
-	re, ok := rueidis.IsRedisErr(err)
-	return ok && strings.Contains(re.Error(), "OOM command not allowed")
+// putOffFor is how long comparisons and counts wait after Redis has refused one.
+const putOffFor = 500 * time.Millisecond
+
+// refusedOnly reports an error that says nothing of the connection: Redis answers, and
+// carries nothing out at present.
+func refusedOnly(err error) bool {
+	c, _ := classOf(err)
+	return c == classLater || c == classRole || c == classRefuses || c == classMemory
 }
 
-// do makes one round trip. An error means that the connection must be given up. Commands
-// refused for lack of memory have their error in the results only.
-func (g *group) do(conn rueidis.DedicatedClient, commands []rueidis.Completed) ([]rueidis.RedisResult, error) {
+// do makes one round trip and returns the answers to the batch's steps. An error means
+// that the connection must be given up. What Redis refuses at present has its error in
+// the results only.
+func (g *group) do(conn rueidis.DedicatedClient, b *batch) ([]rueidis.RedisResult, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), g.e.opts.Timeout)
 	defer cancel()
-	results := conn.DoMulti(ctx, commands...)
-	for _, r := range results {
-		if err := r.Error(); err != nil && !outOfMemory(err) {
-			g.e.relayout() // a Cluster may have moved the slot
-			return nil, err
+	began := time.Now()
+	results := send(ctx, conn, b.all()...)
+	g.e.stats.pubsub.add(time.Since(began))
+	steps := results[len(results)-len(b.steps):]
+	repeatForgotten(ctx, conn, b.calls, steps)
+	for i, r := range results {
+		err := r.Error()
+		if err == nil || refusedOnly(err) && i >= len(results)-len(steps) {
+			continue
 		}
+		g.e.relayout() // a Cluster may have moved the slot
+		return nil, err
 	}
-	return results, nil
+	return steps, nil
 }
 
 // failFetches answers those who wait, since there is no connection.

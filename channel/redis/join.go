@@ -1,6 +1,9 @@
 package redis
 
 import (
+	"slices"
+	"time"
+
 	"github.com/redis/rueidis"
 
 	"icomet/channel"
@@ -21,7 +24,7 @@ func (e *Engine) Fetch(j *channel.Join, done channel.Done) {
 	}
 	m.waiting++
 	p.mu.Unlock()
-	e.queueFetch(&fetch{m: m, auth: j.Auth, known: j.Known, token: string(j.Token), done: done})
+	e.queueFetch(&fetch{m: m, auth: j.Auth, known: j.Known, token: string(j.Token), done: done, at: time.Now()})
 }
 
 func (e *Engine) queueFetch(f *fetch) {
@@ -39,13 +42,20 @@ func (e *Engine) queueFetch(f *fetch) {
 // endFetch answers a Fetch with an error.
 func (e *Engine) endFetch(f *fetch, err error) {
 	f.m.part.mu.Lock()
-	e.endFetchLocked(f)
+	open := e.endFetchLocked(f)
 	f.m.part.mu.Unlock()
-	e.finish(f.done, channel.Result{Err: err})
+	if open {
+		e.finish(f.done, channel.Result{Err: err})
+	}
 }
 
-func (e *Engine) endFetchLocked(f *fetch) {
+// endFetchLocked ends a fetch, which the caller then answers; false: it has ended before.
+func (e *Engine) endFetchLocked(f *fetch) bool {
+	if f.over {
+		return false
+	}
 	m := f.m
+	f.over = true
 	m.waiting--
 	if f.kept {
 		f.kept = false
@@ -53,6 +63,38 @@ func (e *Engine) endFetchLocked(f *fetch) {
 	}
 	if m.ch == nil && m.waiting == 0 && m.part.mirrors[m.name] == m {
 		e.dropLocked(m)
+	}
+	return true
+}
+
+// setFlying says which fetches are in the round trip.
+func (g *group) setFlying(list []*fetch) {
+	g.mu.Lock()
+	g.flying = list
+	g.mu.Unlock()
+}
+
+// refuseLate refuses the fetches that have waited for a call's time, in the queue or in
+// the round trip. If Redis then counts a late one's subscriber, the count is corrected.
+func (g *group) refuseLate() {
+	before := time.Now().Add(-g.e.opts.Timeout)
+	var late []*fetch
+	g.mu.Lock()
+	g.fetches = slices.DeleteFunc(g.fetches, func(f *fetch) bool {
+		if f.at.After(before) {
+			return false
+		}
+		late = append(late, f)
+		return true
+	})
+	for _, f := range g.flying {
+		if !f.at.After(before) {
+			late = append(late, f)
+		}
+	}
+	g.mu.Unlock()
+	for _, f := range late {
+		g.e.endFetch(f, channel.ErrUnavailable)
 	}
 }
 
@@ -77,7 +119,11 @@ func (e *Engine) Release(name []byte) {
 // connection must be given up.
 func (s *step) finish(e *Engine, r rueidis.RedisResult) error {
 	values, err := r.ToArray()
-	if err == nil && s.syncs != nil {
+	switch {
+	case err != nil:
+	case s.strays:
+		return e.strays(s.part, values)
+	case s.syncs != nil || s.all:
 		return e.synced(s, values)
 	}
 	status := ""
@@ -92,12 +138,13 @@ func (s *step) finish(e *Engine, r rueidis.RedisResult) error {
 	}
 	s.m.part.mu.Lock()
 	result, again, err := e.joinedLocked(s, status, values)
-	if s.fetch != nil && !again {
+	open := s.fetch != nil && !s.fetch.over
+	if open && !again {
 		e.endFetchLocked(s.fetch)
 	}
 	s.m.part.mu.Unlock()
 	switch {
-	case s.fetch == nil:
+	case !open:
 	case again:
 		e.queueFetch(s.fetch)
 	case err != nil:
@@ -129,18 +176,27 @@ var joinErrors = map[string]error{
 // has to be queued again; err: the answer cannot be read.
 func (e *Engine) joinedLocked(s *step, status string, values []rueidis.RedisMessage) (result error, again bool, err error) {
 	m := s.m
+	there := m.part.mirrors[m.name] == m
+	open := s.fetch != nil && !s.fetch.over
+	if s.fetch != nil && !open { // refused meanwhile, and Redis may have counted it
+		m.part.group.Load().addCount(m)
+	}
+	if !there || m.life != s.asked.life {
+		// The copy that this is about has ended since.
+		return nil, open, nil
+	}
 	switch status {
 	case "ok":
 		st, err := readState(values)
 		if err != nil {
 			return nil, false, err
 		}
-		st.part, st.asked = s.part, s.next
+		st.part, st.asked = s.tail, s.asked.next
 		e.room.made(st.made)
-		if s.fetch != nil {
+		if open {
 			m.granted++
 		}
-		if m.checkThere(e.hub); m.ch == nil && s.part {
+		if m.checkThere(e.hub); m.ch == nil && s.tail {
 			// The hub has freed the copy meanwhile, and the answer has only a part of the
 			// history. The Join will fail with ErrFetch and fetch again.
 			return nil, false, nil
@@ -153,7 +209,7 @@ func (e *Engine) joinedLocked(s *step, status string, values []rueidis.RedisMess
 			return nil, false, err
 		}
 		e.uncopyLocked(m, next)
-		return nil, s.fetch != nil, nil
+		return nil, open, nil
 	}
 	if result = joinErrors[status]; result == nil {
 		return nil, false, errShape
@@ -223,33 +279,56 @@ func readState(values []rueidis.RedisMessage) (*state, error) {
 
 // synced handles the answer of sync.lua.
 func (e *Engine) synced(s *step, values []rueidis.RedisMessage) error {
-	if len(values) != len(s.syncs) {
+	if len(values) != len(s.syncs)+1 {
 		return errShape
+	}
+	counted, err := values[len(s.syncs)].AsInt64()
+	if err != nil {
+		return errShape
+	}
+	if s.all && int(counted) > s.counted {
+		s.part.group.Load().addStrays(s.part)
 	}
 	for i, m := range s.syncs {
 		one, err := values[i].ToArray()
 		if err != nil {
 			return errShape
 		}
-		if err := e.syncedOne(m, s.nexts[i], one); err != nil {
+		if err := e.syncedOne(m, s.knew[i], one); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// syncedOne handles the answer about one copy; asked is the copy's next when Redis was
-// asked.
-func (e *Engine) syncedOne(m *mirror, asked int64, values []rueidis.RedisMessage) error {
+// strays takes back the counts of channels that this node does not follow. Redis has
+// them from before a fail-over that has lost the last counts.
+func (e *Engine) strays(p *partition, values []rueidis.RedisMessage) error {
+	for i := range values {
+		name, err := values[i].ToString()
+		if err != nil {
+			return errShape
+		}
+		p.mu.Lock()
+		if p.mirrors[name] == nil {
+			p.group.Load().addCount(&mirror{part: p, name: name})
+		}
+		p.mu.Unlock()
+	}
+	return nil
+}
+
+// syncedOne handles the answer about one copy.
+func (e *Engine) syncedOne(m *mirror, asked known, values []rueidis.RedisMessage) error {
 	p := m.part
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.mirrors[m.name] != m || !m.live {
+	if p.mirrors[m.name] != m || !m.live || m.life != asked.life {
 		return nil
 	}
 	if len(values) == 0 {
 		if m.wanted(e.hub) > 0 || m.waiting > 0 {
-			e.refresh(m) // creates the channel again
+			e.refresh(m, whyGone) // creates the channel again
 		} else {
 			e.uncopyLocked(m, m.next)
 		}
@@ -272,9 +351,9 @@ func (e *Engine) syncedOne(m *mirror, asked int64, values []rueidis.RedisMessage
 	}
 	// Events may have been applied between the question and the answer. An answer between
 	// the copy's next then and now is merely older, and no mismatch.
-	older := asked <= next && next < m.next
+	older := asked.next <= next && next < m.next
 	if epoch != m.epoch || !older && (next != m.next || mark != m.mark) {
-		e.refresh(m)
+		e.refresh(m, whyBehind)
 		return nil
 	}
 	s := state{total: n[1]}

@@ -25,10 +25,8 @@ const (
 
 // op is one call to Redis.
 type op struct {
+	scriptCall
 	part   *partition
-	script *script
-	keys   []string
-	args   []string
 	size   int64 // of its content, in bytes
 	mayArg int   // index of the argument that says whether it may create a channel; 0: it never creates one
 	kept   bool  // a place for a new channel is reserved
@@ -46,7 +44,7 @@ type lane struct {
 
 	mu     sync.RWMutex // once closed is set, nothing is queued
 	closed bool
-	down   atomic.Bool // Redis does not answer: calls are refused at once
+	down   atomic.Pointer[string] // why calls are refused at once; nil: they are not
 }
 
 func (e *Engine) newLane() *lane {
@@ -71,7 +69,7 @@ func (e *Engine) enqueue(o *op) error {
 	for {
 		l := o.part.group.Load().laneOf(o.part)
 		switch {
-		case l.down.Load():
+		case l.down.Load() != nil:
 			return channel.ErrUnavailable
 		case l.put(o):
 			return nil
@@ -138,7 +136,7 @@ func (l *lane) run() {
 				break collect
 			}
 		}
-		if l.down.Load() {
+		if l.down.Load() != nil {
 			l.fail(batch)
 		} else {
 			l.send(batch)
@@ -165,24 +163,32 @@ func (l *lane) send(batch []*op) {
 		l.keepPlaces(batch)
 	}
 	results := l.exec(ctx, batch)
-	if noScript(results[0].Error()) && e.loadScripts(ctx) == nil {
-		results = l.exec(ctx, batch)
-	}
 	if near {
 		l.makeNear(ctx, batch, results)
 	}
 	for i, o := range batch {
 		r, err := o.answer(results[i])
 		if err != nil {
-			if lost(err) {
-				l.goDown(err)
-			} else {
-				e.log.Error("redis refuses a call", "error", err)
-			}
-			e.stats.refused.Add(1)
+			l.refused(err)
 			r = channel.Result{Err: channel.ErrUnavailable}
 		}
 		e.finishOp(o, r)
+	}
+}
+
+// refused draws the consequences of an error.
+func (l *lane) refused(err error) {
+	e := l.e
+	e.stats.refused.Add(1)
+	c, word := classOf(err)
+	e.stats.count(word)
+	switch {
+	case c.stops():
+		l.goDown(err, c, word)
+	case c == classMemory:
+		e.setFull(true, err)
+	default:
+		e.logSeldom("redis refuses a call", err)
 	}
 }
 
@@ -218,11 +224,14 @@ func (l *lane) makeNear(ctx context.Context, batch []*op, results []rueidis.Redi
 }
 
 func (l *lane) exec(ctx context.Context, batch []*op) []rueidis.RedisResult {
-	commands := make([]rueidis.Completed, len(batch))
+	calls := make([]scriptCall, len(batch))
 	for i, o := range batch {
-		commands[i] = o.script.command(l.e.client.B(), o.keys, o.args...)
+		calls[i] = o.scriptCall
 	}
-	return l.e.client.DoMulti(ctx, commands...)
+	began := time.Now()
+	results := runScripts(ctx, l.e.client, calls)
+	l.e.stats.calls.add(time.Since(began))
+	return results
 }
 
 // answer reads a result. Errors come from Redis or from the connection.
@@ -234,12 +243,15 @@ func (o *op) answer(r rueidis.RedisResult) (channel.Result, error) {
 	return o.read(values)
 }
 
-// goDown refuses calls until Redis answers again.
-func (l *lane) goDown(err error) {
-	if l.down.Swap(true) {
+// goDown refuses calls until Redis serves again.
+func (l *lane) goDown(err error, c class, word string) {
+	if c == classRole {
+		l.e.dialer.redial()
+	}
+	if !l.down.CompareAndSwap(nil, &word) {
 		return
 	}
-	l.e.log.Warn("redis does not answer; calls are refused until it does", "error", err)
+	l.e.log.Warn("redis does not serve; calls are refused until it does", "why", word, "error", err)
 	l.e.workers.Go(l.probe)
 }
 
@@ -252,16 +264,22 @@ func (l *lane) probe() {
 			return
 		case <-tick.C:
 		}
-		if l.isClosed() || l.answers() {
-			l.down.Store(false)
-			l.e.log.Info("redis answers again")
+		err := l.try()
+		c, word := classOf(err)
+		if l.isClosed() || err == nil {
+			l.down.Store(nil)
+			l.e.log.Info("redis serves again")
 			return
+		}
+		if l.down.Store(&word); c == classRole {
+			l.e.dialer.redial()
 		}
 	}
 }
 
-// answers tries one partition of this lane.
-func (l *lane) answers() bool {
+// try has Redis carry out a write that changes nothing, in one partition of this lane: no
+// channel has an empty name.
+func (l *lane) try() error {
 	for _, p := range l.e.parts {
 		if p.group.Load().laneOf(p) != l {
 			continue
@@ -269,7 +287,7 @@ func (l *lane) answers() bool {
 		ctx, cancel := l.e.deadline()
 		defer cancel()
 		b := l.e.client.B()
-		return l.e.client.Do(ctx, b.Exists().Key(p.due).Build()).Error() == nil
+		return firstError(send(ctx, l.e.client, b.Zrem().Key(p.due).Member("").Build()))
 	}
-	return true
+	return nil
 }

@@ -19,7 +19,7 @@ const layoutInterval = time.Second
 func (e *Engine) findCluster() (bool, error) {
 	ctx, cancel := e.deadline()
 	defer cancel()
-	text, err := e.client.Do(ctx, e.client.B().Info().Section("cluster").Build()).ToString()
+	text, err := send(ctx, e.client, e.client.B().Info().Section("cluster").Build())[0].ToString()
 	return strings.Contains(text, "cluster_enabled:1"), err
 }
 
@@ -81,7 +81,7 @@ func (e *Engine) owners(ctx context.Context) (func(int) string, error) {
 	// Any node can answer; the first answer counts.
 	err := errors.New("no node is known")
 	for addr, c := range e.client.Nodes() {
-		results := c.DoMulti(ctx, commands...)
+		results := send(ctx, c, commands...)
 		if err = firstError(results); err == nil {
 			return readOwners(addr, results)
 		}
@@ -104,7 +104,7 @@ func readOwners(asked string, results []rueidis.RedisResult) (func(int) string, 
 			bySlot[slot] = addr
 		}
 	}
-	var out [partitions]string
+	out := make([]string, len(results)-1)
 	for i := range out {
 		slot, err := results[1+i].AsInt64()
 		if err != nil || slot < 0 || slot >= int64(len(bySlot)) {
@@ -202,6 +202,7 @@ func (e *Engine) pokeGroups() {
 	e.groupsMu.Lock()
 	defer e.groupsMu.Unlock()
 	for _, g := range e.groups {
+		g.refuseLate()
 		g.poke()
 	}
 }

@@ -20,6 +20,7 @@ type mirror struct {
 	name string
 	ch   *channel.Channel // nil until the copy is made
 
+	life  int // counts the copies: an answer that was asked for in another life is void
 	epoch string
 	next  int64  // the seq of the next message
 	mark  string // of the message before next
@@ -91,7 +92,7 @@ func (e *Engine) applyLocked(m *mirror, ev event) {
 	case ev.epoch != m.epoch:
 		if ev.stored() || ev.kind == kindCleared {
 			m.hold(ev)
-			e.refresh(m)
+			e.refresh(m, whyEpoch)
 		}
 	case ev.seq < m.next:
 		if ev.kind == kindCleared {
@@ -103,14 +104,14 @@ func (e *Engine) applyLocked(m *mirror, ev event) {
 		e.dropLocked(m)
 	case ev.kind == kindFreed:
 		if m.wanted(e.hub) > 0 || m.waiting > 0 {
-			e.refresh(m) // somebody has subscribed just now
+			e.refresh(m, whyFreed) // somebody has subscribed just now
 			return
 		}
 		e.hub.Uncopy(m.ch, channel.Message{Seq: ev.seq, Type: channel.Closed})
 		e.dropLocked(m)
 	case ev.seq > m.next, ev.stored() && ev.before != m.mark:
 		m.hold(ev)
-		e.refresh(m)
+		e.refresh(m, whyGap)
 	case ev.kind == kindCleared:
 		m.floor = ev.seq
 		e.hub.DropBelow(m.ch, ev.seq)
@@ -130,7 +131,8 @@ func (m *mirror) hold(ev event) {
 }
 
 // refresh has the copy compared with Redis. Until then events are held.
-func (e *Engine) refresh(m *mirror) {
+func (e *Engine) refresh(m *mirror, reason why) {
+	e.stats.refreshes[reason].Add(1)
 	m.live = false
 	m.part.group.Load().addStale(m)
 }
@@ -140,7 +142,7 @@ func (e *Engine) refresh(m *mirror) {
 func (e *Engine) dropLocked(m *mirror) {
 	m.forget()
 	if m.waiting > 0 || m.granted > 0 {
-		e.refresh(m)
+		e.refresh(m, whyAgain)
 		return
 	}
 	delete(m.part.mirrors, m.name)
@@ -152,6 +154,7 @@ func (e *Engine) dropLocked(m *mirror) {
 // forget resets the mirror to the state without a copy.
 func (m *mirror) forget() {
 	m.ch, m.epoch, m.next, m.mark, m.floor, m.parted = nil, "", 0, "", 0, false
+	m.life++
 }
 
 // state is join.lua's answer about a channel.
@@ -167,6 +170,15 @@ type state struct {
 	marks   []string // of the messages in history
 	part    bool     // history begins at the seq that the copy asked for
 	asked   int64    // the copy's next when it asked
+}
+
+// older reports that the answer is from a moment before the copy's present state, in the
+// same numbering: what it says that the copy lacks is nothing.
+func (s *state) older(m *mirror) bool {
+	if m.ch == nil || s.epoch != m.epoch {
+		return false
+	}
+	return s.next < m.next && s.next >= s.asked || m.live && s.next == m.next && s.mark == m.mark
 }
 
 func (s *state) crowded(limit int) bool { return s.total*2 > int64(limit) }
@@ -194,18 +206,23 @@ func (m *mirror) checkThere(h *channel.Hub) {
 // events.
 func (e *Engine) bringLocked(m *mirror, s *state) {
 	crowded := s.crowded(e.hub.Limits().MaxSubscribers)
+	e.continueLocked(m)
 	switch {
-	case m.live && s.epoch == m.epoch && (s.next < m.next || s.next == m.next && s.mark == m.mark),
-		s.epoch == m.epoch && s.next < m.next && s.next >= s.asked:
-		// The answer is older than the copy: a publish of this node has come before it.
-		// If the copy is not live, it was then, and it will be compared again.
+	case s.older(m):
+		// Events and publishes of this node have brought the copy further since it asked.
 		e.hub.Learn(m.ch, s.token, crowded)
-		return
+		if s.floor > m.floor {
+			m.floor = s.floor
+			e.hub.DropBelow(m.ch, s.floor)
+		}
+		if m.live {
+			return
+		}
 	case m.ch == nil:
 		e.installLocked(m, s, crowded)
 	case m.partedFrom(s) && s.part:
 		m.parted = true
-		e.refresh(m)
+		e.refresh(m, whyParted)
 		return
 	case s.epoch == m.epoch && s.next >= m.next && s.first() <= m.next && !m.parted && !m.partedFrom(s):
 		e.hub.Learn(m.ch, s.token, crowded)
@@ -227,12 +244,30 @@ func (e *Engine) bringLocked(m *mirror, s *state) {
 	m.held, m.live, m.parted = nil, true, false
 	if m.lost {
 		m.lost = false
-		e.refresh(m)
+		e.refresh(m, whyOverflow)
 		return
 	}
 	for _, ev := range held {
 		e.applyLocked(m, ev)
 	}
+}
+
+// continueLocked applies the held events that continue the copy. What they bring is not
+// missing, even if the history has it no more.
+func (e *Engine) continueLocked(m *mirror) {
+	if m.ch == nil || m.live || m.lost {
+		return
+	}
+	rest := m.held[:0]
+	for _, ev := range m.held {
+		if ev.stored() && ev.epoch == m.epoch && ev.seq == m.next && ev.before == m.mark && e.hub.Feed(m.ch, ev.message()) {
+			m.next, m.mark = m.next+1, ev.mark
+		} else {
+			rest = append(rest, ev)
+		}
+	}
+	clear(m.held[len(rest):])
+	m.held = rest
 }
 
 func (e *Engine) installLocked(m *mirror, s *state, crowded bool) {

@@ -3,13 +3,14 @@ package redis
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"icomet/channel"
 )
 
 const (
@@ -29,6 +30,7 @@ const (
 type nodes struct {
 	mu     sync.Mutex
 	living []string // sorted
+	known  []string // the living, and those who have been silent for long
 	about  []nodeStatus
 }
 
@@ -93,19 +95,20 @@ func (e *Engine) beat() error {
 	if err != nil {
 		return err
 	}
-	e.nodes.learn(living, about)
+	e.nodes.learn(living, about, dead)
 	if unknown == 1 {
 		e.compareAll()
 	}
-	if rank, _ := e.nodes.rank(e.node); rank == 0 {
-		for _, node := range dead {
-			e.bury(node)
+	if rank, _ := e.nodes.rank(e.node); rank == 0 && len(dead) > 0 {
+		select {
+		case e.dead <- dead:
+		default: // the last ones are not done; the next heartbeat names these again
 		}
 	}
 	return e.census(ctx)
 }
 
-func (n *nodes) learn(living, about []string) {
+func (n *nodes) learn(living, about, dead []string) {
 	var list []nodeStatus
 	for i, node := range living {
 		s := nodeStatus{Node: node}
@@ -122,7 +125,7 @@ func (n *nodes) learn(living, about []string) {
 		return 1
 	})
 	n.mu.Lock()
-	n.living, n.about = living, list
+	n.living, n.about, n.known = living, list, slices.Concat(living, dead)
 	n.mu.Unlock()
 }
 
@@ -132,69 +135,159 @@ func (e *Engine) compareAll() {
 		p.mu.Lock()
 		for _, m := range p.mirrors {
 			if m.live {
-				e.refresh(m)
+				e.refresh(m, whyUnknown)
 			}
 		}
 		p.mu.Unlock()
 	}
 }
 
-// bury takes a dead node's subscribers off the channels. The next heartbeats repeat it
-// until it has succeeded.
+// buryLoop takes the subscribers of dead nodes off the channels. It has a goroutine of its
+// own, because it may take long, and this node's heartbeats must not wait for it. The
+// next heartbeats repeat it until it has succeeded.
+func (e *Engine) buryLoop() {
+	tick := time.NewTicker(e.opts.NodeTimeout)
+	defer tick.Stop()
+	var strangers []string
+	for {
+		select {
+		case <-e.quiet:
+			return
+		case nodes := <-e.dead:
+			for _, node := range nodes {
+				e.bury(node)
+			}
+		case <-tick.C:
+			before := strangers
+			strangers = e.strangers()
+			for _, node := range strangers {
+				if slices.Contains(before, node) {
+					e.bury(node)
+				}
+			}
+		}
+	}
+}
+
+// strangers are nodes that have counts and are in no list of nodes: they came back to life
+// for a moment after they had been buried, or a fail-over has brought their counts back.
+// A living node may be one until its next heartbeat, so only those found twice are buried.
+func (e *Engine) strangers() (list []string) {
+	if rank, _ := e.nodes.rank(e.node); rank != 0 {
+		return nil
+	}
+	ctx, cancel := e.deadline()
+	defer cancel()
+	commands := make([]rueidis.Completed, len(e.parts))
+	for i, p := range e.parts {
+		commands[i] = e.client.B().Hkeys().Key(p.base + "ns").Build()
+	}
+	e.nodes.mu.Lock()
+	known := e.nodes.known
+	e.nodes.mu.Unlock()
+	for _, r := range send(ctx, e.client, commands...) {
+		names, _ := r.AsStrSlice() // what fails is looked at again
+		for _, name := range names {
+			if !slices.Contains(known, name) && !slices.Contains(list, name) {
+				list = append(list, name)
+			}
+		}
+	}
+	return list
+}
+
 func (e *Engine) bury(node string) {
 	e.log.Warn("redis: a node is dead: no heartbeat within node_timeout", "node", node)
-	if err := e.forget(node, e.quiet); err != nil {
+	if err := e.forget(context.Background(), node); err != nil && !e.quieted() {
 		e.log.Warn("redis: the counts of a dead node are not removed yet", "node", node, "error", err)
 	}
 }
 
-var errNoTime = errors.New("there is no time left")
-
-// forget takes a node out of Redis, unless stop is closed first.
-func (e *Engine) forget(node string, stop <-chan struct{}) error {
-	for _, p := range e.parts {
-		for left := int64(1); left > 0; {
-			select {
-			case <-stop:
-				return errNoTime
-			default:
-			}
-			ctx, cancel := e.deadline()
-			var err error
-			left, err = e.run(ctx, forgetScript, []string{p.due},
-				node, millis(e.hub.Limits().Timeout), itoa(forgetSlice)).AsInt64()
-			cancel()
-			if err != nil {
-				return err
+// forget takes a node out of Redis. A round trip covers all partitions; a node with few
+// channels takes two. Each has the time of one call, within ctx.
+func (e *Engine) forget(ctx context.Context, node string) error {
+	for parts := e.parts; len(parts) > 0; {
+		if e.quieted() && node != e.node {
+			return channel.ErrStopped
+		}
+		var more []*partition
+		results, err := e.forgetSome(ctx, parts, node)
+		for i, left := range results {
+			if left > 0 {
+				more = append(more, parts[i])
 			}
 		}
+		if err != nil {
+			return err
+		}
+		parts = more
 	}
-	ctx, cancel := e.deadline()
+	ctx, cancel := context.WithTimeout(ctx, e.opts.Timeout)
 	defer cancel()
 	b, keys := e.client.B(), e.nodeKeys()
-	return firstError(e.client.DoMulti(ctx, b.Zrem().Key(keys[0]).Member(node).Build(),
+	return firstError(send(ctx, e.client, b.Zrem().Key(keys[0]).Member(node).Build(),
 		b.Hdel().Key(keys[1]).Field(node).Build()))
+}
+
+// forgetSome returns how many channels of the node are left in each partition.
+func (e *Engine) forgetSome(ctx context.Context, parts []*partition, node string) (left []int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, e.opts.Timeout)
+	defer cancel()
+	// Should the node live after all, it has the time of several heartbeats to count its
+	// subscribers again before their channels are freed.
+	wait := e.hub.Limits().Timeout
+	if node != e.node {
+		wait = max(wait, e.opts.NodeTimeout)
+	}
+	calls := make([]scriptCall, len(parts))
+	for i, p := range parts {
+		calls[i] = scriptCall{forgetScript, []string{p.due}, []string{node, millis(wait), itoa(forgetSlice)}}
+	}
+	for _, r := range runScripts(ctx, e.client, calls) {
+		n, err := r.AsInt64()
+		if err != nil {
+			return nil, err
+		}
+		left = append(left, n)
+	}
+	return left, nil
 }
 
 // leave takes this node out of Redis when it stops, within the time of one call. What it
 // does not manage, the other nodes do after node_timeout.
 func (e *Engine) leave() {
-	if !e.up() {
-		return
-	}
 	ctx, cancel := e.deadline()
 	defer cancel()
-	if err := e.forget(e.node, ctx.Done()); err != nil {
+	if err := e.forget(ctx, e.node); err != nil {
 		e.log.Warn("redis: this node could not remove its counts; the others will", "error", err)
 	}
 }
 
 func (e *Engine) nodeLoop() {
 	every(e.quiet, e.opts.NodeTimeout/beatsPerTimeout, func() {
-		if err := e.beat(); err != nil {
-			e.log.Debug("redis", "error", err)
+		err := e.beat()
+		switch c, word := classOf(err); {
+		case err == nil:
+			e.setFull(false, nil)
+		case c == classMemory:
+			e.setFull(true, err)
+		case c == classBroken: // the calls, and the pub/sub connection, find out for themselves
+		case c.stops() && !e.cluster: // a Cluster's other masters may serve
+			e.lanesRefuse(err, c, word)
 		}
 	})
+}
+
+// lanesRefuse has all lanes refuse calls: a node without calls notices, too, that Redis
+// does not serve.
+func (e *Engine) lanesRefuse(err error, c class, word string) {
+	e.groupsMu.Lock()
+	defer e.groupsMu.Unlock()
+	for _, g := range e.groups {
+		for _, l := range g.lanes {
+			l.goDown(err, c, word)
+		}
+	}
 }
 
 // sweepLoop frees the expired channels in this node's share of the partitions.
@@ -217,7 +310,7 @@ func every(stop <-chan struct{}, interval time.Duration, f func()) {
 func (e *Engine) sweep() {
 	rank, of := e.nodes.rank(e.node)
 	var mine []*partition
-	for i := rank; i < partitions; i += of {
+	for i := rank; i < len(e.parts); i += of {
 		mine = append(mine, e.parts[i])
 	}
 	for round := 0; round < sweepRounds && len(mine) > 0; round++ {
@@ -225,10 +318,7 @@ func (e *Engine) sweep() {
 		results := e.sweepOnce(ctx, mine)
 		var more []*partition
 		for i, r := range results {
-			n, err := r.AsInt64()
-			if noScript(err) {
-				_ = e.loadScripts(ctx) // for the next turn
-			}
+			n, _ := r.AsInt64() // what fails has its next turn soon
 			e.room.made(-n)
 			if n == sweepSlice {
 				more = append(more, mine[i])
@@ -240,9 +330,9 @@ func (e *Engine) sweep() {
 }
 
 func (e *Engine) sweepOnce(ctx context.Context, parts []*partition) []rueidis.RedisResult {
-	commands := make([]rueidis.Completed, len(parts))
+	calls := make([]scriptCall, len(parts))
 	for i, p := range parts {
-		commands[i] = sweepScript.command(e.client.B(), []string{p.due}, e.publish, itoa(sweepSlice), e.keepFor)
+		calls[i] = scriptCall{sweepScript, []string{p.due}, []string{e.publish, itoa(sweepSlice), e.keepFor}}
 	}
-	return e.client.DoMulti(ctx, commands...)
+	return runScripts(ctx, e.client, calls)
 }

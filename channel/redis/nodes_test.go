@@ -336,7 +336,7 @@ func (n *testNode) die() {
 }
 
 // TestDeadNode: a dead node's subscribers keep a channel alive for node_timeout plus the
-// channel's own time, not longer.
+// longer of node_timeout and the channel's own time, not longer.
 func TestDeadNode(t *testing.T) {
 	t.Parallel()
 	limits := testLimits
@@ -364,7 +364,7 @@ func TestDeadNode(t *testing.T) {
 		}
 		return alive.counts("both", 1, 1)
 	})
-	if age := time.Since(died); age > o.NodeTimeout+limits.Timeout+lateness {
+	if age := time.Since(died); age > o.NodeTimeout+max(limits.Timeout, o.NodeTimeout)+lateness {
 		t.Errorf("noticed and freed after %v", age)
 	}
 	checkFor(t, patience, func() error {
@@ -387,7 +387,7 @@ func TestTakenForDead(t *testing.T) {
 	n := []*testNode{startNode(t, o, testLimits), startNode(t, o, testLimits)}
 	n[1].join("c", 0)
 	checkFor(t, patience, func() error { // on a busy machine it may be back before this looks
-		if err := n[0].forget(n[1].node, nil); err != nil { // as if it had been silent
+		if err := n[0].forget(t.Context(), n[1].node); err != nil { // as if it had been silent
 			t.Fatal(err)
 		}
 		if r := n[0].info("c"); r.Subscribers != 0 {

@@ -1,9 +1,11 @@
 package redis
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"time"
 
@@ -18,10 +20,12 @@ type Options struct {
 	Sentinel  string   // the name that the Sentinels know the master by; "": no Sentinel
 	Username  string
 	Password  string
-	TLS       *tls.Config // nil: none
-	DB        int         // 0 in a Cluster
-	Prefix    string      // of all keys; no braces
-	Pool      int         // lanes (pipelines of calls) to each master, at least 1
+	// SentinelUsername and SentinelPassword are for the Sentinels, which may have others.
+	SentinelUsername, SentinelPassword string
+	TLS                                *tls.Config // nil: none
+	DB                                 int         // 0 in a Cluster
+	Prefix                             string      // of all keys; no braces
+	Pool                               int         // lanes (pipelines of calls) to each master, at least 1
 
 	// DialTimeout bounds the making of a connection.
 	DialTimeout time.Duration
@@ -39,6 +43,28 @@ type Options struct {
 	Logger *slog.Logger
 	// About is what the other nodes' /stats show of this node.
 	About map[string]string
+
+	seams seams
+}
+
+// seams are what the simulation replaces.
+type seams struct {
+	dial       func(ctx context.Context, addr string, d *net.Dialer, t *tls.Config) (net.Conn, error) // nil: the network's
+	partitions int                                                                                    // 0: defaultPartitions
+	node       string                                                                                 // this node's name; "": nodeName()
+	random     func() uint64                                                                          // nil: math/rand's
+}
+
+func (s *seams) fill() {
+	if s.partitions == 0 {
+		s.partitions = defaultPartitions
+	}
+	if s.node == "" {
+		s.node = nodeName()
+	}
+	if s.random == nil {
+		s.random = rand.Uint64
+	}
 }
 
 const (
@@ -51,10 +77,10 @@ const (
 	pipelineQueue = 12
 )
 
-func (o *Options) clientOption() rueidis.ClientOption {
+func (o *Options) clientOption(d *dialer) rueidis.ClientOption {
 	c := rueidis.ClientOption{
 		InitAddress: o.Addresses, Username: o.Username, Password: o.Password, TLSConfig: o.TLS,
-		SelectDB: o.DB, ClientName: "icomet", DisableCache: true,
+		DialCtxFn: d.dial, SelectDB: o.DB, ClientName: "icomet", DisableCache: true,
 		Dialer:           net.Dialer{Timeout: o.DialTimeout, KeepAlive: pingInterval},
 		ConnWriteTimeout: pingTimeout, RingScaleEachConn: pipelineQueue,
 		// One connection for all calls: several would not keep a publisher's messages in
@@ -64,6 +90,7 @@ func (o *Options) clientOption() rueidis.ClientOption {
 	if o.Sentinel != "" {
 		c.Sentinel = rueidis.SentinelOption{
 			MasterSet: o.Sentinel, Dialer: c.Dialer, TLSConfig: o.TLS,
+			Username: o.SentinelUsername, Password: o.SentinelPassword,
 			TopologyRefreshInterval: time.Second,
 		}
 	}

@@ -8,11 +8,11 @@ import (
 	"sync/atomic"
 )
 
-// partitions is the number of parts that the channels are divided into, by name. All keys
-// of a partition are in one slot of a Cluster, so that one script can change a channel
-// together with the partition's sets. What is stored depends on this number, so all nodes
-// must have the same.
-const partitions = 256
+// defaultPartitions is the number of parts that the channels are divided into, by name.
+// All keys of a partition are in one slot of a Cluster, so that one script can change a
+// channel together with the partition's sets. What is stored depends on this number, so
+// all nodes must have the same. Only the simulation has fewer.
+const defaultPartitions = 256
 
 // partition is one part of the channels, with this node's copies of them.
 type partition struct {
@@ -38,9 +38,9 @@ func newPartition(prefix string, i int) *partition {
 // state is the key of a channel's state; its pub/sub channel has the same name.
 func (p *partition) state(name string) string { return p.base + "c:" + name }
 
-func partitionOf(name []byte) int { return int(crc32.ChecksumIEEE(name) % partitions) }
-
-func (e *Engine) partition(name []byte) *partition { return e.parts[partitionOf(name)] }
+func (e *Engine) partition(name []byte) *partition {
+	return e.parts[crc32.ChecksumIEEE(name)%uint32(len(e.parts))]
+}
 
 // locate splits the name of a pub/sub channel; name is "" for presence.
 func (e *Engine) locate(pubsub string) (p *partition, name string, ok bool) {
@@ -50,7 +50,7 @@ func (e *Engine) locate(pubsub string) (p *partition, name string, ok bool) {
 	}
 	number, rest, ok := strings.Cut(rest, "}")
 	i, err := strconv.Atoi(number)
-	if !ok || err != nil || i < 0 || i >= partitions {
+	if !ok || err != nil || i < 0 || i >= len(e.parts) {
 		return nil, "", false
 	}
 	if rest == "p" {

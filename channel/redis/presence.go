@@ -1,6 +1,8 @@
 package redis
 
 import (
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -67,7 +69,10 @@ func (e *Engine) Watch(done channel.Done) {
 	}
 	e.watchedAt.Store(int64(time.Since(e.started)))
 	e.watching.Store(true)
-	e.watchAll(&watching{done: func(err error) { e.finish(done, channel.Result{Err: err}) }}, false)
+	var once sync.Once
+	answer := func(err error) { once.Do(func() { e.finish(done, channel.Result{Err: err}) }) }
+	late := time.AfterFunc(e.opts.Timeout, func() { answer(channel.ErrUnavailable) })
+	e.watchAll(&watching{done: func(err error) { late.Stop(); answer(err) }}, false)
 }
 
 func (e *Engine) watchAll(s *watching, off bool) {
@@ -122,15 +127,17 @@ func (e *Engine) repeatLoop() {
 		case <-tick.C:
 		}
 		period := e.hub.Limits().Timeout.Milliseconds()
-		target := int(time.Since(e.started).Milliseconds() % period * partitions / period)
+		target := int(time.Since(e.started).Milliseconds() % period * int64(len(e.parts)) / period)
 		watched := e.hub.Watched()
 		if !watched {
 			e.endWatch()
 		}
-		for ; next != target && !e.stopping(); next = (next + 1) % partitions {
-			if watched {
-				e.repeat(e.parts[next])
-			}
+		var due []*partition
+		for ; next != target; next = (next + 1) % len(e.parts) {
+			due = append(due, e.parts[next])
+		}
+		if watched && len(due) > 0 {
+			e.repeat(due)
 		}
 	}
 }
@@ -152,12 +159,12 @@ func (e *Engine) endWatch() {
 	}
 }
 
-func (e *Engine) repeat(p *partition) {
-	names, err := e.names(p)
+func (e *Engine) repeat(parts []*partition) {
+	lists, err := e.names(parts)
 	if err != nil {
 		return // it is repeated a Timeout later
 	}
-	for _, name := range names {
+	for _, name := range slices.Concat(lists...) {
 		for e.hub.WatchersBusy() && !e.stopping() {
 			select {
 			case <-e.stop:

@@ -13,11 +13,12 @@ import (
 // proxy stands between a node and Redis and behaves like a bad network.
 type proxy struct {
 	listener net.Listener
-	to       string
-	delay    atomic.Int64 // ns, of each piece, both ways
-	script   atomic.Int64 // ns, for each script call, like a busy Redis
-	deaf     atomic.Bool  // Redis's answers are thrown away
-	dead     atomic.Bool  // for new connections too: open, but nothing passes
+	to       atomic.Pointer[string]
+	delay    atomic.Int64           // ns, of each piece, both ways
+	script   atomic.Int64           // ns, for each script call, like a busy Redis
+	deaf     atomic.Bool            // Redis's answers are thrown away
+	instead  atomic.Pointer[string] // sent once in the place of Redis's next answer
+	dead     atomic.Bool            // for new connections too: open, but nothing passes
 
 	mu    sync.Mutex
 	conns map[net.Conn]*atomic.Bool // true: everything it carries is thrown away
@@ -30,7 +31,8 @@ func startProxy(t *testing.T, to string) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{listener: l, to: to, conns: make(map[net.Conn]*atomic.Bool)}
+	p := &proxy{listener: l, conns: make(map[net.Conn]*atomic.Bool)}
+	p.to.Store(&to)
 	p.ended.Go(p.accept)
 	t.Cleanup(func() {
 		l.Close()
@@ -48,7 +50,7 @@ func (p *proxy) accept() {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", p.to)
+		server, err := net.Dial("tcp", *p.to.Load())
 		if err != nil {
 			client.Close()
 			continue
@@ -58,12 +60,12 @@ func (p *proxy) accept() {
 		p.mu.Lock()
 		p.conns[client], p.conns[server] = lost, lost
 		p.mu.Unlock()
-		p.ended.Go(func() { p.pipe(client, server, lost) })
-		p.ended.Go(func() { p.pipe(server, client, lost, &p.deaf) })
+		p.ended.Go(func() { p.pipe(client, server, nil, lost) })
+		p.ended.Go(func() { p.pipe(server, client, &p.instead, lost, &p.deaf) })
 	}
 }
 
-func (p *proxy) pipe(from, to net.Conn, lost ...*atomic.Bool) {
+func (p *proxy) pipe(from, to net.Conn, instead *atomic.Pointer[string], lost ...*atomic.Bool) {
 	defer from.Close()
 	defer to.Close()
 	b := make([]byte, 64<<10)
@@ -72,6 +74,11 @@ func (p *proxy) pipe(from, to net.Conn, lost ...*atomic.Bool) {
 		scripts := int64(bytes.Count(b[:n], []byte("EVALSHA")))
 		if d := time.Duration(p.delay.Load() + scripts*p.script.Load()); d > 0 {
 			time.Sleep(d) // the network's delay, not a wait for something
+		}
+		if instead != nil {
+			if text := instead.Swap(nil); text != nil {
+				n = copy(b, *text)
+			}
 		}
 		if !slices.ContainsFunc(lost, (*atomic.Bool).Load) {
 			if _, werr := to.Write(b[:n]); werr != nil {

@@ -37,15 +37,53 @@ func (e *Engine) readyLoop() {
 		}
 		up, _ := e.groupsUp()
 		lasted := time.Since(since)
-		switch now := up > 0; {
+		switch now := up > 0 && !e.full.Load(); {
 		case now != reached:
 			reached, since = now, time.Now()
 		case reached && lasted >= backLimit:
 			e.away.Store(nil)
 		case !reached && lasted >= awayLimit && e.away.Load() == nil:
-			err := fmt.Errorf("redis %s does not answer", strings.Join(e.opts.Addresses, ","))
+			err := fmt.Errorf("redis %s %s", strings.Join(e.opts.Addresses, ","), e.whyAway())
 			e.away.Store(&err)
 		}
+	}
+}
+
+// whyAway completes "redis ADDRESS …".
+func (e *Engine) whyAway() string {
+	if e.full.Load() {
+		return "refuses writes: OOM"
+	}
+	e.groupsMu.Lock()
+	defer e.groupsMu.Unlock()
+	for _, g := range e.groups {
+		for _, l := range g.lanes {
+			if why := l.down.Load(); why != nil && *why != noAnswer {
+				return "refuses writes: " + *why
+			}
+		}
+	}
+	return "does not answer"
+}
+
+// setFull notes that Redis is, or is no longer, at its maxmemory.
+func (e *Engine) setFull(full bool, err error) {
+	if e.full.Swap(full) == full {
+		return
+	}
+	if full {
+		e.log.Warn("redis is out of memory; it refuses publishes and newcomers", "error", err)
+	} else {
+		e.log.Info("redis has memory again")
+	}
+}
+
+// logSeldom logs a failure that is no change of state, at most once a second.
+func (e *Engine) logSeldom(text string, err error) {
+	now := int64(time.Since(e.started))
+	last := e.logged.Load()
+	if (last == 0 || now-last >= int64(time.Second)) && e.logged.CompareAndSwap(last, now) {
+		e.log.Error(text, "error", err)
 	}
 }
 
@@ -66,11 +104,14 @@ func (e *Engine) groupsUp() (up, all int) {
 	return up, len(e.groups)
 }
 
-func (g *group) up() bool {
+func (g *group) up() bool { return !g.down() && g.isLive() }
+
+// down reports that calls are refused.
+func (g *group) down() bool {
 	for _, l := range g.lanes {
-		if l.down.Load() {
-			return false
+		if l.down.Load() != nil {
+			return true
 		}
 	}
-	return g.isLive()
+	return false
 }

@@ -60,7 +60,7 @@ func (e *Engine) census(ctx context.Context) error {
 		commands[i] = e.client.B().Zcard().Key(p.due).Build()
 	}
 	var n int64
-	for _, r := range e.client.DoMulti(ctx, commands...) {
+	for _, r := range send(ctx, e.client, commands...) {
 		part, err := r.AsInt64()
 		if err != nil {
 			return err

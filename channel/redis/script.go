@@ -1,10 +1,10 @@
 package redis
 
 import (
+	"context"
 	"crypto/sha1"
 	"embed"
 	"encoding/hex"
-	"strings"
 
 	"github.com/redis/rueidis"
 )
@@ -13,7 +13,7 @@ import (
 var scriptFiles embed.FS
 
 // script is one Lua script. Redis forgets the scripts when it restarts or a replica takes
-// over. Whoever gets NOSCRIPT loads all of them and tries again.
+// over; see runScripts.
 type script struct {
 	text string
 	sha  string
@@ -31,10 +31,11 @@ var (
 	sweepScript     = readScript("sweep", true)
 	forgetScript    = readScript("forget", true)
 	heartbeatScript = readScript("heartbeat", false)
+	countedScript   = readScript("counted", true)
 
 	allScripts = []*script{
 		publishScript, joinScript, syncScript, signScript, clearScript, closeScript,
-		broadcastScript, infoScript, sweepScript, forgetScript, heartbeatScript,
+		broadcastScript, infoScript, sweepScript, forgetScript, heartbeatScript, countedScript,
 	}
 )
 
@@ -60,8 +61,64 @@ func mustRead(name string) string {
 	return string(b)
 }
 
-func (s *script) command(b rueidis.Builder, keys []string, args ...string) rueidis.Completed {
-	return b.Evalsha().Sha1(s.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build()
+// scriptCall is one call of a script.
+type scriptCall struct {
+	*script
+	keys, args []string
+}
+
+func (c *scriptCall) bySHA(b rueidis.Builder) rueidis.Completed {
+	return b.Evalsha().Sha1(c.sha).Numkeys(int64(len(c.keys))).Key(c.keys...).Arg(c.args...).Build()
+}
+
+func (c *scriptCall) byText(b rueidis.Builder) rueidis.Completed {
+	return b.Eval().Script(c.text).Numkeys(int64(len(c.keys))).Key(c.keys...).Arg(c.args...).Build()
+}
+
+// doer is a client, or one connection of it.
+type doer interface {
+	B() rueidis.Builder
+	DoMulti(ctx context.Context, multi ...rueidis.Completed) []rueidis.RedisResult
+}
+
+// send makes one round trip. The commands are pinned: when a connection breaks, the
+// client library's writer may still read a command whose call has got its error, so its
+// memory must not be used again.
+func send(ctx context.Context, d doer, commands ...rueidis.Completed) []rueidis.RedisResult {
+	for i := range commands {
+		commands[i] = commands[i].Pin()
+	}
+	return d.DoMulti(ctx, commands...)
+}
+
+// runScripts carries out calls in one round trip, in their order. Those that Redis has
+// not carried out, because it has forgotten their script, are sent again with the
+// script's text, which cannot be forgotten. Nothing else is sent twice.
+func runScripts(ctx context.Context, d doer, calls []scriptCall) []rueidis.RedisResult {
+	commands := make([]rueidis.Completed, len(calls))
+	for i := range calls {
+		commands[i] = calls[i].bySHA(d.B())
+	}
+	results := send(ctx, d, commands...)
+	repeatForgotten(ctx, d, calls, results)
+	return results
+}
+
+// repeatForgotten puts the answers of the repeated calls in the place of NOSCRIPT.
+func repeatForgotten(ctx context.Context, d doer, calls []scriptCall, results []rueidis.RedisResult) {
+	var again []rueidis.Completed
+	var places []int
+	for i := range calls {
+		if noScript(results[i].Error()) {
+			again, places = append(again, calls[i].byText(d.B())), append(places, i)
+		}
+	}
+	if len(again) == 0 {
+		return
+	}
+	for i, r := range send(ctx, d, again...) {
+		results[places[i]] = r
+	}
 }
 
 func loadCommands(b rueidis.Builder) []rueidis.Completed {
@@ -76,15 +133,4 @@ func loadCommands(b rueidis.Builder) []rueidis.Completed {
 func noScript(err error) bool {
 	re, ok := rueidis.IsRedisErr(err)
 	return ok && re.IsNoScript()
-}
-
-// lost reports that there is no usable answer: the connection has failed, or Redis cannot
-// serve now.
-func lost(err error) bool {
-	if err == nil || rueidis.IsRedisNil(err) {
-		return false
-	}
-	re, ok := rueidis.IsRedisErr(err)
-	// Redis answers, but it is loading its data or has no master.
-	return !ok || strings.HasPrefix(re.Error(), "LOADING") || strings.HasPrefix(re.Error(), "CLUSTERDOWN")
 }

@@ -120,7 +120,7 @@ func lowSlots(t *testing.T, n *testNode, below int) (names []string) {
 	low, high := 10, 20
 	for i := 0; low+high > 0; i++ {
 		name := fmt.Sprint("c", i)
-		slot, err := answers[partitionOf([]byte(name))].AsInt64()
+		slot, err := answers[n.partition([]byte(name)).index].AsInt64()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,8 @@
 package redis
 
 import (
+	"time"
+
 	"github.com/redis/rueidis"
 
 	"icomet/channel"
@@ -10,11 +12,25 @@ import (
 type step struct {
 	m     *mirror
 	fetch *fetch    // join.lua for a subscriber
-	part  bool      // join.lua: only the history from the copy's next on was asked for
-	next  int64     // join.lua: the copy's next when it was asked
+	tail  bool      // join.lua: only the history from the copy's next on was asked for
+	asked known     // join.lua: the copy when it was asked
 	syncs []*mirror // sync.lua: copies of one partition
-	nexts []int64   // sync.lua: next of each copy when it was asked
+	knew  []known   // sync.lua: each copy when it was asked
+
+	all     bool // sync.lua: it was asked for the last copies of its partition
+	counted int  // all: how many channels of the partition Redis should count for this node
+	strays  bool // counted.lua
+	part    *partition
 }
+
+// known is what a node knew of a channel when it asked Redis. An answer is judged against
+// it, because events go on while the answer is under way.
+type known struct {
+	life int
+	next int64
+}
+
+func (m *mirror) known() known { return known{m.life, m.next} }
 
 // batch is one round trip on the pub/sub connection: first the unsubscriptions, then the
 // new subscriptions, then the scripts. So everything published after a script has run
@@ -23,8 +39,8 @@ type batch struct {
 	g        *group
 	b        rueidis.Builder
 	commands []rueidis.Completed
-	steps    []step // their answers are the last len(steps)
-	joins    []rueidis.Completed
+	steps    []step
+	calls    []scriptCall
 	subs     map[*partition][]string
 }
 
@@ -36,16 +52,24 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 		g.stale, g.counts = nil, nil // both send counts to Redis, from which this node is being taken out
 	}
 	fetches, stale, counts := g.fetches, g.stale, g.counts
-	leaving, watches := g.leaving, g.watches
+	leaving, watches, strays := g.leaving, g.watches, g.strays
 	n, k, c := min(len(fetches), g.batch), min(len(stale), g.batch), min(len(counts), g.batch)
+	if time.Now().Before(g.putOff) {
+		k, c = 0, 0
+	}
 	g.fetches, g.stale, g.counts = fetches[n:], stale[k:], counts[c:]
-	g.leaving, g.watches = nil, nil
-	more = len(g.fetches)+len(g.stale)+len(g.counts) > 0
+	g.leaving, g.watches, g.strays = nil, nil, nil
+	more = len(g.fetches) > 0 || k+c > 0 && len(g.stale)+len(g.counts) > 0
 	g.mu.Unlock()
 	fetches, stale, counts = fetches[:n:n], stale[:k:k], counts[:c:c]
+	g.setFlying(fetches)
+	defer g.setFlying(nil)
 
 	b.unsubscribe(leaving)
 	b.count(counts)
+	for _, p := range strays {
+		b.add(step{strays: true}, countedScript, p, []string{g.e.node})
+	}
 	for _, m := range stale {
 		b.compare(m)
 	}
@@ -54,7 +78,7 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 		_ = g.e.census(ctx) // if it fails, the last count is used
 		cancel()
 	}
-	mine := fetches[:0]
+	var mine []*fetch
 	for _, f := range fetches {
 		if f.m.part.group.Load() != g { // the partition has moved to another master
 			g.e.queueFetch(f)
@@ -65,20 +89,19 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 	}
 	fetches = mine
 	b.watch(watches)
-	if len(b.commands)+len(b.joins)+len(b.subs) == 0 {
+	if len(b.commands)+len(b.calls)+len(b.subs) == 0 {
 		finishAll(watches)
 		return more, nil
 	}
-	results, err := g.paced(conn, b.all(), max(n, k, c))
+	results, err := g.paced(conn, b, max(n, k, c))
 	if err != nil {
 		g.undo(fetches, counts, watches)
 		return false, err
 	}
-	results = results[len(results)-len(b.steps):]
 	for i := range b.steps {
 		err := b.steps[i].finish(g.e, results[i])
-		if outOfMemory(err) {
-			g.putOff(&b.steps[i], err)
+		if refusedOnly(err) {
+			g.refused(&b.steps[i], err)
 		} else if err != nil {
 			if f := b.steps[i].fetch; f != nil { // refused, but Redis may have counted it: see undo
 				g.addCount(f.m)
@@ -97,13 +120,21 @@ func finishAll(watches []*watch) {
 	}
 }
 
-// putOff handles a step for which Redis has no memory. A subscriber is refused; the rest
+// refused handles a step that Redis refuses at present. A subscriber is refused; the rest
 // is tried again later. The connection stays, for the others.
-func (g *group) putOff(s *step, err error) {
+func (g *group) refused(s *step, err error) {
+	c, word := classOf(err)
+	g.e.stats.count(word)
+	if g.putOff = time.Now().Add(putOffFor); c == classMemory {
+		g.e.setFull(true, err)
+	} else {
+		for _, l := range g.lanes {
+			l.goDown(err, c, word)
+		}
+	}
 	switch {
-	case s.fetch != nil:
-		g.e.log.Error("redis refuses a subscriber", "error", err)
-	case s.syncs != nil:
+	case s.fetch != nil || s.strays:
+	case s.syncs != nil || s.all:
 		for _, m := range s.syncs {
 			g.addCount(m)
 		}
@@ -140,6 +171,7 @@ func (g *group) undo(fetches []*fetch, counts []*mirror, watches []*watch) {
 	}
 }
 
+// all are the commands of the batch; the answers of the scripts are the last len(steps).
 func (b *batch) all() []rueidis.Completed {
 	for _, names := range b.subs { // a Cluster needs one command for each slot
 		if b.g.e.cluster {
@@ -148,7 +180,10 @@ func (b *batch) all() []rueidis.Completed {
 			b.commands = append(b.commands, b.b.Subscribe().Channel(names...).Build())
 		}
 	}
-	return append(b.commands, b.joins...)
+	for i := range b.calls {
+		b.commands = append(b.commands, b.calls[i].bySHA(b.b))
+	}
+	return b.commands
 }
 
 // unsubscribe skips channels that somebody has subscribed to again.
@@ -205,10 +240,10 @@ func (b *batch) count(list []*mirror) {
 func (b *batch) sync(p *partition, ms []*mirror, used bool) {
 	e := b.g.e
 	args := []string{e.node, millis(e.hub.Limits().Timeout)}
-	nexts := make([]int64, 0, len(ms))
+	knew := make([]known, 0, len(ms))
 	p.mu.Lock()
 	for _, m := range ms {
-		nexts = append(nexts, m.next)
+		knew = append(knew, m.known())
 		n := 0
 		if now := p.mirrors[m.name]; now != nil { // m, or its successor
 			n = now.wanted(e.hub)
@@ -216,12 +251,13 @@ func (b *batch) sync(p *partition, ms []*mirror, used bool) {
 		args = append(args, m.name, itoa(n), flag(used))
 	}
 	p.mu.Unlock()
-	b.add(step{syncs: ms, nexts: nexts}, syncScript, p, args)
+	b.add(step{syncs: ms, knew: knew}, syncScript, p, args)
 }
 
 func (b *batch) add(s step, script *script, p *partition, args []string) {
+	s.part = p
 	b.steps = append(b.steps, s)
-	b.joins = append(b.joins, script.command(b.b, []string{p.due}, args...))
+	b.calls = append(b.calls, scriptCall{script, []string{p.due}, args})
 }
 
 // compare has a copy compared by join.lua.
@@ -236,12 +272,15 @@ func (b *batch) compare(m *mirror) {
 }
 
 func (b *batch) fetch(f *fetch) {
-	if !f.auth && !f.known && !f.kept {
-		f.kept = b.g.e.keep()
-	}
 	p := f.m.part
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if f.over {
+		return
+	}
+	if !f.auth && !f.known && !f.kept {
+		f.kept = b.g.e.keep()
+	}
 	b.join(f.m, f)
 }
 
@@ -256,8 +295,8 @@ func (b *batch) join(m *mirror, f *fetch) {
 	if f != nil {
 		may, add, needs, token = f.kept, "1", f.auth, f.token
 	}
-	b.add(step{m: m, fetch: f, part: m.epoch != "" && !m.parted, next: m.next}, joinScript, m.part, []string{
-		m.name, e.node, e.publish, newEpoch(), millis(limits.Timeout), flag(may),
+	b.add(step{m: m, fetch: f, tail: m.epoch != "" && !m.parted, asked: m.known()}, joinScript, m.part, []string{
+		m.name, e.node, e.publish, e.newEpoch(), millis(limits.Timeout), flag(may),
 		m.epoch, itoa(m.firstWanted()), add, itoa(limits.MaxSubscribers), flag(needs), token,
 		itoa(m.wanted(e.hub)), e.keepFor,
 	})

@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -32,15 +31,13 @@ func engineOf(cfg *config.Config, log *slog.Logger) (func(*channel.Hub) (channel
 			"started": time.Now().UTC().Format(time.RFC3339),
 		},
 	}
-	if c.PasswordFile != "" {
-		if c.Password != "" {
-			return nil, errors.New("engine.redis.password and password_file are both set")
-		}
-		text, err := config.ReadSecret(c.PasswordFile)
-		if err != nil {
-			return nil, fmt.Errorf("engine.redis.password_file: open %s: %w", c.PasswordFile, err)
-		}
-		o.Password = strings.TrimRight(string(text), "\r\n")
+	var err error
+	if o.Password, err = password("password", c.Password, c.PasswordFile); err != nil {
+		return nil, err
+	}
+	o.SentinelUsername = c.SentinelUsername
+	if o.SentinelPassword, err = password("sentinel_password", c.SentinelPassword, c.SentinelPasswordFile); err != nil {
+		return nil, err
 	}
 	if c.TLS {
 		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
@@ -63,4 +60,19 @@ func engineOf(cfg *config.Config, log *slog.Logger) (func(*channel.Hub) (channel
 		}
 		return e, nil
 	}, nil
+}
+
+// password is what key of [engine.redis] or the file of KEY_file says.
+func password(key, value, file string) (string, error) {
+	if file == "" {
+		return value, nil
+	}
+	if value != "" {
+		return "", fmt.Errorf("engine.redis.%s and %[1]s_file are both set", key)
+	}
+	text, err := config.ReadSecret(file)
+	if err != nil {
+		return "", fmt.Errorf("engine.redis.%s_file: open %s: %w", key, file, err)
+	}
+	return strings.TrimRight(string(text), "\r\n"), nil
 }

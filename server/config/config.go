@@ -101,19 +101,22 @@ type Engine struct {
 
 // Redis is for engine.type = "redis".
 type Redis struct {
-	Address      []string `toml:"address" form:"server" restart:"yes"`
-	Sentinel     string   `toml:"sentinel" restart:"yes"` // the master's name
-	Username     string   `toml:"username" restart:"yes"`
-	Password     string   `toml:"password" secret:"yes" restart:"yes" guard:"yes"`
-	PasswordFile string   `toml:"password_file" restart:"yes" guard:"yes"`
-	TLS          bool     `toml:"tls" restart:"yes"`
-	TLSCA        string   `toml:"tls_ca" restart:"yes" guard:"yes"` // file
-	DB           int      `toml:"db" range:"0..1000000" restart:"yes"`
-	Prefix       string   `toml:"prefix" form:"prefix" restart:"yes"`
-	Pool         int      `toml:"pool" range:"1..64" restart:"yes"`
-	DialTimeout  Duration `toml:"dial_timeout" range:"10ms..1m" restart:"yes"`
-	Timeout      Duration `toml:"timeout" range:"10ms..1m" restart:"yes"`
-	NodeTimeout  Duration `toml:"node_timeout" range:"1s..1h" restart:"yes"`
+	Address              []string `toml:"address" form:"server" restart:"yes"`
+	Sentinel             string   `toml:"sentinel" restart:"yes"` // the master's name
+	SentinelUsername     string   `toml:"sentinel_username" restart:"yes"`
+	SentinelPassword     string   `toml:"sentinel_password" secret:"yes" restart:"yes" guard:"yes"`
+	SentinelPasswordFile string   `toml:"sentinel_password_file" restart:"yes" guard:"yes"`
+	Username             string   `toml:"username" restart:"yes"`
+	Password             string   `toml:"password" secret:"yes" restart:"yes" guard:"yes"`
+	PasswordFile         string   `toml:"password_file" restart:"yes" guard:"yes"`
+	TLS                  bool     `toml:"tls" restart:"yes"`
+	TLSCA                string   `toml:"tls_ca" restart:"yes" guard:"yes"` // file
+	DB                   int      `toml:"db" range:"0..1000000" restart:"yes"`
+	Prefix               string   `toml:"prefix" form:"prefix" restart:"yes"`
+	Pool                 int      `toml:"pool" range:"1..64" restart:"yes"`
+	DialTimeout          Duration `toml:"dial_timeout" range:"10ms..1m" restart:"yes"`
+	Timeout              Duration `toml:"timeout" range:"10ms..1m" restart:"yes"`
+	NodeTimeout          Duration `toml:"node_timeout" range:"1s..1h" restart:"yes"`
 }
 
 // Default is what the server runs with when nothing is configured. The

@@ -214,6 +214,9 @@ type = "redis"
 [engine.redis]
 address = ["redis.internal:6379", "[::1]:6380"]
 sentinel = "mymaster"
+sentinel_username = "watcher"
+sentinel_password = "hers"
+sentinel_password_file = "/run/secrets/sentinel"
 username = "push"
 password = "p,w"
 password_file = "/etc/icomet/redis"
@@ -253,6 +256,7 @@ func everyKeyConfig() Config {
 		Runtime: Runtime{EventLoops: 64, MemoryLimit: 2 << 30},
 		Engine: Engine{Type: "redis", Redis: Redis{
 			Address: []string{"redis.internal:6379", "[::1]:6380"}, Sentinel: "mymaster",
+			SentinelUsername: "watcher", SentinelPassword: "hers", SentinelPasswordFile: "/run/secrets/sentinel",
 			Username: "push", Password: "p,w", PasswordFile: "/etc/icomet/redis",
 			TLS: true, TLSCA: "/etc/icomet/ca.pem", DB: 1_000_000, Prefix: "p:", Pool: 64,
 			DialTimeout: Duration(10 * time.Millisecond), Timeout: Duration(time.Minute),
@@ -294,7 +298,9 @@ func TestConfigNeedsRestart(t *testing.T) {
 	}
 	want := []string{
 		"pidfile", "logger.output", "logger.format", "front.listen", "admin.listen", "runtime.event_loops",
-		"engine.type", "engine.redis.address", "engine.redis.sentinel", "engine.redis.username",
+		"engine.type", "engine.redis.address", "engine.redis.sentinel",
+		"engine.redis.sentinel_username", "engine.redis.sentinel_password", "engine.redis.sentinel_password_file",
+		"engine.redis.username",
 		"engine.redis.password", "engine.redis.password_file", "engine.redis.tls", "engine.redis.tls_ca",
 		"engine.redis.db", "engine.redis.prefix", "engine.redis.pool", "engine.redis.dial_timeout",
 		"engine.redis.timeout", "engine.redis.node_timeout",

@@ -80,6 +80,7 @@ func (c *Config) Warnings() (warnings []string) {
 	}
 	if c.Engine.Type == "redis" {
 		look("engine.redis.password_file", c.Engine.Redis.PasswordFile)
+		look("engine.redis.sentinel_password_file", c.Engine.Redis.SentinelPasswordFile)
 	}
 	return warnings
 }

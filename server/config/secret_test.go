@@ -37,8 +37,9 @@ func TestSecretsAsPlatformsMountThem(t *testing.T) {
 		cfg := Default()
 		cfg.Admin.KeysFile, cfg.Front.Auth, cfg.Front.JWTKeys = path, "jwt", []string{path}
 		cfg.Engine.Type, cfg.Engine.Redis.PasswordFile = "redis", path
+		cfg.Engine.Redis.SentinelPasswordFile = path
 		warnings := strings.Join(cfg.Warnings(), "\n")
-		for _, key := range []string{"admin.keys_file", "front.jwt_keys", "engine.redis.password_file"} {
+		for _, key := range []string{"admin.keys_file", "front.jwt_keys", "engine.redis.password_file", "engine.redis.sentinel_password_file"} {
 			if strings.Contains(warnings, key+" "+path) != tc.warn {
 				t.Errorf("%04o, %s: warnings %q", tc.mode, key, warnings)
 			}
@@ -83,16 +84,18 @@ func TestByteOrderMark(t *testing.T) {
 func TestEmptyVariableTakesNoProtectionAway(t *testing.T) {
 	t.Parallel()
 	for variable, line := range map[string]string{
-		"ICOMET_ADMIN_KEYS":                 "[admin]\nkeys = [\"topsecret\"]",
-		"ICOMET_ADMIN_KEYS_FILE":            "[admin]\nkeys_file = \"/f\"",
-		"ICOMET_ADMIN_DENY":                 "[admin]\ndeny = [\"10.0.0.1\"]",
-		"ICOMET_FRONT_JWT_AUDIENCE":         "[front]\njwt_audience = \"push\"",
-		"ICOMET_FRONT_JWT_KEYS":             "[front]\njwt_keys = [\"/f\"]",
-		"ICOMET_RUNTIME_MEMORY_LIMIT":       "[runtime]\nmemory_limit = \"1GiB\"",
-		"ICOMET_LIMITS_SEND_BUFFER":         "[limits]\nsend_buffer = \"64KiB\"",
-		"ICOMET_ENGINE_REDIS_PASSWORD":      "[engine.redis]\npassword = \"topsecret\"",
-		"ICOMET_ENGINE_REDIS_PASSWORD_FILE": "[engine.redis]\npassword_file = \"/f\"",
-		"ICOMET_ENGINE_REDIS_TLS_CA":        "[engine.redis]\ntls_ca = \"/f\"",
+		"ICOMET_ADMIN_KEYS":                          "[admin]\nkeys = [\"topsecret\"]",
+		"ICOMET_ADMIN_KEYS_FILE":                     "[admin]\nkeys_file = \"/f\"",
+		"ICOMET_ADMIN_DENY":                          "[admin]\ndeny = [\"10.0.0.1\"]",
+		"ICOMET_FRONT_JWT_AUDIENCE":                  "[front]\njwt_audience = \"push\"",
+		"ICOMET_FRONT_JWT_KEYS":                      "[front]\njwt_keys = [\"/f\"]",
+		"ICOMET_RUNTIME_MEMORY_LIMIT":                "[runtime]\nmemory_limit = \"1GiB\"",
+		"ICOMET_LIMITS_SEND_BUFFER":                  "[limits]\nsend_buffer = \"64KiB\"",
+		"ICOMET_ENGINE_REDIS_PASSWORD":               "[engine.redis]\npassword = \"topsecret\"",
+		"ICOMET_ENGINE_REDIS_PASSWORD_FILE":          "[engine.redis]\npassword_file = \"/f\"",
+		"ICOMET_ENGINE_REDIS_SENTINEL_PASSWORD":      "[engine.redis]\nsentinel_password = \"topsecret\"",
+		"ICOMET_ENGINE_REDIS_SENTINEL_PASSWORD_FILE": "[engine.redis]\nsentinel_password_file = \"/f\"",
+		"ICOMET_ENGINE_REDIS_TLS_CA":                 "[engine.redis]\ntls_ca = \"/f\"",
 	} {
 		path := writeFile(t, 0o600, line+"\n")
 		for _, empty := range []string{"", " ", ",", " , ,\t"} {

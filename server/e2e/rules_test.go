@@ -76,6 +76,9 @@ func TestNamesInDashboardAndRules(t *testing.T) {
 		labels[m[1]] = true
 	}
 	for _, expr := range expressions(t) {
+		if strings.Contains(expr, "icomet_redis_") {
+			continue // TestRedisMetrics of cmd/icomet-server has them
+		}
 		if unmatched.MatchString(expr) {
 			t.Errorf("the two sides have not the same labels: %s", expr)
 		}

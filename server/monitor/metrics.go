@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"icomet/channel"
 	"icomet/server/config"
 	"icomet/server/reactor"
 	"icomet/server/wire"
@@ -146,6 +147,28 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		send(descLoopWrites, counter, float64(c.Deliveries.Load()), loop)
 	}
 	out <- m.toWrite()
+	if e, ok := m.engine.(channel.Measurer); ok {
+		for _, one := range e.Measures() {
+			out <- measure(&one)
+		}
+	}
+}
+
+// measure is a figure of the engine's.
+func measure(m *channel.Measure) prometheus.Metric {
+	var labels, values []string
+	if m.Label != "" {
+		labels, values = []string{m.Label}, []string{m.Value}
+	}
+	d := desc(m.Name, m.Help, labels...)
+	if h := m.Histogram; h != nil {
+		return prometheus.MustNewConstHistogram(d, h.Count, h.Sum, h.Buckets, values...)
+	}
+	kind := gauge
+	if m.Counter {
+		kind = counter
+	}
+	return prometheus.MustNewConstMetric(d, kind, m.N, values...)
 }
 
 // connectionCount is how many connections of a port are in one state.

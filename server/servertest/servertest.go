@@ -15,9 +15,10 @@ import (
 
 // Server is a running icomet-server on ports that the system picked.
 type Server struct {
-	*Process            // its present life
+	*Process            // its present life; the test's goroutine alone uses it
 	Front, Admin string // http://host:port, kept over a Restart
 
+	t       testing.TB // calls may come from a website's goroutine during a Restart
 	environ []string
 }
 
@@ -25,7 +26,7 @@ type Server struct {
 // is killed at the end of the test.
 func Start(t testing.TB, environ ...string) *Server {
 	t.Helper()
-	s := &Server{environ: append(environ, "ICOMET_LIMITS_DRAIN_TIMEOUT=100ms")}
+	s := &Server{t: t, environ: append(environ, "ICOMET_LIMITS_DRAIN_TIMEOUT=100ms")}
 	s.launch(t, "127.0.0.1:0", "127.0.0.1:0")
 	s.Front, s.Admin = "http://"+s.Address("front"), "http://"+s.Address("admin")
 	return s

@@ -214,7 +214,8 @@ func StartCluster(t testing.TB, replicas int, nodeTimeout time.Duration, args ..
 
 // StartSentinel starts a master with one replica, and one Sentinel that watches it under
 // the name "mymaster". A master that is silent for downAfter is replaced.
-func StartSentinel(t testing.TB, downAfter time.Duration) (master, replica, sentinel *Server) {
+// The Sentinel's configuration gets more lines.
+func StartSentinel(t testing.TB, downAfter time.Duration, more ...string) (master, replica, sentinel *Server) {
 	t.Helper()
 	master = Start(t, syncAtOnce...)
 	replica = Start(t, "--replicaof", "127.0.0.1", strconv.Itoa(master.port))
@@ -222,12 +223,14 @@ func StartSentinel(t testing.TB, downAfter time.Duration) (master, replica, sent
 	sentinel = prepare(t)
 	conf := filepath.Join(sentinel.dir, "sentinel.conf")
 	text := fmt.Sprintf("sentinel monitor mymaster 127.0.0.1 %d 1\nsentinel down-after-milliseconds mymaster %d\n"+
-		"sentinel failover-timeout mymaster 2000\n", master.port, downAfter.Milliseconds())
+		"sentinel failover-timeout mymaster 2000\n", master.port, downAfter.Milliseconds()) + strings.Join(more, "\n")
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	sentinel.args = []string{conf, "--sentinel"}
 	sentinel.Start()
-	sentinel.expect("num-slaves\n1\n", "sentinel", "master", "mymaster")
+	if len(more) == 0 {
+		sentinel.expect("num-slaves\n1\n", "sentinel", "master", "mymaster")
+	}
 	return master, replica, sentinel
 }

@@ -3,7 +3,8 @@
 -- ARGV: node, timeout (ms), then for each channel: name, count,
 --       used (1: somebody came or went, 0: only a comparison)
 -- Returns for each {epoch, next, floor, subscribers, the last mark}, or {} if there is no
--- such channel: a node that has subscribers of it then calls join.lua.
+-- such channel: a node that has subscribers of it then calls join.lua. The last element
+-- is how many channels of the partition have subscribers on the node.
 local node, timeout = ARGV[1], tonumber(ARGV[2])
 local out = {}
 for i = 3, #ARGV, 3 do
@@ -17,4 +18,5 @@ for i = 3, #ARGV, 3 do
     out[#out + 1] = {}
   end
 end
+out[#out + 1] = redis.call('HLEN', counts(node))
 return out

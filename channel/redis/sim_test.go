@@ -1,0 +1,398 @@
+package redis
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"icomet/channel"
+	"icomet/channel/redis/redissim"
+)
+
+// profile is a kind of schedule.
+type profile struct {
+	name       string
+	partitions int
+	rtts       []time.Duration
+	steps      int
+	do         []weighted
+}
+
+type weighted struct {
+	weight int
+	do     func(*world)
+}
+
+var simNames = []string{"a", "b", "c"}
+
+func (w *world) aName() string { return simNames[w.rnd.IntN(len(simNames))] }
+
+func (w *world) between(least, most time.Duration) time.Duration {
+	return least + time.Duration(w.rnd.Int64N(int64(most-least)+1))
+}
+
+// publishSome publishes a burst, of which one may be longer than the history.
+func (w *world) publishSome() {
+	n, name := w.pick(), w.aName()
+	if w.rnd.IntN(2) == 0 {
+		name = simNames[0]
+	}
+	k := 1 + w.rnd.IntN(3*w.truth.limits.BufferSize)
+	if w.rnd.IntN(2) == 0 {
+		k = 1 + w.rnd.IntN(2)
+	}
+	w.note("%s publishes %d to %s", n.name, k, name)
+	for range k {
+		content := strconv.Itoa(w.next)
+		w.next++
+		c := w.call(n, "publish "+content, func(d channel.Done) { n.Publish([]byte(name), content, d) })
+		c.content, c.name = content, name
+	}
+}
+
+func (w *world) broadcastOne() {
+	n, content := w.pick(), "b"+strconv.Itoa(w.next)
+	w.next++
+	w.note("%s broadcasts %s", n.name, content)
+	w.call(n, "broadcast", func(d channel.Done) { n.Broadcast(content, d) }).slow = true
+}
+
+func (w *world) subscribeOne() {
+	n, name := w.pick(), w.aName()
+	w.subscribe(n, name, []int64{0, 1, 99999999}[w.rnd.IntN(3)])
+}
+
+func (w *world) pollOne() {
+	n, name := w.pick(), w.aName()
+	w.note("%s polls %s", n.name, name)
+	w.poll(n, name, []int64{0, 1, 99999999}[w.rnd.IntN(3)])
+}
+
+func (w *world) leaveOne() {
+	n := w.pick()
+	if len(n.subs) > 0 {
+		i := w.rnd.IntN(len(n.subs))
+		w.note("%s: a subscriber of %s leaves", n.name, n.subs[i].name)
+		n.unsubscribe(i)
+	}
+}
+
+func (w *world) clearOne() {
+	n, name := w.pick(), w.aName()
+	w.note("%s clears %s", n.name, name)
+	w.call(n, "clear", func(d channel.Done) { n.Clear([]byte(name), d) })
+}
+
+func (w *world) closeOne() {
+	n, name := w.pick(), w.aName()
+	w.note("%s closes %s", n.name, name)
+	w.call(n, "close", func(d channel.Done) { n.Close([]byte(name), d) })
+}
+
+func (w *world) infoOne() {
+	n, name := w.pick(), w.aName()
+	w.call(n, "info", func(d channel.Done) { n.Info([]byte(name), d) })
+}
+
+func (w *world) flushScripts() {
+	w.note("SCRIPT FLUSH")
+	w.srv.FlushScripts()
+}
+
+func (w *world) wait() { w.advance(w.between(0, 20*time.Millisecond)) }
+
+func (w *world) waitLong() { w.advance(w.between(100*time.Millisecond, 3*time.Second)) }
+
+func (w *world) aLink() *redissim.Link {
+	l := w.srv.Links()
+	if len(l) == 0 {
+		return nil
+	}
+	return l[w.rnd.IntN(len(l))]
+}
+
+// hold keeps one direction of one connection back for a while.
+func (w *world) hold(most time.Duration) {
+	l := w.aLink()
+	if l == nil {
+		return
+	}
+	x, up, d := w.wire(l), w.rnd.IntN(2) == 0, w.between(time.Millisecond, most)
+	w.note("connection %d of %s is held up for %v (up %v)", l.ID, l.Client, d, up)
+	x.holdUp, x.holdDown = up, !up
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		if w.rnd.IntN(2) == 0 {
+			w.publishSome()
+		} else {
+			w.pollOne()
+		}
+		w.advance(min(time.Until(end), w.between(0, d)))
+	}
+	*x = wire{}
+}
+
+func (w *world) holdShort() { w.hold(100 * time.Millisecond) }
+
+func (w *world) holdLong() {
+	w.truth.faulty("a connection is held up")
+	w.truth.held = true
+	w.hold(4 * time.Second)
+}
+
+func (w *world) cutOne() {
+	if l := w.aLink(); l != nil {
+		w.truth.faulty("a connection is cut")
+		w.note("connection %d of %s is cut", l.ID, l.Client)
+		w.cut(l)
+	}
+}
+
+func (w *world) restartRedis() {
+	w.truth.faulty("Redis restarts with all data")
+	w.truth.held = true
+	w.note("Redis restarts")
+	w.cutAll()
+	w.srv.FlushScripts()
+}
+
+func (w *world) hang() {
+	w.truth.faulty("Redis hangs")
+	w.truth.held = true
+	d := w.between(10*time.Millisecond, 3*time.Second)
+	w.note("Redis hangs for %v", d)
+	w.hung = true
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		w.publishSome()
+		w.advance(min(time.Until(end), w.between(0, d)))
+	}
+	w.hung = false
+}
+
+func (w *world) refuse() {
+	w.truth.faulty("Redis refuses writes")
+	w.truth.held = true
+	errs := []string{
+		"READONLY You can't write against a read only replica.", "NOREPLICAS Not enough good replicas to write.",
+		"MISCONF Redis is configured to save RDB snapshots", "OOM command not allowed when used memory > 'maxmemory'.",
+		"LOADING Redis is loading the dataset in memory", "BUSY Redis is busy running a script.",
+	}
+	w.srv.Refuse = errs[w.rnd.IntN(len(errs))]
+	w.note("Redis answers %s", w.srv.Refuse)
+	w.publishSome()
+	w.subscribeOne()
+	w.advance(w.between(10*time.Millisecond, 2*time.Second))
+	w.srv.Refuse = ""
+}
+
+// getWell ends a time of faults.
+func (w *world) getWell() {
+	w.heal()
+	w.advance(6 * time.Second)
+	w.truth.sick = false
+	w.note("all is well")
+}
+
+func (w *world) startOne() {
+	if len(w.living()) < 4 {
+		w.startNode()
+	}
+}
+
+func (w *world) killOne() {
+	if l := w.living(); len(l) > 1 {
+		n := w.pick()
+		w.note("%s is killed", n.name)
+		w.stop(n, true)
+	}
+}
+
+func (w *world) stopOne() {
+	if l := w.living(); len(l) > 1 {
+		n := w.pick()
+		took := w.stop(n, false)
+		w.note("%s has stopped after %v", n.name, took)
+		if took > 5*time.Second {
+			w.fail("%s stops in %v", n.name, took)
+		}
+	}
+}
+
+// hangAndStop stops a node whose broadcasts wait for a Redis that hangs.
+func (w *world) hangAndStop() {
+	if len(w.living()) < 2 {
+		return
+	}
+	w.truth.faulty("Redis hangs")
+	w.truth.held = true
+	n := w.pick()
+	for range 20 {
+		w.call(n, "broadcast", func(d channel.Done) { n.Broadcast("x", d) }).slow = true
+	}
+	w.hung = true
+	w.note("Redis hangs, %s stops with 20 broadcasts", n.name)
+	if took := w.stop(n, false); took > 5*time.Second {
+		w.fail("%s stops in %v, while Redis hangs", n.name, took)
+	}
+	w.hung = false
+}
+
+// failOver loses what was written last.
+func (w *world) failOver() {
+	w.truth.faulty("a fail-over")
+	w.truth.held, w.truth.lossy = true, true
+	before := w.srv.Snapshot()
+	w.publishSome()
+	w.subscribeOne()
+	w.advance(w.between(0, 50*time.Millisecond))
+	w.note("fail-over: the last writes are lost")
+	w.cutAll()
+	w.srv.FlushScripts()
+	if w.rnd.IntN(4) == 0 {
+		before = nil
+		w.note("all data are lost")
+	}
+	w.srv.Restore(before)
+	w.truth.lost()
+}
+
+// lost forgets what Redis has lost.
+func (t *truth) lost() {
+	clear(t.stored)
+	for name, c := range t.channels {
+		c.epoch = t.state(name)["e"]
+	}
+}
+
+var calm = []weighted{
+	{6, (*world).publishSome}, {3, (*world).subscribeOne}, {5, (*world).pollOne}, {1, (*world).leaveOne},
+	{1, (*world).clearOne}, {1, (*world).infoOne}, {6, (*world).wait}, {1, (*world).waitLong}, {3, (*world).holdShort},
+	{1, (*world).broadcastOne},
+}
+
+func with(base []weighted, more ...weighted) []weighted {
+	return append(base[:len(base):len(base)], more...)
+}
+
+var profiles = []profile{
+	{"calm", simPartitions, []time.Duration{0, time.Millisecond, 24 * time.Millisecond}, 40, with(calm, weighted{1, (*world).closeOne})},
+	{"scripts", simPartitions, []time.Duration{0, time.Millisecond}, 40, with(calm, weighted{4, (*world).flushScripts})},
+	{"nodes", 64, []time.Duration{0, 24 * time.Millisecond, 100 * time.Millisecond}, 15, with(calm,
+		weighted{2, (*world).killOne}, weighted{2, (*world).stopOne}, weighted{3, (*world).startOne}, weighted{6, (*world).waitLong})},
+	{"faults", simPartitions, []time.Duration{0, time.Millisecond, 24 * time.Millisecond}, 30, with(calm,
+		weighted{2, (*world).holdLong}, weighted{3, (*world).cutOne}, weighted{1, (*world).restartRedis}, weighted{1, (*world).hang},
+		weighted{1, (*world).refuse}, weighted{1, (*world).flushScripts}, weighted{1, (*world).getWell}, weighted{1, (*world).closeOne},
+		weighted{1, (*world).killOne}, weighted{1, (*world).startOne}, weighted{1, (*world).hangAndStop})},
+	{"loss", simPartitions, []time.Duration{0, time.Millisecond}, 25, with(calm,
+		weighted{2, (*world).failOver}, weighted{2, (*world).cutOne}, weighted{1, (*world).closeOne})},
+}
+
+func (w *world) step(p *profile) {
+	sum := 0
+	for _, x := range p.do {
+		sum += x.weight
+	}
+	k := w.rnd.IntN(sum)
+	for _, x := range p.do {
+		if k -= x.weight; k < 0 {
+			x.do(w)
+			return
+		}
+	}
+}
+
+// simulate runs the schedule of one seed.
+func simulate(t *testing.T, p *profile, seed uint64) (w *world) {
+	synctest.Test(t, func(*testing.T) {
+		w = newWorld(seed)
+		defer w.srv.Close()
+		w.partitions, w.rtt = p.partitions, p.rtts[w.rnd.IntN(len(p.rtts))]
+		w.truth.limits = channel.Limits{
+			MaxChannels: 100_000, MaxSubscribers: 1000, BufferSize: 1 + w.rnd.IntN(8), Timeout: time.Duration(2+w.rnd.IntN(4)) * time.Second,
+		}
+		w.note("seed %d: %s, round trip %v, buffer %d", seed, p.name, w.rtt, w.truth.limits.BufferSize)
+		for range 1 + w.rnd.IntN(3) {
+			w.startNode()
+			w.advance(w.between(0, 60*time.Millisecond))
+		}
+		for w.steps = 0; w.steps < p.steps && w.failed == nil; w.steps++ {
+			w.step(p)
+			w.advance(0)
+		}
+		if w.failed == nil {
+			w.heal()
+			w.advance(25 * time.Second)
+			w.truth.rest()
+		}
+		for _, n := range w.living() {
+			w.heal()
+			w.stop(n, false)
+		}
+		w.cutAll()
+		w.advance(5 * time.Second)
+	})
+	return w
+}
+
+// TestSimulation runs random schedules. ICOMET_SIM=FIRST-LAST runs those seeds in this
+// process and shows the trace of the first that fails.
+func TestSimulation(t *testing.T) {
+	text := os.Getenv("ICOMET_SIM")
+	if text == "" {
+		runSimulations(t, 100)
+		return
+	}
+	name, text, _ := strings.Cut(text, ":")
+	at := slices.IndexFunc(profiles, func(p profile) bool { return p.name == name })
+	if at < 0 {
+		t.Fatalf("no profile %q", name)
+	}
+	p := &profiles[at]
+	first, last := seeds(t, text)
+	began := time.Now()
+	for seed := first; seed <= last; seed++ {
+		w := simulate(t, p, seed)
+		if w.failed != nil && os.Getenv("SIM_ALL") != "" {
+			fmt.Printf("seed %s:%d step %d: %v\n", p.name, seed, w.steps, w.failed)
+		} else if w.failed != nil {
+			t.Fatalf("seed %d, step %d, after %v: %v\n%s", seed, w.steps, time.Since(began), w.failed, strings.Join(w.trace, "\n"))
+		}
+		if last == first {
+			t.Logf("digest %x\n%s", w.digest, strings.Join(w.trace, "\n"))
+		}
+	}
+	t.Logf("%d schedules in %v", last-first+1, time.Since(began))
+}
+
+func seeds(t *testing.T, text string) (first, last uint64) {
+	t.Helper()
+	a, b, both := strings.Cut(text, "-")
+	first, err := strconv.ParseUint(a, 10, 64)
+	if last = first; err == nil && both {
+		last, err = strconv.ParseUint(b, 10, 64)
+	}
+	if err != nil {
+		t.Fatalf("ICOMET_SIM=%s: want FIRST or FIRST-LAST", text)
+	}
+	return first, last
+}
+
+// runSimulations runs n schedules in two processes. Each has one P, so that goroutines take turns in the
+// same order whenever a seed is run.
+func runSimulations(t *testing.T, n int) {
+	for i := range profiles {
+		t.Run(profiles[i].name, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command(os.Args[0], "-test.run=^TestSimulation$", "-test.v")
+			cmd.Env = append(os.Environ(), "GOMAXPROCS=1", fmt.Sprintf("ICOMET_SIM=%s:0-%d", profiles[i].name, n/len(profiles)-1))
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+}
