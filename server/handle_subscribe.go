@@ -38,6 +38,9 @@ func (s *Server) poll(c *reactor.Conn, r *reactor.Request, callback []byte) {
 		return
 	}
 	switch {
+	case joined.More:
+		c.LongAnswer(&joined, &style)
+		return
 	case joined.Subscribed:
 		c.Remember(&style)
 		return
@@ -83,10 +86,7 @@ func (s *Server) open(c *reactor.Conn, r *reactor.Request, t wire.Transport) {
 		e := wire.NextSeqEvent(cname, joined.Next)
 		out.B = f.AppendOpen(out.B, &e, &sc.Frame)
 	}
-	for i := range joined.Replay {
-		out.B = f.AppendMessage(out.B, cname, &joined.Replay[i], &sc.Frame)
-	}
-	c.Replayed(joined.Replay)
+	c.Backlog(&joined, cname)
 }
 
 // errAnswered says that the request has been answered, or that it will be served again.

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
 	"strings"
 	"time"
 
@@ -71,7 +70,7 @@ func NewTokenVerifier(cfg *config.Front) (*TokenVerifier, error) {
 
 // loadTokenKey reads a key; what kind it is says the only method it is good for.
 func loadTokenKey(path string) (method string, key jwt.VerificationKey, err error) {
-	data, err := readKeyFile(path, checkTokenKeyMode)
+	data, err := config.ReadSecret(path)
 	if err != nil {
 		return "", nil, err
 	}
@@ -112,14 +111,6 @@ func loadTokenKey(path string) (method string, key jwt.VerificationKey, err erro
 		return jwt.SigningMethodEdDSA.Alg(), k, nil
 	}
 	return "", nil, errors.New("the public key must be RSA, P-256 or Ed25519")
-}
-
-// checkTokenKeyMode guards a secret; a public key may be read by everybody.
-func checkTokenKeyMode(info os.FileInfo, data []byte) error {
-	if bytes.Contains(data, []byte("-----BEGIN PUBLIC KEY")) || bytes.Contains(data, []byte("-----BEGIN RSA PUBLIC KEY")) {
-		return nil
-	}
-	return checkSecretMode(info, data)
 }
 
 // tokenClaims are what a token says. Names are compared with their case, which the decoding

@@ -279,14 +279,14 @@ func TestTokenKeyMistakes(t *testing.T) {
 	curve := must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
 	private := must(x509.MarshalPKCS8PrivateKey(curve))
 	open := secretFile(t, testSecret)
-	if err := os.Chmod(open, 0o644); err != nil {
+	if err := os.Chmod(open, 0o664); err != nil {
 		t.Fatal(err)
 	}
 	for _, tc := range []struct{ path, want string }{
 		{"/nowhere", "no such file"},
 		{secretFile(t, ""), "32 bytes or more, this one has 0"},
 		{secretFile(t, "too short a secret\n"), "32 bytes or more, this one has 18"},
-		{open, "mode 0644"},
+		{open, "mode 0664"},
 		{publicFile(t, small), "2048 bits or more, this one has 1024"},
 		{publicFile(t, curve), "must be RSA, P-256 or Ed25519"},
 		{secretFile(t, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))), `a PEM block "PRIVATE KEY": a PUBLIC KEY is needed`},

@@ -36,6 +36,7 @@ const (
 	flagServed                            // Has been a subscriber
 	flagParked                            // its request waits for the engine
 	flagFetched                           // its request is served again, since the engine is done
+	flagReplaying                         // in loop.replays: its backlog is on its way
 	flagNone        connFlags = 0
 )
 

@@ -9,6 +9,7 @@ package reactor
 //	NewAnswer, Settle              the answer when the engine has its result
 //	Bridge                         the answer of a handler of net/http
 //	Join, WatchPresence, Follow    a response that stays open
+//	Backlog, LongAnswer            what is stored, behind a Join
 //
 // The reactor keeps the order of the answers, whichever way they come.
 type Handler interface {

@@ -69,12 +69,8 @@ func subscribe(c *Conn, r *Request, t wire.Transport) {
 	out, sc := c.Out(), c.Scratch()
 	sc.Name = wire.AppendJSON(sc.Name[:0], name)
 	if t != wire.TransportPoll {
-		f := wire.OpenForm(t, r.Minor == 0)
 		out.B = c.AppendOpenHead(out.B, r, t)
-		for i := range joined.Replay {
-			out.B = f.AppendMessage(out.B, sc.Name, &joined.Replay[i], &sc.Frame)
-		}
-		c.Replayed(joined.Replay)
+		c.Backlog(&joined, sc.Name)
 		return
 	}
 	callback := wire.DefaultCallback
@@ -82,7 +78,11 @@ func subscribe(c *Conn, r *Request, t wire.Transport) {
 		callback = nil
 	}
 	style := c.NewPollStyle(r, callback)
-	if joined.Subscribed {
+	switch {
+	case joined.More:
+		c.LongAnswer(&joined, &style)
+		return
+	case joined.Subscribed:
 		c.Remember(&style)
 		return
 	}

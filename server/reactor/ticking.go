@@ -61,7 +61,10 @@ func (r *Reactor) tick() gnet.Action {
 		return gnet.None
 	}
 	if !r.isReady() {
-		if r.failed = r.anchorLoops(); r.failed != nil {
+		if r.failed = r.anchorLoops(); r.failed == nil {
+			r.failed = r.watchListeners()
+		}
+		if r.failed != nil {
 			return r.stop()
 		}
 		r.becomeReady()
