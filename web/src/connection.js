@@ -86,8 +86,9 @@ export class Connection {
       return;
     }
     if (run !== this._run) return;
+    if (!this._usable()) this._nextTransport();
     const name = this._transports[this._at];
-    if (!name) return this._setState('failed', { error: new Error('no transport works here') });
+    if (!this._usable()) return this._setState('failed', { error: new Error('no transport works here') });
     this._since = this._heard = now();
     this._got = 0;
     this._headSeen = this._advanced = false;
@@ -213,15 +214,18 @@ export class Connection {
     this._nextTransport();
   }
 
+  /** Whether there is a transport, and the page has not come to forbid it. */
+  _usable() {
+    const name = this._transports[this._at];
+    return name && available[name]();
+  }
+
   _nextTransport() {
-    const n = this._transports.length;
-    for (let i = 1; i <= n; i++) {
-      const at = (this._at + i) % n;
-      if (!available[this._transports[at]]()) continue; // the page has come to forbid it
-      this._at = at;
-      this._switched = now();
-      return;
+    for (let i = this._transports.length; i > 0; i--) {
+      this._at = (this._at + 1) % this._transports.length;
+      if (this._usable()) break;
     }
+    this._switched = now();
   }
 
   /** Handles one message of the server. It may end the connection. */

@@ -87,6 +87,7 @@ export function jsonp(url, done, limit) {
   script.async = true;
   document.addEventListener('securitypolicyviolation', watch);
   try {
+    if (!scripts()) throw new Error('the page allows no script');
     script.src = scriptURL(url.includes('=?') ? url.replace('=?', '=' + name) : query(url, { cb: name }));
     (document.head || document.documentElement).appendChild(script);
   } catch (e) {
