@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"icomet/httpparse"
+	"icomet/server/access"
 	"icomet/server/monitor"
 	"icomet/server/reactor"
 	"icomet/server/wire"
@@ -21,6 +22,7 @@ type endpoint struct {
 	transport wire.Transport
 	opens     bool // on the admin port: the response stays open
 	guard     guard
+	shows     bool // on the admin port: who follows a link of another site may see it
 }
 
 // guard is what the admin port checks in addition to the client's address.
@@ -45,12 +47,12 @@ func writeEndpoint(handle func(*reactor.Conn, *reactor.Request)) *endpoint {
 }
 
 func readEndpoint(handle func(*reactor.Conn, *reactor.Request)) *endpoint {
-	return &endpoint{allow: "GET, HEAD, POST", post: true, head: true, handle: handle}
+	return &endpoint{allow: "GET, HEAD, POST", post: true, head: true, handle: handle, shows: true}
 }
 
 // lookEndpoint is a path that a browser or a probe reads.
 func lookEndpoint(g guard, handle func(*reactor.Conn, *reactor.Request)) *endpoint {
-	return &endpoint{allow: "GET, HEAD", head: true, guard: g, handle: handle}
+	return &endpoint{allow: "GET, HEAD", head: true, guard: g, handle: handle, shows: true}
 }
 
 func (s *Server) frontEndpoints() map[string]*endpoint {
@@ -104,6 +106,7 @@ func (s *Server) adminEndpoints() map[string]*endpoint {
 func bridgeEndpoint(allow string, h http.Handler) *endpoint {
 	return &endpoint{
 		allow: allow, post: strings.Contains(allow, "POST"), head: strings.Contains(allow, "HEAD"),
+		shows: strings.Contains(allow, "HEAD"),
 		handle: func(c *reactor.Conn, r *reactor.Request) { c.Bridge(r, h) },
 	}
 }
@@ -180,7 +183,8 @@ func (s *Server) guardRefusal(r *reactor.Request, e *endpoint) (status int, why 
 		return 0, ""
 	}
 	set := s.settings.Load()
-	if why := set.origins.Refusal(&r.Request); why != "" {
+	if why := set.origins.Refusal(&r.Request); why != "" &&
+		!(e != nil && e.shows && access.OfForeignOrigin(why) && access.Visit(&r.Request)) {
 		return 403, why
 	}
 	if g == guardFull && !set.keys.Authorize(&r.Request) {
