@@ -106,7 +106,7 @@ func (s *Server) adminEndpoints() map[string]*endpoint {
 func bridgeEndpoint(allow string, h http.Handler) *endpoint {
 	return &endpoint{
 		allow: allow, post: strings.Contains(allow, "POST"), head: strings.Contains(allow, "HEAD"),
-		shows: strings.Contains(allow, "HEAD"),
+		shows:  strings.Contains(allow, "HEAD"),
 		handle: func(c *reactor.Conn, r *reactor.Request) { c.Bridge(r, h) },
 	}
 }

@@ -1,26 +1,13 @@
 package web_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"testing"
 
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/chromedp"
-
 	"icomet/server/servertest"
 	"icomet/web/internal/browser"
 )
-
-// before runs a script in a page before the page's own.
-func before(script string) chromedp.Action[chromedp.Void] {
-	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
-		return err
-	})
-}
 
 // refusals are ways in which a browser, a setting or an extension can keep a page from
 // what only saves connections or measures better.
@@ -65,7 +52,7 @@ func TestOptionalParts(t *testing.T) {
 	pages := map[string]*browser.Page{}
 	for name, script := range refusals {
 		// A browser has six connections to a host.
-		p := browser.Start(t).Open(t, site.URL, before(fmt.Sprintf(countLocks, script)))
+		p := browser.Start(t).Open(t, site.URL, browser.Before(fmt.Sprintf(countLocks, script)))
 		pages[name] = p
 		s.Push(name, "m1")
 		p.Run(fmt.Sprintf("window.began = Date.now(); connect({channel: %s, seq: 1}).on('message', () => window.took ??= Date.now() - began); null", js(name)))

@@ -101,7 +101,7 @@ func TestLargeOnSlowLink(t *testing.T) {
 		if name == "event source" { // as in a browser that cannot stream with fetch
 			transport, script = "sse", "delete Response.prototype.body"
 		}
-		p := browser.Start(t).Open(t, site.URL, before(script))
+		p := browser.Start(t).Open(t, site.URL, browser.Before(script))
 		pages[name] = p
 		connect(p, name, fmt.Sprintf("seq: 1, subUrl: %q, transports: [%q]", link.URL, transport))
 		s.Push(name, "m1")

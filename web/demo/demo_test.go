@@ -107,19 +107,19 @@ func TestChat(t *testing.T) {
 	ada.Want("[...document.querySelectorAll('.msg')].map(m => m.classList.contains('mine'))", "[true,false,false]")
 	bob.Want("[...document.querySelectorAll('.msg')].map(m => m.classList.contains('mine'))", "[false,true,true]")
 
-	// A second window of a browser can be another person, and shares the connection.
+	// A second window of a browser can be another person, with a connection of its own.
 	cleo := one.Open(t, chat.URL)
 	join(cleo, "Cleo", "lobby")
 	say(cleo, "me too")
 	say(ada, "still Ada")
 	bob.Want("[...document.querySelectorAll('.msg .who b')].slice(-2).map(b => b.textContent)", `["Cleo","Ada"]`)
-	s.WaitSubscribers("chat-lobby", 2)
+	s.WaitSubscribers("chat-lobby", 3)
 	for _, p := range []*browser.Page{ada, bob, cleo} {
 		p.WantNoMistakes()
 	}
 	bob.Click("document.getElementById('leave')")
 	bob.Want("document.activeElement.id", `"name"`)
-	s.WaitSubscribers("chat-lobby", 1)
+	s.WaitSubscribers("chat-lobby", 2)
 }
 
 // TestTyping: every key of a keyboard does in every field what it does elsewhere. Only
