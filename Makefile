@@ -32,7 +32,7 @@ demo: build ## run the chat demo and the server it needs; Ctrl-C ends both
 	@export ICOMET_FRONT_AUTH=token ICOMET_FRONT_CHANNEL_BUFFER_SIZE=50 ICOMET_FRONT_CHANNEL_TIMEOUT=600; \
 	export ICOMET_LOGGER_LEVEL=warn ICOMET_LIMITS_DRAIN_TIMEOUT=1s; \
 	setsid bin/icomet-server & server=$$!; \
-	bin/icomet-demo -listen $(DEMO_LISTEN) & \
+	bin/icomet-demo -listen $(DEMO_LISTEN) -server $$server & \
 	trap 'trap : INT; kill $$(jobs -p) 2>/dev/null; wait' EXIT; \
 	trap 'exit 0' INT; \
 	wait -n

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"icomet/httpparse"
+	"icomet/server/access"
 	"icomet/server/monitor"
 	"icomet/server/reactor"
 	"icomet/server/wire"
@@ -25,6 +26,7 @@ type endpoint struct {
 	// needs are the parameters without which the call does nothing. When the query has them,
 	// a POST may have any body.
 	needs reactor.ParamSet
+	shows     bool // on the admin port: who follows a link of another site may see it
 }
 
 // guard is what the admin port checks in addition to the client's address.
@@ -55,12 +57,14 @@ func writeEndpoint(handle func(*reactor.Conn, *reactor.Request), needs ...reacto
 }
 
 func readEndpoint(handle func(*reactor.Conn, *reactor.Request), needs ...reactor.Param) *endpoint {
-	return &endpoint{allow: "GET, HEAD, POST", post: true, head: true, handle: handle, needs: reactor.ParamsOf(needs...)}
+	return &endpoint{
+		allow: "GET, HEAD, POST", post: true, head: true, handle: handle, needs: reactor.ParamsOf(needs...), shows: true,
+	}
 }
 
 // lookEndpoint is a path that a browser or a probe reads.
 func lookEndpoint(g guard, handle func(*reactor.Conn, *reactor.Request)) *endpoint {
-	return &endpoint{allow: "GET, HEAD", head: true, guard: g, handle: handle}
+	return &endpoint{allow: "GET, HEAD", head: true, guard: g, handle: handle, shows: true}
 }
 
 func (s *Server) frontEndpoints() map[string]*endpoint {
@@ -115,6 +119,7 @@ func (s *Server) adminEndpoints() map[string]*endpoint {
 func bridgeEndpoint(allow string, h http.Handler) *endpoint {
 	return &endpoint{
 		allow: allow, post: strings.Contains(allow, "POST"), head: strings.Contains(allow, "HEAD"),
+		shows:  strings.Contains(allow, "HEAD"),
 		handle: func(c *reactor.Conn, r *reactor.Request) { c.Bridge(r, h) },
 	}
 }
@@ -220,7 +225,7 @@ func (s *Server) guardRefusal(r *reactor.Request, e *endpoint) (status int, why 
 	}
 	set := s.settings.Load()
 	why, r.CORS = set.origins.Judge(&r.Request)
-	if why != "" {
+	if why != "" && !(e != nil && e.shows && access.OfForeignOrigin(why) && access.Visit(&r.Request)) {
 		return 403, why
 	}
 	// A browser asks without the key whether the page may send it.
