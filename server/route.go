@@ -26,7 +26,7 @@ type endpoint struct {
 	// needs are the parameters without which the call does nothing. When the query has them,
 	// a POST may have any body.
 	needs reactor.ParamSet
-	shows     bool // on the admin port: who follows a link of another site may see it
+	shows bool // on the admin port: who follows a link of another site may see it
 }
 
 // guard is what the admin port checks in addition to the client's address.
