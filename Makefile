@@ -38,11 +38,13 @@ demo: build ## run the chat demo and the server it needs; Ctrl-C ends both
 	wait -n
 
 # Two packages at a time, because most of a test is waiting. The allocation tests run
-# without the race detector, because it allocates.
+# without the race detector, because it allocates, and the simulation, because it is slow.
+SIMULATIONS ?= 3000
+
 .PHONY: test
-test: test-needs ## run all tests, with the race detector and then the allocation tests
+test: test-needs ## run all tests, most of them with the race detector
 	CGO_ENABLED=1 go test -race -shuffle=on -p 2 -parallel 8 ./...
-	go test -run '^TestAllocs' ./...
+	ICOMET_SIMULATIONS=$(SIMULATIONS) go test -run '^Test(Allocs|Simulation)' ./...
 
 # The race detector needs cgo, so a C compiler with its headers. Tests run the other
 # tools: proxies in front of the server, a browser, Redis, and the languages of the
@@ -99,11 +101,13 @@ PUNCTUAL := ^Test(HeartbeatTime|HeartbeatAfterSilence|DeliveryPutsTheHeartbeatOf
 PUNCTUAL_REDIS := ^Test(.*FailoverUnderLoad|KillRedis|SlowRedis|NetworkHalfOpen|Expiry|DeadNode|KillRedisProcess|ReadyWithRedis)$$
 
 .PHONY: torture
-torture: build ## hostile clients and faults at full size: 10 minutes; needs qemu, 20,000 open files
+torture: SIMULATIONS = 1000000
+torture: build ## hostile clients and faults at full size, and 1,000,000 simulations of Redis: hours; needs qemu, 20,000 open files
 	ICOMET_TORTURE=full go test -tags torture -count=1 -v -parallel 1 -timeout 60m ./server/torture
 	ICOMET_TORTURE=full go test -count=1 -parallel 1 -run '$(PUNCTUAL)' ./server/e2e
 	ICOMET_TORTURE=full go test -count=1 -p 1 -parallel 1 -run '$(PUNCTUAL_REDIS)' ./channel/redis ./cmd/icomet-server
 	ICOMET_TORTURE=full go test -count=1 -run '^Test(MaxChannelsExact|RandomOperations)$$' ./channel
+	ICOMET_SIMULATIONS=$(SIMULATIONS) go test -count=1 -timeout 12h -run '^TestSimulation$$' ./channel/redis
 	ICOMET_MODEL_CHECKS=$(MODEL_CHECKS) go test -count=1 -timeout 60m -run '^TestModel$$' ./server/e2e
 	ICOMET_MODEL_CHECKS=$$((100 * $(MODEL_CHECKS))) go test -count=1 -timeout 60m ./channel/modeltest
 	bench/million/run-in-vm --mem 1G --timeout 180 -- server/torture/clock-steps bin/icomet-server

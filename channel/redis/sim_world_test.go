@@ -8,7 +8,6 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"net"
-	"os"
 	"slices"
 	"sync"
 	"testing/synctest"
@@ -91,6 +90,10 @@ func newWorld(seed uint64) *world {
 		}
 	}
 	w.srv.Carried = w.truth.carried
+	w.srv.Shortcut = func(name string, keys, _ []string) (any, bool) {
+		// Most sweeps find nothing. The keys live for a day, so none has to be renewed.
+		return int64(0), name == "sweep" && !w.srv.Due(keys[0])
+	}
 	w.srv.Ended = func(l *redissim.Link) {
 		if n := w.node(l.Client); n != nil && l.PubSub() {
 			n.breaks++
@@ -199,9 +202,6 @@ func (w *world) pass(p passage) {
 		p.link.Hand(n)
 	}
 	w.digest = h.Sum64()
-	if os.Getenv("SIM_PASS") != "" {
-		fmt.Printf("PASS %v %d %s up=%v %x\n", time.Since(w.start), p.link.ID, p.link.Client, p.up, w.digest)
-	}
 }
 
 // advance lets time pass, and with it whatever happens by itself.

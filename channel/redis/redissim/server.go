@@ -21,6 +21,8 @@ type Server struct {
 	// Carried, if not nil, is called for each script that has been carried out.
 	Carried func(l *Link, name string, keys, args []string, answer any)
 
+	// Shortcut, if not nil, may answer a script call that would change nothing.
+	Shortcut func(name string, keys, args []string) (answer any, done bool)
 	// Ended is called when a connection has ended, for whatever reason.
 	Ended func(*Link)
 
@@ -152,6 +154,11 @@ func (s *Server) evalsha(l *Link, args []string) any {
 	}
 	n := int(atoi(args[2]))
 	keys, argv := args[3:3+n], args[3+n:]
+	if s.Shortcut != nil {
+		if answer, done := s.Shortcut(sc.Name, keys, argv); done {
+			return answer
+		}
+	}
 	answer := s.lua.run(sc, keys, argv)
 	if s.Carried != nil {
 		s.Carried(l, sc.Name, keys, argv, answer)
@@ -176,6 +183,19 @@ func (s *Server) Hash(key string) map[string]string {
 		return v.hash
 	}
 	return nil
+}
+
+// Due reports whether a sorted set has a member up to the present time (ms).
+func (s *Server) Due(key string) bool {
+	v, now := s.get(key), float64(s.now().UnixMilli())
+	if v != nil {
+		for _, score := range v.zset {
+			if score <= now {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Len is the length of a list.
