@@ -33,8 +33,8 @@ func TestAcceptFails(t *testing.T) {
 	for _, errno := range []string{"EPROTO", "ENFILE", "EMFILE", "ENOBUFS", "ENOMEM", "EPERM", "EOPNOTSUPP", "ENOSR", "EINVAL"} {
 		t.Run(errno+" once", func(t *testing.T) {
 			tries := d.strace(t, errno, ":when=1", func() { p.meetsNewcomer(t) })
-			if tries() != 1 {
-				t.Errorf("accept has failed %d times", tries())
+			if n := tries(); n < 1 || n > 16 { // strace counts "once" for each thread
+				t.Errorf("accept has failed %d times", n)
 			}
 		})
 		t.Run(errno, func(t *testing.T) {
