@@ -39,7 +39,10 @@ const (
 )
 
 func subscribeEndpoint(t wire.Transport, handle func(*reactor.Conn, *reactor.Request)) *endpoint {
-	return &endpoint{allow: "GET, HEAD, OPTIONS", head: true, handle: handle, transport: t}
+	return &endpoint{
+		allow: "GET, HEAD, POST, OPTIONS", post: true, head: true, handle: handle, transport: t,
+		needs: reactor.ParamsOf(reactor.ParamCname),
+	}
 }
 
 func (s *Server) pollEndpoint(callback []byte) *endpoint {
@@ -210,7 +213,11 @@ func (s *Server) Subscribes(c *reactor.Conn, r *reactor.Request) bool {
 	if e == nil || e.transport == wire.TransportNone {
 		return false
 	}
-	return r.Method == httpparse.GET || r.Method == httpparse.HEAD || r.Method == httpparse.OPTIONS
+	switch r.Method {
+	case httpparse.GET, httpparse.HEAD, httpparse.POST, httpparse.OPTIONS:
+		return true
+	}
+	return false
 }
 
 // guardRefusal says why an admin request is refused; status 0: it is not. e is nil for

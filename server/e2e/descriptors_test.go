@@ -198,7 +198,7 @@ func TestSubscriberOverTheCap(t *testing.T) {
 		c.wantError(400, "cname", true)
 		leave(c)
 	}
-	for _, request := range []string{"GET /ping", "GET /icomet.js", "GET /nothing", "POST /sse", "OPTIONS /ping"} {
+	for _, request := range []string{"GET /ping", "GET /icomet.js", "GET /nothing", "PUT /sse", "OPTIONS /ping"} {
 		c := dial(t, s.front)
 		c.sendf("%s HTTP/1.1\r\nHost: test\r\n\r\n", request)
 		c.wantError(503, "limits.connections", true)

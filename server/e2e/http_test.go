@@ -283,7 +283,8 @@ func TestExpectContinueRefused(t *testing.T) {
 		{s.admin, "OPTIONS /push", "known", key, 405, "GET, POST"},
 		{s.admin, "BREW /push", "known", key, 501, "method"},
 		{s.admin, "POST /healthz", "strange", "", 405, "GET, HEAD"},
-		{s.front, "POST /poll", "any", "", 405, "GET, HEAD, OPTIONS"},
+		{s.front, "PUT /poll", "any", "", 405, "GET, HEAD, POST, OPTIONS"},
+		{s.front, "POST /ping", "any", "", 405, "GET, HEAD, OPTIONS"},
 		{s.front, "POST /push", "any", "", 404, "path"},
 	} {
 		for _, length := range []string{"Content-Length: 7", "Transfer-Encoding: chunked"} {

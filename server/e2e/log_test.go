@@ -66,7 +66,7 @@ func TestRefusalsAreLogged(t *testing.T) {
 	}
 	s.request("GET", s.front, "/nothing?token=secret-token")
 	wantLine(t, lines, "request refused", "level=DEBUG", "status=404", "path=/nothing", from, "method=GET", "channel=<nil>")
-	s.request("POST", s.front, "/poll?cname=a")
+	s.request("PUT", s.front, "/poll?cname=a")
 	wantLine(t, lines, "request refused", "status=405", "path=/poll", from)
 	s.request("GET", s.front, "/poll?seq=x&cname=bad")
 	wantLine(t, lines, "request refused", "status=400", "path=/poll", "channel=bad", "reason=seq is not an integer")

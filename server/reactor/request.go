@@ -12,15 +12,17 @@ import (
 // returns. A handler must not keep a byte slice of it.
 type Request struct {
 	httpparse.Request
-	body       []byte
-	Connection wire.ConnField // what the answer says of the connection
-	CORS       wire.CORS      // what the answer says on the admin port
-	Params     params
+	body []byte
+	// bodyTooLarge says that the body is left out, since it is over maxFrontBody.
+	bodyTooLarge bool
+	Connection   wire.ConnField // what the answer says of the connection
+	CORS         wire.CORS      // what the answer says on the admin port
+	Params       params
 }
 
 // reset sets what follows from the head just parsed.
 func (r *Request) reset(c *Conn) {
-	r.body, r.CORS = nil, wire.CORS{}
+	r.body, r.bodyTooLarge, r.CORS = nil, false, wire.CORS{}
 	r.Params.reset()
 	switch {
 	case !r.KeepAlive || c.loop.reactor.draining.Load():
@@ -117,6 +119,9 @@ func (p *params) put(n Param, v []byte) {
 // what the call needs. Errors are of type *httpparse.Error.
 func (r *Request) ParseParams(needs ParamSet) error {
 	p := &r.Params
+	if r.bodyTooLarge {
+		return httpparse.ErrBodyTooLarge
+	}
 	if r.Method != httpparse.POST || len(r.body) == 0 {
 		return p.addPairs(r.Query)
 	}
