@@ -32,21 +32,24 @@ demo: build ## run the chat demo and the server it needs; Ctrl-C ends both
 	@export ICOMET_FRONT_AUTH=token ICOMET_FRONT_CHANNEL_BUFFER_SIZE=50 ICOMET_FRONT_CHANNEL_TIMEOUT=600; \
 	export ICOMET_LOGGER_LEVEL=warn ICOMET_LIMITS_DRAIN_TIMEOUT=1s; \
 	setsid bin/icomet-server & server=$$!; \
-	bin/icomet-demo -listen $(DEMO_LISTEN) & \
+	bin/icomet-demo -listen $(DEMO_LISTEN) -server $$server & \
 	trap 'trap : INT; kill $$(jobs -p) 2>/dev/null; wait' EXIT; \
 	trap 'exit 0' INT; \
 	wait -n
 
 # Two packages at a time, because most of a test is waiting. The allocation tests run
-# without the race detector, because it allocates.
+# without the race detector, because it allocates, and the simulation, because it is slow.
+SIMULATIONS ?= 3000
+
 .PHONY: test
-test: test-needs ## run all tests, with the race detector and then the allocation tests
+test: test-needs ## run all tests, most of them with the race detector
 	CGO_ENABLED=1 go test -race -shuffle=on -p 2 -parallel 8 ./...
-	go test -run '^TestAllocs' ./...
+	ICOMET_SIMULATIONS=$(SIMULATIONS) go test -run '^Test(Allocs|Simulation)' ./...
 
 # The race detector needs cgo, so a C compiler with its headers. Tests run the other
 # tools: proxies in front of the server, a browser, Redis, and the languages of the
 # examples (Java only if it is installed, because its package is large).
+EVENT_SOURCES := cmd/icomet-server/testdata/eventsources
 TEST_TOOLS := curl nginx haproxy chromium redis-server npm python3 jq
 
 .PHONY: test-needs
@@ -65,6 +68,8 @@ test-needs:
 		$$as_root apt-get update -q; \
 		$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$needs; \
 	fi
+	@test -d $(EVENT_SOURCES)/node_modules || npm ci --prefix $(EVENT_SOURCES) --ignore-scripts --no-audit --no-fund || \
+		echo "npm cannot be reached: the test with its event sources is skipped"
 
 .PHONY: lint
 lint: ## gofmt, go vet and staticcheck
@@ -96,11 +101,13 @@ PUNCTUAL := ^Test(HeartbeatTime|HeartbeatAfterSilence|DeliveryPutsTheHeartbeatOf
 PUNCTUAL_REDIS := ^Test(.*FailoverUnderLoad|KillRedis|SlowRedis|NetworkHalfOpen|Expiry|DeadNode|KillRedisProcess|ReadyWithRedis)$$
 
 .PHONY: torture
-torture: build ## hostile clients and faults at full size: 10 minutes; needs qemu, 20,000 open files
+torture: SIMULATIONS = 1000000
+torture: build ## hostile clients and faults at full size, and 1,000,000 simulations of Redis: hours; needs qemu, 20,000 open files
 	ICOMET_TORTURE=full go test -tags torture -count=1 -v -parallel 1 -timeout 60m ./server/torture
 	ICOMET_TORTURE=full go test -count=1 -parallel 1 -run '$(PUNCTUAL)' ./server/e2e
 	ICOMET_TORTURE=full go test -count=1 -p 1 -parallel 1 -run '$(PUNCTUAL_REDIS)' ./channel/redis ./cmd/icomet-server
 	ICOMET_TORTURE=full go test -count=1 -run '^Test(MaxChannelsExact|RandomOperations)$$' ./channel
+	ICOMET_SIMULATIONS=$(SIMULATIONS) go test -count=1 -timeout 12h -run '^TestSimulation$$' ./channel/redis
 	ICOMET_MODEL_CHECKS=$(MODEL_CHECKS) go test -count=1 -timeout 60m -run '^TestModel$$' ./server/e2e
 	ICOMET_MODEL_CHECKS=$$((100 * $(MODEL_CHECKS))) go test -count=1 -timeout 60m ./channel/modeltest
 	bench/million/run-in-vm --mem 1G --timeout 180 -- server/torture/clock-steps bin/icomet-server

@@ -66,6 +66,7 @@ func Run(ctx context.Context, s scenario.Scenario, t target.Target, watch func(P
 		// Room for what comes while one is being handled; when it is full, workers wait.
 		events: make(chan load.Event, 64),
 		result: &report.Result{Scenario: s, Server: t.String(), Nodes: len(server.Nodes), Time: time.Now().UTC(), Machine: thisMachine()}}
+	c.result.Version = target.ReadVersion(ctx, server.Nodes)
 	err = c.run(ctx)
 	c.hangUp()
 	if err = errors.Join(err, server.Stop()); err != nil {

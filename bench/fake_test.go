@@ -215,7 +215,7 @@ func (f *fake) framed(seq int, m string) string {
 		if f.fault == wrongEventID && seq == faultAt {
 			seq++
 		}
-		return fmt.Sprintf("id: %d\ndata: %s\n\n", seq, m)
+		return fmt.Sprintf("data: %s\nid: %d\n\n", m, seq)
 	case protocol.Iframe:
 		return "<script>parent.icomet_cb(" + m + ");</script>\n"
 	}

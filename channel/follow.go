@@ -102,10 +102,7 @@ func (h *Hub) Feed(c *Channel, m Message) bool {
 		return false
 	}
 	c.next = m.Seq + 1
-	if c.ring == nil {
-		c.ring = new(ring)
-	}
-	c.ring.push(m, h.limits.Load().BufferSize)
+	h.keep(c, m)
 	wake := h.push(c, m, c.sinks)
 	c.mu.Unlock()
 	h.wake(wake)
@@ -147,6 +144,7 @@ func (h *Hub) DropBelow(c *Channel, seq int64) {
 		return
 	}
 	kept := c.ring.since(seq, nil)
+	h.save(c, c.ring.n-len(kept))
 	c.ring = nil
 	if seq < c.next {
 		c.ring = &ring{buf: kept, n: len(kept)}

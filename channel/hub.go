@@ -53,6 +53,7 @@ type Hub struct {
 	noGrowth    atomic.Bool   // new channels are refused with ErrMemory
 	presence    presence
 	expiry      expiry
+	reads       reads
 	shards      [shards]shard
 }
 
@@ -193,7 +194,9 @@ func (h *Hub) settle(c *Channel) {
 func (h *Hub) remove(s *shard, c *Channel) (wake uint64) {
 	s.channels.remove(c)
 	c.closed = true
-	c.ring = nil // the wheel and subscribers may keep the pointer for a while
+	if h.reads.get(c) == nil {
+		c.ring = nil // the wheel and subscribers may keep the pointer for a while
+	}
 	h.channels.Add(-1)
 	if h.follow != nil {
 		h.noteLocked(c)

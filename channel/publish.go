@@ -26,10 +26,7 @@ func (h *Hub) store(c *Channel, t Type, content string) (seq int64, wake uint64,
 	}
 	m := Message{Seq: c.next, Content: content, Type: t}
 	c.next++
-	if c.ring == nil {
-		c.ring = new(ring)
-	}
-	c.ring.push(m, h.limits.Load().BufferSize)
+	h.keep(c, m)
 	return m.Seq, h.push(c, m, c.sinks), nil
 }
 
@@ -113,6 +110,9 @@ func (h *Hub) Clear(name []byte) (next int64, err error) {
 	c := h.lookup(name)
 	if c == nil {
 		return 0, ErrNotFound
+	}
+	if c.ring != nil {
+		h.save(c, c.ring.n)
 	}
 	c.ring = nil
 	next = c.next

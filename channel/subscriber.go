@@ -16,6 +16,11 @@ type Join struct {
 	// OneShot is a long poll: if there is something to answer at once, it does not become
 	// a subscriber. The channel then lives for Limits.Timeout from now.
 	OneShot bool
+	// Limit is the largest replay, in bytes; 0: none. What is larger is read in pieces.
+	Limit int
+	// Keep is how much of what leaves the channel's buffer meanwhile is kept for those who
+	// read it in pieces, in bytes for each channel; one message may be more.
+	Keep int
 }
 
 // Joined is where a subscriber starts. Replay and Next are taken under one hold of the
@@ -27,6 +32,11 @@ type Joined struct {
 	Next       int64     // the seq of the first message that the sink's queue brings
 	TellNext   bool      // the subscriber has to be told Next: it asked from now, or for a later seq than Next
 	Subscribed bool      // the caller has to call Leave later
+	// More says that the stored messages that were asked for are over Join.Limit. Replay
+	// is then empty and Next the seq of the first of them, for Hub.Read; End is the
+	// channel's next seq. A OneShot subscribes too. EndRead is owed, before Leave.
+	More bool
+	End  int64
 }
 
 // Join subscribes, and appends the stored messages that were asked for to replay. It
@@ -51,7 +61,7 @@ func (h *Hub) Join(j *Join, replay []Message) (Joined, error) {
 	case j.Since <= 0 || j.Since > c.next:
 		out.TellNext = true
 	case j.Since < c.next:
-		out.Replay = c.ring.since(j.Since, replay)
+		h.backlog(c, j, &out)
 	}
 	if j.OneShot && (out.TellNext || len(out.Replay) > len(replay)) {
 		c.extend(h.timeoutDeadline())
@@ -64,6 +74,19 @@ func (h *Hub) Join(j *Join, replay []Message) (Joined, error) {
 	c.mu.Unlock()
 	h.subscribers.Add(1)
 	return out, nil
+}
+
+// backlog puts the stored messages into out, or says that they are too many. Channel.mu is
+// held.
+func (h *Hub) backlog(c *Channel, j *Join, out *Joined) {
+	if j.Limit > 0 {
+		if first, over := c.ring.over(j.Since, j.Limit); over {
+			out.Next, out.More, out.End = first, true, c.next
+			h.reads.begin(c, j.Keep)
+			return
+		}
+	}
+	out.Replay = c.ring.since(j.Since, out.Replay)
 }
 
 func (h *Hub) obtainFor(j *Join) (*Channel, error) {

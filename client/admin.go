@@ -142,7 +142,7 @@ func (a *Admin) Stats(ctx context.Context) (json.RawMessage, error) {
 // the connection.
 func (a *Admin) Presence(ctx context.Context) iter.Seq2[Presence, error] {
 	return func(yield func(Presence, error) bool) {
-		resp, err := request(ctx, a.client(), http.MethodGet, a.address("/psub"), a.Key, nil)
+		resp, err := request(ctx, a.client(), call{method: http.MethodGet, base: a.URL, path: "/psub", key: a.Key})
 		if err != nil {
 			yield(Presence{}, err)
 			return
@@ -154,7 +154,7 @@ func (a *Admin) Presence(ctx context.Context) iter.Seq2[Presence, error] {
 			if !found {
 				continue
 			}
-			if !yield(Presence{Channel: unescapeControl(name), Online: flag == "1"}, nil) {
+			if !yield(Presence{Channel: unescapeName(name), Online: flag == "1"}, nil) {
 				return
 			}
 		}
@@ -169,9 +169,10 @@ func (a *Admin) Presence(ctx context.Context) iter.Seq2[Presence, error] {
 	}
 }
 
-// unescapeControl restores the control characters of a name in a presence line. The
-// server does not escape a percent sign in a name, so nothing else may be unescaped.
-func unescapeControl(name string) string {
+// unescapeName restores a name of a presence line. The server escapes control characters
+// and the percent sign; servers before 0.2 did not escape the percent sign, so %41 in a
+// line of theirs is the name's own.
+func unescapeName(name string) string {
 	var b strings.Builder
 	for {
 		before, after, found := strings.Cut(name, "%")
@@ -180,7 +181,8 @@ func unescapeControl(name string) string {
 			return b.String()
 		}
 		if len(after) >= 2 {
-			if c, err := strconv.ParseUint(after[:2], 16, 8); err == nil && (c < 0x20 || c == 0x7f) {
+			c, err := strconv.ParseUint(after[:2], 16, 8)
+			if err == nil && (c < ' ' || c == '%' || c >= 0x7f) {
 				b.WriteByte(byte(c))
 				name = after[2:]
 				continue
@@ -198,10 +200,8 @@ func (a *Admin) client() *http.Client {
 	return http.DefaultClient
 }
 
-func (a *Admin) address(path string) string { return strings.TrimSuffix(a.URL, "/") + path }
-
 func (a *Admin) call(ctx context.Context, path string, form url.Values) ([]byte, error) {
-	resp, err := request(ctx, a.client(), http.MethodPost, a.address(path), a.Key, form)
+	resp, err := request(ctx, a.client(), call{method: http.MethodPost, base: a.URL, path: path, form: form, key: a.Key})
 	if err != nil {
 		return nil, err
 	}

@@ -58,7 +58,7 @@ func (a *Admin) Channels(ctx context.Context, q ChannelQuery) (list []ChannelInf
 	for more := true; more && len(list) < q.Limit; {
 		form.Set("limit", strconv.Itoa(min(q.Limit-len(list), channelsPage)))
 		const path = "/dashboard/channels"
-		b, err := get(ctx, a.client(), a.address(path)+"?"+form.Encode(), a.Key)
+		b, err := get(ctx, a.client(), a.URL, path, form, a.Key)
 		if err != nil {
 			return nil, 0, err
 		}

@@ -375,3 +375,20 @@ func TestPresence(t *testing.T) {
 		t.Errorf("ended with %v", err)
 	}
 }
+
+// TestPresenceNames: names with escapes, as this server and older ones write them.
+func TestPresenceNames(t *testing.T) {
+	t.Parallel()
+	s := startScript(t, answer{body: "1 a%250Ab\n0 a%0Ab\n1 100%25\n1 100%\n1 %41%7F%c2%85\n"})
+	a := client.Admin{URL: s.URL}
+	var got []string
+	for e, err := range a.Presence(t.Context()) {
+		if err != nil {
+			break
+		}
+		got = append(got, e.Channel)
+	}
+	if want := []string{"a%0Ab", "a\nb", "100%", "100%", "%41\x7f\u0085"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -1,13 +1,12 @@
 package client
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -29,30 +28,7 @@ const (
 // Transports lists all transports; the first is the default.
 var Transports = []Transport{Stream, SSE, Iframe, Poll}
 
-// transportLine extracts the message from a line of an endless response; nil if the line
-// has none.
-var transportLine = map[Transport]func([]byte) []byte{
-	Stream: func(line []byte) []byte { return line },
-	SSE: func(line []byte) []byte {
-		data, found := bytes.CutPrefix(line, []byte("data:"))
-		if !found {
-			return nil
-		}
-		return data
-	},
-	Iframe: func(line []byte) []byte {
-		call, found := bytes.CutPrefix(line, []byte("<script>parent.icomet_cb("))
-		if !found {
-			return nil
-		}
-		return bytes.TrimSuffix(call, []byte(");</script>"))
-	},
-}
-
-// maxLine bounds a line (a message with its framing), in bytes.
-const maxLine = 64 << 20
-
-// maxSentence bounds what is read of an error answer, in bytes.
+// maxSentence bounds what is read of a short answer, in bytes.
 const maxSentence = 4 << 10
 
 // connect makes one connection and handles what it brings. It never returns nil.
@@ -73,10 +49,11 @@ func (r *run) connect() error {
 	if limit <= 0 {
 		limit = unknownSilence
 	}
-	watch := time.AfterFunc(limit, func() { cancel(fmt.Errorf("silent for %v", limit)) })
-	defer watch.Stop()
-	err := r.receive(ctx, func() { watch.Reset(limit) })
-	if cause := context.Cause(ctx); cause != nil && r.ctx.Err() == nil {
+	timer := time.AfterFunc(limit, func() { cancel(fmt.Errorf("silent for %v", limit)) })
+	defer timer.Stop()
+	err := r.receive(ctx, watch{timer, limit})
+	// Only a failure of the connection can come from its silence.
+	if cause := context.Cause(ctx); cause != nil && r.ctx.Err() == nil && !final(err) {
 		return cause
 	}
 	return err
@@ -87,90 +64,161 @@ func (r *run) connect() error {
 func (r *run) askSilence() {
 	ctx, cancel := context.WithTimeout(r.ctx, pingLimit)
 	defer cancel()
-	b, err := get(ctx, r.http, r.address("/ping", url.Values{"cb": {""}}), "")
+	resp, err := request(ctx, r.http, call{method: http.MethodGet, base: r.URL, path: "/ping", query: url.Values{"cb": {""}}})
 	if err != nil {
 		return
 	}
+	defer resp.Body.Close()
 	var ping struct {
 		Period int64 `json:"sub_timeout"` // seconds
 	}
-	if json.Unmarshal(b, &ping) == nil && ping.Period > 0 {
+	if json.NewDecoder(io.LimitReader(resp.Body, maxSentence)).Decode(&ping) == nil && ping.Period > 0 {
 		period := time.Duration(ping.Period) * time.Second
 		r.silence = max(period*13/10, period+late)
 	}
 }
 
-func (r *run) address(path string, query url.Values) string {
-	return strings.TrimSuffix(r.URL, "/") + path + "?" + query.Encode()
+// watch ends a connection that brings nothing for limit. It runs only while the client
+// waits for the server: time that the caller takes for a message is not the server's.
+type watch struct {
+	timer *time.Timer
+	limit time.Duration
 }
 
-func (r *run) receive(ctx context.Context, alive func()) error {
+// watchedBody is a response body of which each byte is a sign of life. It reads in small
+// pieces, since Read of a chunked body returns only when the piece is full or the chunk
+// ends, however slowly its bytes come: a large chunk on a slow line would look silent.
+type watchedBody struct {
+	body  io.Reader
+	watch watch
+	there int // bytes read since the last wait for one
+}
+
+const (
+	largestPiece = 256              // bytes
+	noWait       = time.Millisecond // a read that takes no longer found its bytes there
+)
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	b.watch.timer.Reset(b.watch.limit)
+	defer b.watch.timer.Stop()
+	begun := time.Now()
+	piece := min(1+b.there/64, largestPiece, len(p)) // a byte after a wait, more while they keep coming
+	n, err := b.body.Read(p[:piece])
+	if b.there += n; time.Since(begun) > noWait {
+		b.there = 0
+	}
+	return n, err
+}
+
+func (r *run) receive(ctx context.Context, w watch) error {
 	transport := r.Transport
 	if transport == "" {
 		transport = Stream
 	}
-	cut := transportLine[transport]
-	path := "/" + string(transport)
-	if transport == Poll {
-		path = "/sub" // /poll without a callback
-		cut = transportLine[Stream]
-	}
-	if cut == nil {
-		return &StatusError{Status: 400, Text: "there is no transport " + strconv.Quote(string(transport))}
+	f, found := forms[transport]
+	if !found {
+		return &StatusError{Status: http.StatusBadRequest, Text: "there is no transport " + strconv.Quote(string(transport))}
 	}
 	query := url.Values{"cname": {r.Channel}, "seq": {strconv.FormatInt(r.next, 10)}}
 	if r.token != "" {
 		query.Set("token", r.token)
 	}
-	resp, err := request(ctx, r.http, http.MethodGet, r.address(path, query), "", nil)
+	// A stored answer is an old one.
+	header := http.Header{"Cache-Control": {"no-cache"}}
+	if transport == SSE {
+		header.Set("Accept", eventStream)
+		if sendable(r.eventID) {
+			header.Set("Last-Event-ID", r.eventID)
+		}
+	}
+	begun := time.Now()
+	resp, err := request(ctx, r.http, call{method: http.MethodGet, base: r.URL, path: f.path, query: query, header: header})
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	alive()
-	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(nil, maxLine)
-	for lines.Scan() {
-		alive()
-		text := cut(lines.Bytes())
-		if len(text) == 0 {
-			continue
-		}
-		list, err := decode(text)
-		if err != nil {
+	if transport == SSE {
+		if err := checkEventStream(resp); err != nil {
 			return err
 		}
-		for _, m := range list {
-			if err := r.take(m); err != nil {
-				return err
-			}
-		}
 	}
-	if err := lines.Err(); err != nil {
+	if err := f.read(r, &watchedBody{body: resp.Body, watch: w}); err != nil {
 		return err
 	}
-	if transport == Poll && r.got {
+	switch {
+	case transport != Poll:
+		return errEnded
+	case r.moved || r.got && time.Since(begun) > leastHeartbeat:
 		return errAgain
 	}
-	return errors.New("the server ended the response")
+	return errors.New("the server's answer has nothing new")
 }
 
-// request makes a request and returns an answer with status 200, or an error. It sends
-// key as Authorization: Bearer.
-func request(ctx context.Context, c *http.Client, method, address, key string, form url.Values) (*http.Response, error) {
-	var body io.Reader
-	if form != nil {
-		body = strings.NewReader(form.Encode())
+// call is a request. base is the URL that the user has given, to which path and query
+// are added.
+type call struct {
+	method, base, path string
+	query              url.Values
+	form               url.Values // the body; nil: none
+	key                string     // sent as Authorization: Bearer; "": none
+	header             http.Header
+}
+
+// addressError is a URL that no request can be made to.
+type addressError struct{ text string }
+
+func (e *addressError) Error() string { return "URL: " + e.text }
+
+// address adds path and query to the URL of a port, which may have a path and a query of
+// its own. The URL is not in errors: it may have a password in it.
+func (c *call) address() (string, error) {
+	const want = ", want http://host:port or https://host:port"
+	u, err := url.Parse(c.base)
+	switch {
+	case c.base == "":
+		return "", &addressError{"is missing" + want}
+	case err != nil && !strings.Contains(c.base, "://"), err == nil && u.Scheme != "http" && u.Scheme != "https":
+		return "", &addressError{"has no scheme http or https" + want}
+	case err != nil:
+		text := err.Error()
+		if ue, ok := errors.AsType[*url.Error](err); ok {
+			text = ue.Err.Error()
+		}
+		return "", &addressError{text + want}
+	case u.Host == "":
+		return "", &addressError{"has no host" + want}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, address, body)
+	u = u.JoinPath(c.path)
+	u.Fragment = ""
+	if own := u.RawQuery; own != "" && len(c.query) > 0 {
+		u.RawQuery = own + "&" + c.query.Encode()
+	} else if own == "" {
+		u.RawQuery = c.query.Encode()
+	}
+	return u.String(), nil
+}
+
+// request makes a request and returns an answer with status 200, or an error.
+func request(ctx context.Context, c *http.Client, what call) (*http.Response, error) {
+	address, err := what.address()
 	if err != nil {
 		return nil, err
 	}
-	if form != nil {
+	var body io.Reader
+	if what.form != nil {
+		body = strings.NewReader(what.form.Encode())
+	}
+	req, err := http.NewRequestWithContext(ctx, what.method, address, body)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(req.Header, what.header)
+	if what.form != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	if key != "" {
-		req.Header.Set("Authorization", "Bearer "+key)
+	if what.key != "" {
+		req.Header.Set("Authorization", "Bearer "+what.key)
 	}
 	resp, err := c.Do(req)
 	if err != nil {
@@ -193,8 +241,8 @@ func request(ctx context.Context, c *http.Client, method, address, key string, f
 }
 
 // get reads a whole answer with status 200.
-func get(ctx context.Context, c *http.Client, address, key string) ([]byte, error) {
-	resp, err := request(ctx, c, http.MethodGet, address, key, nil)
+func get(ctx context.Context, c *http.Client, base, path string, query url.Values, key string) ([]byte, error) {
+	resp, err := request(ctx, c, call{method: http.MethodGet, base: base, path: path, query: query, key: key})
 	if err != nil {
 		return nil, err
 	}

@@ -1,5 +1,5 @@
 // Package client talks to an iComet server from Go: Subscriber receives a channel's
-// messages without loss, Admin signs, publishes and controls.
+// messages, Admin signs, publishes and controls.
 //
 //	sub := client.Subscriber{URL: "http://127.0.0.1:8100", Channel: "news"}
 //	for msg, err := range sub.Messages(ctx) {
@@ -8,6 +8,11 @@
 //		}
 //		fmt.Println(msg.Content)
 //	}
+//
+// A Subscriber reconnects by itself, and gets what was published meanwhile as long as the
+// server has it: the channel's last channel_buffer_size messages, and of a channel that is
+// without subscribers and publishes for channel_timeout (30 s by default) nothing.
+// Message.Lost and Message.Restarted say what is missing.
 //
 // It needs the standard library only and must not know the server's packages. One
 // goroutine runs a Subscriber; any goroutine may call an Admin.

@@ -1,10 +1,10 @@
 package client
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 )
 
@@ -32,10 +32,12 @@ const (
 	typeClose     = "close"
 	typeToken     = "401"
 	typeTooMany   = "429"
+	typePosition  = "position"
 )
 
 var (
-	// ErrClosed ends Messages: the server has closed the channel.
+	// ErrClosed ends Messages: the server has closed the channel, or answers 204: there
+	// is nothing more to come.
 	ErrClosed = errors.New("the channel was closed")
 	// ErrUnauthorized ends Messages: the token is refused, and there is no Token function
 	// that returns another.
@@ -43,7 +45,12 @@ var (
 	// ErrTooMany is passed to OnError: the server has too many channels, or the channel
 	// has too many subscribers.
 	ErrTooMany = errors.New("too many channels or subscribers")
+	// ErrTooLarge ends Messages: a message is larger than 64 MiB.
+	ErrTooLarge = errors.New("a message is larger than 64 MiB")
 )
+
+// errEnded ends a connection that is meant to be endless.
+var errEnded = errors.New("the server ended the response")
 
 // StatusError is an answer with a status other than 200.
 type StatusError struct {
@@ -57,17 +64,34 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("HTTP %d: %s", e.Status, e.Text)
 }
 
-// decode reads a message, or a list of messages.
-func decode(b []byte) ([]Message, error) {
-	b = bytes.TrimSpace(b)
-	if len(b) > 0 && b[0] == '[' {
-		var list []Message
-		err := json.Unmarshal(b, &list)
-		return list, err
+// Temporary reports whether the same call may succeed later. It does not after an error
+// that says that the call itself is wrong: a URL that is none, ErrClosed, ErrUnauthorized,
+// ErrTooLarge, or a *StatusError with a status that does not pass.
+func Temporary(err error) bool {
+	if status, ok := errors.AsType[*StatusError](err); ok {
+		switch status.Status {
+		case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+			return true
+		case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
+			return false
+		}
+		return status.Status >= http.StatusInternalServerError
 	}
-	var m Message
+	_, noURL := errors.AsType[*addressError](err)
+	return !noURL && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrUnauthorized) && !errors.Is(err, ErrTooLarge)
+}
+
+// incoming is what the server sends: a Message, or something about messages.
+type incoming struct {
+	Message
+	Reason string `json:"reason"` // of a position: what happened to the numbering
+}
+
+// decode reads one message.
+func decode(b []byte) (incoming, error) {
+	var m incoming
 	if err := json.Unmarshal(b, &m); err != nil {
-		return nil, fmt.Errorf("not a message: %.80q: %w", b, err)
+		return m, fmt.Errorf("not a message: %.80q: %w", b, err)
 	}
-	return []Message{m}, nil
+	return m, nil
 }

@@ -24,7 +24,8 @@ type Subscriber struct {
 	Token func(ctx context.Context, denied int) (string, error)
 
 	// The wait after a failure is random, between half and all of MinBackoff, which
-	// doubles with each further failure up to MaxBackoff. 0: 500 ms and 30 s.
+	// doubles with each further failure up to MaxBackoff. 0: 500 ms and 30 s. With SSE it
+	// is at least what the server asks for (retry).
 	MinBackoff, MaxBackoff time.Duration
 
 	// Silence is how long a connection may be silent before it is given up. 0: 1.3 times
@@ -42,15 +43,19 @@ type Subscriber struct {
 const (
 	defaultMinBackoff = 500 * time.Millisecond
 	defaultMaxBackoff = 30 * time.Second
-	tooManyBackoff    = 5 * time.Second  // at least, after a 429
+	tooManyBackoff    = 15 * time.Second // at least, after a 429
 	unknownSilence    = 78 * time.Second // until the server has told its period
 	pingLimit         = 10 * time.Second
+	mostRetry         = time.Minute             // the longest retry of a server that is obeyed, unless MaxBackoff is longer
+	leastHeartbeat    = time.Second             // a heartbeat that comes sooner is no reason to poll again at once
 	late              = 1500 * time.Millisecond // how late a heartbeat may be: the server keeps its period within a second
 )
 
 // Messages yields the channel's messages in order, each exactly once, over any number of
 // connections. The last pair has the error that ended it: ctx's, ErrClosed,
-// ErrUnauthorized, or a *StatusError that would not change if the request were repeated.
+// ErrUnauthorized, ErrTooLarge, or one that would not change if the request were repeated:
+// a *StatusError, or a URL that is none. With SSE, a *StatusError with status 200 is an
+// answer that is no event stream.
 // A later call continues after the last message that was yielded.
 func (s *Subscriber) Messages(ctx context.Context) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
@@ -81,6 +86,8 @@ type run struct {
 	yield   func(Message, error) bool
 	http    *http.Client
 	silence time.Duration
+	eventID string        // of the last event; with SSE, what the next connection sends back
+	retry   time.Duration // what the server has asked for; 0: nothing
 
 	next      int64  // the number of the next message wanted; 0: not known yet
 	fresh     bool   // messages missing before the first one do not count as lost
@@ -91,16 +98,17 @@ type run struct {
 	denied    int    // tokens refused in a row
 	failures  int    // connections failed in a row
 	got       bool   // this connection has brought something
+	moved     bool   // and that was new
 }
 
 func (r *run) loop() error {
 	for {
-		r.got = false
+		r.got, r.moved = false, false
 		err := r.connect()
 		switch {
 		case errors.Is(err, errAgain):
 			continue
-		case errors.Is(err, errStopped), errors.Is(err, ErrClosed):
+		case final(err):
 			return err
 		case r.ctx.Err() != nil:
 			return r.ctx.Err()
@@ -116,13 +124,22 @@ func (r *run) loop() error {
 		if r.got {
 			r.failures = 0
 		}
-		if wrong, ok := errors.AsType[*StatusError](err); ok && wrong.Status/100 == 4 && wrong.Status != 408 && wrong.Status != 429 {
-			return err // it would fail in the same way again
+		status, _ := errors.AsType[*StatusError](err)
+		switch {
+		case status != nil && status.Status == http.StatusNoContent:
+			return ErrClosed
+		case !Temporary(err) && !errors.Is(err, ErrUnauthorized): // there may be a better token
+			return err
 		}
 		if err := r.wait(err); err != nil {
 			return err
 		}
 	}
+}
+
+// final reports whether err ends Messages whatever else has happened.
+func final(err error) bool {
+	return errors.Is(err, errStopped) || errors.Is(err, ErrClosed) || errors.Is(err, ErrTooLarge)
 }
 
 // wait waits before the next connection.
@@ -137,6 +154,9 @@ func (r *run) wait(err error) error {
 	bound := min(most, least<<min(r.failures, 20))
 	r.failures++
 	wait := bound/2 + rand.N(bound/2+1)
+	if retry := min(r.retry, max(most, mostRetry)); retry > 0 {
+		wait = max(wait, retry+rand.N(retry/4+1))
+	}
 	if errors.Is(err, ErrTooMany) {
 		wait += tooManyBackoff
 	}
@@ -157,15 +177,19 @@ func (r *run) wait(err error) error {
 }
 
 // take handles what the server has sent. An error ends the connection.
-func (r *run) take(m Message) error {
+func (r *run) take(m incoming) error {
 	r.got = true
 	switch m.Type {
 	case typeData, typeBroadcast:
 		r.denied = 0
-		return r.deliver(m)
+		return r.deliver(m.Message)
 	case typeNextSeq:
 		r.denied = 0
 		return r.numbering(m.Seq)
+	case typePosition:
+		r.denied = 0
+		r.position(m)
+		return nil
 	case typeClose:
 		return ErrClosed
 	case typeToken:
@@ -186,7 +210,7 @@ func (r *run) deliver(m Message) error {
 		r.lost += m.Seq - r.next
 	}
 	m.Lost, m.Restarted = r.lost, r.restarted
-	r.lost, r.restarted, r.fresh = 0, false, false
+	r.lost, r.restarted, r.fresh, r.moved = 0, false, false, true
 	r.next = m.Seq + 1
 	if !r.yield(m, nil) {
 		return errStopped
@@ -196,6 +220,9 @@ func (r *run) deliver(m Message) error {
 
 // numbering handles what the server says is the next message's number.
 func (r *run) numbering(next int64) error {
+	if next != r.next {
+		r.moved = true
+	}
 	switch {
 	case r.next == 0 || r.fresh:
 		r.next, r.fresh = next, false
@@ -205,10 +232,18 @@ func (r *run) numbering(next int64) error {
 	case next < r.next:
 		// The channel is a new one. Its first messages may still be stored, so they are
 		// asked for from the first on.
-		r.restarted, r.next = true, 1
+		r.restarted, r.next, r.eventID = true, 1, ""
 		if next > 1 {
 			return errAgain
 		}
 	}
 	return nil
+}
+
+// position handles what the server says about an event id that it could not continue
+// after: the messages from m.Seq on follow.
+func (r *run) position(m incoming) {
+	if m.Reason == "epoch" || m.Reason == "ahead" { // another numbering than the client knows
+		r.restarted, r.lost, r.next, r.fresh = true, 0, m.Seq, false
+	}
 }

@@ -82,7 +82,7 @@ func TestSubscribers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	java := withAddress("Java", front, "java", "java/Subscribe.java")
+	java := withAddress("Java", front, "java", "--source", "11", "java/Subscribe.java")
 	java.needed = false // its package is large, so it is optional
 	for _, e := range installed(t, []example{
 		withVariable("curl", "FRONT", front, "curl/subscribe.sh"),
@@ -148,16 +148,20 @@ func start(t *testing.T, cmd *exec.Cmd) (ended func() error, stdout, stderr *ser
 	}, stdout, stderr
 }
 
-// TestPublishers: the content arrives unchanged, and a mistake is reported.
-func TestPublishers(t *testing.T) {
-	t.Parallel()
-	list := installed(t, []example{
+func publishers(t *testing.T) []example {
+	t.Helper()
+	return installed(t, []example{
 		withVariable("curl", "ADMIN", admin, "curl/publish.sh"),
 		withAddress("Python", admin, "python3", "python/publish.py"),
 		withAddress("PHP", admin, "php", "php/publish.php"),
 	})
+}
+
+// TestPublishers: the content arrives unchanged, and a mistake is reported.
+func TestPublishers(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t)
-	for _, e := range list {
+	for _, e := range publishers(t) {
 		t.Run(e.name, func(t *testing.T) {
 			channel := "ü & " + e.name
 			out, err := e.command(s, channel, `a&b=c "ü" \ 😀 + %20`).CombinedOutput()

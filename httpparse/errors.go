@@ -23,6 +23,7 @@ func (e *Error) Error() string { return e.Text }
 var (
 	ErrBadRequestLine     = &Error{400, "the request line is not METHOD SP TARGET SP HTTP/d.d"}
 	ErrBadTarget          = &Error{400, "the request target has no form that fits the method"}
+	ErrFragment           = &Error{400, "the request target has a fragment (#), which is not for servers"}
 	ErrLongMethod         = &Error{501, "the method is longer than any known one"}
 	ErrRequestLineTooLong = &Error{414, "the request line is too long"}
 	ErrVersion            = &Error{505, "the HTTP version is neither 1.0 nor 1.1"}
@@ -60,6 +61,11 @@ var (
 var (
 	ErrEscape = &Error{400, "a % escape is broken"}
 	ErrNUL    = &Error{400, "a NUL byte is not allowed"}
+
+	ErrBodyType    = &Error{415, "the body is neither a form (application/x-www-form-urlencoded) nor JSON (application/json)"}
+	ErrBodyCoding  = &Error{415, "the body has a Content-Encoding: send it without"}
+	ErrBodyNotForm = &Error{415, "the body begins as JSON, but its Content-Type does not say so: application/json is needed"}
+	ErrBodyCharset = &Error{415, "the body is not in UTF-8"}
 
 	ErrJSONObject = &Error{400, "the JSON body is not one object"}
 	ErrJSONValue  = &Error{400, "a JSON value is neither a string nor a number"}

@@ -21,7 +21,32 @@ const maxMethod = 32
 // is refused, everything that begins with it is refused with the same Error. Without
 // seen, an error may be found earlier. Limits are checked while the bytes arrive: the
 // caller never has to buffer more than Limits.RequestLine + Limits.Header + a few bytes.
+//
+// One CRLF before the request line is skipped (RFC 9112 section 2.2): some clients send it
+// behind the body of the request before. HeadLen counts it.
 func Parse(r *Request, b []byte, seen int, lim *Limits) error {
+	if len(b) == 0 || b[0] != '\r' {
+		return parseHead(r, b, seen, lim)
+	}
+	if len(b) == 1 {
+		return ErrIncomplete
+	}
+	if b[1] != '\n' {
+		return ErrBadRequestLine
+	}
+	err := parseHead(r, b[2:], max(seen-2, 0), lim)
+	if err == nil {
+		r.HeadLen += 2
+	}
+	return err
+}
+
+// Begun reports whether b, for which Parse has returned ErrIncomplete, has more in it than
+// the line end that is skipped.
+func Begun(b []byte) bool { return len(b) > 2 || len(b) > 0 && b[0] != '\r' }
+
+// parseHead is Parse without the line end before.
+func parseHead(r *Request, b []byte, seen int, lim *Limits) error {
 	if seen > 0 {
 		if end := bytes.IndexByte(b[:seen], '\n') + 1; end > 0 {
 			if len(b)-end < lim.Header && !hasEmptyLine(b, seen) {
@@ -80,7 +105,11 @@ func parseRequestLine(r *Request, b []byte, seen int, lim *Limits) (int, error) 
 	if end == len(b) {
 		return 0, short
 	}
-	if b[end] != ' ' {
+	switch b[end] {
+	case ' ':
+	case '#':
+		return 0, ErrFragment
+	default:
 		return 0, ErrBadRequestLine
 	}
 	v := b[end+1:]
@@ -170,15 +199,16 @@ func checkTargetStart(m Method, t []byte) error {
 // targetEnd returns the index, at least i, of the first byte that is not allowed in a
 // request target, or len(b). RFC 3986 allows fewer characters, but browsers and older
 // clients send UTF-8 and characters such as '|' unescaped. None of them can make two
-// readers disagree on where the target ends.
+// readers disagree on where the target ends. A '#' is not allowed: what is behind it is for
+// the client alone, and readers disagree on whether it belongs to the query.
 func targetEnd(b []byte, i int) int {
 	for ; i+8 <= len(b); i += 8 {
 		x := binary.LittleEndian.Uint64(b[i:])
-		if marks := unprintable(x, 0x21); marks != 0 {
+		if marks := unprintable(x, 0x21) | equal(x, '#'); marks != 0 {
 			return i + first(marks)
 		}
 	}
-	for i < len(b) && b[i] > 0x20 && b[i] != 0x7f {
+	for i < len(b) && b[i] > 0x20 && b[i] != 0x7f && b[i] != '#' {
 		i++
 	}
 	return i

@@ -15,7 +15,16 @@ func TestEagerRefusal(t *testing.T) {
 		want *Error
 	}{
 		{"\x16", ErrBadRequestLine},
-		{"\r", ErrBadRequestLine},
+		{"\rG", ErrBadRequestLine},
+		{"\r\r", ErrBadRequestLine},
+		{"\n", ErrBadRequestLine},
+		{"\r\n\r", ErrBadRequestLine}, // only one is skipped
+		{"\r\n\n", ErrBadRequestLine},
+		{"\r\n ", ErrBadRequestLine},
+		{"\r\nGET / h", ErrBadRequestLine},
+		{"GET /#", ErrFragment},
+		{"GET /aaaaaaaaaaaaaaaaaaaaaa?b#", ErrFragment},
+		{"GET http://a#", ErrFragment},
 		{" ", ErrBadRequestLine},
 		{"\x00", ErrBadRequestLine},
 		{"GET\t", ErrBadRequestLine},
@@ -167,7 +176,7 @@ func TestStrides(t *testing.T) {
 		scan func([]byte) int
 		ends func(byte) bool
 	}{
-		{"target", func(b []byte) int { return targetEnd(b, 0) }, func(c byte) bool { return c <= 0x20 || c == 0x7f }},
+		{"target", func(b []byte) int { return targetEnd(b, 0) }, func(c byte) bool { return c <= 0x20 || c == 0x7f || c == '#' }},
 		{"value", func(b []byte) int { return valueEnd(b, 0) }, func(c byte) bool { return c < 0x20 && c != '\t' || c == 0x7f }},
 		{"name", nameEnd, func(c byte) bool { return c == '=' || c == '&' }},
 		{"pair", func(b []byte) int { return pairEnd(b, 0) }, func(c byte) bool { return c == '&' }},

@@ -134,9 +134,47 @@ func parseDigits(b []byte, most uint64) (v uint64, ok bool) {
 
 // ContentTypeIs reports whether the media type of a Content-Type value is want, which
 // must be in lower case. It ignores parameters and ASCII case.
-func ContentTypeIs(v []byte, want string) bool {
+func ContentTypeIs(v []byte, want string) bool { return equalFold(mediaType(v), want) }
+
+// ContentTypeIsJSON reports whether the media type of a Content-Type value is
+// application/json or one with the suffix +json (RFC 6839).
+func ContentTypeIsJSON(v []byte) bool {
+	v = mediaType(v)
+	const suffix = "+json"
+	return equalFold(v, "application/json") || len(v) > len(suffix) && equalFold(v[len(v)-len(suffix):], suffix)
+}
+
+func mediaType(v []byte) []byte {
 	if n := bytes.IndexByte(v, ';'); n >= 0 {
 		v = v[:n]
 	}
-	return equalFold(trimOWS(v), want)
+	return trimOWS(v)
+}
+
+// Charset returns the charset parameter of a Content-Type value without its quotes, nil if
+// there is none.
+func Charset(v []byte) []byte {
+	for more := true; more; {
+		var parameter []byte
+		parameter, v, more = bytes.Cut(v, []byte(";"))
+		if name, value, ok := bytes.Cut(parameter, []byte("=")); ok && equalFold(trimOWS(name), "charset") {
+			return bytes.Trim(trimOWS(value), `"`)
+		}
+	}
+	return nil
+}
+
+// TokenIs reports whether v is the token want, which must be in lower case. It ignores
+// ASCII case.
+func TokenIs(v []byte, want string) bool { return equalFold(v, want) }
+
+// IsTokenList reports whether v is a list of tokens with commas and white space between
+// them, and not empty.
+func IsTokenList(v []byte) bool {
+	for _, c := range v {
+		if class[c]&tokenChar == 0 && c != ',' && !isOWS(c) {
+			return false
+		}
+	}
+	return len(v) > 0
 }

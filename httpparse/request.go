@@ -39,6 +39,9 @@ type Limits struct {
 // Field is one header field as it was sent; Value is without the white space around it.
 type Field struct{ Name, Value []byte }
 
+// Is reports that the field has this name, which must be in lower case.
+func (f *Field) Is(lowerName string) bool { return equalFold(f.Name, lowerName) }
+
 // Request is a parsed head, and is valid only after Parse has returned nil. Reuse it for
 // the next request: Fields keeps its storage.
 type Request struct {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"log/slog"
 	"time"
 
 	"icomet/server/reactor"
@@ -29,6 +30,7 @@ func (s *Server) handleSign(c *reactor.Conn, r *reactor.Request) {
 	if !ok {
 		return
 	}
+	c.Log(slog.LevelDebug, "admin call", r, name)
 	a := c.NewAnswer(r, s.formats.sign, callback, name)
 	a.Expires = expires
 	s.engine.Sign(name, time.Duration(expires)*time.Second, a)
@@ -37,6 +39,7 @@ func (s *Server) handleSign(c *reactor.Conn, r *reactor.Request) {
 
 func (s *Server) handleClose(c *reactor.Conn, r *reactor.Request) {
 	if name, ok := c.Cname(r); ok {
+		c.Log(slog.LevelInfo, "admin call closes a channel", r, name)
 		a := c.NewAnswer(r, s.formats.next, nil, name)
 		s.engine.Close(name, a)
 		c.Settle(a)
@@ -45,6 +48,7 @@ func (s *Server) handleClose(c *reactor.Conn, r *reactor.Request) {
 
 func (s *Server) handleClear(c *reactor.Conn, r *reactor.Request) {
 	if name, ok := c.Cname(r); ok {
+		c.Log(slog.LevelDebug, "admin call", r, name)
 		a := c.NewAnswer(r, s.formats.next, nil, name)
 		s.engine.Clear(name, a)
 		c.Settle(a)

@@ -40,7 +40,7 @@ func newPage(ctype string, body []byte, fields string) *file {
 func (f *file) serve(c *reactor.Conn, r *reactor.Request) {
 	h := wire.Head{Status: 200, Ctype: f.ctype, Length: len(f.body), Connection: r.Connection, File: !f.fresh}
 	h.Fields = "ETag: " + f.etag + "\r\n" + f.fields
-	c.SetOrigin(r, &h)
+	c.SetCommon(r, &h)
 	out := c.Out()
 	if matchesETag(r.Get("if-none-match"), f.etag) {
 		h.Status, h.Ctype, h.Length = 304, "", wire.LengthNone

@@ -5,35 +5,42 @@ import (
 
 	"icomet/channel"
 	"icomet/httpparse"
+	"icomet/server/access"
 	"icomet/server/reactor"
 	"icomet/server/wire"
 )
 
-func (s *Server) handlePoll(c *reactor.Conn, r *reactor.Request) { s.poll(c, r, wire.DefaultCallback) }
-func (s *Server) handleSub(c *reactor.Conn, r *reactor.Request)  { s.poll(c, r, nil) }
-
-// poll subscribes until there is something to answer. callback is used when the request
-// has no cb; an empty cb asks for bare JSON.
-func (s *Server) poll(c *reactor.Conn, r *reactor.Request, callback []byte) {
+// pollStyle is what the answer to a poll looks like, or it answers 400. callback is used
+// when the request has no cb; an empty cb asks for bare JSON.
+func pollStyle(c *reactor.Conn, r *reactor.Request, callback []byte) (style wire.PollStyle, ok bool) {
 	if r.Params.Has[reactor.ParamCallback] {
-		cb, ok := c.Callback(r)
-		if !ok {
-			return
+		if callback, ok = c.Callback(r); !ok {
+			return style, false
 		}
-		callback = cb
 	}
-	style := c.NewPollStyle(r, callback)
+	return c.NewPollStyle(r, callback), true
+}
+
+// poll subscribes until there is something to answer.
+func (s *Server) poll(c *reactor.Conn, r *reactor.Request, callback []byte) {
+	style, ok := pollStyle(c, r, callback)
+	if !ok {
+		return
+	}
 	joined, cname, err := s.join(c, r, wire.TransportPoll)
 	out, sc := c.Out(), c.Scratch()
 	if err != nil {
 		if e, ok := inBand(cname, err); ok {
-			c.Counters().RefusedInBand(err)
+			c.RefuseInBand(r, err)
 			sc.Body = style.AppendEvent(sc.Body[:0], &e)
 			out.B = style.AppendAnswer(out.B, sc.Body)
 		}
 		return
 	}
 	switch {
+	case joined.More:
+		c.LongAnswer(&joined, &style)
+		return
 	case joined.Subscribed:
 		c.Remember(&style)
 		return
@@ -63,7 +70,7 @@ func (s *Server) open(c *reactor.Conn, r *reactor.Request, t wire.Transport) {
 	out, sc := c.Out(), c.Scratch()
 	if err != nil {
 		if e, ok := inBand(cname, err); ok {
-			c.Counters().RefusedInBand(err)
+			c.RefuseInBand(r, err)
 			out.B = c.AppendOpenHead(out.B, r, t)
 			out.B = f.AppendOpen(out.B, &e, &sc.Frame)
 			if f.Chunked() {
@@ -79,10 +86,7 @@ func (s *Server) open(c *reactor.Conn, r *reactor.Request, t wire.Transport) {
 		e := wire.NextSeqEvent(cname, joined.Next)
 		out.B = f.AppendOpen(out.B, &e, &sc.Frame)
 	}
-	for i := range joined.Replay {
-		out.B = f.AppendMessage(out.B, cname, &joined.Replay[i], &sc.Frame)
-	}
-	c.Replayed(joined.Replay)
+	c.Backlog(&joined, cname)
 }
 
 // errAnswered says that the request has been answered, or that it will be served again.
@@ -104,19 +108,20 @@ func (s *Server) join(c *reactor.Conn, r *reactor.Request, t wire.Transport) (jo
 		return joined, nil, errAnswered
 	}
 	if t == wire.TransportSSE {
-		if last, ok := httpparse.ParseInt(r.Get("last-event-id")); ok {
+		if last, ok := lastEventID(r); ok {
 			seq = max(last, last+1) // no overflow at the largest number
 		}
 	}
 	sc := c.Scratch()
 	sc.Name = wire.AppendJSON(sc.Name[:0], name)
 	set := s.settings.Load()
-	if err := s.admit(c, r, set, name); err != nil {
+	token := subscriberToken(r)
+	if err := s.admit(c, r, set, name, token); err != nil {
 		return joined, sc.Name, err
 	}
 	j := channel.Join{
 		Name: name, Since: seq,
-		Auth: set.auth, Token: r.Params.Get(reactor.ParamToken),
+		Auth: set.auth, Token: token,
 		Known: !set.config.Front.CreateOnSubscribe,
 	}
 	joined, err = c.Join(&j, t, noop)
@@ -130,13 +135,33 @@ func (s *Server) join(c *reactor.Conn, r *reactor.Request, t wire.Transport) (jo
 	return joined, sc.Name, err
 }
 
+// subscriberToken is the token parameter or, without one, what is in Authorization: clients
+// that can set a field keep the token out of the URL, which proxies log.
+func subscriberToken(r *reactor.Request) []byte {
+	if token := r.Params.Get(reactor.ParamToken); len(token) > 0 {
+		return token
+	}
+	return access.Bearer(&r.Request)
+}
+
+// lastEventID is the number of the last message that an SSE client has had. A browser
+// sends a field when it connects again; polyfills that cannot set one put it into the
+// query. What is not a number is ignored.
+func lastEventID(r *reactor.Request) (last int64, ok bool) {
+	if last, ok = httpparse.ParseInt(r.Get("last-event-id")); !ok {
+		last, ok = httpparse.ParseInt(r.Params.Get(reactor.ParamLastEventID))
+	}
+	return last, ok
+}
+
 // admit checks what does not depend on the channel's state. When it returns nil, c may
 // be counted for its open response.
-func (s *Server) admit(c *reactor.Conn, r *reactor.Request, set *settings, name []byte) error {
+func (s *Server) admit(c *reactor.Conn, r *reactor.Request, set *settings, name, token []byte) error {
+	over := c.Over()
 	switch {
-	case c.OverPerIP():
-		return reactor.ErrPerIP
-	case set.jwt != nil && !set.jwt.Admits(s.log, r.Params.Get(reactor.ParamToken), name):
+	case over != nil:
+		return over
+	case set.jwt != nil && !set.jwt.Admits(s.log, token, name):
 		return channel.ErrToken
 	case s.monitor.MemoryShort() && !c.Served():
 		// A connection that has been served before comes back from a poll, and stays.
@@ -153,7 +178,7 @@ func inBand(cname []byte, err error) (e wire.Event, ok bool) {
 		return wire.Event{Type: wire.TypeToken, Cname: cname, Content: "Token error"}, true
 	case channel.ErrTooManyChannels:
 		return wire.Event{Type: wire.TypeTooMany, Cname: cname, Content: "Too many channels"}, true
-	case channel.ErrTooManySubscribers, channel.ErrMemory, reactor.ErrPerIP:
+	case channel.ErrTooManySubscribers, channel.ErrMemory, reactor.ErrPerIP, reactor.ErrConnections:
 		return wire.Event{Type: wire.TypeTooMany, Cname: cname, Content: "Too many subscribers"}, true
 	}
 	return wire.Event{}, false

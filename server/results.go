@@ -111,7 +111,7 @@ var engineErrors = []struct {
 
 func appendEngineError(dst []byte, a *reactor.Answer) []byte {
 	if errors.Is(a.Res.Err, channel.ErrNotFound) {
-		return a.AppendError(dst, 404, "channel["+string(a.Cname)+"] not connected")
+		return a.AppendError(dst, 404, "channel["+string(wire.AppendJSON(nil, a.Cname))+"] not connected")
 	}
 	for _, e := range engineErrors {
 		if errors.Is(a.Res.Err, e.err) {

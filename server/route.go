@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"icomet/httpparse"
+	"icomet/server/access"
 	"icomet/server/monitor"
 	"icomet/server/reactor"
 	"icomet/server/wire"
@@ -19,8 +20,13 @@ type endpoint struct {
 	handle func(*reactor.Conn, *reactor.Request)
 	// Transport is set for the subscribe paths: their HEAD is the head alone.
 	transport wire.Transport
-	opens     bool // on the admin port: the response stays open
+	callback  []byte // of a poll whose request has no cb; nil: bare JSON
+	opens     bool   // on the admin port: the response stays open
 	guard     guard
+	// needs are the parameters without which the call does nothing. When the query has them,
+	// a POST may have any body.
+	needs reactor.ParamSet
+	shows bool // on the admin port: who follows a link of another site may see it
 }
 
 // guard is what the admin port checks in addition to the client's address.
@@ -33,30 +39,41 @@ const (
 )
 
 func subscribeEndpoint(t wire.Transport, handle func(*reactor.Conn, *reactor.Request)) *endpoint {
-	return &endpoint{allow: "GET, HEAD, OPTIONS", head: true, handle: handle, transport: t}
+	return &endpoint{
+		allow: "GET, HEAD, POST, OPTIONS", post: true, head: true, handle: handle, transport: t,
+		needs: reactor.ParamsOf(reactor.ParamCname),
+	}
+}
+
+func (s *Server) pollEndpoint(callback []byte) *endpoint {
+	e := subscribeEndpoint(wire.TransportPoll, func(c *reactor.Conn, r *reactor.Request) { s.poll(c, r, callback) })
+	e.callback = callback
+	return e
 }
 
 func fileEndpoint(f *file) *endpoint {
 	return &endpoint{allow: "GET, HEAD, OPTIONS", head: true, handle: f.serve}
 }
 
-func writeEndpoint(handle func(*reactor.Conn, *reactor.Request)) *endpoint {
-	return &endpoint{allow: "GET, POST", post: true, handle: handle}
+func writeEndpoint(handle func(*reactor.Conn, *reactor.Request), needs ...reactor.Param) *endpoint {
+	return &endpoint{allow: "GET, POST", post: true, handle: handle, needs: reactor.ParamsOf(needs...)}
 }
 
-func readEndpoint(handle func(*reactor.Conn, *reactor.Request)) *endpoint {
-	return &endpoint{allow: "GET, HEAD, POST", post: true, head: true, handle: handle}
+func readEndpoint(handle func(*reactor.Conn, *reactor.Request), needs ...reactor.Param) *endpoint {
+	return &endpoint{
+		allow: "GET, HEAD, POST", post: true, head: true, handle: handle, needs: reactor.ParamsOf(needs...), shows: true,
+	}
 }
 
 // lookEndpoint is a path that a browser or a probe reads.
 func lookEndpoint(g guard, handle func(*reactor.Conn, *reactor.Request)) *endpoint {
-	return &endpoint{allow: "GET, HEAD", head: true, guard: g, handle: handle}
+	return &endpoint{allow: "GET, HEAD", head: true, guard: g, handle: handle, shows: true}
 }
 
 func (s *Server) frontEndpoints() map[string]*endpoint {
 	return map[string]*endpoint{
-		"/poll":   subscribeEndpoint(wire.TransportPoll, s.handlePoll),
-		"/sub":    subscribeEndpoint(wire.TransportPoll, s.handleSub),
+		"/poll":   s.pollEndpoint(wire.DefaultCallback),
+		"/sub":    s.pollEndpoint(nil),
 		"/stream": subscribeEndpoint(wire.TransportStream, s.handleStream),
 		"/sse":    subscribeEndpoint(wire.TransportSSE, s.handleSSE),
 		"/iframe": subscribeEndpoint(wire.TransportIframe, s.handleIframe),
@@ -69,15 +86,16 @@ func (s *Server) frontEndpoints() map[string]*endpoint {
 
 func (s *Server) adminEndpoints() map[string]*endpoint {
 	m := s.monitor
+	const cname, content = reactor.ParamCname, reactor.ParamContent
 	all := map[string]*endpoint{
-		"/sign":      writeEndpoint(s.handleSign),
-		"/pub":       writeEndpoint(s.handlePub),
-		"/push":      writeEndpoint(s.handlePush),
-		"/broadcast": writeEndpoint(s.handleBroadcast),
-		"/close":     writeEndpoint(s.handleClose),
-		"/clear":     writeEndpoint(s.handleClear),
-		"/info":      readEndpoint(s.handleInfo),
-		"/check":     readEndpoint(s.handleCheck),
+		"/sign":      writeEndpoint(s.handleSign, cname),
+		"/pub":       writeEndpoint(s.handlePub, cname, content),
+		"/push":      writeEndpoint(s.handlePush, cname, content),
+		"/broadcast": writeEndpoint(s.handleBroadcast, content),
+		"/close":     writeEndpoint(s.handleClose, cname),
+		"/clear":     writeEndpoint(s.handleClear, cname),
+		"/info":      readEndpoint(s.handleInfo, cname),
+		"/check":     readEndpoint(s.handleCheck, cname),
 		"/psub":      {allow: "GET, POST", post: true, opens: true, handle: s.handlePresence},
 		"/stats":     readEndpoint(m.HandleStats),
 
@@ -104,6 +122,7 @@ func (s *Server) adminEndpoints() map[string]*endpoint {
 func bridgeEndpoint(allow string, h http.Handler) *endpoint {
 	return &endpoint{
 		allow: allow, post: strings.Contains(allow, "POST"), head: strings.Contains(allow, "HEAD"),
+		shows:  strings.Contains(allow, "HEAD"),
 		handle: func(c *reactor.Conn, r *reactor.Request) { c.Bridge(r, h) },
 	}
 }
@@ -128,10 +147,10 @@ func (s *Server) Serve(c *reactor.Conn, r *reactor.Request) {
 	switch {
 	case r.Method == httpparse.MethodUnknown:
 		c.Refuse(r, 501, "the method is not known")
-	case r.Method == httpparse.OPTIONS && !c.Admin() && (e != nil || string(r.Path) == "*"):
-		s.preflight(c, r)
+	case r.Method == httpparse.OPTIONS && (e != nil || string(r.Path) == "*") && (!c.Admin() || asksFirst(r)):
+		s.preflight(c, r, e)
 	case e == nil:
-		c.Refuse(r, 404, "there is no such path on this port")
+		c.Refuse(r, 404, s.noSuchPath(c, r))
 	case r.Method == httpparse.HEAD && e.head:
 		s.headOnly(c, r, e)
 	case r.Method == httpparse.GET, r.Method == httpparse.POST && e.post:
@@ -139,6 +158,20 @@ func (s *Server) Serve(c *reactor.Conn, r *reactor.Request) {
 	default:
 		c.RefuseWith(r, &wire.Head{Status: 405, Allow: e.allow, Connection: r.Connection}, "the method does not fit the path; it takes "+e.allow)
 	}
+}
+
+// noSuchPath says where a path is that is not on c's port. The two ports are easily mixed up.
+func (s *Server) noSuchPath(c *reactor.Conn, r *reactor.Request) string {
+	const text = "there is no such path on this port"
+	switch path := string(r.Path); {
+	case c.Admin() && s.front[path] != nil:
+		return text + ": " + path + " is a path of the front port (front.listen)"
+	case !c.Admin() && path == "/":
+		return text + ": the dashboard is on the admin port (admin.listen)"
+	case !c.Admin() && s.admin[path] != nil:
+		return text + ": " + path + " is a path of the admin port (admin.listen)"
+	}
+	return text
 }
 
 // Refuses is of Handler.
@@ -160,13 +193,31 @@ func (s *Server) Refuses(c *reactor.Conn, r *reactor.Request) bool {
 	case httpparse.POST:
 		return !e.post
 	}
-	return c.Admin() || r.Method != httpparse.OPTIONS
+	return r.Method != httpparse.OPTIONS || c.Admin() && !asksFirst(r)
+}
+
+// asksFirst reports that r is a browser's preflight.
+func asksFirst(r *reactor.Request) bool {
+	return r.Method == httpparse.OPTIONS && r.Get("access-control-request-method") != nil
 }
 
 // Opens is of Handler.
 func (s *Server) Opens(c *reactor.Conn, r *reactor.Request) bool {
 	e := s.endpointOf(c, r)
 	return e != nil && e.opens
+}
+
+// Subscribes is of Handler.
+func (s *Server) Subscribes(c *reactor.Conn, r *reactor.Request) bool {
+	e := s.endpointOf(c, r)
+	if e == nil || e.transport == wire.TransportNone {
+		return false
+	}
+	switch r.Method {
+	case httpparse.GET, httpparse.HEAD, httpparse.POST, httpparse.OPTIONS:
+		return true
+	}
+	return false
 }
 
 // guardRefusal says why an admin request is refused; status 0: it is not. e is nil for
@@ -180,21 +231,35 @@ func (s *Server) guardRefusal(r *reactor.Request, e *endpoint) (status int, why 
 		return 0, ""
 	}
 	set := s.settings.Load()
-	if why := set.origins.Refusal(&r.Request); why != "" {
+	why, r.CORS = set.origins.Judge(&r.Request)
+	if why != "" && !(e != nil && e.shows && access.OfForeignOrigin(why) && access.Visit(&r.Request)) {
 		return 403, why
 	}
-	if g == guardFull && !set.keys.Authorize(&r.Request) {
+	// A browser asks without the key whether the page may send it.
+	if g == guardFull && !asksFirst(r) && !set.keys.Authorize(&r.Request) {
 		return 401, "the key in Authorization: Bearer KEY is missing or wrong"
 	}
 	return 0, ""
 }
 
 func (s *Server) answerCall(c *reactor.Conn, r *reactor.Request, e *endpoint) {
-	if err := r.ParseParams(); err != nil {
-		c.Refuse(r, 400, "the parameters cannot be read: "+err.Error())
-		return
+	if parseParams(c, r, e) {
+		e.handle(c, r)
 	}
-	e.handle(c, r)
+}
+
+// parseParams reads the parameters, or answers why they cannot be read.
+func parseParams(c *reactor.Conn, r *reactor.Request, e *endpoint) bool {
+	err := r.ParseParams(e.needs)
+	if err == nil {
+		return true
+	}
+	status := 400
+	if bad, ok := err.(*httpparse.Error); ok {
+		status = bad.Status
+	}
+	c.Refuse(r, status, "the parameters cannot be read: "+err.Error())
+	return false
 }
 
 // headOnly answers HEAD with the head of GET. On a subscribe path GET would not end, so
@@ -207,12 +272,12 @@ func (s *Server) headOnly(c *reactor.Conn, r *reactor.Request, e *endpoint) {
 		s.answerCall(c, r, e)
 		c.CutToHead(mark)
 	case wire.TransportPoll:
-		h := wire.Head{Status: 200, Ctype: wire.ContentScript, Length: wire.LengthNone, Connection: r.Connection}
-		if string(r.Path) == "/sub" {
-			h.Ctype = wire.ContentJSON
+		if !parseParams(c, r, e) {
+			return
 		}
-		c.SetOrigin(r, &h)
-		out.B = h.Append(out.B)
+		if style, ok := pollStyle(c, r, e.callback); ok {
+			out.B = style.AppendHead(out.B, wire.LengthNone)
+		}
 	default:
 		out.B = c.AppendOpenHead(out.B, r, e.transport)
 		if r.Minor == 0 {
@@ -221,13 +286,20 @@ func (s *Server) headOnly(c *reactor.Conn, r *reactor.Request, e *endpoint) {
 	}
 }
 
-// preflight answers what a browser asks before a cross-origin request.
-func (s *Server) preflight(c *reactor.Conn, r *reactor.Request) {
+// preflight answers what a browser asks before a cross-origin request. e is nil for "*".
+func (s *Server) preflight(c *reactor.Conn, r *reactor.Request, e *endpoint) {
 	h := wire.Head{Status: 204, Length: wire.LengthNone, Connection: r.Connection, Allow: "GET, HEAD, OPTIONS"}
-	c.SetOrigin(r, &h)
+	if e != nil {
+		h.Allow = e.allow
+	}
+	c.SetCommon(r, &h)
 	if h.Origin != "" {
-		h.Fields = "Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\n" +
-			"Access-Control-Allow-Headers: Cache-Control, Content-Type, Last-Event-ID, X-Requested-With\r\n" +
+		headers := "Authorization, Cache-Control, Content-Type, Last-Event-ID, X-Requested-With"
+		if asked := r.Get("access-control-request-headers"); httpparse.IsTokenList(asked) {
+			headers = string(asked) // whatever the page wants to send, tracing for one
+		}
+		h.Fields = "Access-Control-Allow-Methods: " + h.Allow + "\r\n" +
+			"Access-Control-Allow-Headers: " + headers + "\r\n" +
 			"Access-Control-Max-Age: 86400\r\n"
 	}
 	out := c.Out()

@@ -103,8 +103,9 @@ func (s *Server) Close() { s.reactor.Close() }
 // Run serves until a drain has ended, and returns nil then.
 func (s *Server) Run() error { return s.reactor.Run() }
 
-// Shutdown starts the drain: new front connections are refused, subscribers are
-// ended evenly over limits.drain_timeout, then Run returns.
+// Shutdown has the server leave: after limits.drain_delay, in which it only says so
+// (/readyz), new front connections are refused, subscribers are ended evenly over
+// limits.drain_timeout, then Run returns.
 func (s *Server) Shutdown() { s.reactor.Shutdown() }
 
 // Reload applies what can change while running; config.Config.NeedsRestart lists the

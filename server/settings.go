@@ -50,7 +50,8 @@ func reactorSettings(cfg *config.Config) (*reactor.Settings, error) {
 		OutboundBuffer: int64(cfg.Limits.OutboundBuffer), SendBuffer: int(cfg.Limits.SendBuffer),
 		PollingTimeout: time.Duration(cfg.Front.PollingTimeout) * time.Second,
 		RequestTimeout: time.Duration(cfg.Limits.RequestTimeout), IdleTimeout: time.Duration(cfg.Limits.IdleTimeout),
-		DrainTimeout: time.Duration(cfg.Limits.DrainTimeout), Keepalive: time.Duration(cfg.Limits.Keepalive),
+		DrainDelay: time.Duration(cfg.Limits.DrainDelay), DrainTimeout: time.Duration(cfg.Limits.DrainTimeout),
+		Keepalive:   time.Duration(cfg.Limits.Keepalive),
 		Connections: cfg.Limits.Connections, ConnectionsPerIP: cfg.Limits.ConnectionsPerIP,
 		Origins: access.NewFrontOrigins(cfg.Front.AllowOrigins),
 	}

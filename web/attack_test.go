@@ -190,7 +190,7 @@ const all = {
 	credentials: (admin, c) => quiet(fetch(admin + '/push?content=x&cname=' + c, { mode: 'no-cors', credentials: 'include' })),
 	unreferred: (admin, c) => quiet(fetch(admin + '/push?content=x&cname=' + c, { mode: 'no-cors', referrerPolicy: 'no-referrer' })),
 	post: (admin, c) => quiet(fetch(admin + '/push', { mode: 'no-cors', method: 'POST', body: new URLSearchParams({ cname: c, content: 'x' }) })),
-	text: (admin, c) => quiet(fetch(admin + '/push', { mode: 'no-cors', method: 'POST', body: 'content=x&cname=' + c })),
+	text: (admin, c) => quiet(fetch(admin + '/push?content=x&cname=' + c, { mode: 'no-cors', method: 'POST', body: 'text/plain' })),
 	image: (admin, c) => loaded('img', e => e.src = admin + '/push?content=x&cname=' + c),
 	script: (admin, c) => loaded('script', e => e.src = admin + '/sign?cb=f&cname=' + c),
 	style: (admin, c) => loaded('link', e => { e.rel = 'stylesheet'; e.href = admin + '/push?content=x&cname=' + c; }),

@@ -12,7 +12,7 @@ declare class iComet {
   stop(): void;
   /** Publishes through pubUrl; false if there is none or content is not a string. */
   pub(content: string, callback?: (answer: any) => void): Promise<any> | false;
-  /** Sets the token, for instance after a 401 in state `unauthorized`. */
+  /** Sets the token, for instance after a 401 in state `unauthorized`. Only tabs with the same token go on sharing. */
   setToken(token: string): void;
   /** Adds a listener. Returns a function that removes it. */
   on<K extends keyof iComet.EventMap>(type: K, listener: (event: iComet.EventMap[K]) => void): () => void;
@@ -69,15 +69,23 @@ declare namespace iComet {
      * An earlier `comet.seq`: the messages that followed.
      */
     seq?: number;
-    /** Which transports to use, the best first. Default: sse, stream, poll, jsonp. */
+    /**
+     * Which transports to use, the best first. Default: sse, stream, poll, jsonp. Without
+     * jsonp, the client makes no script tags (but for a signUrl or pubUrl with `=?`).
+     */
     transports?: Transport[];
     /**
      * Whether the tabs of this origin share one connection to the channel. Default true,
-     * if the browser has Web Locks and BroadcastChannel (on HTTPS and localhost). With a
-     * string, only tabs with the same string share, for instance those of one user.
+     * if the browser has Web Locks and BroadcastChannel (on HTTPS and localhost). Only tabs
+     * with the same channel, subUrl, signUrl, token and credentials share. With a token
+     * function, that is the token that it returns first. With a string, also the string has
+     * to be the same, for instance the user's name; of a token function then its text counts.
      */
     share?: boolean | string;
-    /** fetch's credentials mode. Default `same-origin`. */
+    /**
+     * fetch's credentials mode. Default `same-origin`. With `include`, another origin gets
+     * the cookies too; its front.allow_origins has to list the page's origin by name.
+     */
     credentials?: RequestCredentials;
     /** The first wait before a new attempt, in ms; it doubles each time. Default 1000. */
     retryMin?: number;

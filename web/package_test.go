@@ -73,7 +73,7 @@ func TestPackage(t *testing.T) {
 	version, files := installPackage(t, dir)
 	want := []string{
 		"LICENSE", "README.md", "icomet.d.mts", "icomet.d.ts", "icomet.js", "icomet.mjs", "package.json",
-		"src/connection.js", "src/icomet.js", "src/request.js", "src/transports.js",
+		"src/connection.js", "src/icomet.js", "src/request.js", "src/sharing.js", "src/transports.js",
 	}
 	if !slices.Equal(files, want) {
 		t.Errorf("the package has %q, want %q", files, want)

@@ -30,7 +30,13 @@ func newSite(t *testing.T, front string) *site {
 	t.Cleanup(s.Close)
 	mux.HandleFunc("/favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, `<!DOCTYPE html><title>test</title><script src="%s/icomet.js"></script><script>
+		fmt.Fprintf(w, `<!DOCTYPE html><title>test</title><script src="%s/icomet.js"></script><script>%s</script>`, front, pageScript(front))
+	})
+	return s
+}
+
+func pageScript(front string) string {
+	return fmt.Sprintf(`
 const got = [], seqs = [], events = [], states = [], comets = [];
 function connect(options) {
 	const comet = new iComet({ subUrl: %q, callback: c => got.push(c), retryMin: 50, autoStart: false, ...options });
@@ -43,10 +49,15 @@ function connect(options) {
 	comets.push(comet);
 	comet.start();
 	return comet;
+}`, front)
 }
-</script>`, front, front)
-	})
-	return s
+
+// newPlainServer serves until the end of the test.
+func newPlainServer(t *testing.T, h http.Handler) (url string) {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return s.URL
 }
 
 // js returns a value as a JavaScript literal.

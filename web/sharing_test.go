@@ -1,10 +1,16 @@
 package web_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"testing"
 
 	"icomet/server/servertest"
+	"icomet/web"
 	"icomet/web/internal/browser"
 )
 
@@ -103,11 +109,12 @@ func TestJoinWhileItFlows(t *testing.T) {
 	share(leader, "signUrl: '/sign', seq: 1")
 	pushAll(s, "a", numbered("m", 1, 4))
 	leader.Want("got", js(numbered("m", 1, 4)))
-	newcomer.Run(fmt.Sprintf(`{
-		const bus = new BroadcastChannel('icomet %s a');
-		connect({channel: 'a', signUrl: '/sign', seq: 1});
-		bus.postMessage({msg: {type: 'data', cname: 'a', seq: 4, content: 'm4'}});
-	} null`, s.Front))
+	newcomer.Run(`BroadcastChannel = class extends BroadcastChannel {
+		constructor(name) {
+			const first = super(name) && new (Object.getPrototypeOf(BroadcastChannel))(name);
+			first.postMessage({msg: {type: 'data', cname: 'a', seq: 4, content: 'm4'}});
+		}
+	}; connect({channel: 'a', signUrl: '/sign', seq: 1}); null`)
 	newcomer.Want("got", js(numbered("m", 1, 4)))
 	s.Push("a", "m5")
 	newcomer.Want("got", js(numbered("m", 1, 5)))
@@ -115,19 +122,158 @@ func TestJoinWhileItFlows(t *testing.T) {
 	newcomer.WantNoMistakes()
 }
 
-// TestFrozenLeader: a page that holds the lock and does nothing loses it to a visible
-// page.
+// TestFrozenLeader: a page that holds the lock and does nothing keeps nobody from
+// connecting, and loses the lock to a visible page.
 func TestFrozenLeader(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=100", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
+	share(p, "seq: 1")
+	p.Want("comets[0].state", `"open"`)
+	p.Run("(async () => window.lock = (await navigator.locks.query()).held[0].name)()")
+	p.Run("comets[0].stop()")
 	// The leader behaves like a frozen page: it holds the lock, and is silent.
-	p.Run(fmt.Sprintf(`new Promise(held => navigator.locks.request('icomet %s a', () => {
+	p.Run(`new Promise(held => navigator.locks.request(lock, () => {
 		held();
 		return new Promise(() => {});
-	}).catch(() => got.push('stolen')))`, s.Front))
-	share(p, "seq: 1")
+	}).catch(() => { window.stolen = true; }))`)
+	p.Run("comets[0].start()")
 	s.Push("a", "m1")
-	p.Want("comets[0].state", `"connecting"`)
-	p.Want("got", `["stolen","m1"]`)
+	p.Want("got", `["m1"]`)
+	p.Want("window.stolen", "true")
+	s.Push("a", "m2")
+	p.Want("got", `["m1","m2"]`)
+	s.WaitSubscribers("a", 1)
 	p.WantNoMistakes()
+}
+
+// TestStolenLock: who loses the lock to another becomes its follower.
+func TestStolenLock(t *testing.T) {
+	s := servertest.Start(t)
+	b := browser.Start(t)
+	site := newSite(t, s.Front)
+	pages := []*browser.Page{b.Open(t, site.URL), b.Open(t, site.URL)}
+	for _, p := range pages {
+		p.Run("window.follows = null")
+		share(p, "seq: 1")
+		p.Run("comets[0].on('state', e => { window.follows = e.follower }); null")
+		p.Want("comets[0].state", `"open"`)
+	}
+	// The second waits for the lock, so it is next when the thief leaves.
+	p := pages[1]
+	p.Run("(async () => { const { held } = await navigator.locks.query(); await navigator.locks.request(held[0].name, { steal: true }, () => {}) })()")
+	p.Want("[comets[0].state, follows]", `["open",false]`)
+	pages[0].Want("[comets[0].state, follows]", `["open",true]`)
+	s.Push("a", "m1")
+	wantAll(pages, "got", `["m1"]`)
+	s.WaitSubscribers("a", 1)
+	for _, p := range pages {
+		p.WantNoMistakes()
+	}
+}
+
+// TestWhoShares: only clients that would get the same answers share.
+func TestWhoShares(t *testing.T) {
+	s := servertest.Start(t)
+	site := newSite(t, s.Front)
+	site.mux.HandleFunc("/sign", func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, s.Call("/sign", "cname", r.FormValue("cname")))
+	})
+	const ask = "async () => (await (await fetch('/sign?cname=x')).json()).token"
+	for name, c := range map[string]struct {
+		one, other string
+		subs       int
+	}{
+		"same":                       {"", "", 1},
+		"same signUrl":               {"signUrl: '/sign?x=1'", "signUrl: location.origin + '/sign?x=1'", 1},
+		"same token":                 {"token: 'x'", "token: 'x'", 1},
+		"same function":              {"token: " + ask, "token: " + ask, 1},
+		"same group":                 {"share: 'ada'", "share: 'ada'", 1},
+		"same group and function":    {"share: 'ada', token: " + ask, "share: 'ada', token: " + ask, 1},
+		"other transports":           {"transports: ['sse']", "transports: ['stream']", 1},
+		"other signUrl":              {"signUrl: '/sign?x=1'", "signUrl: '/sign?x=2'", 2},
+		"signUrl and none":           {"signUrl: '/sign'", "", 2},
+		"other token":                {"token: 'x'", "token: 'y'", 2},
+		"token and none":             {"token: 'x'", "", 2},
+		"other function":             {"token: () => 'x'", "token: () => 'y'", 2},
+		"a function with two values": {"token: (t => () => t)('x')", "token: (t => () => t)('y')", 2},
+		"function and signUrl":       {"token: () => 'x'", "signUrl: '/sign'", 2},
+		"other group":                {"share: 'ada'", "share: 'bob'", 2},
+		"group and none":             {"share: 'ada'", "", 2},
+		"other credentials":          {"credentials: 'omit'", "", 2},
+	} {
+		b := browser.Start(t)
+		one, other := b.Open(t, site.URL), b.Open(t, site.URL)
+		options := fmt.Sprintf("channel: %s, seq: 1, ", js(name))
+		s.Push(name, "m1")
+		for p, more := range map[*browser.Page]string{one: c.one, other: c.other} {
+			p.Run("connect({" + options + more + "}); null")
+			p.Want("[comets[0].state, got, "+js(name)+"].slice(0, 2)", `["open",["m1"]]`)
+		}
+		s.WaitSubscribers(name, c.subs)
+		s.Push(name, "m2")
+		wantAll([]*browser.Page{one, other}, "got", `["m1","m2"]`)
+		one.Close()
+		s.Push(name, "m3")
+		other.Want("got", `["m1","m2","m3"]`)
+		other.Close()
+	}
+}
+
+// TestTenants: two tenants behind one address, told apart by its query, see nothing of
+// each other.
+func TestTenants(t *testing.T) {
+	site := newSite(t, "")
+	servers := map[string]*servertest.Server{"a": servertest.Start(t), "b": servertest.Start(t)}
+	site.mux.Handle("/comet/", http.StripPrefix("/comet", &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) {
+		front, _ := url.Parse(servers[r.In.FormValue("tenant")].Front)
+		r.SetURL(front)
+	}}))
+	site.mux.HandleFunc("/icomet.js", func(w http.ResponseWriter, _ *http.Request) { w.Write(web.Script) })
+	b := browser.Start(t)
+	pages := map[string]*browser.Page{}
+	for name, s := range servers {
+		pages[name] = b.Open(t, site.URL)
+		share(pages[name], "seq: 1, subUrl: '/comet?tenant="+name+"'")
+		s.WaitSubscribers("a", 1)
+	}
+	for name, s := range servers {
+		s.Push("a", "for "+name)
+	}
+	for name, p := range pages {
+		p.Want("got", `["for `+name+`"]`)
+		p.Want("events", "[]")
+	}
+}
+
+// TestSetTokenLeaves: a tab that is given another token goes on without those that have
+// the former.
+func TestSetTokenLeaves(t *testing.T) {
+	s := servertest.Start(t, "ICOMET_FRONT_AUTH=token")
+	var v struct{ Token string }
+	if err := json.Unmarshal([]byte(s.Call("/sign", "cname", "a")), &v); err != nil {
+		t.Fatal(err)
+	}
+	b := browser.Start(t)
+	site := newSite(t, s.Front)
+	ada, bob := b.Open(t, site.URL), b.Open(t, site.URL)
+	for _, p := range []*browser.Page{ada, bob} {
+		share(p, "")
+		p.Want("comets[0].state", `"unauthorized"`)
+	}
+	ada.Run("comets[0].setToken(" + js(v.Token) + ")")
+	ada.Want("comets[0].state", `"open"`)
+	s.WaitSubscribers("a", 1)
+	bob.Want("events.length", "1") // it leads now, and was refused itself
+	bob.Run("comets[0].setToken('wrong')")
+	bob.Want("events.length", "2")
+	bob.Want("comets[0].state", `"unauthorized"`)
+	s.Push("a", "m1")
+	ada.Want("got", `["m1"]`)
+	bob.Want("got", `[]`)
+	bob.Run("comets[0].setToken(" + js(v.Token) + ")")
+	bob.Want("comets[0].state", `"open"`)
+	s.WaitSubscribers("a", 1) // they share again
+	s.Push("a", "m2")
+	ada.Want("got", `["m1","m2"]`)
+	bob.Want("got.at(-1)", `"m2"`)
 }

@@ -75,21 +75,26 @@ const (
 )
 
 // unframe removes the transport's wrapping; inner is nil for a piece without a message.
-// id is the event's id, -1 when it has none.
+// id is the event's id, which stands behind the data, -1 when it has none.
 func unframe(t Transport, b []byte) (inner []byte, id int64, ok bool) {
 	id = -1
 	switch t {
 	case Stream:
 		inner, ok = within(b, "", "\n")
 	case SSE:
-		if rest, has := after(b, "id: "); has {
-			line, rest, _ := bytes.Cut(rest, []byte("\n"))
-			if id, ok = readDecimal(line); !ok {
-				return nil, id, false
-			}
-			b = rest
+		b = bytes.TrimPrefix(b, []byte("retry: 15000\n")) // before a message that ends the response
+		if string(b) == "retry: 2000\n" {
+			return nil, id, true // what the response begins with
 		}
-		inner, ok = within(b, "data: ", "\n\n")
+		if inner, ok = within(b, "data: ", "\n\n"); !ok {
+			return nil, id, false
+		}
+		if data, line, has := bytes.Cut(inner, []byte("\n")); has {
+			if line, has = after(line, "id: "); has {
+				id, has = readDecimal(line)
+			}
+			return data, id, has
+		}
 	case Iframe:
 		if !bytes.HasPrefix(b, []byte("<script>")) {
 			return nil, id, true // the page's head, before the first message

@@ -34,6 +34,7 @@ type Machine struct {
 type Result struct {
 	Scenario scenario.Scenario `json:"scenario"`
 	Server   string            `json:"server"`
+	Version  string            `json:"version,omitempty"` // as the server says
 	Nodes    int               `json:"nodes"`
 	Time     time.Time         `json:"time"`
 	Machine  Machine           `json:"machine"`

@@ -119,10 +119,13 @@ static int send_all(uint32_t fd, const char *p, size_t n)
 static size_t framed(int transport, int with_id, uint32_t id, struct bytes m)
 {
 	static const char *before[] = {"", "data: ", "<script>parent.icomet_cb(", "icomet_cb("};
-	static const char *after[] = {"\n", "\n\n", ");</script>\n", ");\n"};
+	static const char *after[] = {"\n", "\n", ");</script>\n", ");\n"};
 	char line[32] = "";
-	if (transport == SSE && with_id) snprintf(line, sizeof line, "id: %u\n", id);
-	size_t body = strlen(line) + strlen(before[transport]) + m.len + strlen(after[transport]);
+	if (transport == SSE) {
+		if (with_id) snprintf(line, sizeof line, "id: %u\n\n", id);
+		else strcpy(line, "\n");
+	}
+	size_t body = strlen(before[transport]) + m.len + strlen(after[transport]) + strlen(line);
 	char *p = frame;
 	if (transport == POLL)
 		p += sprintf(p, "HTTP/1.1 200 OK\r\nServer: icomet/ceiling\r\nContent-Type: text/javascript; charset=utf-8\r\n"
@@ -130,9 +133,9 @@ static size_t framed(int transport, int with_id, uint32_t id, struct bytes m)
 			"Access-Control-Allow-Origin: *\r\nContent-Length: %zu\r\n\r\n", body);
 	else
 		p += sprintf(p, "%zx\r\n", body);
-	p = stpcpy(stpcpy(p, line), before[transport]);
+	p = stpcpy(p, before[transport]);
 	p = mempcpy(p, m.p, m.len);
-	p = stpcpy(p, after[transport]);
+	p = stpcpy(stpcpy(p, after[transport]), line);
 	if (transport != POLL) p = stpcpy(p, "\r\n");
 	return p - frame;
 }
@@ -235,6 +238,7 @@ static int subscribe(uint32_t fd, char *path, char *query, char *end)
 		static const char page[] = "<html><head><meta charset=\"utf-8\"></head><body>\n";
 		p += sprintf(p, "%zx\r\n%s\r\n", sizeof page - 1, page);
 	}
+	if (c->transport == SSE) p = stpcpy(p, "c\r\nretry: 2000\n\r\n");
 	int answered = 0;
 	if (!seq || seq > ch->next) {
 		struct bytes m = object(ch, "next_seq", ch->next, "", 0);

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -38,6 +40,18 @@ func readNodeGC(ctx context.Context, admin string) GC {
 		return GC{}
 	}
 	return GC{*stats.Runtime.Cycles, *stats.Runtime.Pause, true}
+}
+
+// ReadVersion is what the nodes say they are, each version once; "" if they do not say.
+func ReadVersion(ctx context.Context, nodes []Node) string {
+	var all []string
+	for _, n := range nodes {
+		var stats struct{ Version string }
+		if ReadStats(ctx, n.Admin, &stats) == nil && stats.Version != "" && !slices.Contains(all, stats.Version) {
+			all = append(all, stats.Version)
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 // ReadStats asks the server at an admin address for /stats and decodes the answer into a

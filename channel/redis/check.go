@@ -22,15 +22,18 @@ const (
 // dead.
 type checker struct {
 	group *group
-	next  float64 // the partition to compare next
+	next  float64   // the partition to compare next
+	last  time.Time // when some have been compared
 }
 
 // some compares the partitions whose turn it is, in one round trip.
 func (c *checker) some(conn rueidis.DedicatedClient) error {
 	g, e := c.group, c.group.e
-	if e.signingOff.Load() {
-		return nil // the comparison would count this node's subscribers again
+	now := time.Now()
+	if e.signingOff.Load() || now.Sub(c.last) < checkTick {
+		return nil // signingOff: the comparison would count this node's subscribers again
 	}
+	c.last = now
 	from := int(c.next)
 	c.next += float64(len(e.parts)) * float64(checkTick) / float64(e.opts.CheckInterval)
 	b := &batch{g: g, b: conn.B()}
@@ -84,7 +87,7 @@ func (b *batch) check(p *partition) {
 // changesLoop passes the copies whose subscribers have come or gone to their groups.
 func (e *Engine) changesLoop() {
 	var changes []channel.Change
-	every(e.stop, changesTick, func() {
+	e.every(e.stop, changesTick, func() {
 		changes = e.hub.TakeChanged(changes[:0])
 		for i := range changes {
 			e.changed(&changes[i])

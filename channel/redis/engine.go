@@ -44,6 +44,7 @@ type Engine struct {
 	logged      atomic.Int64  // time of the last logSeldom, ns since started
 	signingOff  atomic.Bool   // set by Stop: this node's counts are no longer sent
 	stats       stats
+	tickers     atomic.Int64 // made so far
 
 	stop    chan struct{}  // closed by Stop when all calls are answered
 	workers sync.WaitGroup // every goroutine except those of the groups

@@ -21,7 +21,7 @@ const (
 	leastBatch = 8
 	// syncBatch is how many channels one call of sync.lua compares.
 	syncBatch = 100
-	// reconnectPause is the time between two attempts to connect.
+	// reconnectPause is about the time between two attempts to connect.
 	reconnectPause = 100 * time.Millisecond
 )
 
@@ -169,7 +169,7 @@ func (g *group) run() {
 		select {
 		case <-g.stop:
 			return
-		case <-time.After(pause):
+		case <-time.After(g.e.around(pause)):
 		}
 	}
 }
@@ -224,9 +224,7 @@ func (g *group) session() error {
 	g.began = time.Now()
 	g.begin()
 	g.tell(first)
-	tick := time.NewTicker(checkTick)
-	defer tick.Stop()
-	look := checker{group: g}
+	look := checker{group: g, last: time.Now()}
 	for {
 		more, err := g.work(conn)
 		if err != nil {
@@ -240,12 +238,11 @@ func (g *group) session() error {
 			return nil
 		case err := <-ended:
 			return err
-		case <-tick.C:
-			g.tell(false)
-			if err := look.some(conn); err != nil {
-				return err
-			}
-		case <-g.wake:
+		case <-g.wake: // at least once in each changesTick
+		}
+		g.tell(false)
+		if err := look.some(conn); err != nil {
+			return err
 		}
 	}
 }

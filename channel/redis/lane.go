@@ -275,7 +275,7 @@ func (l *lane) goDown(err error, c class, word string) {
 }
 
 func (l *lane) probe() {
-	tick := time.NewTicker(probeInterval)
+	tick := l.e.ticker(probeInterval)
 	defer tick.Stop()
 	for {
 		select {

@@ -159,7 +159,7 @@ func (e *Engine) layoutLoop() {
 	if !e.cluster {
 		return
 	}
-	tick := time.NewTicker(layoutInterval)
+	tick := e.ticker(layoutInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -170,7 +170,7 @@ func (e *Engine) layoutLoop() {
 			select { // several groups notice at the same time
 			case <-e.stop:
 				return
-			case <-time.After(reconnectPause):
+			case <-time.After(e.around(reconnectPause)):
 			}
 		}
 		if err := e.layOut(); err != nil {

@@ -146,7 +146,7 @@ func (e *Engine) compareAll() {
 // own, because it may take long, and this node's heartbeats must not wait for it. The
 // next heartbeats repeat it until it has succeeded.
 func (e *Engine) buryLoop() {
-	tick := time.NewTicker(e.opts.NodeTimeout)
+	tick := e.ticker(e.opts.NodeTimeout)
 	defer tick.Stop()
 	var strangers []string
 	for {
@@ -264,7 +264,7 @@ func (e *Engine) leave() {
 }
 
 func (e *Engine) nodeLoop() {
-	every(e.quiet, e.opts.NodeTimeout/beatsPerTimeout, func() {
+	e.every(e.quiet, e.opts.NodeTimeout/beatsPerTimeout, func() {
 		err := e.beat()
 		// The calls, and the pub/sub connection, find out for themselves that it is broken; a
 		// Cluster's other masters may serve.
@@ -286,11 +286,24 @@ func (e *Engine) lanesRefuse(err error, c class, word string) {
 }
 
 // sweepLoop frees the expired channels in this node's share of the partitions.
-func (e *Engine) sweepLoop() { every(e.quiet, sweepInterval, e.sweep) }
+func (e *Engine) sweepLoop() { e.every(e.quiet, sweepInterval, e.sweep) }
+
+// ticker begins a little later than the one before, so that the loops of a node do not
+// all wake at the same moments.
+func (e *Engine) ticker(interval time.Duration) *time.Ticker {
+	time.Sleep(time.Duration(e.tickers.Add(1)%64) * 17 * time.Microsecond)
+	return time.NewTicker(interval)
+}
+
+// around is d or up to an eighth more, so that the nodes that have lost one Redis at the
+// same moment do not all come back at the same moment.
+func (e *Engine) around(d time.Duration) time.Duration {
+	return d + time.Duration(e.opts.seams.random()%uint64(d/8))
+}
 
 // every calls f in each interval until stop is closed.
-func every(stop <-chan struct{}, interval time.Duration, f func()) {
-	tick := time.NewTicker(interval)
+func (e *Engine) every(stop <-chan struct{}, interval time.Duration, f func()) {
+	tick := e.ticker(interval)
 	defer tick.Stop()
 	for {
 		select {

@@ -52,6 +52,7 @@ type seams struct {
 	dial       func(ctx context.Context, addr string, d *net.Dialer, t *tls.Config) (net.Conn, error) // nil: the network's
 	partitions int                                                                                    // 0: defaultPartitions
 	node       string                                                                                 // this node's name; "": nodeName()
+	small      bool                                                                                   // connections with small buffers and queues
 	random     func() uint64                                                                          // nil: math/rand's
 }
 
@@ -83,9 +84,15 @@ func (o *Options) clientOption(d *dialer) rueidis.ClientOption {
 		DialCtxFn: d.dial, SelectDB: o.DB, ClientName: "icomet", DisableCache: true,
 		Dialer:           net.Dialer{Timeout: o.DialTimeout, KeepAlive: pingInterval},
 		ConnWriteTimeout: pingTimeout, RingScaleEachConn: pipelineQueue,
+		RetryDelay: func(attempts int, _ rueidis.Completed, _ error) time.Duration {
+			return retryDelay(attempts) + time.Duration(o.seams.random()%uint64(time.Millisecond))
+		},
 		// One connection for all calls: several would not keep a publisher's messages in
 		// order.
 		PipelineMultiplex: -1,
+	}
+	if o.seams.small {
+		c.ReadBufferEachConn, c.WriteBufferEachConn, c.RingScaleEachConn = 4<<10, 4<<10, 9
 	}
 	if o.Sentinel != "" {
 		c.Sentinel = rueidis.SentinelOption{
@@ -95,6 +102,11 @@ func (o *Options) clientOption(d *dialer) rueidis.ClientOption {
 		}
 	}
 	return c
+}
+
+// retryDelay is the client library's pause before it repeats a command that only reads.
+func retryDelay(attempts int) time.Duration {
+	return min(time.Millisecond<<min(attempts, 10), reconnectPause)
 }
 
 func (o *Options) check() error {

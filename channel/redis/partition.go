@@ -64,3 +64,26 @@ func (e *Engine) locate(pubsub string) (p *partition, name string, ok bool) {
 	name, ok = strings.CutPrefix(rest, "c:")
 	return e.parts[i], name, ok
 }
+
+// grouped has lists by partition, in the order in which the partitions have come.
+type grouped[T any] struct {
+	lists []listOf[T]
+	at    map[*partition]int
+}
+
+type listOf[T any] struct {
+	part *partition
+	list []T
+}
+
+func (g *grouped[T]) add(p *partition, v T) {
+	i, known := g.at[p]
+	if !known {
+		if g.at == nil {
+			g.at = make(map[*partition]int)
+		}
+		i = len(g.lists)
+		g.at[p], g.lists = i, append(g.lists, listOf[T]{part: p})
+	}
+	g.lists[i].list = append(g.lists[i].list, v)
+}

@@ -112,7 +112,7 @@ func (e *Engine) announce(text string) {
 // Limits.Timeout: partition i's turn is at i/256 of it. Without watchers it does not ask
 // Redis.
 func (e *Engine) repeatLoop() {
-	tick := time.NewTicker(repeatTick)
+	tick := e.ticker(repeatTick)
 	defer tick.Stop()
 	next := 0
 	for {

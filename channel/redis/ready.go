@@ -29,7 +29,7 @@ func (e *Engine) Ready() error {
 }
 
 func (e *Engine) readyLoop() {
-	tick := time.NewTicker(readyTick)
+	tick := e.ticker(readyTick)
 	defer tick.Stop()
 	reached, since := true, time.Now()
 	for {

@@ -106,7 +106,7 @@ func (w *world) options(name string) Options {
 	random := rand.New(rand.NewPCG(w.rnd.Uint64(), 2))
 	var turn = make(chan struct{}, 1)
 	o.seams = seams{
-		dial: w.dial(name), partitions: w.partitions, node: name,
+		dial: w.dial(name), partitions: w.partitions, node: name, small: true,
 		random: func() uint64 {
 			turn <- struct{}{}
 			defer func() { <-turn }()

@@ -1,12 +1,7 @@
 package redis
 
 import (
-	"fmt"
-	"os"
-	"os/exec"
-	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,9 +13,11 @@ import (
 // profile is a kind of schedule.
 type profile struct {
 	name       string
+	share      int // of all schedules, in percent
 	partitions int
 	rtts       []time.Duration
 	steps      int
+	rest       time.Duration // after which all must be well
 	do         []weighted
 }
 
@@ -29,7 +26,8 @@ type weighted struct {
 	do     func(*world)
 }
 
-var simNames = []string{"a", "b", "c"}
+// simNames are of three partitions.
+var simNames = []string{"a", "b", "d"}
 
 func (w *world) aName() string { return simNames[w.rnd.IntN(len(simNames))] }
 
@@ -284,15 +282,15 @@ func with(base []weighted, more ...weighted) []weighted {
 }
 
 var profiles = []profile{
-	{"calm", simPartitions, []time.Duration{0, time.Millisecond, 24 * time.Millisecond}, 40, with(calm, weighted{1, (*world).closeOne}, weighted{1, (*world).compareOne})},
-	{"scripts", simPartitions, []time.Duration{0, time.Millisecond}, 40, with(calm, weighted{4, (*world).flushScripts})},
-	{"nodes", 64, []time.Duration{0, 24 * time.Millisecond, 100 * time.Millisecond}, 15, with(calm,
+	{"calm", 30, simPartitions, []time.Duration{0, time.Millisecond, 24 * time.Millisecond}, 25, 5 * time.Second, with(calm, weighted{1, (*world).closeOne}, weighted{1, (*world).compareOne})},
+	{"scripts", 20, simPartitions, []time.Duration{0, time.Millisecond}, 25, 5 * time.Second, with(calm, weighted{4, (*world).flushScripts})},
+	{"nodes", 5, manyPartitions, []time.Duration{0, 24 * time.Millisecond, 100 * time.Millisecond}, 12, 16 * time.Second, with(calm,
 		weighted{2, (*world).killOne}, weighted{2, (*world).stopOne}, weighted{3, (*world).startOne}, weighted{6, (*world).waitLong})},
-	{"faults", simPartitions, []time.Duration{0, time.Millisecond, 24 * time.Millisecond}, 30, with(calm,
+	{"faults", 25, simPartitions, []time.Duration{0, time.Millisecond, 24 * time.Millisecond}, 20, 16 * time.Second, with(calm,
 		weighted{2, (*world).holdLong}, weighted{3, (*world).cutOne}, weighted{1, (*world).restartRedis}, weighted{1, (*world).hang},
 		weighted{1, (*world).refuse}, weighted{1, (*world).flushScripts}, weighted{1, (*world).getWell}, weighted{1, (*world).closeOne},
 		weighted{1, (*world).killOne}, weighted{1, (*world).startOne}, weighted{1, (*world).hangAndStop})},
-	{"loss", simPartitions, []time.Duration{0, time.Millisecond}, 25, with(calm,
+	{"loss", 20, simPartitions, []time.Duration{0, time.Millisecond}, 18, 16 * time.Second, with(calm,
 		weighted{2, (*world).failOver}, weighted{2, (*world).cutOne}, weighted{1, (*world).closeOne})},
 }
 
@@ -330,7 +328,7 @@ func simulate(t *testing.T, p *profile, seed uint64) (w *world) {
 		}
 		if w.failed == nil {
 			w.heal()
-			w.advance(25 * time.Second)
+			w.advance(p.rest)
 			w.truth.rest()
 		}
 		for _, n := range w.living() {
@@ -341,62 +339,4 @@ func simulate(t *testing.T, p *profile, seed uint64) (w *world) {
 		w.advance(5 * time.Second)
 	})
 	return w
-}
-
-// TestSimulation runs random schedules. ICOMET_SIM=FIRST-LAST runs those seeds in this
-// process and shows the trace of the first that fails.
-func TestSimulation(t *testing.T) {
-	text := os.Getenv("ICOMET_SIM")
-	if text == "" {
-		runSimulations(t, 100)
-		return
-	}
-	name, text, _ := strings.Cut(text, ":")
-	at := slices.IndexFunc(profiles, func(p profile) bool { return p.name == name })
-	if at < 0 {
-		t.Fatalf("no profile %q", name)
-	}
-	p := &profiles[at]
-	first, last := seeds(t, text)
-	began := time.Now()
-	for seed := first; seed <= last; seed++ {
-		w := simulate(t, p, seed)
-		if w.failed != nil && os.Getenv("SIM_ALL") != "" {
-			fmt.Printf("seed %s:%d step %d: %v\n", p.name, seed, w.steps, w.failed)
-		} else if w.failed != nil {
-			t.Fatalf("seed %d, step %d, after %v: %v\n%s", seed, w.steps, time.Since(began), w.failed, strings.Join(w.trace, "\n"))
-		}
-		if last == first {
-			t.Logf("digest %x\n%s", w.digest, strings.Join(w.trace, "\n"))
-		}
-	}
-	t.Logf("%d schedules in %v", last-first+1, time.Since(began))
-}
-
-func seeds(t *testing.T, text string) (first, last uint64) {
-	t.Helper()
-	a, b, both := strings.Cut(text, "-")
-	first, err := strconv.ParseUint(a, 10, 64)
-	if last = first; err == nil && both {
-		last, err = strconv.ParseUint(b, 10, 64)
-	}
-	if err != nil {
-		t.Fatalf("ICOMET_SIM=%s: want FIRST or FIRST-LAST", text)
-	}
-	return first, last
-}
-
-// runSimulations runs n schedules in two processes. Each has one P, so that goroutines take turns in the
-// same order whenever a seed is run.
-func runSimulations(t *testing.T, n int) {
-	for i := range profiles {
-		t.Run(profiles[i].name, func(t *testing.T) {
-			t.Parallel()
-			cmd := exec.Command(os.Args[0], "-test.run=^TestSimulation$", "-test.v")
-			cmd.Env = append(os.Environ(), "GOMAXPROCS=1", fmt.Sprintf("ICOMET_SIM=%s:0-%d", profiles[i].name, n/len(profiles)-1))
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("%v\n%s", err, out)
-			}
-		})
-	}
 }

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"slices"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -41,12 +42,12 @@ type batch struct {
 	commands []rueidis.Completed
 	steps    []step
 	calls    []scriptCall
-	subs     map[*partition][]string
+	subs     grouped[string]
 }
 
 // work makes one round trip out of the queued work, and reports whether more is queued.
 func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
-	b := &batch{g: g, b: conn.B(), subs: make(map[*partition][]string)}
+	b := &batch{g: g, b: conn.B()}
 	g.mu.Lock()
 	if g.e.signingOff.Load() {
 		g.stale, g.counts = nil, nil // both send counts to Redis, from which this node is being taken out
@@ -89,7 +90,7 @@ func (g *group) work(conn rueidis.DedicatedClient) (more bool, err error) {
 	}
 	fetches = mine
 	b.watch(watches)
-	if len(b.commands)+len(b.calls)+len(b.subs) == 0 {
+	if len(b.commands)+len(b.calls)+len(b.subs.lists) == 0 {
 		finishAll(watches)
 		return more, nil
 	}
@@ -174,11 +175,11 @@ func (g *group) undo(fetches []*fetch, counts []*mirror, watches []*watch) {
 
 // all are the commands of the batch; the answers of the scripts are the last len(steps).
 func (b *batch) all() []rueidis.Completed {
-	for _, names := range b.subs { // a Cluster needs one command for each slot
+	for _, of := range b.subs.lists { // a Cluster needs one command for each slot
 		if b.g.e.cluster {
-			b.commands = append(b.commands, b.b.Ssubscribe().Channel(names...).Build())
+			b.commands = append(b.commands, b.b.Ssubscribe().Channel(of.list...).Build())
 		} else {
-			b.commands = append(b.commands, b.b.Subscribe().Channel(names...).Build())
+			b.commands = append(b.commands, b.b.Subscribe().Channel(of.list...).Build())
 		}
 	}
 	for i := range b.calls {
@@ -189,16 +190,16 @@ func (b *batch) all() []rueidis.Completed {
 
 // unsubscribe skips channels that somebody has subscribed to again.
 func (b *batch) unsubscribe(list []subscription) {
-	parts := make(map[*partition][]string)
+	var parts grouped[string]
 	for _, s := range list {
 		s.part.mu.Lock()
 		if s.part.mirrors[s.name] == nil {
-			parts[s.part] = append(parts[s.part], s.part.state(s.name))
+			parts.add(s.part, s.part.state(s.name))
 		}
 		s.part.mu.Unlock()
 	}
-	for _, names := range parts {
-		b.drop(names)
+	for _, of := range parts.lists {
+		b.drop(of.list)
 	}
 }
 
@@ -214,26 +215,24 @@ func (b *batch) drop(names []string) {
 func (b *batch) subscribe(m *mirror) {
 	if !m.subscribed {
 		m.subscribed = true
-		b.subs[m.part] = append(b.subs[m.part], m.part.state(m.name))
+		b.subs.add(m.part, m.part.state(m.name))
 	}
 }
 
 // count sends the numbers of subscribers to Redis.
 func (b *batch) count(list []*mirror) {
-	parts := make(map[*partition][]*mirror)
+	var parts grouped[*mirror]
 	for _, m := range list {
 		m.counting.Store(false) // before counting: a later change puts it into the list again
 		if now := m.part.group.Load(); now != b.g {
 			now.addCount(m)
 			continue
 		}
-		parts[m.part] = append(parts[m.part], m)
+		parts.add(m.part, m)
 	}
-	for p, ms := range parts {
-		for len(ms) > 0 {
-			n := min(len(ms), syncBatch)
-			b.sync(p, ms[:n:n], true)
-			ms = ms[n:]
+	for _, of := range parts.lists {
+		for ms := range slices.Chunk(of.list, syncBatch) {
+			b.sync(of.part, ms, true)
 		}
 	}
 }
@@ -315,7 +314,7 @@ func (b *batch) watch(list []*watch) {
 			if w.off {
 				b.drop([]string{p.presence})
 			} else {
-				b.subs[p] = append(b.subs[p], p.presence)
+				b.subs.add(p, p.presence)
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -37,11 +38,15 @@ func runAB(ctx context.Context, args []string) error {
 	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
-		return errUsage
+		return errUsage // the flag has said why
 	}
-	if len(servers) < 2 || *rounds < 1 || !slices.Contains(scenario.Names, f.Arg(0)) {
-		f.Usage()
-		return errUsage
+	switch {
+	case len(servers) < 2:
+		return wrong(f, "want -a and -b")
+	case *rounds < 1:
+		return wrong(f, "-rounds: want at least 1")
+	case !slices.Contains(scenario.Names, f.Arg(0)):
+		return wrong(f, fmt.Sprintf("there is no scenario %q: want one of %s", f.Arg(0), strings.Join(scenario.Names, ", ")))
 	}
 	c, err := report.Compare(ctx, f.Arg(0), servers, *rounds, func(ctx context.Context, server string) (*report.Result, error) {
 		return runApart(ctx, server, f.Arg(0), f.Args()[1:])

@@ -7,6 +7,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -43,6 +44,27 @@ func main() {
 // errUsage is a wrong command line, already explained.
 var errUsage = errors.New("usage")
 
+// wrong says what is wrong with a command line, and how it is written.
+func wrong(f *flag.FlagSet, problem string) error {
+	fmt.Fprintf(f.Output(), "%s: %s\n", f.Name(), problem)
+	f.Usage()
+	return errUsage
+}
+
+// parse reads flags, which say themselves what is wrong with one, and refuses arguments.
+// It returns flag.ErrHelp when help was asked for.
+func parse(f *flag.FlagSet, args []string) error {
+	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return err
+	} else if err != nil {
+		return errUsage
+	}
+	if f.NArg() > 0 {
+		return wrong(f, fmt.Sprintf("unexpected %q", f.Arg(0)))
+	}
+	return nil
+}
+
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		fmt.Fprint(os.Stderr, usage)
@@ -74,7 +96,7 @@ func run(ctx context.Context, args []string) error {
 
 func status(err error) int {
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
 	case errors.Is(err, errUsage):
 		return 2

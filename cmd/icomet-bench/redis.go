@@ -25,11 +25,14 @@ func runRedis(ctx context.Context, args []string) (err error) {
 	rounds := f.Int("rounds", 5, "rounds; the figures are medians")
 	delay := f.Duration("delay", time.Minute, "of each part of a round of latency")
 	quick := f.Bool("quick", false, "two rounds, 5 seconds of latency")
-	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return nil
-	} else if err != nil || cost.Server == "" || cost.Library == "" || *rounds < 1 || f.NArg() > 0 {
-		f.Usage()
-		return errUsage
+	if err := parse(f, args); err != nil {
+		return err
+	}
+	switch {
+	case cost.Server == "", cost.Library == "":
+		return wrong(f, "want -server and -library")
+	case *rounds < 1:
+		return wrong(f, "-rounds: want at least 1")
 	}
 	if *quick {
 		*rounds, *delay = 2, 5*time.Second
@@ -79,11 +82,11 @@ func runCluster(ctx context.Context, args []string) error {
 	f.DurationVar(&o.Settle, "settle", 5*time.Second, "from the last connect to the idle figures")
 	f.DurationVar(&o.Hold, "hold", 20*time.Second, "then hold them for so long and measure CPU")
 	f.IntVar(&o.Broadcasts, "broadcasts", 3, "broadcasts to all, after a second start")
-	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return nil
-	} else if err != nil || o.Server == "" || f.NArg() > 0 {
-		f.Usage()
-		return errUsage
+	if err := parse(f, args); err != nil {
+		return err
+	}
+	if o.Server == "" {
+		return wrong(f, "want -server")
 	}
 	if o.Nodes < 1 || o.Channels < o.Nodes || o.Broadcasts < 1 || o.Rate <= 0 {
 		return errors.New("want 1 node, broadcast and message a second or more, and at least as many channels as nodes")

@@ -137,7 +137,7 @@ func settleOf(name string) time.Duration {
 
 func runScenario(ctx context.Context, name string, args []string) error {
 	if !slices.Contains(scenario.Names, name) {
-		fmt.Fprint(os.Stderr, usage)
+		fmt.Fprintf(os.Stderr, "icomet-bench: there is no scenario %q\n%s", name, usage)
 		return errUsage
 	}
 	s, err := parseScenario(name, args)

@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -44,11 +43,14 @@ func runSuite(ctx context.Context, args []string) error {
 	rounds := f.Int("rounds", 1, "rounds; the figures are medians")
 	duration := f.Duration("duration", 3*time.Second, "the counted time of each run")
 	update := f.String("update", "", "also put the table into this `file`, between "+tableBegin+" and "+tableEnd)
-	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return nil
-	} else if err != nil || *server == "" || *rounds < 1 || f.NArg() > 0 {
-		f.Usage()
-		return errUsage
+	if err := parse(f, args); err != nil {
+		return err
+	}
+	switch {
+	case *server == "":
+		return wrong(f, "want -server")
+	case *rounds < 1:
+		return wrong(f, "-rounds: want at least 1")
 	}
 	var table bytes.Buffer
 	table.WriteString("| scenario | figure | ceiling | iComet | ratio |\n|---|---|--:|--:|--:|\n")

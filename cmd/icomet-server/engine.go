@@ -70,9 +70,9 @@ func password(key, value, file string) (string, error) {
 	if value != "" {
 		return "", fmt.Errorf("engine.redis.%s and %[1]s_file are both set", key)
 	}
-	text, err := os.ReadFile(file)
+	text, err := config.ReadSecret(file)
 	if err != nil {
-		return "", fmt.Errorf("engine.redis.%s_file: %w", key, err)
+		return "", fmt.Errorf("engine.redis.%s_file: open %s: %w", key, file, err)
 	}
 	return strings.TrimRight(string(text), "\r\n"), nil
 }

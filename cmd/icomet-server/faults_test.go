@@ -24,6 +24,7 @@ func startWithDescriptors(t *testing.T, limit int, lines ...string) *daemon {
 type listener struct {
 	*servertest.Conn
 	status string // of the answer; "" if the connection was closed without one
+	told   bool   // that there is no room, by the message 429 and the end of the connection
 }
 
 func listenAt(addr string) (*listener, error) {
@@ -37,6 +38,7 @@ func listenAt(addr string) (*listener, error) {
 	if fields := strings.Fields(head); len(fields) > 1 {
 		l.status = fields[1]
 	}
+	l.told = strings.Contains(head, "\r\nConnection: close\r\n")
 	return l, nil
 }
 
@@ -54,12 +56,15 @@ func rush(t *testing.T, addr string, n int) (in []*listener) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			switch l.status {
-			case "200":
+			switch {
+			case l.status == "200" && !l.told:
 				in = append(in, l)
 				return
-			case "503", "":
-			default:
+			case l.status == "200":
+				if err := l.expect("Too many subscribers"); err != nil {
+					t.Error(err)
+				}
+			case l.status != "":
 				t.Errorf("a newcomer gets status %s", l.status)
 			}
 			_ = l.Close()

@@ -139,3 +139,11 @@ func rewriteConfig(t *testing.T, path string, lines ...string) {
 		t.Fatal(err)
 	}
 }
+
+// rewriteWhole writes a file of just these lines.
+func rewriteWhole(t *testing.T, path string, lines ...string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -20,7 +20,7 @@ const (
 	exitUsage = 2
 )
 
-// stopReserve is how much longer than drain_timeout "-s stop" waits.
+// stopReserve is how much longer than drain_delay and drain_timeout "-s stop" waits.
 const stopReserve = 5 * time.Second
 
 func main() {
@@ -66,11 +66,14 @@ func runConfigured(o options, environ []string, stdout, stderr io.Writer) error 
 		if _, err := engineOf(&cfg, nil); err != nil { // checks the files that it names
 			return err
 		}
+		for _, w := range cfg.Warnings() {
+			fmt.Fprintf(stderr, "icomet-server: warning: %s\n", w)
+		}
 		fmt.Fprintln(stdout, "configuration ok")
 		return nil
 	}
 	if o.signal != "" {
-		limit := time.Duration(cfg.Limits.DrainTimeout) + stopReserve
+		limit := time.Duration(cfg.Limits.DrainDelay) + time.Duration(cfg.Limits.DrainTimeout) + stopReserve
 		if err := signalServer(cfg.Pidfile, o.signal, limit); err != nil {
 			return fmt.Errorf("-s %s: %w", o.signal, err)
 		}
@@ -96,7 +99,7 @@ func serve(path string, environ []string, cfg config.Config, warnings []string) 
 	if err != nil {
 		return fmt.Errorf("logger.output: %w", err)
 	}
-	for _, w := range warnings {
+	for _, w := range append(warnings, cfg.Warnings()...) {
 		log.Warn(w)
 	}
 	descriptors := raiseDescriptorLimit()

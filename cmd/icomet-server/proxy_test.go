@@ -97,8 +97,15 @@ func startBehind(t *testing.T, proxy, timeout string, lines ...string) *behind {
 	}
 	lines = append(lines, `front.trusted_proxies = ["127.0.0.1"]`)
 	d := start(t, nil, writeConfig(t, lines...))
-	front, listen, dir := d.Address("front"), ownAddress(t), t.TempDir()
-	b := &behind{t: t, url: "https://" + listen, admin: "http://" + d.Address("admin"), roots: certificate(t, dir)}
+	return startProxy(t, proxy, timeout, "http://"+d.Address("admin"), d.Address("front"))
+}
+
+// startProxy runs the example file in front of servers on these addresses, which has a line
+// for each of them.
+func startProxy(t *testing.T, proxy, timeout, admin, front string, more ...string) *behind {
+	t.Helper()
+	listen, dir := ownAddress(t), t.TempDir()
+	b := &behind{t: t, url: "https://" + listen, admin: admin, roots: certificate(t, dir)}
 	config, output := filepath.Join(dir, "config"), new(servertest.Output)
 	var text string
 	var cmd *exec.Cmd
@@ -121,9 +128,13 @@ func startBehind(t *testing.T, proxy, timeout string, lines ...string) *behind {
 	case "haproxy":
 		b.versions = []bool{false, true}
 		text = example(t, "haproxy.cfg", "127.0.0.1:8100", front, "bind :443", "bind "+listen, "/etc/ssl/icomet", dir,
-			"90s", timeout, "log /dev/log local0", "log stdout format raw local0", "maxconn 90000", "maxconn 200")
+			"90s", timeout, "log /dev/log local0", "log stdout format raw local0", "global\n", "global\n    maxconn 200\n")
 		cmd = exec.Command("/usr/sbin/haproxy", "-db", "-f", config)
 		b.log = output.String
+	}
+	for _, address := range more {
+		text = strings.ReplaceAll(text, front+";", front+" fail_timeout=1s;") // nginx: instead of 10s
+		text = anotherServer(text, front, address)
 	}
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -155,6 +166,18 @@ func startBehind(t *testing.T, proxy, timeout string, lines ...string) *behind {
 		return err
 	})
 	return b
+}
+
+// anotherServer repeats the line of the server front for another.
+func anotherServer(text, front, another string) string {
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		out.WriteString(line)
+		if words := strings.TrimSpace(line); strings.HasPrefix(words, "server ") && strings.Contains(words, front) {
+			out.WriteString(strings.NewReplacer(front, another, "icomet1", "icomet2").Replace(line))
+		}
+	}
+	return out.String()
 }
 
 // client connects from the given loopback address.

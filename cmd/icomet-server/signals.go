@@ -81,6 +81,9 @@ func (h *handler) reload() {
 		h.log.Error("the configuration is not reloaded, the old one stays", slog.Any("error", err))
 		return
 	}
+	for _, w := range next.Warnings() {
+		h.log.Warn(w)
+	}
 	h.log.setLevel(next.Logger.Level)
 	h.memory.set(next.Runtime.MemoryLimit)
 	warnOfDescriptors(h.log.Logger, h.descriptors, next.Limits.Connections)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -34,13 +33,17 @@ Redis it is the list of the one that is asked.
 Each line has the subscribers, the messages stored, the number of the next message and
 the name; sorted by rate also the messages a second, which takes a second to measure.
 With --watch each coming (+) and going (-) is printed as it happens; channels that are
-there already are told of within the server's channel_timeout.`,
+there already are told of within the server's channel_timeout. While the server is
+away, it waits and tries again.`,
 		Example: `  icomet channels
   icomet channels --search room/ --sort rate --limit 20
   icomet channels --limit 1000 --json
   icomet channels --watch`,
-		Args: cobra.NoArgs,
+		Args: noArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := exclusive(cmd, "watch", "search", "sort", "limit"); err != nil {
+				return err
+			}
 			switch {
 			case !slices.Contains(client.ChannelSorts, f.sort):
 				return fmt.Errorf("--sort %s: want %s", f.sort, strings.Join(client.ChannelSorts, ", "))
@@ -52,7 +55,8 @@ there already are told of within the server's channel_timeout.`,
 				return err
 			}
 			if f.watch {
-				return f.follow(cmd.Context(), admin, cmd.OutOrStdout())
+				w := watcher{admin: admin, json: f.json, stdout: cmd.OutOrStdout(), online: map[string]bool{}}
+				return w.follow(cmd.Context(), cmd.ErrOrStderr())
 			}
 			return f.list(cmd.Context(), admin, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -63,36 +67,8 @@ there already are told of within the server's channel_timeout.`,
 	flags.IntVarP(&f.limit, "limit", "n", 100, fmt.Sprintf("list at most so many, 1 to %d", client.MaxChannels))
 	flags.BoolVarP(&f.json, "json", "j", false, "print JSON, one object a line")
 	flags.BoolVarP(&f.watch, "watch", "w", false, "print changes until Ctrl-C")
-	for _, name := range []string{"search", "sort", "limit"} {
-		cmd.MarkFlagsMutuallyExclusive("watch", name)
-	}
 	completeWords(cmd, "sort", client.ChannelSorts)
 	return cmd
-}
-
-func (f *channelsFlags) follow(ctx context.Context, admin *client.Admin, stdout io.Writer) error {
-	online := map[string]bool{}
-	for e, err := range admin.Presence(ctx) {
-		if err != nil {
-			return err
-		}
-		if e.Online == online[e.Channel] {
-			continue // a repeat
-		}
-		sign := "+"
-		if online[e.Channel] = e.Online; !e.Online {
-			sign = "-"
-			delete(online, e.Channel)
-		}
-		if f.json {
-			if err := json.NewEncoder(stdout).Encode(map[string]any{"cname": e.Channel, "online": e.Online}); err != nil {
-				return err
-			}
-			continue
-		}
-		fmt.Fprintf(stdout, "%s %s\n", sign, printable(e.Channel))
-	}
-	return nil
 }
 
 func (f *channelsFlags) list(ctx context.Context, admin *client.Admin, stdout, stderr io.Writer) error {
@@ -115,8 +91,6 @@ func (f *channelsFlags) list(ctx context.Context, admin *client.Admin, stdout, s
 }
 
 func (f *channelsFlags) encode(stdout io.Writer, list []client.ChannelInfo) error {
-	enc := json.NewEncoder(stdout)
-	enc.SetEscapeHTML(false)
 	for _, c := range list {
 		line := struct {
 			Channel     string   `json:"cname"`
@@ -128,7 +102,7 @@ func (f *channelsFlags) encode(stdout io.Writer, list []client.ChannelInfo) erro
 		if f.byRate() {
 			line.Rate = &c.Rate
 		}
-		if err := enc.Encode(line); err != nil {
+		if err := writeJSON(stdout, line); err != nil {
 			return err
 		}
 	}

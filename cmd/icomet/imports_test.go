@@ -12,6 +12,7 @@ func TestImports(t *testing.T) {
 		"icomet/client",          // the only way to a server
 		"icomet/server",          // only for its Version
 		"github.com/spf13/cobra", // commands, flags and completion
+		"github.com/spf13/pflag", // cobra's flags: what is wrong with one
 		"golang.org/x/term",      // the size of the terminal
 	)
 }

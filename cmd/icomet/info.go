@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -19,7 +18,7 @@ func newInfo(p *place) *cobra.Command {
 		Short: "Show the totals, or one channel",
 		Example: `  icomet info
   icomet info news --json`,
-		Args: cobra.MaximumNArgs(1),
+		Args: oneChannelAtMost,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			admin, err := p.adminClient()
 			if err != nil {
@@ -52,7 +51,7 @@ func infoRows(ctx context.Context, admin *client.Admin, args []string) ([]row, e
 		return nil, err
 	}
 	n, err := admin.Subscribers(ctx, args[0])
-	return []row{{"channel", args[0]}, {"alive", alive}, {"subscribers", n}}, err
+	return []row{{"cname", args[0]}, {"alive", alive}, {"subscribers", n}}, err
 }
 
 func printRows(w io.Writer, rows []row, asJSON bool) error {
@@ -61,7 +60,7 @@ func printRows(w io.Writer, rows []row, asJSON bool) error {
 		for _, r := range rows {
 			m[r.name] = r.value
 		}
-		return json.NewEncoder(w).Encode(m)
+		return writeJSON(w, m)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, r := range rows {

@@ -34,6 +34,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	inOurWords(root)
 	err := root.ExecuteContext(ctx)
 	if err != nil && ctx.Err() != nil {
 		return nil
@@ -91,19 +92,6 @@ The exit status is 0, also after Ctrl-C, or 1 after an error.`,
 	return root
 }
 
-// noArgument refuses an unknown command.
-func noArgument(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	text := fmt.Sprintf("unknown command %q", args[0])
-	cmd.SuggestionsMinimumDistance = 2
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		text += ", did you mean " + strings.Join(near, " or ") + "?"
-	}
-	return errors.New(text + " See icomet --help")
-}
-
 // frontURL is the URL of the front port.
 func (p *place) frontURL() (string, error) {
 	return address("--front", frontVariable, p.front, p.getenv(frontVariable), "127.0.0.1:8100")
@@ -121,7 +109,7 @@ func (p *place) adminClient() (*client.Admin, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--key-file: %w", err)
 		}
-		key, _, _ = strings.Cut(string(b), "\n")
+		key, _, _ = strings.Cut(strings.TrimPrefix(string(b), "\ufeff"), "\n") // editors write a byte order mark
 		if key = strings.TrimSpace(key); key == "" {
 			return nil, fmt.Errorf("--key-file %s: its first line is empty", p.keyFile)
 		}
@@ -144,7 +132,7 @@ func address(flag, variable, byFlag, byVariable, otherwise string) (string, erro
 	}
 	host, port, err := net.SplitHostPort(text)
 	if err != nil || port == "" {
-		return "", fmt.Errorf("%s %q: want host:port or an URL, like 127.0.0.1:8100", source, text)
+		return "", fmt.Errorf("%s %q: want host:port or a URL, like 127.0.0.1:8100", source, text)
 	}
 	switch host {
 	case "", "0.0.0.0":

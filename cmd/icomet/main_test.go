@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -29,6 +30,11 @@ type command struct {
 // start runs a command line with the server (nil: none) in its environment variables.
 func start(t *testing.T, s *servertest.Server, stdin string, args ...string) *command {
 	t.Helper()
+	return startReading(t, s, strings.NewReader(stdin), args...)
+}
+
+func startReading(t *testing.T, s *servertest.Server, stdin io.Reader, args ...string) *command {
+	t.Helper()
 	environ := map[string]string{}
 	if s != nil {
 		environ[frontVariable] = strings.TrimPrefix(s.Front, "http://")
@@ -37,7 +43,7 @@ func start(t *testing.T, s *servertest.Server, stdin string, args ...string) *co
 	ctx, cancel := context.WithCancel(t.Context())
 	c := &command{t: t, stdout: new(servertest.Output), stderr: new(servertest.Output), stop: cancel, done: make(chan error, 1)}
 	go func() {
-		c.done <- run(ctx, args, func(name string) string { return environ[name] }, strings.NewReader(stdin), c.stdout, c.stderr)
+		c.done <- run(ctx, args, func(name string) string { return environ[name] }, stdin, c.stdout, c.stderr)
 	}()
 	t.Cleanup(cancel)
 	return c
@@ -170,12 +176,17 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// TestTerminalIsSafe: a message cannot send control sequences to the terminal.
+// TestTerminalIsSafe: a message cannot send control sequences to the terminal, and is one
+// line, whatever a reader takes for the end of a line.
 func TestTerminalIsSafe(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	s.Push("a", "\x1b[2Jred\u009b31m\r\nnext\ttab")
-	if got, want := runs(t, s, "sub", "a", "--seq", "1", "-n", "1"), "\ufffd[2Jred\ufffd31m\ufffd⏎next\ttab\n"; got != want {
+	s.Push("a", "\x1b[2Jred\u009b31m\r\nnext\ttab\u2028\u2029\u0085<")
+	if got, want := runs(t, s, "sub", "a", "--seq", "1", "-n", "1"), "\ufffd[2Jred\ufffd31m\ufffd⏎next\ttab⏎⏎\ufffd<\n"; got != want {
+		t.Errorf("printed %q, want %q", got, want)
+	}
+	want := `{"type":"data","cname":"a","seq":1,"content":"\u001b[2Jred` + "\u009b" + `31m\r\nnext\ttab\u2028\u2029\u0085<"}` + "\n"
+	if got := runs(t, s, "sub", "a", "--seq", "1", "-n", "1", "--json"); got != want {
 		t.Errorf("printed %q, want %q", got, want)
 	}
 }
@@ -219,10 +230,10 @@ func TestInfo(t *testing.T) {
 	if got := runs(t, s, "info"); !regexp.MustCompile(`^version +\S+\nchannels +2\nsubscribers +3\n$`).MatchString(got) {
 		t.Errorf("info printed %q", got)
 	}
-	if got, want := runs(t, s, "info", "busy", "--json"), `{"alive":true,"channel":"busy","subscribers":2}`+"\n"; got != want {
+	if got, want := runs(t, s, "info", "busy", "--json"), `{"alive":true,"cname":"busy","subscribers":2}`+"\n"; got != want {
 		t.Errorf("info printed %q", got)
 	}
-	if got, want := runs(t, s, "info", "none"), "channel      none\nalive        false\nsubscribers  0\n"; got != want {
+	if got, want := runs(t, s, "info", "none"), "cname        none\nalive        false\nsubscribers  0\n"; got != want {
 		t.Errorf("info printed %q, want %q", got, want)
 	}
 	runs(t, s, "clear", "busy")
@@ -271,7 +282,7 @@ func TestKey(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, "ICOMET_ADMIN_KEYS=sesame")
 	file := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(file, []byte("sesame\nold\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("\ufeffsesame\nold\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	runs(t, s, "pub", "a", "m", "--key-file", file)
@@ -300,17 +311,44 @@ func TestMistakes(t *testing.T) {
 		{"pub a", []string{"CHANNEL and TEXT", "quote"}},
 		{"pub a --encoded \"", []string{"HTTP 400", "content"}},
 		{"sign a --expires 1ms", []string{"--expires", "1s"}},
-		{"close nothing", []string{"HTTP 404", "channel[nothing] not connected"}},
+		{"close nothing", []string{`there is no channel "nothing"`}},
+		{"clear nothing", []string{`there is no channel "nothing"`}},
 		{"info --admin nonsense", []string{`--admin "nonsense"`, "host:port"}},
 		{"info --admin " + dead.URL, nil},
 		{"top --every 1ms", []string{"--every", "100ms"}},
-		{"chanels", []string{`unknown command "chanels", did you mean channels?`, "--help"}},
+		{"chanels", []string{`there is no command "chanels", did you mean channels? (icomet --help lists them)`}},
+		{"nosuch", []string{`there is no command "nosuch" (icomet --help lists them)`}},
+		{"help nosuch", []string{`there is no command "nosuch"`}},
+		{"completion nosuch", []string{`there is no command "nosuch" (icomet completion --help lists them)`}},
+		{"completion bash x", []string{`"x" is too much`}},
+		{"sub a --seq x", []string{`--seq "x": want a whole number`}},
+		{"sub a --seq 1.5", []string{`--seq "1.5": want a whole number`}},
+		{"sub a --seq 99999999999999999999", []string{`--seq "99999999999999999999": want a whole number`}},
+		{"sub a --seq", []string{"--seq: want a whole number"}},
+		{"sub a -n many", []string{`--count "many": want a whole number`}},
+		{"sub a -n -1", []string{"--count: want 0 or more"}},
+		{"sub a -n", []string{"--count: want a whole number"}},
+		{"sub a --json=maybe", []string{`--json "maybe": want true or false`}},
+		{"sub a --nosuch", []string{"there is no flag --nosuch; see icomet sub --help"}},
+		{"sub a -z", []string{"there is no flag -z; see icomet sub --help"}},
+		{"sub --=x", []string{"is not how a flag is written"}},
+		{"sub a --transport stream,sse", []string{"want stream, sse, iframe, poll"}},
+		{"sign a --expires 5", []string{`--expires "5": want a time with its unit`}},
+		{"top --rounds -1", []string{"--rounds: want 0 or more"}},
+		{"top x", []string{`"x" is too much`}},
+		{"channels x", []string{`"x" is too much`}},
+		{"info a b", []string{`"b"`, "one channel only"}},
 		{"channels --sort size", []string{"--sort size", "subscribers, rate, stored, name"}},
 		{"channels --limit 0", []string{"--limit", "1 to 10000"}},
 		{"channels --watch --search x", []string{"watch", "search"}},
 		{"channels --admin " + s.Front, []string{"404", "other port"}},
 	} {
 		fails(t, s, strings.Fields(c.args), c.words...)
+		// No text of a library comes through.
+		err := start(t, s, "", strings.Fields(c.args)...).end()
+		if err != nil && regexp.MustCompile(`strconv|invalid syntax|arg\(s\)|any flags in the group|flag needs|shorthand|unknown`).MatchString(err.Error()) {
+			t.Errorf("icomet %s: %v", c.args, err)
+		}
 	}
 	ended := servertest.Start(t, ownPorts(t)...)
 	ended.Kill()

@@ -1,21 +1,16 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"icomet/client"
 )
-
-// maxLine bounds a line of standard input, in bytes. Each line becomes one message.
-const maxLine = 16 << 20
 
 func newPub(p *place) *cobra.Command {
 	var encoded bool
@@ -24,7 +19,8 @@ func newPub(p *place) *cobra.Command {
 		Aliases: []string{"publish", "push"},
 		Short:   "Publish to a channel",
 		Long: `Publish a text to a channel. With - as the text each line of standard input is
-published as a message of its own, in order.`,
+published as a message of its own, in order. While the server is away, it waits and
+tries again; a line whose answer was lost in between may so be published twice.`,
 		Example: `  icomet pub news 'hello'
   icomet pub news "$(cat page.html)"
   tail -f /var/log/syslog | icomet pub log -
@@ -47,9 +43,11 @@ published as a message of its own, in order.`,
 			if args[1] != "-" {
 				return publish(cmd.Context(), args[0], args[1])
 			}
-			return eachLine(cmd.Context(), cmd.InOrStdin(), func(line string) error {
-				return publish(cmd.Context(), args[0], line)
-			})
+			l := lines{
+				publish: func(ctx context.Context, line string) error { return publish(ctx, args[0], line) },
+				stderr:  cmd.ErrOrStderr(), encoded: encoded,
+			}
+			return l.copy(cmd.Context(), cmd.InOrStdin())
 		},
 	}
 	cmd.Flags().BoolVar(&encoded, "encoded", false, "the text is already the inside of a JSON string")
@@ -77,18 +75,6 @@ func newBroadcast(p *place) *cobra.Command {
 	}
 }
 
-// eachLine calls f for the lines of r, until the end of r or ctx.
-func eachLine(ctx context.Context, r io.Reader, f func(string) error) error {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, maxLine)
-	for ctx.Err() == nil && lines.Scan() {
-		if err := f(lines.Text()); err != nil {
-			return err
-		}
-	}
-	return lines.Err()
-}
-
 func newSign(p *place) *cobra.Command {
 	var expires time.Duration
 	var asJSON bool
@@ -114,7 +100,7 @@ func newSign(p *place) *cobra.Command {
 				fmt.Fprintln(cmd.OutOrStdout(), s.Token)
 				return nil
 			}
-			return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{
+			return writeJSON(cmd.OutOrStdout(), map[string]any{
 				"cname": s.Channel, "seq": s.Seq, "token": s.Token,
 				"expires": s.Expires.Seconds(), "sub_timeout": s.Silence.Seconds(),
 			})
@@ -134,6 +120,9 @@ func newControl(p *place) []*cobra.Command {
 				return err
 			}
 			next, err := f(admin, cmd.Context(), args[0])
+			if status, ok := errors.AsType[*client.StatusError](err); ok && strings.HasPrefix(status.Text, "channel[") {
+				return fmt.Errorf("there is no channel %q", args[0])
+			}
 			if err != nil {
 				return err
 			}

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,13 +37,16 @@ func newSub(p *place) *cobra.Command {
 		Long: `Follow a channel: print each message, one a line.
 
 A broken connection comes back by itself, from the message it stopped at. What
-could not be had any more is told on standard error, and so is a restart of the
-numbering. It ends with Ctrl-C, --count, or when the channel is closed.`,
+the server does not have any more is told on standard error, and so is a restart
+of the numbering. It ends with Ctrl-C, --count, or when the channel is closed.`,
 		Example: `  icomet sub news
   icomet sub news --seq 1 --count 10 --json
   icomet sub news --sign --transport sse`,
 		Args: oneChannel,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := exclusive(cmd, "token", "sign"); err != nil {
+				return err
+			}
 			s, err := f.subscriber(p, args[0])
 			if err != nil {
 				return err
@@ -57,7 +62,6 @@ numbering. It ends with Ctrl-C, --count, or when the channel is closed.`,
 	flags.BoolVar(&f.sign, "sign", false, "get the token from the admin port")
 	flags.BoolVarP(&f.json, "json", "j", false, "print each message as a JSON object with its number")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "do not tell of broken connections")
-	cmd.MarkFlagsMutuallyExclusive("token", "sign")
 	completeWords(cmd, "transport", words(client.Transports))
 	return cmd
 }
@@ -69,10 +73,12 @@ func (f *subFlags) subscriber(p *place, channel string) (*client.Subscriber, err
 	}
 	s := &client.Subscriber{URL: front, Channel: channel, Seq: f.seq, Transport: client.Transport(f.transport)}
 	switch {
-	case !strings.Contains(" "+strings.Join(words(client.Transports), " ")+" ", " "+f.transport+" "):
+	case !slices.Contains(client.Transports, s.Transport):
 		return nil, fmt.Errorf("--transport %s: want %s", f.transport, strings.Join(words(client.Transports), ", "))
 	case f.seq < 0:
 		return nil, errors.New("--seq: want 0 or more")
+	case f.count < 0:
+		return nil, errors.New("--count: want 0 or more")
 	case f.token != "":
 		s.Token = func(_ context.Context, denied int) (string, error) {
 			if denied > 0 {
@@ -128,15 +134,26 @@ func (f *subFlags) follow(ctx context.Context, s *client.Subscriber, stdout, std
 
 func (f *subFlags) print(out *bufio.Writer, m client.Message) error {
 	if f.json {
-		enc := json.NewEncoder(out)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(m); err != nil {
+		if err := writeJSON(out, m); err != nil {
 			return err
 		}
 	} else {
 		fmt.Fprintln(out, printable(m.Content))
 	}
 	return out.Flush()
+}
+
+// writeJSON writes v on a line of its own, also for readers that end a line at any of
+// Unicode's line ends: encoding/json escapes all of them but one.
+func writeJSON(w io.Writer, v any) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(bytes.ReplaceAll(b.Bytes(), []byte("\u0085"), []byte(`\u0085`)))
+	return err
 }
 
 // printable replaces control characters, so that a message cannot send control sequences
@@ -146,23 +163,13 @@ func printable(text string) string {
 		switch {
 		case r == '\t':
 			return r
-		case r == '\n':
+		case r == '\n', r == '\u2028', r == '\u2029':
 			return '⏎'
 		case r < ' ' || r >= 0x7f && r < 0xa0:
 			return '\ufffd'
 		}
 		return r
 	}, text)
-}
-
-func oneChannel(_ *cobra.Command, args []string) error {
-	switch len(args) {
-	case 0:
-		return errors.New("which channel? It is the argument that is missing; see --help")
-	case 1:
-		return nil
-	}
-	return fmt.Errorf("one channel only; %q is too much (quote a name with spaces)", args[1])
 }
 
 func words(list []client.Transport) (out []string) {

@@ -66,10 +66,13 @@ printed below the last one.`,
 		Example: `  icomet top
   icomet top --every 5s
   icomet top --rounds 2 | tail -20`,
-		Args: cobra.NoArgs,
+		Args: noArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if every < 100*time.Millisecond {
 				return errors.New("--every: want at least 100ms")
+			}
+			if rounds < 0 {
+				return errors.New("--rounds: want 0 or more")
 			}
 			admin, err := p.adminClient()
 			if err != nil {
@@ -120,8 +123,16 @@ func top(ctx context.Context, admin *client.Admin, stdout io.Writer, every time.
 	}
 }
 
+// patience is how long top waits for an answer. A page without one says so.
+const patience = 5 * time.Second
+
 func readStats(ctx context.Context, admin *client.Admin) (s stats, err error) {
-	b, err := admin.Stats(ctx)
+	try, cancel := context.WithTimeoutCause(ctx, patience, errNoAnswer)
+	defer cancel()
+	b, err := admin.Stats(try)
+	if err != nil && context.Cause(try) == errNoAnswer {
+		return s, errNoAnswer
+	}
 	if err != nil {
 		return s, err
 	}

@@ -7,25 +7,96 @@
 # FRONT is the server's front port. It needs curl and jq.
 set -u
 front=${FRONT:-http://127.0.0.1:8100}
+front=${front%/}
+if [ $# -lt 1 ] || [ $# -gt 2 ]; then
+	echo 'usage: sh subscribe.sh CHANNEL [SEQ]' >&2
+	exit 2
+fi
 channel=$1
 seq=${2:-0}
+case $seq in
+*[!0-9]*)
+	echo "$seq: want a whole number" >&2
+	exit 2
+	;;
+esac
 
-# An answer is one message or a list; this makes it always a list.
-list='(if type == "array" then . else [.] end)'
+# An answer is one message or a list; this makes it always a list. What is neither, or was
+# cut, is an error.
+list='(if type == "array" then . else [.] end) |
+	if length == 0 then error("nothing") else . end | map(
+	if (.type | type) == "string" and (.seq | type) == "number" and (.content | type) == "string"
+	then . else error("not a message") end)'
 
+# The seq of the next request: a next_seq lower than requested means a new channel.
+next='reduce .[] as $m ($seq;
+	if $m.type == "data" or $m.type == "broadcast" then $m.seq + 1
+	elif $m.type != "next_seq" then .
+	elif $m.seq < . then 1
+	else $m.seq end)'
+
+failures=0
+# again tells why, and waits: longer after each failure, and not as long as others do.
+again() {
+	failures=$((failures + 1))
+	wait=$(awk -v n="$failures" -v least="${2:-0}" 'BEGIN {
+		srand(); most = n > 5 ? 30 : 2 ^ (n - 1); w = most * (0.5 + rand() / 2)
+		print (w > least ? w : least) }')
+	printf '%s; again in %s s\n' "$1" "$wait" >&2
+	sleep "$wait"
+}
+
+silence=
 while :; do
-	# 40 s: a heartbeat comes after 30 s by default.
-	answer=$(curl -sS --fail --max-time 40 --get "$front/sub" \
-		--data-urlencode "cname=$channel" --data "seq=$seq") || { sleep 1; continue; }
-	printf '%s' "$answer" | jq -r "$list"'[] | select(.type == "data" or .type == "broadcast").content'
-	case $(printf '%s' "$answer" | jq -r "$list"'[-1].type') in
-	close) exit 0 ;;
-	401 | 429) printf '%s' "$answer" | jq -r .content >&2 && sleep 5 ;;
+	# A heartbeat comes after the period that /ping tells. Until it has told, it is taken
+	# for 30 s; if it does not answer, the request that follows says why.
+	if [ -z "$silence" ] && period=$(curl -s --fail --max-time 5 "$front/ping?cb=" | jq -e '.sub_timeout | floor' 2>/dev/null); then
+		silence=$((period * 13 / 10 + 2))
+	fi
+	# Given up when nothing comes for so long, however long an answer takes that comes.
+	answer=$(curl -sS --connect-timeout 10 --speed-limit 1 --speed-time "${silence:-41}" \
+		--write-out '\n%{http_code}' --get "$front/sub" \
+		--data-urlencode "cname=$channel" --data "seq=$seq")
+	failed=$?
+	status=${answer##*
+}
+	answer=${answer%?"$status"}
+	case $failed:$status in
+	0:200) ;;
+	0:204) exit 0 ;; # there is nothing more to come
+	0:408 | 0:425 | 0:429)
+		again "HTTP $status"
+		continue
+		;;
+	0:4*)
+		printf 'HTTP %s: %s\n' "$status" "$answer" >&2
+		exit 1
+		;;
+	*)
+		again "HTTP $status"
+		continue
+		;;
 	esac
-	# A next_seq lower than requested: the channel is a new one.
-	seq=$(printf '%s' "$answer" | jq --argjson seq "$seq" "$list"' | reduce .[] as $m ($seq;
-		if $m.type == "data" or $m.type == "broadcast" then $m.seq + 1
-		elif $m.type != "next_seq" then .
-		elif $m.seq < . then 1
-		else $m.seq end)')
+	if ! answer=$(printf '%s' "$answer" | jq -ces "if length == 1 then .[0] else error(\"not one answer\") end | $list"); then
+		again 'not an answer'
+		continue
+	fi
+	printf '%s' "$answer" | jq -r '.[] | select(.type == "data" or .type == "broadcast").content' ||
+		exit 1 # the reader of the output has gone
+	case $(printf '%s' "$answer" | jq -r '.[-1].type') in
+	close) exit 0 ;;
+	401)
+		printf '%s' "$answer" | jq -r '.[-1].content' >&2
+		exit 1
+		;;
+	429)
+		again "$(printf '%s' "$answer" | jq -r '.[-1].content')" 15
+		continue
+		;;
+	esac
+	before=$seq
+	seq=$(printf '%s' "$answer" | jq --argjson seq "$seq" "$next")
+	failures=0
+	# After a heartbeat. It would be a loop if a cache answered.
+	[ "$seq" = "$before" ] && sleep 1
 done

@@ -19,7 +19,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if len(os.Args) < 2 {
+	if len(os.Args) < 2 || len(os.Args) > 4 {
 		log.Fatal("usage: go run ./examples/go CHANNEL [SEQ] [URL]")
 	}
 	sub := client.Subscriber{
@@ -30,7 +30,7 @@ func main() {
 	if len(os.Args) > 2 {
 		seq, err := strconv.ParseInt(os.Args[2], 10, 64)
 		if err != nil {
-			log.Fatal("SEQ: ", err)
+			log.Fatalf("SEQ %q: want a whole number", os.Args[2])
 		}
 		sub.Seq = seq
 	}

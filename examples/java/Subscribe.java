@@ -1,34 +1,40 @@
+import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.InputStreamReader;
+import java.net.HttpURLConnection;
 import java.net.URI;
 import java.net.URLEncoder;
-import java.net.http.HttpClient;
-import java.net.http.HttpRequest;
-import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
+import java.util.HashMap;
+import java.util.Map;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.function.BiConsumer;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
-import java.util.stream.Stream;
 
 /**
- * Follows a channel with the HttpClient of Java 11 or later.
+ * Follows a channel, with the standard library of Java 11 or later.
  *
  *     java Subscribe.java CHANNEL [SEQ] [http://host:port of the front port]
  */
 public class Subscribe {
-    /**
-     * The server always writes its messages in this form: compact, with the keys in this
-     * order. An application that has a JSON library uses that instead.
-     */
-    private static final Pattern MESSAGE = Pattern.compile(
-        "\\{\"type\":\"(\\w+)\",\"cname\":\"((?:[^\"\\\\]|\\\\.)*+)\",\"seq\":(-?\\d+),\"content\":\"((?:[^\"\\\\]|\\\\.)*+)\"\\}");
+    private static final int LONGEST_WAIT = 30_000; // ms
+    private static final int BUSY_WAIT = 15_000; // ms, after "too many channels or subscribers"
+    private static final int UNKNOWN_SILENCE = 40_000; // ms, until the server has told its heartbeat period
+    private static final int CONNECT_TIMEOUT = 10_000; // ms
 
-    private final HttpClient http = HttpClient.newHttpClient();
+    /** The server would refuse the same request again. */
+    static class Refused extends Exception {
+        Refused(String why) {
+            super(why);
+        }
+    }
+
     private final String front;
     private final String channel;
     private long seq; // the next message wanted; 0: from now
-    private int failures;
+    private int silence; // the time after which a connection that brings nothing is dead, ms; 0: not known yet
+    private int failures; // in a row
+    private long leastWait; // after this connection, ms
 
     Subscribe(String front, String channel, long seq) {
         this.front = front;
@@ -37,16 +43,20 @@ public class Subscribe {
     }
 
     /** Calls onMessage for each message, until the channel is closed. */
-    void run(BiConsumer<Long, String> onMessage) throws InterruptedException {
+    void run(BiConsumer<Long, String> onMessage) throws InterruptedException, Refused {
         while (true) {
             try {
+                leastWait = 0;
+                if (silence == 0) {
+                    silence = longestSilence();
+                }
                 if (!connect(onMessage)) {
                     return;
                 }
-            } catch (IOException | RuntimeException e) {
+            } catch (IOException | RuntimeException e) { // whatever a broken connection or answer leads to
                 failures++;
-                long bound = Math.min(30_000, 1000L << Math.min(failures - 1, 5));
-                long wait = bound / 2 + ThreadLocalRandom.current().nextLong(bound / 2);
+                long bound = Math.min(LONGEST_WAIT, 1000L << Math.min(failures - 1, 5));
+                long wait = Math.max(leastWait, bound / 2 + ThreadLocalRandom.current().nextLong(bound / 2));
                 System.err.println(e.getMessage() + "; again in " + wait + " ms");
                 Thread.sleep(wait);
             }
@@ -54,74 +64,228 @@ public class Subscribe {
     }
 
     /** One connection. Returns false when the channel is closed. */
-    private boolean connect(BiConsumer<Long, String> onMessage) throws IOException, InterruptedException {
+    private boolean connect(BiConsumer<Long, String> onMessage) throws IOException, Refused {
         String query = "cname=" + URLEncoder.encode(channel, StandardCharsets.UTF_8) + "&seq=" + seq;
-        HttpRequest request = HttpRequest.newBuilder(URI.create(front + "/stream?" + query)).build();
-        HttpResponse<Stream<String>> response = http.send(request, HttpResponse.BodyHandlers.ofLines());
-        try (Stream<String> lines = response.body()) {
-            if (response.statusCode() != 200) {
-                throw new IOException("HTTP " + response.statusCode());
+        // The timeout is for each read: a slow message is no silence.
+        HttpURLConnection connection = open("/stream?" + query, silence > 0 ? silence : UNKNOWN_SILENCE);
+        try (BufferedReader lines = read(connection)) {
+            if (lines == null) {
+                return false;
             }
-            for (String line : (Iterable<String>) lines::iterator) {
-                Matcher m = MESSAGE.matcher(line);
-                if (!m.matches()) {
-                    throw new IOException("not a message: " + line);
+            for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+                Map<String, String> message = parse(line);
+                String type = message.get("type");
+                String content = message.get("content");
+                long number;
+                try {
+                    number = Long.parseLong(message.get("seq"));
+                } catch (NumberFormatException e) {
+                    throw new IOException("not a message: " + beginning(line));
                 }
-                failures = 0;
-                long number = Long.parseLong(m.group(3));
-                switch (m.group(1)) {
-                    case "data", "broadcast" -> {
+                if (type == null || content == null) {
+                    throw new IOException("not a message: " + beginning(line));
+                }
+                switch (type) {
+                    case "401":
+                        throw new Refused(content);
+                    case "429":
+                        leastWait = BUSY_WAIT;
+                        throw new IOException(content);
+                    default:
+                        failures = 0;
+                }
+                switch (type) {
+                    case "data":
+                    case "broadcast":
                         seq = number + 1;
-                        onMessage.accept(number, unescape(m.group(4)));
-                    }
-                    case "next_seq" -> {
+                        onMessage.accept(number, content);
+                        break;
+                    case "next_seq":
                         if (number < seq) { // the channel is a new one
                             seq = 1;
                             return true;
                         }
                         seq = number;
-                    }
-                    case "close" -> {
+                        break;
+                    case "close":
                         return false;
-                    }
-                    case "401", "429" -> throw new IOException(m.group(4));
-                    default -> { } // a heartbeat
+                    default: // a heartbeat
                 }
             }
             throw new IOException("the server ended the response");
+        } finally {
+            connection.disconnect();
         }
     }
 
-    /** Decodes the escapes of a JSON string. */
-    private static String unescape(String s) {
-        StringBuilder b = new StringBuilder(s.length());
-        for (int i = 0; i < s.length(); i++) {
-            char c = s.charAt(i);
+    /** 1.3 times the period of the heartbeats, and at least 1.5 s longer; 0: the server does not tell. */
+    private int longestSilence() {
+        try (BufferedReader lines = read(open("/ping?cb=", CONNECT_TIMEOUT))) {
+            int period = Integer.parseInt(parse(lines.readLine()).get("sub_timeout")); // s
+            return (int) Math.min(Integer.MAX_VALUE, Math.max(period * 1300L, period * 1000L + 1500));
+        } catch (IOException | RuntimeException | Refused e) { // the connection that follows will tell why
+            return 0;
+        }
+    }
+
+    private HttpURLConnection open(String path, int timeout) throws IOException {
+        HttpURLConnection connection = (HttpURLConnection) URI.create(front + path).toURL().openConnection();
+        connection.setConnectTimeout(CONNECT_TIMEOUT);
+        connection.setReadTimeout(timeout);
+        connection.setUseCaches(false);
+        return connection;
+    }
+
+    /** The answer, or null when there is nothing more to come. */
+    private static BufferedReader read(HttpURLConnection connection) throws IOException, Refused {
+        int status = connection.getResponseCode();
+        if (status == 204) {
+            return null;
+        }
+        if (status != 200) {
+            String why = "HTTP " + status + sentence(connection);
+            if (status >= 400 && status < 500 && status != 408 && status != 425 && status != 429) {
+                throw new Refused(why);
+            }
+            throw new IOException(why);
+        }
+        return new BufferedReader(new InputStreamReader(connection.getInputStream(), StandardCharsets.UTF_8));
+    }
+
+    /** What the server says in an error answer. */
+    private static String sentence(HttpURLConnection connection) {
+        try (InputStream body = connection.getErrorStream()) {
+            return body == null ? "" : ": " + new String(body.readNBytes(4096), StandardCharsets.UTF_8).trim();
+        } catch (IOException e) { // it has been cut
+            return "";
+        }
+    }
+
+    private static String beginning(String line) {
+        return line.substring(0, Math.min(80, line.length()));
+    }
+
+    /**
+     * Reads a JSON object of strings and numbers, which is what the server sends. An
+     * application that has a JSON library uses that instead.
+     */
+    static Map<String, String> parse(String json) throws IOException {
+        try {
+            Map<String, String> values = new HashMap<>();
+            int[] at = {0};
+            expect(json, at, '{');
+            while (true) {
+                String key = string(json, at);
+                expect(json, at, ':');
+                skipSpace(json, at);
+                if (json.charAt(at[0]) == '"') {
+                    values.put(key, string(json, at));
+                } else {
+                    int start = at[0];
+                    while (",} \t".indexOf(json.charAt(at[0])) < 0) {
+                        at[0]++;
+                    }
+                    values.put(key, json.substring(start, at[0]));
+                }
+                skipSpace(json, at);
+                if (json.charAt(at[0]) == '}') {
+                    return values;
+                }
+                expect(json, at, ',');
+            }
+        } catch (IndexOutOfBoundsException | NumberFormatException e) { // it has been cut
+            throw new IOException("not a message: " + beginning(json));
+        }
+    }
+
+    private static void skipSpace(String json, int[] at) {
+        while (json.charAt(at[0]) == ' ' || json.charAt(at[0]) == '\t') {
+            at[0]++;
+        }
+    }
+
+    private static void expect(String json, int[] at, char c) throws IOException {
+        skipSpace(json, at);
+        if (json.charAt(at[0]++) != c) {
+            throw new IOException("not a message: " + beginning(json));
+        }
+    }
+
+    private static String string(String json, int[] at) throws IOException {
+        expect(json, at, '"');
+        StringBuilder b = new StringBuilder();
+        for (char c = json.charAt(at[0]++); c != '"'; c = json.charAt(at[0]++)) {
             if (c != '\\') {
                 b.append(c);
                 continue;
             }
-            c = s.charAt(++i);
+            c = json.charAt(at[0]++);
             switch (c) {
-                case 'n' -> b.append('\n');
-                case 'r' -> b.append('\r');
-                case 't' -> b.append('\t');
-                case 'b' -> b.append('\b');
-                case 'f' -> b.append('\f');
-                case 'u' -> {
-                    b.append((char) Integer.parseInt(s.substring(i + 1, i + 5), 16));
-                    i += 4;
-                }
-                default -> b.append(c);
+                case 'n':
+                    b.append('\n');
+                    break;
+                case 'r':
+                    b.append('\r');
+                    break;
+                case 't':
+                    b.append('\t');
+                    break;
+                case 'b':
+                    b.append('\b');
+                    break;
+                case 'f':
+                    b.append('\f');
+                    break;
+                case 'u':
+                    b.append((char) Integer.parseInt(json.substring(at[0], at[0] + 4), 16));
+                    at[0] += 4;
+                    break;
+                default:
+                    b.append(c);
             }
         }
         return b.toString();
     }
 
+    /** Whether requests can be made to an address. */
+    private static boolean isWeb(String address) {
+        try {
+            URI uri = URI.create(address);
+            return ("http".equals(uri.getScheme()) || "https".equals(uri.getScheme())) && uri.getHost() != null;
+        } catch (IllegalArgumentException e) {
+            return false;
+        }
+    }
+
+    private static void fail(int status, String text) {
+        System.err.println(text);
+        System.exit(status);
+    }
+
     public static void main(String[] args) throws InterruptedException {
-        long first = args.length > 1 ? Long.parseLong(args[1]) : 0;
+        String usage = "usage: java Subscribe.java CHANNEL [SEQ] [URL]";
+        if (args.length < 1 || args.length > 3) {
+            fail(2, usage);
+        }
+        long first = 0;
+        try {
+            first = args.length > 1 ? Long.parseLong(args[1]) : 0;
+        } catch (NumberFormatException e) {
+            fail(2, args[1] + ": want a whole number\n" + usage);
+        }
         String address = args.length > 2 ? args[2] : "http://127.0.0.1:8100";
-        new Subscribe(address, args[0], first).run((seq, content) -> System.out.println(content));
-        System.exit(0); // HttpClient's threads would delay the exit
+        if (!isWeb(address)) {
+            fail(2, address + ": want http://host:port");
+        }
+        try {
+            new Subscribe(address.replaceAll("/$", ""), args[0], first).run((seq, content) -> {
+                System.out.println(content);
+                if (System.out.checkError()) {
+                    System.exit(1); // the reader of the output has gone
+                }
+            });
+        } catch (Refused e) {
+            fail(1, e.getMessage());
+        }
     }
 }

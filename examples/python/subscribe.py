@@ -5,56 +5,135 @@
 """
 
 import json
+import os
 import random
 import sys
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 
-SILENCE = 40  # seconds; the server's heartbeats come every 30 s by default
+LONGEST_WAIT = 30  # seconds
+UNKNOWN_SILENCE = 40  # seconds, until the server has told its heartbeat period
+BUSY_WAIT = 15  # seconds, after "too many channels or subscribers"
 
 
-class Closed(Exception):
-    """The server has closed the channel."""
+class Refused(Exception):
+    """The server would refuse the same request again."""
 
 
 def messages(front, channel, seq=0):
-    """Yields (seq, content) of each message, over any number of connections."""
+    """Yields (seq, content) of each message, over any number of connections, until the
+    channel is closed."""
+    check(front)
     failures = 0
+    silence = None
     while True:
-        query = urllib.parse.urlencode({"cname": channel, "seq": seq})
+        least = 0
         try:
-            with urllib.request.urlopen(f"{front}/stream?{query}", timeout=SILENCE) as response:
+            silence = silence or longest_silence(front)
+            query = urllib.parse.urlencode({"cname": channel, "seq": seq})
+            # The timeout is for each read: a slow message is no silence.
+            with urllib.request.urlopen(f"{front}/stream?{query}", timeout=silence or UNKNOWN_SILENCE) as response:
+                if response.status == 204:
+                    return  # there is nothing more to come
                 for line in response:
+                    kind, number, content = parse(line)
+                    if kind == "429":
+                        least = BUSY_WAIT
+                        raise OSError(content)
                     failures = 0
-                    message = json.loads(line)
-                    if message["type"] in ("data", "broadcast"):
-                        seq = message["seq"] + 1
-                        yield message["seq"], message["content"]
-                    elif message["type"] == "next_seq":
-                        if message["seq"] < seq:  # the channel is a new one
+                    if kind in ("data", "broadcast"):
+                        seq = number + 1
+                        yield number, content
+                    elif kind == "next_seq":
+                        if number < seq:  # the channel is a new one
                             seq = 1
                             break
-                        seq = message["seq"]
-                    elif message["type"] == "close":
-                        raise Closed(channel)
-                    elif message["type"] in ("401", "429"):
-                        raise OSError(message["content"])
+                        seq = number
+                    elif kind == "close":
+                        return
+                    elif kind == "401":
+                        raise Refused(content)
                 else:
                     raise OSError("the server ended the response")
-        except (OSError, ValueError) as error:
-            failures += 1
-            wait = random.uniform(0.5, 1) * min(30, 2 ** (failures - 1))
-            print(f"{error}; again in {wait:.1f} s", file=sys.stderr)
-            time.sleep(wait)
+        except urllib.error.HTTPError as error:
+            if 400 <= error.code < 500 and error.code not in (408, 425, 429):
+                raise Refused(f"HTTP {error.code}: {sentence(error)}") from None
+            failure = error
+        except Refused:
+            raise
+        except Exception as error:  # whatever a broken connection or answer leads to
+            failure = error
+        else:
+            continue
+        failures += 1
+        wait = max(least, random.uniform(0.5, 1) * min(LONGEST_WAIT, 2 ** min(failures - 1, 10)))
+        print(f"{str(failure) or type(failure).__name__}; again in {wait:.1f} s", file=sys.stderr)
+        time.sleep(wait)
+
+
+def check(front):
+    """Refuses what no request can be made to."""
+    try:
+        parts = urllib.parse.urlsplit(front)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return
+    except ValueError:  # the port is no number
+        pass
+    raise Refused(f"{front}: want http://host:port")
+
+
+def longest_silence(front):
+    """The time after which a connection that brings nothing is dead, in seconds; None if
+    the server does not tell."""
+    try:
+        with urllib.request.urlopen(f"{front}/ping?cb=", timeout=10) as response:
+            period = int(json.loads(response.readline(1000))["sub_timeout"])  # of the heartbeats
+        return max(1.3 * period, period + 1.5)
+    except Exception:  # the connection that follows will tell why
+        return None
+
+
+def parse(line):
+    """A message's type, seq and content."""
+    message = json.loads(line)
+    if isinstance(message, dict):
+        kind, number, content = message.get("type"), message.get("seq"), message.get("content")
+        if isinstance(kind, str) and isinstance(number, int) and isinstance(content, str):
+            return kind, number, content
+    raise ValueError(f"not a message: {line[:80]}")
+
+
+def sentence(error):
+    """What the server says in an error answer."""
+    try:
+        return error.read(4096).decode(errors="replace").strip()
+    except Exception:  # it has been cut
+        return error.reason
+
+
+def main():
+    usage = "usage: python3 subscribe.py CHANNEL [SEQ] [URL]"
+    if not 2 <= len(sys.argv) <= 4 or not sys.argv[1]:
+        sys.exit(usage)
+    try:
+        first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    except ValueError:
+        sys.exit(f"{sys.argv[2]}: want a whole number\n{usage}")
+    address = sys.argv[3] if len(sys.argv) > 3 else "http://127.0.0.1:8100"
+    # What the terminal cannot show is shown as an escape.
+    sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        for _, content in messages(address.rstrip("/"), sys.argv[1], first):
+            print(content, flush=True)
+    except Refused as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:  # the reader of the output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":
-    channel = sys.argv[1]
-    first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    address = sys.argv[3] if len(sys.argv) > 3 else "http://127.0.0.1:8100"
-    try:
-        for _, content in messages(address, channel, first):
-            print(content, flush=True)
-    except (Closed, KeyboardInterrupt):
-        pass
+    main()

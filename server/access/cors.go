@@ -1,31 +1,41 @@
 package access
 
+import (
+	"slices"
+
+	"icomet/server/wire"
+)
+
 // FrontOrigins says which pages may read the front port's answers
 // (front.allow_origins). It is immutable and concurrency-safe.
 type FrontOrigins struct {
-	any    bool // "*"
-	listed []string
+	any    bool     // "*"
+	listed []string // the others
 }
 
 // NewFrontOrigins takes front.allow_origins, in which "*" allows all.
 func NewFrontOrigins(allowed []string) FrontOrigins {
-	o := FrontOrigins{listed: allowed}
-	for _, origin := range allowed {
-		o.any = o.any || origin == "*"
-	}
-	return o
+	any, listed := splitOrigins(allowed)
+	return FrontOrigins{any, listed}
 }
 
-// Allow returns the value of Access-Control-Allow-Origin for a request's Origin,
-// "" for none, and whether it depends on it.
-func (o *FrontOrigins) Allow(origin []byte) (value string, vary bool) {
+// splitOrigins takes "*" out of a list.
+func splitOrigins(allowed []string) (any bool, listed []string) {
+	listed = slices.DeleteFunc(slices.Clone(allowed), func(o string) bool { return o == "*" })
+	return len(listed) < len(allowed), listed
+}
+
+// Allow returns what the answer to a request with this Origin says. An origin that is listed
+// by name is named also beside "*", because only then its pages may send credentials.
+func (o *FrontOrigins) Allow(origin []byte) wire.CORS {
+	c := wire.CORS{Vary: len(o.listed) > 0 || !o.any, Anyone: o.any}
 	if o.any {
-		return "*", false
+		c.Origin = "*"
 	}
 	for _, listed := range o.listed {
 		if listed == string(origin) {
-			return listed, true
+			c.Origin = listed
 		}
 	}
-	return "", true
+	return c
 }

@@ -8,12 +8,14 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
+	"maps"
 	"strings"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -24,6 +26,9 @@ const (
 	minSecret  = 32   // bytes of an HS256 secret: RFC 7518 section 3.2
 	minRSABits = 2048 // RFC 7518 section 3.3
 	maxSubject = 255  // bytes of sub, as for a channel's name
+
+	// clockLeeway is how far the issuer's clock may be ahead: a token is used at once.
+	clockLeeway = time.Minute
 )
 
 // TokenVerifier judges the JSON Web Tokens of subscribers. It is immutable and
@@ -55,7 +60,7 @@ func NewTokenVerifier(cfg *config.Front) (*TokenVerifier, error) {
 	for method := range v.keys {
 		methods = append(methods, method)
 	}
-	options := []jwt.ParserOption{jwt.WithValidMethods(methods), jwt.WithExpirationRequired()}
+	options := []jwt.ParserOption{jwt.WithValidMethods(methods), jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(clockLeeway)}
 	if v.anyAud {
 		options = append(options, jwt.WithAudience(cfg.JWTAudience))
 	}
@@ -65,7 +70,7 @@ func NewTokenVerifier(cfg *config.Front) (*TokenVerifier, error) {
 
 // loadTokenKey reads a key; what kind it is says the only method it is good for.
 func loadTokenKey(path string) (method string, key jwt.VerificationKey, err error) {
-	data, err := readKeyFile(path, checkTokenKeyMode)
+	data, err := config.ReadSecret(path)
 	if err != nil {
 		return "", nil, err
 	}
@@ -108,33 +113,64 @@ func loadTokenKey(path string) (method string, key jwt.VerificationKey, err erro
 	return "", nil, errors.New("the public key must be RSA, P-256 or Ed25519")
 }
 
-// checkTokenKeyMode guards a secret; a public key may be read by everybody.
-func checkTokenKeyMode(info os.FileInfo, data []byte) error {
-	if bytes.Contains(data, []byte("-----BEGIN PUBLIC KEY")) || bytes.Contains(data, []byte("-----BEGIN RSA PUBLIC KEY")) {
-		return nil
-	}
-	return checkSecretMode(info, data)
+// tokenClaims are what a token says. Names are compared with their case, which the decoding
+// into a struct would not do, and no text is taken for a number.
+type tokenClaims struct {
+	jwt.MapClaims // exp, nbf, iat and aud: the parser checks them
+
+	subject, channel, pattern string
+	channels, audience        []string
 }
 
-// tokenClaims are what a token says. The parser checks exp, nbf and aud.
-type tokenClaims struct {
-	jwt.RegisteredClaims
-	Channel  string   `json:"channel"`
-	Channels []string `json:"channels"`
-	Pattern  string   `json:"pattern"`
+// UnmarshalJSON takes a claim that is null for one that is missing.
+func (t *tokenClaims) UnmarshalJSON(b []byte) error {
+	if err := json.Unmarshal(b, &t.MapClaims); err != nil {
+		return err
+	}
+	maps.DeleteFunc(t.MapClaims, func(_ string, v any) bool { return v == nil })
+	texts := map[string]*string{"sub": &t.subject, "channel": &t.channel, "pattern": &t.pattern}
+	for name, to := range texts {
+		var ok bool
+		if *to, ok = t.MapClaims[name].(string); !ok && t.MapClaims[name] != nil {
+			return errTokenMalformed
+		}
+	}
+	var ok bool
+	if t.channels, ok = textList(t.MapClaims["channels"]); !ok {
+		return errTokenMalformed
+	}
+	if one, is := t.MapClaims["aud"].(string); is {
+		t.audience = []string{one}
+	} else if t.audience, ok = textList(t.MapClaims["aud"]); !ok {
+		return errTokenMalformed
+	}
+	return nil
+}
+
+// textList is a list of texts in a claim; nil for a claim that is missing.
+func textList(v any) (list []string, ok bool) {
+	members, ok := v.([]any)
+	for _, m := range members {
+		text, isText := m.(string)
+		if !isText {
+			return nil, false
+		}
+		list = append(list, text)
+	}
+	return list, ok || v == nil
 }
 
 // covers says whether the token is for the channel.
 func (t *tokenClaims) covers(name string) bool {
-	if name == t.Channel {
+	if name == t.channel {
 		return true
 	}
-	for _, listed := range t.Channels {
+	for _, listed := range t.channels {
 		if name == listed {
 			return true
 		}
 	}
-	return t.Pattern != "" && matchPattern(t.Pattern, name)
+	return t.pattern != "" && matchPattern(t.pattern, name)
 }
 
 // matchPattern matches the whole name; * stands for any bytes, or none.
@@ -187,15 +223,19 @@ func (v *TokenVerifier) verify(token, name []byte) (subject string, err error) {
 	default:
 		return "", errTokenMalformed
 	}
+	// The parser's leeway is not for the end of a token.
+	exp, err := claims.GetExpirationTime()
 	switch {
-	case !v.anyAud && len(claims.Audience) > 0:
+	case err != nil || !time.Now().Before(exp.Time):
+		return "", errTokenTime
+	case !v.anyAud && len(claims.audience) > 0:
 		return "", errTokenAudience
-	case len(claims.Subject) > maxSubject:
+	case len(claims.subject) > maxSubject:
 		return "", errTokenMalformed
 	case !claims.covers(string(name)):
-		return claims.Subject, errTokenChannel
+		return claims.subject, errTokenChannel
 	}
-	return claims.Subject, nil
+	return claims.subject, nil
 }
 
 // Admits judges a subscriber's token for the channel name, and says what it found

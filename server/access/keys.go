@@ -4,20 +4,11 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"icomet/httpparse"
 	"icomet/server/config"
 )
-
-// maxKeyFile is in bytes: a key file that is larger is some other file.
-const maxKeyFile = 64 << 10
 
 // Keys are the hashes of the keys that open the admin port; none: it needs no
 // key. Hashes all have one length, so that comparing takes the same time whatever
@@ -34,7 +25,7 @@ func LoadKeys(cfg *config.Admin) (Keys, error) {
 		return keys, nil
 	}
 	n := len(keys)
-	text, err := readKeyFile(cfg.KeysFile, checkSecretMode)
+	text, err := config.ReadSecret(cfg.KeysFile)
 	if err != nil {
 		return nil, fmt.Errorf("admin.keys_file %s: %w", cfg.KeysFile, err)
 	}
@@ -72,47 +63,16 @@ func (k Keys) Authorize(r *httpparse.Request) bool {
 	if len(k) == 0 {
 		return true
 	}
+	given := Bearer(r)
+	return given != nil && k.match(given)
+}
+
+// Bearer is the key or token in the Authorization field, nil if there is none.
+func Bearer(r *httpparse.Request) []byte {
 	const scheme = "bearer "
 	given := r.Get("authorization")
 	if len(given) < len(scheme) || !equalFoldASCII(given[:len(scheme)], scheme) {
-		return false
+		return nil
 	}
-	return k.match(given[len(scheme):])
-}
-
-// readKeyFile reads a small regular file that check agrees with. A pipe or a device
-// in its place is not waited for.
-func readKeyFile(path string, check func(os.FileInfo, []byte) error) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, config.SystemWords(err)
-	}
-	defer f.Close()
-	info, err := f.Stat() // of what is open, not of what has the name by now
-	if err != nil {
-		return nil, config.SystemWords(err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("is not a regular file")
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
-	if err != nil {
-		return nil, config.SystemWords(err)
-	}
-	if len(data) > maxKeyFile {
-		return nil, fmt.Errorf("is larger than %s: not a file of keys", config.Size(maxKeyFile))
-	}
-	return data, check(info, data)
-}
-
-// checkSecretMode refuses a secret that others than the server's user and root can
-// read, or could have put there.
-func checkSecretMode(info os.FileInfo, _ []byte) error {
-	if open := info.Mode().Perm() & 0o077; open != 0 {
-		return fmt.Errorf("has mode %04o, which lets others than its owner in: chmod 600", info.Mode().Perm())
-	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
-		return fmt.Errorf("belongs to user %d: it must be the server's user or root", st.Uid)
-	}
-	return nil
+	return given[len(scheme):]
 }

@@ -7,6 +7,7 @@ import (
 
 	"icomet/httpparse"
 	"icomet/server/config"
+	"icomet/server/wire"
 )
 
 // AdminOrigins says which browser pages may call the admin port. A browser in the
@@ -21,6 +22,7 @@ type AdminOrigins struct {
 // NewAdminOrigins takes admin.listen, admin.hosts and admin.allow_origins.
 func NewAdminOrigins(cfg *config.Admin) AdminOrigins {
 	o := AdminOrigins{hosts: []string{"localhost"}}
+	o.anyOther, o.origins = splitOrigins(cfg.AllowOrigins)
 	if host, _, _ := net.SplitHostPort(cfg.Listen); host != "" {
 		o.hosts = append(o.hosts, strings.ToLower(host))
 	}
@@ -28,24 +30,25 @@ func NewAdminOrigins(cfg *config.Admin) AdminOrigins {
 		o.hosts = append(o.hosts, strings.ToLower(host))
 		o.anyHost = o.anyHost || host == "*"
 	}
-	for _, origin := range cfg.AllowOrigins {
-		o.origins = append(o.origins, origin)
-		o.anyOther = o.anyOther || origin == "*"
-	}
 	return o
 }
 
 // The answers to what is refused.
 const (
+	textRepeated      = "Origin, Referer or Sec-Fetch-Site is repeated"
 	textForeignHost   = "the Host is not this port's: it has to be an address, localhost or a name in admin.hosts"
 	textForeignOrigin = "pages of this origin may not use the admin port (admin.allow_origins)"
 )
 
-// Refusal is why a request is answered 403, or "". It allocates nothing, since
-// it runs for every publish.
-func (o *AdminOrigins) Refusal(r *httpparse.Request) string {
+// Judge returns why a request is answered 403, "" when it is not, and what its answer says
+// to the page behind it. It allocates nothing, since it runs for every publish.
+func (o *AdminOrigins) Judge(r *httpparse.Request) (refusal string, cors wire.CORS) {
 	var host, origin, site, referer []byte
-	hasHost := false
+	hasHost, repeated := false, false
+	take := func(to *[]byte, value []byte) {
+		repeated = repeated || *to != nil
+		*to = value
+	}
 	for i := range r.Fields {
 		f := &r.Fields[i]
 		switch len(f.Name) {
@@ -55,27 +58,49 @@ func (o *AdminOrigins) Refusal(r *httpparse.Request) string {
 			}
 		case len("origin"):
 			if equalFoldASCII(f.Name, "origin") {
-				origin = f.Value
+				take(&origin, f.Value)
 			}
 		case len("referer"):
 			if equalFoldASCII(f.Name, "referer") {
-				referer = f.Value
+				take(&referer, f.Value)
 			}
 		case len("sec-fetch-site"):
 			if equalFoldASCII(f.Name, "sec-fetch-site") {
-				site = f.Value
+				take(&site, f.Value)
 			}
 		}
+	}
+	if repeated {
+		return textRepeated, cors // another reader might go by another of them
 	}
 	if r.Authority != nil { // RFC 9112 section 3.2.2: Host is to be ignored
 		host, hasHost = hostOf(r.Authority), true
 	}
 	// Without Host (HTTP/1.0 only) no browser is behind it.
 	if hasHost && !o.knownHost(host) {
-		return textForeignHost
+		return textForeignHost, cors
 	}
-	if o.foreign(host, origin, site) && !o.listed(origin, referer) {
-		return textForeignOrigin
+	cors.Vary = o.anyOther || len(o.origins) > 0
+	cors.Origin = o.listedAs(origin)
+	if cors.Origin == "" && o.foreign(host, origin, site) && (len(origin) > 0 || !o.listedReferer(referer)) {
+		return textForeignOrigin, cors
+	}
+	return "", cors
+}
+
+// listedAs is the origin as admin.allow_origins has it, "*" when that allows it without a
+// name, "" when it does not.
+func (o *AdminOrigins) listedAs(origin []byte) string {
+	if len(origin) == 0 {
+		return ""
+	}
+	for _, listed := range o.origins {
+		if listed == string(origin) {
+			return listed
+		}
+	}
+	if o.anyOther {
+		return "*"
 	}
 	return ""
 }
@@ -87,10 +112,11 @@ func (o *AdminOrigins) Refusal(r *httpparse.Request) string {
 // cannot be told apart.
 func (o *AdminOrigins) foreign(host, origin, site []byte) bool {
 	switch string(site) {
-	case "cross-site":
-		return true
 	case "same-site", "same-origin", "none":
 		return false
+	case "":
+	default:
+		return true // cross-site, or no word of today's browsers
 	}
 	if len(origin) == 0 {
 		return false
@@ -99,35 +125,28 @@ func (o *AdminOrigins) foreign(host, origin, site []byte) bool {
 	return !found || !equalFoldBytes(hostOf(of), host) // "null" is foreign too
 }
 
-// listed says whether admin.allow_origins has the page's origin. A JSONP call has no
+// listedReferer says whether a page of an allowed origin is behind a JSONP call. That has no
 // Origin; its Referer can be left out by a page, but not forged.
-func (o *AdminOrigins) listed(origin, referer []byte) bool {
+func (o *AdminOrigins) listedReferer(referer []byte) bool {
 	if o.anyOther {
 		return true
 	}
-	if len(origin) == 0 {
-		scheme, rest, found := bytes.Cut(referer, []byte("://"))
-		if !found {
-			return false
-		}
-		end := bytes.IndexAny(rest, "/?#")
-		if end < 0 {
-			end = len(rest)
-		}
-		origin = referer[:len(scheme)+len("://")+end]
+	scheme, rest, found := bytes.Cut(referer, []byte("://"))
+	if !found {
+		return false
 	}
-	for _, listed := range o.origins {
-		if listed == string(origin) {
-			return true
-		}
+	end := bytes.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
 	}
-	return false
+	return o.listedAs(referer[:len(scheme)+len("://")+end]) != ""
 }
 
-// knownHost judges a host without its port. What is all digits and dots, or in
-// brackets, is an address to every browser, so that no name can be rebound under it.
+// knownHost judges a host without its port. What is all digits and dots, or an IPv6
+// address in brackets, is an address to every browser, so that no name can be rebound
+// under it.
 func (o *AdminOrigins) knownHost(host []byte) bool {
-	if o.anyHost || len(host) > 0 && (host[0] == '[' || digitsAndDots(host)) {
+	if o.anyHost || len(host) > 0 && (bracketed(host) || digitsAndDots(host)) {
 		return true
 	}
 	for _, known := range o.hosts {
@@ -147,10 +166,34 @@ func digitsAndDots(host []byte) bool {
 	return true
 }
 
-// hostOf cuts the port off.
+// bracketed says whether host is brackets around the characters of an IPv6 address, colons
+// among them. It allocates nothing, as a parser of addresses would for its errors.
+func bracketed(host []byte) bool {
+	n := len(host) - 1
+	if n < 1 || host[0] != '[' || host[n] != ']' {
+		return false
+	}
+	colons := 0
+	for _, c := range host[1:n] {
+		switch {
+		case c == ':':
+			colons++
+		case c != '.' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f'):
+			return false
+		}
+	}
+	return colons > 1
+}
+
+// hostOf cuts the port off. What is no port, such as ":evil.example", stays, so that the
+// host is not known.
 func hostOf(authority []byte) []byte {
-	if i := bytes.LastIndexByte(authority, ':'); i > bytes.LastIndexByte(authority, ']') {
-		return authority[:i]
+	i := len(authority)
+	for i > 0 && authority[i-1] >= '0' && authority[i-1] <= '9' {
+		i--
+	}
+	if i > 0 && authority[i-1] == ':' && (authority[0] != '[' || i > 1 && authority[i-2] == ']') {
+		return authority[:i-1]
 	}
 	return authority
 }

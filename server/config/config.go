@@ -39,8 +39,8 @@ type Logger struct {
 type Front struct {
 	Listen                   string   `toml:"listen" form:"address" restart:"yes"`
 	Auth                     string   `toml:"auth" oneof:"none|token|jwt"`
-	JWTKeys                  []string `toml:"jwt_keys" form:"not empty"` // files
-	JWTAudience              string   `toml:"jwt_audience"`
+	JWTKeys                  []string `toml:"jwt_keys" form:"not empty" guard:"yes"` // files
+	JWTAudience              string   `toml:"jwt_audience" guard:"yes"`
 	CreateOnSubscribe        bool     `toml:"create_on_subscribe"`
 	MaxChannels              int      `toml:"max_channels" range:"1..100000000"`
 	MaxSubscribersPerChannel int      `toml:"max_subscribers_per_channel" range:"1..100000000"`
@@ -56,9 +56,9 @@ type Front struct {
 type Admin struct {
 	Listen         string   `toml:"listen" form:"address" restart:"yes"`
 	Allow          []string `toml:"allow" form:"network"`
-	Deny           []string `toml:"deny" form:"network"`
-	Keys           []string `toml:"keys" form:"key" secret:"yes"`
-	KeysFile       string   `toml:"keys_file"`
+	Deny           []string `toml:"deny" form:"network" guard:"yes"`
+	Keys           []string `toml:"keys" form:"key" secret:"yes" guard:"yes"`
+	KeysFile       string   `toml:"keys_file" guard:"yes"`
 	Hosts          []string `toml:"hosts" form:"host"`
 	AllowOrigins   []string `toml:"allow_origins" form:"origin"`
 	TrustedProxies []string `toml:"trusted_proxies" form:"network"`
@@ -79,17 +79,18 @@ type Limits struct {
 	RequestTimeout   Duration `toml:"request_timeout" range:"100ms..1h"`
 	IdleTimeout      Duration `toml:"idle_timeout" range:"100ms..24h"`
 	OutboundBuffer   Size     `toml:"outbound_buffer" range:"1KiB..1GiB"`
-	SendBuffer       Size     `toml:"send_buffer" range:"1KiB..1GiB" unset:"yes"`
+	SendBuffer       Size     `toml:"send_buffer" range:"1KiB..1GiB" unset:"yes" guard:"yes"`
 	Keepalive        Duration `toml:"keepalive" range:"1s..2h"`
 	Connections      int      `toml:"connections" range:"0..10000000"`
 	ConnectionsPerIP int      `toml:"connections_per_ip" range:"0..10000000"`
+	DrainDelay       Duration `toml:"drain_delay" range:"0s..1h"`
 	DrainTimeout     Duration `toml:"drain_timeout" range:"100ms..1h"`
 }
 
 // Runtime is for the Go runtime and the event loops.
 type Runtime struct {
 	EventLoops  int  `toml:"event_loops" range:"0..64" restart:"yes"`
-	MemoryLimit Size `toml:"memory_limit" range:"16MiB..16384GiB" unset:"yes"`
+	MemoryLimit Size `toml:"memory_limit" range:"16MiB..16384GiB" unset:"yes" guard:"yes"`
 }
 
 // Engine says where the channels are.
@@ -103,13 +104,13 @@ type Redis struct {
 	Address              []string `toml:"address" form:"server" restart:"yes"`
 	Sentinel             string   `toml:"sentinel" restart:"yes"` // the master's name
 	SentinelUsername     string   `toml:"sentinel_username" restart:"yes"`
-	SentinelPassword     string   `toml:"sentinel_password" secret:"yes" restart:"yes"`
-	SentinelPasswordFile string   `toml:"sentinel_password_file" restart:"yes"`
+	SentinelPassword     string   `toml:"sentinel_password" secret:"yes" restart:"yes" guard:"yes"`
+	SentinelPasswordFile string   `toml:"sentinel_password_file" restart:"yes" guard:"yes"`
 	Username             string   `toml:"username" restart:"yes"`
-	Password             string   `toml:"password" secret:"yes" restart:"yes"`
-	PasswordFile         string   `toml:"password_file" restart:"yes"`
+	Password             string   `toml:"password" secret:"yes" restart:"yes" guard:"yes"`
+	PasswordFile         string   `toml:"password_file" restart:"yes" guard:"yes"`
 	TLS                  bool     `toml:"tls" restart:"yes"`
-	TLSCA                string   `toml:"tls_ca" restart:"yes"` // file
+	TLSCA                string   `toml:"tls_ca" restart:"yes" guard:"yes"` // file
 	DB                   int      `toml:"db" range:"0..1000000" restart:"yes"`
 	Prefix               string   `toml:"prefix" form:"prefix" restart:"yes"`
 	Pool                 int      `toml:"pool" range:"1..64" restart:"yes"`
@@ -154,7 +155,7 @@ func Default() Config {
 			IdleTimeout:    Duration(75 * time.Second),
 			OutboundBuffer: 256 << 10,
 			Keepalive:      Duration(60 * time.Second),
-			DrainTimeout:   Duration(10 * time.Second),
+			DrainTimeout:   Duration(8 * time.Second),
 		},
 		Engine: Engine{
 			Type: "memory",

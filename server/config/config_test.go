@@ -204,6 +204,7 @@ send_buffer = "64KB"
 keepalive = "1m30s"
 connections = 5
 connections_per_ip = 6
+drain_delay = "20s"
 drain_timeout = "1h"
 [runtime]
 event_loops = 64
@@ -250,7 +251,7 @@ func everyKeyConfig() Config {
 			RequestLine: 64, Header: 1 << 20, HeaderFields: 10_000, Body: 1 << 30,
 			RequestTimeout: Duration(100 * time.Millisecond), IdleTimeout: Duration(24 * time.Hour),
 			OutboundBuffer: 1024, SendBuffer: 64_000, Keepalive: Duration(90 * time.Second),
-			Connections: 5, ConnectionsPerIP: 6, DrainTimeout: Duration(time.Hour),
+			Connections: 5, ConnectionsPerIP: 6, DrainDelay: Duration(20 * time.Second), DrainTimeout: Duration(time.Hour),
 		},
 		Runtime: Runtime{EventLoops: 64, MemoryLimit: 2 << 30},
 		Engine: Engine{Type: "redis", Redis: Redis{

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -72,6 +73,10 @@ func (l *loader) readFile(path string) error {
 	data, err := readConfigFile(path)
 	if err != nil {
 		return &Error{File: path, Reason: err.Error()}
+	}
+	data = bytes.TrimPrefix(data, []byte(byteOrderMark))
+	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		return &Error{File: path, Reason: "is UTF-16: save it as UTF-8"}
 	}
 	// The decoder gives the values and finds every fault of TOML itself, such
 	// as a key set twice; the parser gives the order and the lines.
@@ -273,9 +278,24 @@ func (l *loader) readEnvironment(environ []string) (warnings []string, err error
 			warnings = append(warnings, "unknown environment variable "+shorten(name)+didYouMean(nearestName(name, names)))
 			continue
 		}
-		if err := l.setText(f, place{file: "environment", name: name}, text); err != nil {
+		p := place{file: "environment", name: name}
+		if err := l.takesAway(f, p, text); err != nil {
+			return nil, err
+		}
+		if err := l.setText(f, p, text); err != nil {
 			return nil, err
 		}
 	}
 	return warnings, nil
+}
+
+// takesAway is the mistake of a variable that is empty, perhaps because a secret was not
+// there when it was filled in, over a file that sets a protection.
+func (l *loader) takesAway(f *keyField, p place, text string) error {
+	set, ok := l.places[f.key]
+	if !ok || f.value.IsZero() || f.value.Kind() == reflect.Slice && f.value.Len() == 0 ||
+		f.tag.Get("guard") != "yes" || strings.Trim(text, ", \t\r\n") != "" {
+		return nil
+	}
+	return f.mistake(p, text, fmt.Sprintf("is empty, and would take away the protection that %s:%d sets: unset the variable, or take the key out of the file", set.file, set.line))
 }

@@ -145,7 +145,7 @@ func TestAdminBehindProxy(t *testing.T) {
 		{"127.0.0.2", "8.8.8.8", true},
 		{"127.0.0.3", "192.168.1.1", false},
 	} {
-		for _, call := range []string{"GET /info HTTP/1.1\r\n", "POST /push HTTP/1.1\r\nContent-Length: 7\r\n"} {
+		for _, call := range []string{"GET /info HTTP/1.1\r\n", "POST /push HTTP/1.1\r\nContent-Length: 16\r\n"} {
 			c := dialFrom(t, tc.from, s.admin)
 			c.sendf("%sHost: h\r\nX-Forwarded-For: %s\r\n\r\n", call, tc.forwarded)
 			if !tc.allowed {
@@ -153,7 +153,7 @@ func TestAdminBehindProxy(t *testing.T) {
 				continue
 			}
 			if strings.HasPrefix(call, "POST") {
-				c.sendf("cname=a")
+				c.sendf("cname=a&content=")
 			}
 			if r := c.reply(); r.status != 200 {
 				t.Errorf("%s for %s: %d %q", tc.from, tc.forwarded, r.status, r.body)

@@ -149,8 +149,11 @@ func (e *eventSource) next() message {
 			return decode(e.t, data)
 		case field == "data":
 			data += value
+		case field == "id" && data == "":
+			e.t.Fatal("the id stands before the data: an event that is cut between them would be lost")
 		case field == "id":
 			e.lastID = value
+		case line == "retry: 2000":
 		default:
 			e.t.Fatalf("an unexpected line %q", line)
 		}

@@ -56,9 +56,6 @@ func TestWaitingMessagesShareAWrite(t *testing.T) {
 	s := startServer(t, nil)
 	for _, path := range []string{"/stream?cname=a&seq=1", "/sse?cname=b&seq=1", "/iframe?cname=c&seq=1"} {
 		c := s.subscribe(path)
-		if strings.HasPrefix(path, "/iframe") {
-			c.chunk()
-		}
 		name := []byte(strings.TrimSuffix(path[strings.Index(path, "=")+1:], "&seq=1"))
 		before := segmentsIn(t, c)
 		release := s.pauseAll()

@@ -13,6 +13,7 @@ import (
 
 	"icomet/channel"
 	"icomet/server/config"
+	"icomet/server/reactor"
 	"icomet/server/servertest"
 )
 
@@ -113,20 +114,25 @@ func TestNoByteOfOneReachesAnother(t *testing.T) {
 // answeredOver is how many newcomers over the cap are told so at a time.
 const answeredOver = 8
 
-// TestOverTheCap fills a server with a small cap: newcomers are told so or closed,
-// who is there notices nothing, and administrators still get in.
-func TestOverTheCap(t *testing.T) {
-	t.Parallel()
-	const limit = 20
-	s := startServer(t, func(c *config.Config) { c.Limits.Connections = limit })
-	var there []*client
+// full starts a server with a cap and fills it with streams.
+func full(t *testing.T, limit int) (s *testServer, there []*client) {
+	t.Helper()
+	s = startServer(t, func(c *config.Config) { c.Limits.Connections = limit })
 	for range limit {
 		there = append(there, s.subscribe("/stream?cname=a&seq=1"))
 	}
+	return s, there
+}
+
+// TestOverTheCap: newcomers to a full server are told so or closed, who is there notices
+// nothing, and administrators still get in.
+func TestOverTheCap(t *testing.T) {
+	t.Parallel()
+	s, there := full(t, 20)
 	told := 0
 	for range 3 * answeredOver {
 		c := dial(t, s.front)
-		_, _ = io.WriteString(c, "GET /stream?cname=a HTTP/1.1\r\nHost: test\r\n\r\n")
+		_, _ = io.WriteString(c, "GET /ping HTTP/1.1\r\nHost: test\r\n\r\n")
 		line, _ := c.R.ReadString('\n')
 		if strings.HasPrefix(line, "HTTP/1.1 503 ") {
 			told++
@@ -154,6 +160,78 @@ func TestOverTheCap(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestSubscriberOverTheCap: a subscriber never gets a status that a browser takes for final,
+// but the message 429 in its transport's framing, and then the end of the connection.
+func TestSubscriberOverTheCap(t *testing.T) {
+	t.Parallel()
+	s, there := full(t, 20)
+	// Only a few newcomers are told at a time.
+	leave := func(c *client) {
+		c.Close()
+		checkFor(t, patience, func() error {
+			if open, limit := s.reactor.Connections(); open > limit {
+				return fmt.Errorf("%d connections, want %d", open, limit)
+			}
+			return nil
+		})
+	}
+	for _, transport := range transports {
+		sub := s.open(transport, "cname=new")
+		sub.want("429", "new", 0, "Too many subscribers")
+		if !sub.polls && sub.chunk() != "" {
+			t.Errorf("/%s: the response goes on", transport)
+		}
+		sub.expectEnd()
+		leave(sub.client)
+		for _, request := range []string{"HEAD /" + transport, "OPTIONS /" + transport} {
+			c := dial(t, s.front)
+			c.sendf("%s HTTP/1.1\r\nHost: test\r\nOrigin: http://page\r\n\r\n", request)
+			if head := c.head(); !strings.HasPrefix(head, "HTTP/1.1 20") || !strings.Contains(head, "\r\nConnection: close\r\n") {
+				t.Errorf("%s: %q", request, head)
+			}
+			c.expectEnd()
+			leave(c)
+		}
+		c := dial(t, s.front).get("/" + transport)
+		c.wantError(400, "cname", true)
+		leave(c)
+	}
+	for _, request := range []string{"GET /ping", "GET /icomet.js", "GET /nothing", "PUT /sse", "OPTIONS /ping"} {
+		c := dial(t, s.front)
+		c.sendf("%s HTTP/1.1\r\nHost: test\r\n\r\n", request)
+		c.wantError(503, "limits.connections", true)
+		leave(c)
+	}
+	if got := s.hub.Channels(); got != 1 {
+		t.Errorf("%d channels: a refused subscriber has created one", got)
+	}
+	stats := s.Stats()
+	if n := stats.Refused["connection_limit"]; n != uint64(len(transports)) {
+		t.Errorf("%d subscribers are counted as refused for the cap, want %d", n, len(transports))
+	}
+	checkFor(t, patience, func() error {
+		if n, want := s.closedBy(reactor.ReasonConnections), uint64(4*len(transports)+5); uint64(n) != want {
+			return fmt.Errorf("%d connections were closed for the cap, want %d", n, want)
+		}
+		return nil
+	})
+	_ = there[0].Close()
+	checkFor(t, patience, func() error {
+		status, _ := s.tryPing()
+		if status != 200 {
+			return fmt.Errorf("a newcomer gets status %d when there is room", status)
+		}
+		return nil
+	})
+	checkFor(t, patience, func() error { // the ping leaves its place
+		if open, limit := s.reactor.Connections(); open >= limit {
+			return fmt.Errorf("%d connections of %d", open, limit)
+		}
+		return nil
+	})
+	s.open("sse", "cname=new").want("next_seq", "new", 1, "")
 }
 
 // tryPing asks the front port; status 0 is a closed connection.

@@ -209,12 +209,15 @@ func (c *client) expectEnd() {
 	}
 }
 
-// subscribe opens a stream and reads its head.
+// subscribe opens an endless response and reads what comes before the messages.
 func (s *testServer) subscribe(path string) *client {
 	s.t.Helper()
 	c := dial(s.t, s.front).get(path)
 	if head := c.head(); !strings.HasPrefix(head, "HTTP/1.1 200 ") {
 		s.t.Fatalf("%s: %s", path, head)
+	}
+	if strings.HasPrefix(path, "/sse") || strings.HasPrefix(path, "/iframe") {
+		c.chunk()
 	}
 	return c
 }

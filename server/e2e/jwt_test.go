@@ -178,6 +178,21 @@ func TestTokenClaims(t *testing.T) {
 		{"exp 0", jwt.MapClaims{"channel": "a", "exp": 0}, "", "a"},
 		{"exp is a text", jwt.MapClaims{"channel": "a", "exp": "tomorrow"}, "", "a"},
 		{"no exp", jwt.MapClaims{"channel": "a", "exp": nil}, "", "a"},
+		{"exp is a number as a text", jwt.MapClaims{"channel": "a", "exp": fmt.Sprint(inAnHour())}, "", "a"},
+		{"exp in capitals", jwt.MapClaims{"channel": "a", "exp": nil, "EXP": inAnHour()}, "", "a"},
+		{"expired, with one in capitals", jwt.MapClaims{"channel": "a", "exp": now.Add(-time.Hour).Unix(), "Exp": inAnHour()}, "", "a"},
+		{"channel in capitals", jwt.MapClaims{"Channel": "a", "CHANNELS": []string{"a"}, "Pattern": "*"}, "", "a"},
+		{"a channel beside one in capitals", jwt.MapClaims{"channel": "a", "CHANNEL": "b"}, "a", "b"},
+		{"aud in capitals", jwt.MapClaims{"channel": "a", "AUD": "somebody else"}, "a", ""},
+		{"audience is a number", jwt.MapClaims{"channel": "a", "aud": 5}, "", "a"},
+		{"channels is a text", jwt.MapClaims{"channel": "a", "channels": "a"}, "", "a"},
+		{"claims that are null", jwt.MapClaims{"channel": "a", "channels": nil, "nbf": nil, "aud": nil, "sub": nil}, "a", ""},
+		{"an issuer's clock ahead", jwt.MapClaims{"channel": "a", "nbf": now.Add(2 * time.Second).Unix(), "iat": now.Add(2 * time.Second).Unix()}, "a", ""},
+		{"an issuer's clock half a minute ahead", jwt.MapClaims{"channel": "a", "nbf": now.Add(30 * time.Second).Unix(), "iat": now.Add(30 * time.Second).Unix()}, "a", ""},
+		{"nbf is a text", jwt.MapClaims{"channel": "a", "nbf": fmt.Sprint(now.Unix())}, "", "a"},
+		{"iat is a text", jwt.MapClaims{"channel": "a", "iat": fmt.Sprint(now.Unix())}, "", "a"},
+		{"issued in an hour", jwt.MapClaims{"channel": "a", "iat": now.Add(time.Hour).Unix()}, "", "a"},
+		{"nbf with a fraction", jwt.MapClaims{"channel": "a", "nbf": float64(now.Unix()) + 0.5}, "a", ""},
 		{"not yet", jwt.MapClaims{"channel": "a", "nbf": now.Add(time.Hour).Unix()}, "", "a"},
 		{"since", jwt.MapClaims{"channel": "a", "nbf": now.Add(-time.Hour).Unix()}, "a", ""},
 		{"subject", jwt.MapClaims{"channel": "a", "sub": "u1"}, "a", ""},
@@ -264,14 +279,14 @@ func TestTokenKeyMistakes(t *testing.T) {
 	curve := must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
 	private := must(x509.MarshalPKCS8PrivateKey(curve))
 	open := secretFile(t, testSecret)
-	if err := os.Chmod(open, 0o644); err != nil {
+	if err := os.Chmod(open, 0o664); err != nil {
 		t.Fatal(err)
 	}
 	for _, tc := range []struct{ path, want string }{
 		{"/nowhere", "no such file"},
 		{secretFile(t, ""), "32 bytes or more, this one has 0"},
 		{secretFile(t, "too short a secret\n"), "32 bytes or more, this one has 18"},
-		{open, "mode 0644"},
+		{open, "mode 0664"},
 		{publicFile(t, small), "2048 bits or more, this one has 1024"},
 		{publicFile(t, curve), "must be RSA, P-256 or Ed25519"},
 		{secretFile(t, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))), `a PEM block "PRIVATE KEY": a PUBLIC KEY is needed`},

@@ -71,11 +71,11 @@ func TestKeysFile(t *testing.T) {
 	want("Bearer old-key-0123456789", 401)
 
 	// A mistake at a reload leaves what was there.
-	if err := os.Chmod(path, 0o640); err != nil {
+	if err := os.Chmod(path, 0o660); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Reload(s.cfg); err == nil {
-		t.Error("a file that is open to its group is accepted")
+		t.Error("a file that its group can write to is accepted")
 	}
 	want("Bearer new", 200)
 	if log := s.log.String(); strings.Contains(log, "new") || strings.Contains(log, "old-key") || strings.Contains(log, "configured") {
@@ -97,9 +97,9 @@ func TestKeysFileMistakes(t *testing.T) {
 		{filepath.Join(t.TempDir(), "missing"), "no such file"},
 		{t.TempDir(), "not a regular file"},
 		{"/dev/null", "not a regular file"},
-		{file(0o644, "topsecret\n"), "mode 0644"},
+		{file(0o664, "topsecret\n"), "mode 0664"},
 		{file(0o620, "topsecret\n"), "mode 0620"},
-		{file(0o601, "topsecret\n"), "mode 0601"},
+		{file(0o602, "topsecret\n"), "mode 0602"},
 		{file(0o600, ""), "no key"},
 		{file(0o600, "# nothing\n\n"), "no key"},
 		{file(0o600, "good\ntopsecret two\n"), ":2: a key must be"},

@@ -50,9 +50,9 @@ func TestLimits(t *testing.T) {
 		{"header without end", "GET /info HTTP/1.1\r\nX: " + strings.Repeat("x", 1000), 431, "header"},
 		{"fields", "GET /info HTTP/1.1\r\nHost: h\r\nA:\r\nB:\r\nC:\r\nD:\r\n\r\n", 200, ""},
 		{"fields+1", "GET /info HTTP/1.1\r\nHost: h\r\nA:\r\nB:\r\nC:\r\nD:\r\nE:\r\n\r\n", 431, "fields"},
-		{"body", post("/push", "x", body(50)), 200, ""},
-		{"body+1", post("/push", "x", body(51)), 413, "body"},
-		{"body of GET", strings.Replace(post("/info", "x", body(51)), "POST", "GET", 1), 413, "body"},
+		{"body", post("/push", formBody, body(50)), 200, ""},
+		{"body+1", post("/push", formBody, body(51)), 413, "body"},
+		{"body of GET", strings.Replace(post("/info", formBody, body(51)), "POST", "GET", 1), 413, "body"},
 		{"chunked body", chunked(50), 200, ""},
 		{"chunked body+1", chunked(51), 413, "body"},
 		{"chunk extensions", meta(200), 200, ""},
@@ -90,7 +90,7 @@ func TestBodyRefusedBeforeItComes(t *testing.T) {
 	// The limit itself is a body.
 	c := dial(t, s.admin)
 	body := "cname=a&content=" + strings.Repeat("x", 1<<20-len("cname=a&content="))
-	c.sendf("%s", post("/push", "x", body))
+	c.sendf("%s", post("/push", formBody, body))
 	c.wantReply(200, "{\"type\":\"ok\"}\n")
 }
 

@@ -112,6 +112,31 @@ func TestMetricsForm(t *testing.T) {
 	c.wantError(405, "GET", false)
 }
 
+// TestSeriesFromTheStart: a series that appeared with its first event would hide that event
+// from rate() and increase(). So none appears later.
+func TestSeriesFromTheStart(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	fresh := s.metrics()
+	// Every status that an answer of the server's can have by its own source.
+	for _, status := range []int{400, 401, 403, 404, 405, 408, 413, 414, 415, 417, 429, 431, 500, 501, 503, 505} {
+		if name := fmt.Sprintf(`icomet_refused_total{reason="http_%d"}`, status); fresh[name] != "0" {
+			t.Errorf("%s is %q on a fresh server", name, fresh[name])
+		}
+	}
+	s.open("stream", "cname=a&seq=1")
+	s.call("/push?cname=a&content=x")
+	s.call("/broadcast?content=x")
+	s.call("/close?cname=a")
+	dial(t, s.front).get("/stream").wantError(400, "cname", false)
+	dial(t, s.front).get("/nothing").wantError(404, "path", false)
+	for name := range s.metrics() {
+		if _, there := fresh[name]; !there && !strings.HasPrefix(name, "go_") {
+			t.Errorf("%s has come with its first event", name)
+		}
+	}
+}
+
 // TestPublishToWrite: the time that a message waits for a paused loop is in the
 // histogram, by subscriber.
 func TestPublishToWrite(t *testing.T) {

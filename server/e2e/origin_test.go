@@ -43,6 +43,25 @@ func TestAdminHost(t *testing.T) {
 		{"GET /info HTTP/1.1\r\nHost: 127.0.0.1.evil.example\r\n\r\n", false},
 		{"GET /info HTTP/1.1\r\nHost: 1a.2\r\n\r\n", false},
 		{"GET /info HTTP/1.1\r\nHost: sub.push.internal\r\n\r\n", false},
+		{"GET /info HTTP/1.1\r\nHost: localhost:\r\n\r\n", true}, // RFC 3986 section 3.2.3
+		{"GET /info HTTP/1.1\r\nHost: localhost:evil.example\r\n\r\n", false},
+		{"GET /info HTTP/1.1\r\nHost: localhost:80:evil.example\r\n\r\n", false},
+		{"GET /info HTTP/1.1\r\nHost: localhost:evil.example:80\r\n\r\n", false},
+		{"GET /info HTTP/1.1\r\nHost: 127.0.0.1:evil.example\r\n\r\n", false},
+		{"GET /info HTTP/1.1\r\nHost: 127.0.0.1:80x\r\n\r\n", false},
+		{"GET /info HTTP/1.1\r\nHost: push.internal:evil\r\n\r\n", false},
+		{"GET /info HTTP/1.1\r\nHost: [evil.example]\r\n\r\n", false},
+		{"GET /info HTTP/1.1\r\nHost: [bad.cafe]\r\n\r\n", false},
+		{"GET /info HTTP/1.1\r\nHost: [::1]evil.example\r\n\r\n", false},
+		{"GET /info HTTP/1.1\r\nHost: [::1]80\r\n\r\n", false},
+		{"GET /info HTTP/1.1\r\nHost: [::1].evil.example:80\r\n\r\n", false},
+		{"GET /info HTTP/1.1\r\nHost: [::1:80\r\n\r\n", false},
+		{"GET /info HTTP/1.1\r\nHost: ::1\r\n\r\n", false},
+		{"GET /info HTTP/1.1\r\nHost: [::1]:evil\r\n\r\n", false},
+		{"GET /info HTTP/1.1\r\nHost: []\r\n\r\n", false},
+		{"GET /info HTTP/1.1\r\nHost: [::ffff:10.0.0.1]:80\r\n\r\n", true},
+		{"GET http://localhost:evil.example/info HTTP/1.1\r\nHost: localhost\r\n\r\n", false},
+		{"GET http://[::1]evil.example/info HTTP/1.1\r\nHost: localhost\r\n\r\n", false},
 		{"GET /info HTTP/1.1\r\nHost:\r\n\r\n", false},
 		{"GET /info HTTP/1.1\r\nHost: :8000\r\n\r\n", false},
 		// An absolute target counts, not Host (RFC 9112 section 3.2.2).
@@ -109,6 +128,9 @@ func TestAdminOrigin(t *testing.T) {
 		{"Sec-Fetch-Site: cross-site\r\nReferer: https://evil.example/https://desk.example", false},
 		{"Sec-Fetch-Site: cross-site\r\nReferer: https://evil.example/\r\nOrigin: https://desk.example", true},
 		{"Sec-Fetch-Site: cross-site\r\nReferer: https://desk.example/\r\nOrigin: https://evil.example", false},
+		{"Origin: http://127.0.0.1:evil.example", false},
+		{"Sec-Fetch-Site: none, cross-site", false},
+		{"Sec-Fetch-Site: cross-site, none", false},
 		{"Referer: https://evil.example/", true}, // no browser that knows of sites; as before
 	} {
 		fields := tc.fields
@@ -120,6 +142,16 @@ func TestAdminOrigin(t *testing.T) {
 			c.sendf("%s HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n%s\r\n", call, fields)
 			checkVerdict(t, c, call+" "+tc.fields, tc.allowed, "origin")
 		}
+	}
+	// Two readers might go by different ones of a repeated field.
+	for _, twice := range [][2]string{
+		{"Origin: https://desk.example", "Origin: http://evil.example"}, {"Origin: http://evil.example", "ORIGIN: https://desk.example"},
+		{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: none"}, {"Sec-Fetch-Site: none", "Sec-Fetch-Site: none"},
+		{"Sec-Fetch-Site: cross-site\r\nReferer: https://evil.example/", "Referer: https://desk.example/"},
+	} {
+		c := dial(t, s.admin)
+		c.sendf("GET /push?cname=x&content=y HTTP/1.1\r\nHost: localhost\r\n%s\r\n%s\r\n\r\n", twice[0], twice[1])
+		c.wantError(403, "repeated", false)
 	}
 	// A refused call does nothing.
 	for _, path := range []string{"/push", "/pub", "/broadcast", "/sign"} {

@@ -100,7 +100,10 @@ func TestPresenceWatchers(t *testing.T) {
 	for _, tc := range []struct{ query, line, encoded string }{
 		{"b%0D%0A0%20x", "b%0D%0A0 x", `b\r\n0 x`},
 		{"%01%7F", "%01%7F", "\\u0001\x7f"},
-		{"%C3%A4%E2%82%AC%F0%9F%98%80%20%2541", "ä€😀 %41", "ä€😀 %41"},
+		{"%C3%A4%E2%82%AC%F0%9F%98%80%20%2541", "ä€😀 %2541", "ä€😀 %41"},
+		{"a%250Ab", "a%250Ab", "a%0Ab"},
+		{"a%0Ab", "a%0Ab", `a\nb`},
+		{"%C2%85%C2%9B%E2%80%A8%C2%A0", "%C2%85%C2%9B%E2%80%A8\u00a0", "\\u0085\u009b\\u2028\u00a0"},
 	} {
 		s.open("sub", "cname="+tc.query).want("next_seq", tc.encoded, 1, "")
 		for _, c := range watchers {

@@ -212,6 +212,44 @@ func TestProxyProtocolLimits(t *testing.T) {
 	}
 }
 
+// TestProxyProtocolWithoutSource: a header that names no client leaves the proxy itself, on
+// both ports; a client's own X-Forwarded-For makes it nobody else.
+func TestProxyProtocolWithoutSource(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, withSettings(t, "front.trusted_proxies=127.0.0.1", "front.proxy_protocol=true", "limits.connections_per_ip=1",
+		"admin.trusted_proxies=127.0.0.1", "admin.proxy_protocol=true", "admin.allow=1.2.3.4"))
+	for about, header := range map[string]string{
+		"UNKNOWN": "PROXY UNKNOWN\r\n", "UNKNOWN with more": "PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n",
+		"LOCAL": proxyV2(0x20, 0x00, ""), "LOCAL with addresses": proxyV2(0x20, 0x11, v2Source4), "unix": proxyV2(0x21, 0x31, strings.Repeat("\x00", 216)),
+	} {
+		for _, forwarded := range []string{"1.2.3.4", "9.9.9.9, 1.2.3.4", "1.2.3.4, 127.0.0.1"} {
+			c := dial(t, s.front)
+			c.sendf("%sGET /stream?cname=a&seq=1 HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: %s\r\n\r\n", header, forwarded)
+			c.head()
+			s.wantCounts("127.0.0.1=1")
+			c.Close()
+			s.wantCounts("")
+			c = dial(t, s.admin)
+			c.sendf("%sGET /info HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: %s\r\n\r\n", header, forwarded)
+			if r := c.reply(); r.status != 403 {
+				t.Errorf("%s, forwarded for %s: %d %q", about, forwarded, r.status, r.body)
+			}
+			c.Close()
+		}
+		// What is known of the connection outlives a response.
+		c := dial(t, s.front)
+		for range 2 {
+			c.sendf("%sGET /sub?cname=b&seq=1 HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n", header)
+			header = ""
+			s.wantCounts("127.0.0.1=1")
+			s.hub.Close([]byte("b"))
+			c.reply()
+			s.wantCounts("")
+		}
+		c.Close()
+	}
+}
+
 // FuzzProxyHeader: cutting a header anywhere makes no difference, and what is read
 // as one is wholly one.
 func FuzzProxyHeader(f *testing.F) {

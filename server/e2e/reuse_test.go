@@ -100,6 +100,9 @@ func TestRequestsBehindAnOpenResponse(t *testing.T) {
 	c.sendf("%s", pipelined("/stream?cname=a&seq=1", "/sse?cname=b&seq=1", "/poll?cname=c&seq=0", "/ping?cb=x"))
 	for _, name := range []string{"a", "b"} {
 		c.head()
+		if name == "b" {
+			c.chunk() // what a response of server-sent events begins with
+		}
 		s.waitSubscribers(name, 1)
 		s.call("/push?content=m&cname=" + name)
 		s.call("/close?cname=" + name)

@@ -67,7 +67,8 @@ var doubtful = []struct {
 	{400, "GET /info HTTP/11\r\nHost: h\r\n\r\n"},
 	{400, "GET /info\r\n\r\n"},
 	{400, "GET info HTTP/1.1\r\nHost: h\r\n\r\n"},
-	{400, "\r\nGET /info HTTP/1.1\r\nHost: h\r\n\r\n"},
+	{400, "\r\n\r\nGET /info HTTP/1.1\r\nHost: h\r\n\r\n"}, // one is skipped
+	{400, "\nGET /info HTTP/1.1\r\nHost: h\r\n\r\n"},
 	{400, " GET /info HTTP/1.1\r\nHost: h\r\n\r\n"},
 	{400, "\x16\x03\x01\x00\xa5\x01\x00"},
 	{400, "{}"},

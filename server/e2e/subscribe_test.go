@@ -25,14 +25,16 @@ func asSent(transport, typ, cname string, seq int64, content string) string {
 	case "iframe":
 		return "<script>parent.icomet_cb(" + m + ");</script>\n"
 	case "sse":
-		id := ""
+		id, retry := "", ""
 		switch typ {
+		case "close", "401", "429":
+			retry = "retry: 15000\n"
 		case "data", "broadcast":
 			id = fmt.Sprintf("id: %d\n", seq)
 		case "next_seq":
 			id = fmt.Sprintf("id: %d\n", seq-1)
 		}
-		return id + "data: " + m + "\n\n"
+		return retry + "data: " + m + "\n" + id + "\n"
 	}
 	return m + "\n"
 }
@@ -55,7 +57,12 @@ func (s *testServer) open(transport, query string) *subscriber {
 	if head := c.head(); !strings.HasPrefix(head, "HTTP/1.1 200 ") {
 		s.t.Fatalf("/%s?%s: %s", transport, query, head)
 	}
-	if transport == "iframe" {
+	switch transport {
+	case "sse":
+		if pre := c.chunk(); pre != "retry: 2000\n" {
+			s.t.Fatalf("the response begins with %q", pre)
+		}
+	case "iframe":
 		if pre := c.chunk(); !strings.Contains(pre, "<body>") || !strings.Contains(pre, "utf-8") || !strings.Contains(pre, "no-cache") {
 			s.t.Fatalf("the preamble is %q", pre)
 		}
@@ -196,7 +203,11 @@ func TestFrontFields(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for field, want := range map[string]string{"Cache-Control": "no-cache", "Expires": "0", "Server": "icomet/" + wire.Version,
+			cache := "no-cache"
+			if resp.ContentLength < 0 {
+				cache = "no-cache, no-transform"
+			}
+			for field, want := range map[string]string{"Cache-Control": cache, "Expires": "0", "Server": "icomet/" + wire.Version,
 				"X-Content-Type-Options": "nosniff", "Access-Control-Allow-Origin": "*"} {
 				if got := resp.Header[field]; len(got) != 1 || got[0] != want {
 					t.Errorf("%s: %s is %q", path, field, got)

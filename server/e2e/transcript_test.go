@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -29,8 +30,8 @@ import (
 // Any other block is what goes over the connection: the bytes sent, the line
 // ----------, the bytes that must come back, all of them and no others. Either part
 // may be missing. Each line stands for its bytes alone: line ends are written \r\n,
-// other bytes as \xNN, a backslash as \\. {version} is the server's version, {token}
-// the token that the first answer with {token} in it has brought.
+// other bytes as \xNN, a backslash as \\. {version} is the server's version, {date} the
+// present time, {token} the token that the first answer with {token} in it has brought.
 //
 // At the end every connection that has not ended is asked for an unknown path: its
 // 404 must be the next that comes, so that the answers before had no byte too many.
@@ -270,7 +271,9 @@ func (p *player) expect(at, want string) {
 	want = p.fill(want)
 	blank := strings.Repeat("?", 32)
 	want = strings.ReplaceAll(want, "{token}", blank)
+	want = strings.ReplaceAll(want, "{date}", http.TimeFormat)
 	got := p.cur.readSome(len(want))
+	want = p.dates(at, got, want)
 	if i := strings.Index(want, blank); i >= 0 && len(got) == len(want) {
 		if p.token = got[i : i+32]; !tokenForm.MatchString(p.token) {
 			p.t.Errorf("%s: the token is %q", at, p.token)
@@ -279,6 +282,21 @@ func (p *player) expect(at, want string) {
 	}
 	if got != want {
 		p.t.Fatalf("%s: got\n%s\nwant\n%s", at, showBytes(got), showBytes(want))
+	}
+}
+
+// dates takes over into want the times that stand in got where want has http.TimeFormat.
+func (p *player) dates(at, got, want string) string {
+	for {
+		i := strings.Index(want, http.TimeFormat)
+		end := i + len(http.TimeFormat)
+		if i < 0 || end > len(got) {
+			return want
+		}
+		if err := checkDate(got[i:end]); err != nil {
+			p.t.Fatalf("%s: %v in\n%s", at, err, showBytes(got))
+		}
+		want = want[:i] + got[i:end] + want[end:]
 	}
 }
 

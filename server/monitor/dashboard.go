@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"icomet/channel"
@@ -74,9 +75,48 @@ func appendShown(b []byte, m *channel.Message) []byte {
 	b = append(append(append(b, `{"type":"`...), typ...), `","seq":`...)
 	b = wire.AppendInt(b, m.Seq)
 	b = append(b, `,"bytes":`...)
-	b = wire.AppendInt(b, int64(len(m.Content)))
+	b = wire.AppendInt(b, int64(contentLen(m.Content)))
 	b = append(b, `,"content":"`...)
 	return append(append(b, m.Content[:cutString(m.Content, shownBytes)]...), `"}`...)
+}
+
+// contentLen is how many bytes a JSON string's body stands for.
+func contentLen(body string) int {
+	n := 0
+	for i := 0; i < len(body); {
+		if body[i] != '\\' {
+			n++
+			i++
+			continue
+		}
+		if body[i+1] != 'u' {
+			n++
+			i += len(`\n`)
+			continue
+		}
+		r := escaped(body[i:])
+		i += len(`\u0000`)
+		if utf16.IsSurrogate(r) {
+			// Half of a pair that is not there counts as U+FFFD, which readers make of it.
+			if r = utf16.DecodeRune(r, escaped(body[i:])); r != utf8.RuneError {
+				i += len(`\u0000`)
+			}
+		}
+		n += utf8.RuneLen(r)
+	}
+	return n
+}
+
+// escaped is the code unit that a text of a JSON string begins with, if it begins with \uXXXX.
+func escaped(text string) rune {
+	if len(text) < len(`\u0000`) || text[:2] != `\u` {
+		return 0
+	}
+	n, err := strconv.ParseUint(text[2:6], 16, 16)
+	if err != nil {
+		return 0
+	}
+	return rune(n)
 }
 
 // cutString is where the body of a JSON string can be cut, at limit or just before it:

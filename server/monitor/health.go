@@ -31,7 +31,7 @@ func (m *Monitor) HandleReady(c *reactor.Conn, r *reactor.Request) {
 
 // unready lists why newcomers are, or would be, refused.
 func (m *Monitor) unready() (why []string) {
-	if m.reactor.Draining() {
+	if m.reactor.Leaving() {
 		why = append(why, "the server is shutting down")
 	}
 	if m.memory.over.Load() {

@@ -41,6 +41,7 @@ var simpleMetrics = []metric{
 	{"icomet_received_bytes_total", "Bytes received, of both ports.", counter, func(r *Report) float64 { return float64(r.BytesIn) }},
 	{"icomet_sent_bytes_total", "Bytes sent, or queued to be sent, of both ports.", counter, func(r *Report) float64 { return float64(r.BytesOut) }},
 	{"icomet_accepted_total", "Connections accepted, of both ports.", counter, func(r *Report) float64 { return float64(r.Connections.Accepted) }},
+	{"icomet_accept_failures_total", "Failed attempts to accept a connection.", counter, func(r *Report) float64 { return float64(r.Connections.AcceptFailures) }},
 	{"icomet_presence_dropped_total", "Presence lines that a loop with a full queue has not got.", counter, func(r *Report) float64 { return float64(r.PresenceDropped) }},
 	{"icomet_log_failures_total", "Log lines that could not be written.", counter, func(r *Report) float64 { return float64(r.LogFailures) }},
 	{"icomet_panics_total", "Panics recovered: bugs.", counter, func(r *Report) float64 { return float64(r.Panics) }},
@@ -63,6 +64,12 @@ var limitMetrics = []struct {
 	{"icomet_outbound_buffer_limit_bytes", "What may wait for one slow connection (limits.outbound_buffer).", func(c *config.Config) float64 { return float64(c.Limits.OutboundBuffer) }},
 	{"icomet_queue_limit_messages", "What may wait for one loop, in messages.", func(*config.Config) float64 { return reactor.InboxMessages }},
 	{"icomet_queue_limit_bytes", "What may wait for one loop, in bytes of content.", func(*config.Config) float64 { return reactor.InboxBytes }},
+}
+
+// refusingStatuses are the reasons for which a request is refused by its status.
+var refusingStatuses = []string{
+	"http_400", "http_401", "http_403", "http_404", "http_405", "http_408", "http_413", "http_414",
+	"http_415", "http_417", "http_429", "http_431", "http_500", "http_501", "http_503", "http_505",
 }
 
 func oneIf(on bool) float64 {
@@ -122,6 +129,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	for reason, n := range r.Closed {
 		send(descClosed, counter, float64(n), reason)
+	}
+	for _, status := range refusingStatuses {
+		r.Refused[status] += 0 // a series is there before its first event
 	}
 	for reason, n := range r.Refused {
 		send(descRefused, counter, float64(n), reason)

@@ -24,6 +24,8 @@ type Report struct {
 		Limit    int64            `json:"limit"`
 		ByKind   map[string]int64 `json:"subscribers_by_transport"`
 		Accepted uint64           `json:"accepted_total"`
+
+		AcceptFailures uint64 `json:"accept_failures_total"`
 	} `json:"connections"`
 	Channels        int               `json:"channels"`
 	Subscribers     int               `json:"subscribers"`
@@ -86,7 +88,7 @@ func sendJSON(c *reactor.Conn, r *reactor.Request, v any) {
 
 func (m *Monitor) Report() *Report {
 	out := &Report{
-		Version: wire.Version, Uptime: time.Since(m.reactor.Started()).Seconds(), Draining: m.reactor.Draining(),
+		Version: wire.Version, Uptime: time.Since(m.reactor.Started()).Seconds(), Draining: m.reactor.Leaving(),
 		Channels: m.hub.Channels(), Subscribers: m.hub.Subscribers(),
 		PresenceDropped: m.hub.PresenceDropped(), Panics: m.reactor.Panics(),
 		Closed: make(map[string]uint64), Refused: make(map[string]uint64),
@@ -97,6 +99,7 @@ func (m *Monitor) Report() *Report {
 	}
 	m.memory.report(&out.Runtime)
 	_, out.Connections.Limit = m.reactor.Connections()
+	out.Connections.AcceptFailures = m.reactor.AcceptFailures()
 	out.Connections.ByKind = make(map[string]int64)
 	for _, c := range m.reactor.Counters() {
 		out.addLoop(c)
@@ -132,6 +135,7 @@ func (out *Report) addLoop(s *reactor.Counters) {
 	out.Refused["too_many_channels"] += s.TooManyCh.Load()
 	out.Refused["too_many_subscribers"] += s.TooManySu.Load()
 	out.Refused["per_ip"] += s.PerIP.Load()
+	out.Refused["connection_limit"] += s.OverCap.Load()
 	out.Refused["memory"] += s.NoMemory.Load()
 	out.Loops = append(out.Loops, loopReport{
 		Queued: s.Queued.Load(), Deliveries: s.Deliveries.Load(),

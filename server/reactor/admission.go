@@ -63,13 +63,17 @@ func probeInterval(keepalive time.Duration) time.Duration {
 // overRetry is the Retry-After, in seconds, of a newcomer over the cap.
 const overRetry = 5
 
-// ErrPerIP refuses a subscriber over limits.connections_per_ip.
-var ErrPerIP = errors.New("too many connections from this address")
+// Refusals of a subscriber: over limits.connections_per_ip, over the cap.
+var (
+	ErrPerIP       = errors.New("too many connections from this address")
+	ErrConnections = errors.New("too many connections")
+)
 
 // proxied is what is known of a connection that a trusted proxy has made. It is in
 // loop.proxied and not in Conn, because few servers have such connections.
 type proxied struct {
 	source  netip.Addr // of the PROXY header; the zero Addr without one
+	silent  bool       // its PROXY header names no source
 	counted netip.Addr // whose count (limits.connections_per_ip) it is in, or the zero Addr
 	open    bool       // it is counted for the open response, else for its life
 }
@@ -92,6 +96,17 @@ func (c *Conn) peer() netip.Addr {
 		}
 	}
 	return access.RemoteIP(c.gc.RemoteAddr())
+}
+
+// client is who r comes from; ok is false when that cannot be told, see access.Trust. A PROXY
+// header that names nobody is the proxy's last word: what X-Forwarded-For says then was not
+// written by a proxy that knows its client.
+func (c *Conn) client(r *Request) (client netip.Addr, ok bool) {
+	peer := c.peer()
+	if !c.has(flagTrusted) || c.loop.proxied[c].silent {
+		return peer, true
+	}
+	return c.trust().Client(peer, &r.Request)
 }
 
 // enter counts c in and reports whether it may stay. c.refusal then says what its
@@ -127,9 +142,7 @@ func (c *Conn) leave() {
 
 // sourced takes the source address of c's PROXY header; the zero Addr for none.
 func (c *Conn) sourced(source netip.Addr) {
-	if source.IsValid() {
-		c.loop.proxied[c] = proxied{source: source}
-	}
+	c.loop.proxied[c] = proxied{source: source, silent: !source.IsValid()}
 	if peer := c.peer(); c.refusal == ReasonPeer && !c.trust().Trusts(peer) {
 		c.admit(peer)
 	}
@@ -151,8 +164,17 @@ func (c *Conn) admit(client netip.Addr) {
 	}
 }
 
-// OverPerIP reports that c is one connection too many of its client.
-func (c *Conn) OverPerIP() bool { return c.refusal == ReasonPerIP }
+// Over says why c is one connection too many: ErrPerIP, of its client, or ErrConnections,
+// of all. nil: it is not.
+func (c *Conn) Over() error {
+	switch c.refusal {
+	case ReasonPerIP:
+		return ErrPerIP
+	case ReasonConnections:
+		return ErrConnections
+	}
+	return nil
+}
 
 // EnterOpen counts the open response that r is to get for r's client, if a trusted
 // proxy's connection carries it. Error: ErrPerIP, when that is one too many. leaveOpen
@@ -162,7 +184,7 @@ func (c *Conn) EnterOpen(r *Request) error {
 	if limit == 0 || !c.has(flagTrusted) || c.has(flagPerIP) {
 		return nil
 	}
-	if client, _ := c.trust().Client(c.peer(), &r.Request); c.count(client, true) > limit {
+	if client, _ := c.client(r); c.count(client, true) > limit {
 		c.leaveOpen()
 		return ErrPerIP
 	}
@@ -193,7 +215,7 @@ func (c *Conn) uncount() {
 	if c.has(flagTrusted) {
 		p := c.loop.proxied[c]
 		client = p.counted
-		if p.counted, p.open = (netip.Addr{}), false; p.source.IsValid() {
+		if p.counted, p.open = (netip.Addr{}), false; p.source.IsValid() || p.silent {
 			c.loop.proxied[c] = p
 		} else {
 			delete(c.loop.proxied, c)
@@ -208,7 +230,7 @@ func (c *Conn) refused(r *Request) bool {
 	if c.has(flagTrusted) && c.has(flagAdmin) {
 		// Every request can be another client's.
 		c.refusal = ReasonPeer
-		client, ok := c.trust().Client(c.peer(), &r.Request)
+		client, ok := c.client(r)
 		if !ok || !c.loop.reactor.settings.Load().AdminRules.Allowed(client) {
 			c.refusal = ReasonAddress
 		}
@@ -218,9 +240,12 @@ func (c *Conn) refused(r *Request) bool {
 		c.failWith(wire.Head{Status: 403}, "this address may not use the admin port (admin.allow, admin.deny)", ReasonAddress)
 		return true
 	case ReasonConnections:
-		c.failWith(wire.Head{Status: 503, RetryIn: overRetry}, "too many connections (limits.connections)", ReasonConnections)
-		return true
-	case ReasonPerIP: // Subscribers are told in-band, see EnterOpen
+		if !c.loop.reactor.handler.Subscribes(c, r) {
+			c.failWith(wire.Head{Status: 503, RetryIn: overRetry}, "too many connections (limits.connections)", ReasonConnections)
+			return true
+		}
+		r.Connection = wire.ConnClose // the subscriber is told in-band, see Over
+	case ReasonPerIP: // likewise, see also EnterOpen
 		r.Connection = wire.ConnClose
 	}
 	return false

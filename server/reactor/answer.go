@@ -29,6 +29,7 @@ type Answer struct {
 	Conn     *Conn
 	format   Format
 	connLine wire.ConnField
+	cors     wire.CORS
 	headOnly bool   // HEAD
 	callback []byte // the checked cb parameter; aliases the request until it is parked
 	Cname    []byte // likewise
@@ -58,7 +59,7 @@ func (c *Conn) NewAnswer(r *Request, f Format, callback, cname []byte) *Answer {
 		a = new(Answer)
 	}
 	a.headOnly = r.Method == httpparse.HEAD
-	a.Conn, a.format, a.connLine, a.callback, a.Cname = c, f, r.Connection, callback, cname
+	a.Conn, a.format, a.connLine, a.cors, a.callback, a.Cname = c, f, r.Connection, r.CORS, callback, cname
 	return a
 }
 
@@ -157,7 +158,7 @@ func (l *loop) appendResult(dst []byte, a *Answer) []byte {
 // AppendJSON appends a's answer with a JSON text, which ends with a newline, in its
 // callback if there is one.
 func (a *Answer) AppendJSON(dst, body []byte) []byte {
-	h := wire.Head{Status: 200, Ctype: wire.ContentJSON, Connection: a.connLine}
+	h := wire.Head{Status: 200, Date: a.Conn.loop.reactor.dateText(), Ctype: wire.ContentJSON, CORS: a.cors, Connection: a.connLine}
 	callback := a.callback
 	if len(callback) == 0 {
 		callback = nil
@@ -167,16 +168,17 @@ func (a *Answer) AppendJSON(dst, body []byte) []byte {
 
 // AppendText appends a's answer with a text, which ends with a newline.
 func (a *Answer) AppendText(dst, body []byte) []byte {
-	h := wire.Head{Status: 200, Ctype: wire.ContentText, Connection: a.connLine, Length: len(body)}
+	h := wire.Head{Status: 200, Date: a.Conn.loop.reactor.dateText(), Ctype: wire.ContentText, CORS: a.cors, Connection: a.connLine, Length: len(body)}
 	return append(h.Append(dst), body...)
 }
 
 // AppendError appends an error.
 func (a *Answer) AppendError(dst []byte, status int, text string) []byte {
-	h := wire.Head{Status: status, Connection: a.connLine}
+	h := wire.Head{Status: status, CORS: a.cors, Connection: a.connLine}
 	if status == 503 {
 		h.RetryIn = 1
 	}
 	a.Conn.loop.stats.refused(status)
+	a.Conn.logError(a.Cname, status, text)
 	return a.Conn.appendText(dst, &h, text)
 }

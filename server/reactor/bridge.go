@@ -82,7 +82,7 @@ func (c *Conn) Bridge(r *Request, h http.Handler) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(b.ctx, bridgedTime)
-	a := &Answer{Conn: c, connLine: r.Connection, cancel: cancel}
+	a := &Answer{Conn: c, connLine: r.Connection, cors: r.CORS, cancel: cancel}
 	ex := c.exchange()
 	ex.pending = append(ex.pending, a)
 	req, headOnly := httpRequest(ctx, r), r.Method == httpparse.HEAD
@@ -91,7 +91,7 @@ func (c *Conn) Bridge(r *Request, h http.Handler) {
 		defer cancel()
 		w := &bridgeWriter{header: make(http.Header), status: 200}
 		l.reactor.serveBridged(w, req, h)
-		text := w.answer(a.connLine, headOnly)
+		text := w.answer(a, headOnly)
 		l.post(func() {
 			if w.status >= 400 {
 				l.stats.refused(w.status)
@@ -159,11 +159,11 @@ func (w *bridgeWriter) fail(status int, text string) {
 }
 
 // answer is the whole answer, as it goes out.
-func (w *bridgeWriter) answer(conn wire.ConnField, headOnly bool) []byte {
+func (w *bridgeWriter) answer(a *Answer, headOnly bool) []byte {
 	if w.full {
 		w.fail(500, "the answer is over "+bridgedBodyText)
 	}
-	h := wire.Head{Status: w.status, Ctype: w.header.Get("Content-Type"), Length: w.body.Len(), Connection: conn}
+	h := wire.Head{Status: w.status, Date: a.Conn.loop.reactor.dateText(), Ctype: w.header.Get("Content-Type"), Length: w.body.Len(), CORS: a.cors, Connection: a.connLine}
 	if h.Ctype == "" {
 		h.Ctype = http.DetectContentType(w.body.Bytes())
 	}

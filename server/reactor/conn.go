@@ -36,6 +36,7 @@ const (
 	flagServed                            // Has been a subscriber
 	flagParked                            // its request waits for the engine
 	flagFetched                           // its request is served again, since the engine is done
+	flagReplaying                         // in loop.replays: its backlog is on its way
 	flagNone        connFlags = 0
 )
 
@@ -79,6 +80,7 @@ func (c *Conn) put(f connFlags, on bool) {
 // the connection when the answer has gone out.
 func (c *Conn) failWith(h wire.Head, text string, reason CloseReason) {
 	c.loop.stats.refused(h.Status)
+	c.logError(nil, h.Status, text)
 	h.Connection = wire.ConnClose
 	if ex := c.ex; ex != nil && len(ex.pending) > 0 {
 		// It waits for the answers before it; arrived closes the connection.
@@ -104,8 +106,9 @@ func (c *Conn) failParse(err error) {
 func (c *Conn) appendText(dst []byte, h *wire.Head, text string) []byte {
 	h.Ctype = wire.ContentText
 	h.Length = len(text) + 1
+	h.Date = c.loop.reactor.dateText()
 	if !c.has(flagAdmin) && h.Origin == "" {
-		h.Origin, h.Vary = c.loop.reactor.settings.Load().Origins.Allow(nil)
+		h.CORS = c.loop.reactor.settings.Load().Origins.Allow(nil)
 	}
 	return append(append(h.Append(dst), text...), '\n')
 }

@@ -31,7 +31,7 @@ type Counters struct {
 	ClosedBy                          [ReasonCount]atomic.Uint64
 	RefusedStatus                     [600]atomic.Uint32
 	TokenErrors, TooManyCh, TooManySu atomic.Uint64
-	PerIP, NoMemory                   atomic.Uint64
+	PerIP, OverCap, NoMemory          atomic.Uint64
 	LagLast, LagMax                   atomic.Int64 // ns from a tick's post to its run
 	WorstLag                          lagWatch
 	ToWrite                           latency
@@ -57,8 +57,8 @@ func (c *Counters) frontSubscribers() (n int64) {
 // refused counts an error answer by its status.
 func (c *Counters) refused(status int) { c.RefusedStatus[status].Add(1) }
 
-// RefusedInBand counts a subscriber's refusal that goes out with status 200.
-func (c *Counters) RefusedInBand(err error) {
+// refusedInBand counts a subscriber's refusal that goes out with status 200.
+func (c *Counters) refusedInBand(err error) {
 	switch err {
 	case channel.ErrToken:
 		c.TokenErrors.Add(1)
@@ -68,6 +68,8 @@ func (c *Counters) RefusedInBand(err error) {
 		c.NoMemory.Add(1)
 	case ErrPerIP:
 		c.PerIP.Add(1)
+	case ErrConnections:
+		c.OverCap.Add(1)
 	default:
 		c.TooManySu.Add(1)
 	}

@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -135,24 +136,23 @@ func (l *loop) arm(c *Conn) {
 func (l *loop) timeouts(budget int) {
 	for ; budget > 0; budget-- {
 		c := l.wheel.next(l.now)
-		if c == nil {
+		if l.cur = c; c == nil {
 			return
 		}
 		if l.deadline(c) > l.now {
 			l.arm(c)
 			continue
 		}
-		l.cur = c
 		l.timeout(c)
 	}
+	l.cur = nil
 }
 
 // timeout does what is due for c.
 func (l *loop) timeout(c *Conn) {
 	switch c.state {
 	case stateSubscribed:
-		c.heartbeat()
-		c.since = l.now
+		c.silent()
 	case stateDraining:
 		c.drainOn()
 	case stateReading:
@@ -173,6 +173,38 @@ func (l *loop) timeout(c *Conn) {
 	if c.state != stateClosed {
 		l.arm(c)
 	}
+}
+
+// silent is due when a subscriber has been sent nothing for polling_timeout. It gets its
+// heartbeat, unless something is queued for it, here or in the kernel: what it has not read
+// yet shows it that the connection lives, and a heartbeat behind it would only help to fill
+// outbound_buffer. If the last of that has left later than it was sent, the time counts from
+// then. Who takes nothing any more is given up by the kernel (TCP_USER_TIMEOUT).
+func (c *Conn) silent() {
+	l := c.loop
+	waits, ago, ok := l.sending(c)
+	switch {
+	case c.outbound() > 0 || c.has(flagReplaying) || ok && waits:
+		c.since = l.now
+	case ok && ago+1 < l.reactor.settings.Load().ticks.polling && l.now-ago > c.since:
+		c.since = l.now - ago
+	default:
+		c.heartbeat()
+		c.since = l.now
+	}
+}
+
+// sending asks the kernel about c's socket: whether data waits to be sent or acknowledged,
+// and how many ticks ago it has sent some.
+func (l *loop) sending(c *Conn) (waits bool, ago uint32, ok bool) {
+	info := &l.tcpInfo // on the heap once, not in each call
+	size := uint32(unsafe.Sizeof(*info))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(c.fd), unix.IPPROTO_TCP, unix.TCP_INFO,
+		uintptr(unsafe.Pointer(info)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return false, 0, false
+	}
+	return info.Unacked > 0 || info.Notsent_bytes > 0, toTicks(time.Duration(info.Last_data_sent) * time.Millisecond), true
 }
 
 // rearmAll puts every connection into the slot that new timeouts ask for, after a reload.
@@ -223,12 +255,8 @@ func (c *Conn) flows(limit uint32) bool {
 		return false
 	}
 	c.outbound() // when all has gone, the next deadline is the last
-	info, err := unix.GetsockoptTCPInfo(int(c.fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-	if err != nil {
-		return false
-	}
-	ago := toTicks(time.Duration(info.Last_data_sent) * time.Millisecond)
-	if ago >= limit {
+	_, ago, ok := c.loop.sending(c)
+	if !ok || ago >= limit {
 		return false
 	}
 	c.since = c.loop.now - ago

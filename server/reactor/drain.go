@@ -13,9 +13,24 @@ type drainState struct {
 	slot       uint32 // where the walk over the wheel goes on
 }
 
-// Shutdown starts the drain: new front connections are refused, subscribers are
-// ended evenly over DrainTimeout, then Run returns. Concurrency-safe.
+// Shutdown has the server leave. For DrainDelay it only says so (Leaving), and serves
+// newcomers as before, so that a load balancer sees it before anybody is refused. Then the
+// drain begins: new front connections are refused, subscribers are ended evenly over
+// DrainTimeout, then Run returns. Concurrency-safe.
 func (r *Reactor) Shutdown() {
+	if !r.leaving.CompareAndSwap(false, true) {
+		return
+	}
+	delay := r.settings.Load().DrainDelay
+	if delay == 0 {
+		r.beginToDrain()
+		return
+	}
+	r.log.Info("leaving, newcomers are still served", "drain_delay", delay)
+	r.delayed.Store(time.AfterFunc(delay, r.beginToDrain))
+}
+
+func (r *Reactor) beginToDrain() {
 	if r.drainFrom.CompareAndSwap(0, int64(time.Since(r.started))) {
 		r.draining.Store(true) // behind the time, which who sees it goes by
 		r.slow.Store(false)
@@ -87,13 +102,13 @@ func (l *loop) closeIdle() {
 	}
 }
 
-// endSubscribers ends up to quota subscribers. One with queued output is left for later,
-// unless forced, because closing would lose the output.
+// endSubscribers ends up to quota subscribers. One with queued output, or with a
+// backlog on its way, is left for later, unless forced, because closing would lose it.
 func (l *loop) endSubscribers(quota int64, forced bool) {
 	for range wheelSlots {
 		for c := l.wheel.slots[l.drain.slot%wheelSlots]; c != nil; {
 			next := c.timeNext // before c is moved or unlinked
-			if c.state == stateSubscribed && !c.has(flagDoomed) && (forced || c.outbound() == 0) {
+			if c.state == stateSubscribed && !c.has(flagDoomed) && (forced || c.outbound() == 0 && !c.has(flagReplaying)) {
 				if quota <= 0 {
 					return
 				}
@@ -109,7 +124,7 @@ func (l *loop) endSubscribers(quota int64, forced bool) {
 // endByDrain makes the client come back: a poll gets its noop, an endless response is cut
 // without its last chunk, because some clients do not return after a clean end.
 func (c *Conn) endByDrain() {
-	if c.transport == wire.TransportPoll {
+	if c.transport == wire.TransportPoll && !c.has(flagReplaying) {
 		c.set(flagClose)
 		c.heartbeat()
 		return

@@ -21,6 +21,7 @@ func TestShutdownIsWhole(t *testing.T) {
 	for range 20_000 {
 		s.drainFrom.Store(0)
 		s.draining.Store(false)
+		s.leaving.Store(false)
 		over := make(chan bool)
 		go func() {
 			for !s.draining.Load() {
@@ -136,4 +137,33 @@ func TestDrainDeliversFirst(t *testing.T) {
 		}
 	})
 	c.expectEnd()
+}
+
+// TestDrainDelay: after the signal the server says that it leaves, and serves newcomers
+// and publishes as ever, until the delay is over.
+func TestDrainDelay(t *testing.T) {
+	t.Parallel()
+	s := start(t, 2, func(set *Settings) { set.DrainDelay, set.DrainTimeout = 3*time.Second, 100*time.Millisecond })
+	old := s.subscribe("/stream?cname=a&seq=1")
+	begun := time.Now()
+	s.Shutdown()
+	if !s.Leaving() || s.Draining() {
+		t.Fatalf("leaving %v, draining %v", s.Leaving(), s.Draining())
+	}
+	for n := 1; time.Since(begun) < 300*time.Millisecond; n++ {
+		c := dial(t, s.front).get("/ping")
+		if c.wantAnswer(200, "ping\n"); !t.Failed() {
+			c.get("/ping").wantAnswer(200, "ping\n") // its connection is kept
+		}
+		s.publish("a", "x")
+		if got := old.chunk(); !strings.Contains(got, fmt.Sprintf(`"seq":%d,`, n)) {
+			t.Fatalf("got %q", got)
+		}
+	}
+	s.Shutdown() // a second one changes nothing
+	s.ends(begun, 3100*time.Millisecond)
+	if took := time.Since(begun); took < 3*time.Second {
+		t.Errorf("it left after %v", took)
+	}
+	old.expectEnd()
 }

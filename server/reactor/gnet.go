@@ -21,6 +21,11 @@ func (h *callbacks) OnBoot(eng gnet.Engine) gnet.Action {
 	return gnet.None
 }
 
+func (h *callbacks) OnShutdown(gnet.Engine) {
+	h.reactor.accepts.end()
+	h.reactor.writable.end()
+}
+
 func (h *callbacks) OnOpen(gc gnet.Conn) (out []byte, action gnet.Action) {
 	defer h.reactor.guard(nil, nil)
 	action = gnet.Close // after a panic
@@ -106,12 +111,22 @@ func (r *Reactor) panicked(e any) {
 }
 
 // gnetLogger gives gnet's words to slog. What gnet calls information is detail here.
-type gnetLogger struct{ log *slog.Logger }
+type gnetLogger struct {
+	log     *slog.Logger
+	accepts *acceptGuard
+}
 
 func (g gnetLogger) Debugf(format string, args ...any) { g.log.Debug(gnetText(format, args)) }
 func (g gnetLogger) Infof(format string, args ...any)  { g.log.Debug(gnetText(format, args)) }
 func (g gnetLogger) Warnf(format string, args ...any)  { g.log.Warn(gnetText(format, args)) }
-func (g gnetLogger) Errorf(format string, args ...any) { g.log.Error(gnetText(format, args)) }
 func (g gnetLogger) Fatalf(format string, args ...any) { g.log.Error(gnetText(format, args)) }
+
+func (g gnetLogger) Errorf(format string, args ...any) {
+	if format == acceptFailed && len(args) == 1 {
+		g.accepts.failed(args[0])
+		return
+	}
+	g.log.Error(gnetText(format, args))
+}
 
 func gnetText(format string, args []any) string { return "gnet: " + fmt.Sprintf(format, args...) }

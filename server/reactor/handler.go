@@ -9,6 +9,7 @@ package reactor
 //	NewAnswer, Settle              the answer when the engine has its result
 //	Bridge                         the answer of a handler of net/http
 //	Join, WatchPresence, Follow    a response that stays open
+//	Backlog, LongAnswer            what is stored, behind a Join
 //
 // The reactor keeps the order of the answers, whichever way they come.
 type Handler interface {
@@ -20,4 +21,8 @@ type Handler interface {
 	// Opens reports, from the head alone, that the response to r would stay open
 	// though r came in on the admin port. It then waits for the answers before it.
 	Opens(c *Conn, r *Request) bool
+	// Subscribes reports, from the head alone, that r is for a path that subscribes. Over
+	// the connection cap Serve then answers it, in the form that its clients come back
+	// after, because browsers take a 503 for final. Anything else gets the 503.
+	Subscribes(c *Conn, r *Request) bool
 }

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { servertest.MainWithoutLeaks(m, patience) }
 type handlers map[string]func(*Conn, *Request)
 
 func (h handlers) Serve(c *Conn, r *Request) {
-	if err := r.ParseParams(); err != nil {
+	if err := r.ParseParams(0); err != nil {
 		c.Refuse(r, 400, err.Error())
 		return
 	}
@@ -35,6 +35,8 @@ func (h handlers) Serve(c *Conn, r *Request) {
 
 func (h handlers) Refuses(*Conn, *Request) bool { return false }
 func (h handlers) Opens(*Conn, *Request) bool   { return false }
+
+func (h handlers) Subscribes(*Conn, *Request) bool { return false }
 
 // subscribers is the least that an endpoint needs to subscribe by any transport.
 func subscribers() handlers {
@@ -67,12 +69,8 @@ func subscribe(c *Conn, r *Request, t wire.Transport) {
 	out, sc := c.Out(), c.Scratch()
 	sc.Name = wire.AppendJSON(sc.Name[:0], name)
 	if t != wire.TransportPoll {
-		f := wire.OpenForm(t, r.Minor == 0)
 		out.B = c.AppendOpenHead(out.B, r, t)
-		for i := range joined.Replay {
-			out.B = f.AppendMessage(out.B, sc.Name, &joined.Replay[i], &sc.Frame)
-		}
-		c.Replayed(joined.Replay)
+		c.Backlog(&joined, sc.Name)
 		return
 	}
 	callback := wire.DefaultCallback
@@ -80,7 +78,11 @@ func subscribe(c *Conn, r *Request, t wire.Transport) {
 		callback = nil
 	}
 	style := c.NewPollStyle(r, callback)
-	if joined.Subscribed {
+	switch {
+	case joined.More:
+		c.LongAnswer(&joined, &style)
+		return
+	case joined.Subscribed:
 		c.Remember(&style)
 		return
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+
+	"golang.org/x/sys/unix"
 )
 
 // Listeners are the resolved addresses of both ports, and the probes that hold
@@ -38,6 +40,10 @@ func (a *Listeners) bind(key, address string) (*net.TCPAddr, error) {
 		var op *net.OpError
 		if errors.As(err, &op) {
 			err = op.Err
+		}
+		if errors.Is(err, unix.EACCES) {
+			err = fmt.Errorf("%w: ports below 1024 need the capability CAP_NET_BIND_SERVICE "+
+				"(systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE; or setcap cap_net_bind_service=+ep on the program)", err)
 		}
 		return nil, fmt.Errorf("%s %s: %w", key, address, err)
 	}
@@ -74,10 +80,14 @@ func (a *Listeners) gnetAddrs() []string {
 
 func gnetAddr(address string, bound *net.TCPAddr) string {
 	host, _, _ := net.SplitHostPort(address)
+	network := "tcp://"
 	if host != "" {
 		host = bound.IP.String()
+	} else if bound.IP.To4() != nil {
+		// The kernel has no IPv6, which gnet would try.
+		network, host = "tcp4://", bound.IP.String()
 	}
-	return "tcp://" + net.JoinHostPort(host, fmt.Sprint(bound.Port))
+	return network + net.JoinHostPort(host, fmt.Sprint(bound.Port))
 }
 
 // isAdmin tells the role of a connection by the listener it came in on.

@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"fmt"
 	"net"
 	"testing"
 
@@ -56,4 +57,39 @@ func takePort(t *testing.T, r *Reactor) net.Listener {
 		t.Fatal(err)
 	}
 	return ln
+}
+
+// TestKernelWithoutIPv6: what was bound to IPv4 alone, because there is no IPv6, is
+// opened so; any other address as it was written.
+func TestKernelWithoutIPv6(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		address string
+		bound   net.IP
+		want    string
+	}{
+		{":8100", net.IPv4zero, "tcp4://0.0.0.0:8100"},
+		{":8100", net.IPv6zero, "tcp://:8100"},
+		{"0.0.0.0:8100", net.IPv4zero, "tcp://0.0.0.0:8100"},
+		{"[::1]:8100", net.IPv6loopback, "tcp://[::1]:8100"},
+	} {
+		if got := gnetAddr(tc.address, &net.TCPAddr{IP: tc.bound, Port: 8100}); got != tc.want {
+			t.Errorf("%s bound to %v: %s, want %s", tc.address, tc.bound, got, tc.want)
+		}
+	}
+	r, _ := bareReactor(t, testSettings(), 2, subscribers(), true)
+	addrs := r.listen.Load()
+	addrs.frontAddr, addrs.front = ":0", &net.TCPAddr{IP: net.IPv4zero, Port: addrs.front.Port}
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run() }()
+	select {
+	case <-r.Ready():
+	case err := <-ended:
+		t.Fatalf("Run returns %v", err)
+	}
+	dial(t, fmt.Sprint("127.0.0.1:", addrs.front.Port)).get("/ping").wantAnswer(200, "ping\n")
+	r.Shutdown()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }

@@ -67,17 +67,21 @@ type loop struct {
 	active    batchQueue
 	working   map[*channel.Channel]*batch // those in active, at most maxBatches
 	proxied   map[*Conn]proxied           // of connections that trusted proxies have made
+	replays   map[int32]*replay           // by descriptor
 	doomed    []*Conn                     // closed at the end of the run
-	ready     []*Conn                     // answered polls with pipelined input
-	arrivals  []*parked                   // what their connections have waited for is there
-	inRun     bool
-	belled    bool
-	cur       *Conn // being worked on: closed after a panic
-	drain     drainState
+	// replayQueue: those of replays whose next piece can go out.
+	replayQueue replayQueue
+	ready       []*Conn   // answered polls with pipelined input
+	arrivals    []*parked // what their connections have waited for is there
+	inRun       bool
+	belled      bool
+	cur         *Conn // being worked on: closed after a panic
+	drain       drainState
 
 	req     Request
 	out     *bytebufferpool.ByteBuffer // what the connection being read gets as answers
 	scratch Scratch
+	tcpInfo unix.TCPInfo
 	batches []*batch  // free
 	answers []*Answer // free
 	// spareLate is room for late answers.
@@ -236,6 +240,7 @@ func (l *loop) turn(mayClose bool) {
 		l.drainSome()
 	}
 	l.deliverSome(sliceWrites)
+	l.replaySome(replayRun)
 	l.timeouts(sliceWrites)
 	l.resume()
 	if mayClose {
@@ -246,7 +251,7 @@ func (l *loop) turn(mayClose bool) {
 	if len(l.doomed) > 0 {
 		l.rearm()
 	}
-	if l.inboxLeft || l.active.head != nil || l.todoAt < len(l.todo) || l.wheel.behind(l.now) {
+	if l.inboxLeft || l.active.head != nil || l.replayQueue.head != nil || l.todoAt < len(l.todo) || l.wheel.behind(l.now) {
 		l.ring()
 	}
 }

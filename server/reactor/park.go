@@ -110,7 +110,7 @@ func (c *Conn) rejoin(seq int64) {
 // again.
 func (l *loop) moveOn(p *parked) {
 	c := p.conn
-	j := channel.Join{Name: p.name, Since: p.seq, Sink: l.sink, Fetched: true}
+	j := channel.Join{Name: p.name, Since: p.seq, Sink: l.sink, Fetched: true, Limit: l.pieceLimit(), Keep: int(l.reactor.settings.Load().OutboundBuffer)}
 	err := p.res.Err
 	var joined channel.Joined
 	if err == nil {
@@ -142,5 +142,8 @@ func (l *loop) moveOn(p *parked) {
 	l.scratch.Body = b
 	c.Replayed(joined.Replay)
 	c.send(b)
+	if joined.More {
+		l.beginReplay(c, 0)
+	}
 	l.arm(c)
 }

@@ -52,8 +52,10 @@ type Reactor struct {
 	listen       atomic.Pointer[Listeners]
 	started      time.Time // monotonic: the clock of all timeouts
 	panics       atomic.Uint64
+	accepts      acceptGuard
 	bridge       *bridge
 	feed         *Feed
+	writable     writable
 
 	gnet     gnet.Engine // from OnBoot on
 	booted   atomic.Bool // OnBoot was called
@@ -65,8 +67,11 @@ type Reactor struct {
 	now       atomic.Uint32 // ticks: what the loops go by, see clock
 	tickedAt  atomic.Uint32 // the tick of the ticking goroutine's last run
 	slow      atomic.Bool   // nothing happens: the ticking goroutine takes long sleeps
-	draining  atomic.Bool
+	leaving   atomic.Bool   // Shutdown was called
+	delayed   atomic.Pointer[time.Timer]
+	draining  atomic.Bool  // the drain has begun
 	drainFrom atomic.Int64 // ns since started; 0: no drain yet
+	date      atomic.Pointer[string]
 
 	byLoopMu sync.RWMutex
 	byLoop   map[gnet.EventLoop]*loop
@@ -81,8 +86,11 @@ func New(o Options) *Reactor {
 		ready: make(chan struct{}), byLoop: make(map[gnet.EventLoop]*loop),
 	}
 	r.listen.Store(o.Listeners)
+	r.accepts.log = o.Log
 	r.feed = newFeed(r)
+	r.writable.reactor = r
 	r.now.Store(1)
+	r.setDate(r.started)
 	r.store(o.Settings)
 	// Measured again when all of the server's own descriptors are open; until then
 	// clients are let in by this one.
@@ -122,6 +130,9 @@ func (r *Reactor) Run() error {
 	err := r.serve()
 	r.engine.Stop()
 	r.bridge.close()
+	if timer := r.delayed.Load(); timer != nil {
+		timer.Stop()
+	}
 	switch {
 	case err != nil:
 		return err
@@ -148,7 +159,7 @@ func (r *Reactor) serve() error {
 			gnet.WithNumEventLoop(len(r.loops)), gnet.WithReusePort(true), gnet.WithReuseAddr(true),
 			gnet.WithTCPKeepAlive(r.keepalive), gnet.WithTCPKeepInterval(probeInterval(r.keepalive)),
 			gnet.WithTCPKeepCount(keepaliveProbes), gnet.WithTicker(true),
-			gnet.WithLogger(gnetLogger{r.log}))
+			gnet.WithLogger(gnetLogger{r.log, &r.accepts}))
 		if err == nil {
 			return nil
 		}
@@ -186,7 +197,10 @@ func (r *Reactor) Connections() (open, limit int64) { return r.counts.Load() }
 // Panics is how many were recovered.
 func (r *Reactor) Panics() uint64 { return r.panics.Load() }
 
-// Draining reports that Shutdown was called.
+// Leaving reports that Shutdown was called.
+func (r *Reactor) Leaving() bool { return r.leaving.Load() }
+
+// Draining reports that the drain has begun, DrainDelay after Shutdown.
 func (r *Reactor) Draining() bool { return r.draining.Load() }
 
 // Started is when the reactor was made.

@@ -11,6 +11,9 @@ const (
 	// flushAt is how many bytes of answers are collected before they are sent, when one
 	// read has brought many requests.
 	flushAt = 64 << 10
+	// maxFrontBody is the largest body, in bytes, of a call of the front port: a list of
+	// channels. All clients together could otherwise take a lot of memory.
+	maxFrontBody = 64 << 10
 	// maxPending is how many requests of one connection may wait for the engine. When that
 	// many wait, nothing more is parsed.
 	maxPending = 128
@@ -25,6 +28,7 @@ type exchange struct {
 
 	head      *bytebufferpool.ByteBuffer // the head whose body is being received
 	body      *bytebufferpool.ByteBuffer // what has come of the body; nil if it is discarded
+	tooLarge  bool                       // the body is over maxFrontBody
 	chunked   bool
 	remaining int64 // bytes of a Content-Length body still to come
 	chunk     httpparse.ChunkDecoder
@@ -166,7 +170,9 @@ func (c *Conn) step(b []byte) (n int, more bool) {
 			c.failParse(err)
 			return 0, false
 		}
-		c.begin()
+		if httpparse.Begun(b) {
+			c.begin()
+		}
 		c.exchange().seen = len(b)
 		return 0, false
 	}
@@ -211,9 +217,11 @@ func (c *Conn) beginBody(head []byte, bodyBegun bool) {
 	ex := c.exchange()
 	ex.head = getBuffer()
 	_, _ = ex.head.Write(head)
-	// Only the admin port has calls with a body. On the front port a body is counted and
-	// discarded: otherwise each connection could take a body's size of memory.
-	if c.has(flagAdmin) && req.Method == httpparse.POST {
+	// On the front port only those who subscribe may send a body, and a short one. Any
+	// other is counted and discarded: otherwise each connection could take a body's size of
+	// memory.
+	ex.tooLarge = false
+	if req.Method == httpparse.POST && (c.has(flagAdmin) || c.loop.reactor.handler.Subscribes(c, req)) {
 		ex.body = getBuffer()
 	}
 	ex.remaining = req.ContentLength
@@ -236,14 +244,14 @@ func (c *Conn) stepBody(b []byte) (n int, more bool) {
 				return 0, false
 			}
 			n += used
-			ex.take(data)
+			ex.take(c, data)
 		}
 		if !ex.chunk.Done() {
 			return n, false
 		}
 	} else {
 		n = int(min(ex.remaining, int64(len(b))))
-		ex.take(b[:n])
+		ex.take(c, b[:n])
 		if ex.remaining -= int64(n); ex.remaining > 0 {
 			return n, false
 		}
@@ -258,7 +266,7 @@ func (c *Conn) stepBody(b []byte) (n int, more bool) {
 	head, body := ex.head, ex.body
 	ex.head, ex.body = nil, nil
 	req.reset(c)
-	if body != nil {
+	if req.bodyTooLarge = ex.tooLarge; body != nil {
 		req.body = body.B
 	}
 	if more = c.dispatch(req); c.has(flagParked) {
@@ -270,10 +278,16 @@ func (c *Conn) stepBody(b []byte) (n int, more bool) {
 	return n, more
 }
 
-func (ex *exchange) take(data []byte) {
-	if ex.body != nil {
-		_, _ = ex.body.Write(data)
+func (ex *exchange) take(c *Conn, data []byte) {
+	if ex.body == nil {
+		return
 	}
+	if !c.has(flagAdmin) && len(ex.body.B)+len(data) > maxFrontBody {
+		putBuffer(ex.body)
+		ex.body, ex.tooLarge = nil, true
+		return
+	}
+	_, _ = ex.body.Write(data)
 }
 
 // dispatch answers one complete request and reports whether the next may be parsed.
@@ -303,7 +317,11 @@ func (c *Conn) dispatch(req *Request) (more bool) {
 	}
 	if c.has(flagClose) && (c.ex == nil || len(c.ex.pending) == 0) {
 		c.flush()
-		c.beginDrain(ReasonAnswered)
+		reason := ReasonAnswered
+		if c.refusal == ReasonConnections {
+			reason = ReasonConnections
+		}
+		c.beginDrain(reason)
 	}
 	return !c.has(flagClose)
 }

@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"bytes"
 	"unicode/utf8"
 
 	"icomet/httpparse"
@@ -11,14 +12,18 @@ import (
 // returns. A handler must not keep a byte slice of it.
 type Request struct {
 	httpparse.Request
-	body       []byte
-	Connection wire.ConnField // what the answer says of the connection
-	Params     params
+	body []byte
+	// bodyTooLarge says that the body is left out, since it is over maxFrontBody.
+	bodyTooLarge bool
+	Connection   wire.ConnField // what the answer says of the connection
+	CORS         wire.CORS      // what the answer says on the admin port
+	Params       params
 }
 
 // reset sets what follows from the head just parsed.
 func (r *Request) reset(c *Conn) {
-	r.body = nil
+	r.body, r.bodyTooLarge, r.CORS = nil, false, wire.CORS{}
+	r.Params.reset()
 	switch {
 	case !r.KeepAlive || c.loop.reactor.draining.Load():
 		r.Connection = wire.ConnClose
@@ -41,10 +46,22 @@ const (
 	ParamCallback
 	ParamContent
 	ParamExpires
+	ParamLastEventID
 	paramCount
 )
 
-var paramNames = [paramCount]string{"cname", "seq", "noop", "token", "cb", "content", "expires"}
+var paramNames = [paramCount]string{"cname", "seq", "noop", "token", "cb", "content", "expires", "lastEventId"}
+
+// ParamSet is a set of parameters.
+type ParamSet uint16
+
+// ParamsOf is the set of those in list.
+func ParamsOf(list ...Param) (s ParamSet) {
+	for _, n := range list {
+		s |= 1 << n
+	}
+	return s
+}
 
 // params holds the decoded values of one request. They alias the request or arena.
 type params struct {
@@ -53,14 +70,38 @@ type params struct {
 	arena  []byte
 }
 
+// reset forgets the last request.
+func (p *params) reset() {
+	p.values = [paramCount][]byte{}
+	p.Has = [paramCount]bool{}
+	if cap(p.arena) > maxPooled {
+		p.arena = nil
+	}
+	p.arena = p.arena[:0]
+}
+
 // Get returns a value, nil when it is absent or empty.
 func (p *params) Get(n Param) []byte { return p.values[n] }
+
+// hasAll reports that every parameter of s is given.
+func (p *params) hasAll(s ParamSet) bool {
+	for n := range paramCount {
+		if s&(1<<n) != 0 && !p.Has[n] {
+			return false
+		}
+	}
+	return true
+}
 
 func lookupParam(name []byte) (Param, bool) {
 	for i := range paramNames {
 		if paramNames[i] == string(name) {
 			return Param(i), true
 		}
+	}
+	switch string(name) {
+	case "last_event_id", "Last-Event-ID": // as other polyfills spell it
+		return ParamLastEventID, true
 	}
 	return 0, false
 }
@@ -73,27 +114,92 @@ func (p *params) put(n Param, v []byte) {
 	}
 }
 
-// ParseParams reads the query and, on POST, the body. Errors have status 400.
-func (r *Request) ParseParams() error {
+// ParseParams reads the query and, on POST, the body. A body that cannot be read as
+// parameters is an error, because something in it would be lost, unless the query alone has
+// what the call needs. Errors are of type *httpparse.Error.
+func (r *Request) ParseParams(needs ParamSet) error {
 	p := &r.Params
-	p.values = [paramCount][]byte{}
-	p.Has = [paramCount]bool{}
-	if cap(p.arena) > maxPooled {
-		p.arena = nil
+	if r.bodyTooLarge {
+		return httpparse.ErrBodyTooLarge
 	}
-	p.arena = p.arena[:0]
-	if r.Method == httpparse.POST && len(r.body) > 0 {
-		var err error
-		if httpparse.ContentTypeIs(r.Get("content-type"), "application/json") {
-			err = p.addJSON(r.body)
-		} else {
-			err = p.addPairs(r.body)
-		}
-		if err != nil {
+	if r.Method != httpparse.POST || len(r.body) == 0 {
+		return p.addPairs(r.Query)
+	}
+	kind, unreadable := r.bodyKind()
+	if unreadable != nil {
+		if err := p.addPairs(r.Query); err != nil || p.hasAll(needs) {
 			return err
 		}
+		return unreadable
+	}
+	var err error
+	if kind.json {
+		err = p.addJSON(bytes.TrimPrefix(r.body, byteOrderMark))
+	} else {
+		err = p.addPairs(r.body)
+	}
+	if err != nil {
+		return err
+	}
+	if kind.foreign && !p.ascii() {
+		return httpparse.ErrBodyCharset
 	}
 	return p.addPairs(r.Query)
+}
+
+var byteOrderMark = []byte("\xEF\xBB\xBF")
+
+// bodyKind is what a body says that it is.
+type bodyKind struct {
+	json    bool // a JSON object, otherwise a form
+	foreign bool // in a charset other than UTF-8
+}
+
+// bodyKind reads the fields about the body. Its error says why the body is no parameters.
+func (r *Request) bodyKind() (k bodyKind, err error) {
+	var ctype []byte
+	for i := range r.Fields {
+		switch f := &r.Fields[i]; {
+		case f.Is("content-encoding") && !httpparse.TokenIs(f.Value, "identity") && len(f.Value) > 0:
+			return k, httpparse.ErrBodyCoding
+		case !f.Is("content-type"):
+		case ctype != nil && !bytes.Equal(ctype, f.Value):
+			return k, httpparse.ErrBodyType
+		default:
+			ctype = f.Value
+		}
+	}
+	switch {
+	case httpparse.ContentTypeIsJSON(ctype):
+		k.json = true
+	case len(ctype) > 0 && !httpparse.ContentTypeIs(ctype, "application/x-www-form-urlencoded"):
+		return k, httpparse.ErrBodyType
+	case looksLikeJSON(r.body):
+		return k, httpparse.ErrBodyNotForm
+	}
+	charset := httpparse.Charset(ctype)
+	k.foreign = len(charset) > 0 && !httpparse.TokenIs(charset, "utf-8") && !httpparse.TokenIs(charset, "utf8") &&
+		!httpparse.TokenIs(charset, "us-ascii")
+	return k, nil
+}
+
+// looksLikeJSON reports that the first character is the one that a JSON object has. No
+// form of ours begins with it.
+func looksLikeJSON(body []byte) bool {
+	body = bytes.TrimLeft(bytes.TrimPrefix(body, byteOrderMark), " \t\r\n")
+	return len(body) > 0 && body[0] == '{'
+}
+
+// ascii reports that all values are ASCII, which most charsets share.
+func (p *params) ascii() bool {
+	for _, v := range p.values {
+		for _, c := range v {
+			if c >= 0x80 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (p *params) addPairs(q []byte) error {
@@ -167,6 +273,16 @@ func (c *Conn) Int(r *Request, n Param) (v int64, ok bool) {
 		c.Refuse(r, 400, paramNames[n]+" is not an integer")
 	}
 	return v, ok
+}
+
+// Content returns what is to be published, or answers 400. It may be empty, but it has to
+// be given: a misspelt name must not publish an empty message.
+func (c *Conn) Content(r *Request) (content []byte, ok bool) {
+	if !r.Params.Has[ParamContent] {
+		c.Refuse(r, 400, "content is missing: what is to be published is needed (content= for an empty message)")
+		return nil, false
+	}
+	return r.Params.Get(ParamContent), true
 }
 
 // Callback returns the checked cb parameter, nil when there is none, or answers 400.

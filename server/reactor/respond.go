@@ -46,12 +46,13 @@ func (c *Conn) Refuse(r *Request, status int, text string) {
 // RefuseWith answers the error that h says.
 func (c *Conn) RefuseWith(r *Request, h *wire.Head, text string) {
 	c.loop.stats.refused(h.Status)
+	c.logRefusal(r, h.Status, text)
 	c.Text(r, h, text)
 }
 
 // Text answers with one line of text, without its newline.
 func (c *Conn) Text(r *Request, h *wire.Head, text string) {
-	c.SetOrigin(r, h)
+	c.SetCommon(r, h)
 	l := c.loop
 	mark := len(l.out.B)
 	l.out.B = c.appendText(l.out.B, h, text)
@@ -64,7 +65,7 @@ func (c *Conn) Text(r *Request, h *wire.Head, text string) {
 // been checked, is not nil. body ends with a newline and is not the scratch frame.
 func (c *Conn) JSON(r *Request, callback, body []byte) {
 	h := wire.Head{Status: 200, Ctype: wire.ContentJSON, Connection: r.Connection}
-	c.SetOrigin(r, &h)
+	c.SetCommon(r, &h)
 	l := c.loop
 	l.out.B = wire.AppendJSONAnswer(l.out.B, &h, callback, body, &l.scratch.Frame)
 }
@@ -80,38 +81,46 @@ func headOnly(b []byte, mark int) []byte {
 	return b
 }
 
-// SetOrigin sets the CORS fields of a front answer.
-func (c *Conn) SetOrigin(r *Request, h *wire.Head) {
+// SetCommon sets what every answer to r says: the date, and the CORS fields. Those of the
+// admin port are the guard's.
+func (c *Conn) SetCommon(r *Request, h *wire.Head) {
+	h.Date = c.loop.reactor.dateText()
+	h.CORS = r.CORS
 	if !c.has(flagAdmin) {
-		h.Origin, h.Vary = c.loop.reactor.settings.Load().Origins.Allow(r.Get("origin"))
+		h.CORS = c.loop.reactor.settings.Load().Origins.Allow(r.Get("origin"))
 	}
 }
 
-// AppendOpenHead appends the head of an open response, and an iframe's preamble.
+// AppendOpenHead appends the head of an open response, and the transport's preamble.
 func (c *Conn) AppendOpenHead(dst []byte, r *Request, t wire.Transport) []byte {
 	f := wire.OpenForm(t, r.Minor == 0)
-	h := wire.Head{Status: 200, Ctype: wire.TransportContentType[t], Length: wire.LengthChunked, Connection: r.Connection}
+	h := wire.Head{Status: 200, Ctype: wire.TransportContentType[t], Length: wire.LengthChunked, Connection: r.Connection, Open: true}
 	if !f.Chunked() {
 		h.Length, h.Connection = wire.LengthClose, wire.ConnClose
 	}
-	c.SetOrigin(r, &h)
-	dst = h.Append(dst)
-	if t == wire.TransportIframe && r.Method != httpparse.HEAD {
-		if f.Chunked() {
-			return wire.AppendChunk(dst, []byte(wire.IframePreamble))
-		}
-		dst = append(dst, wire.IframePreamble...)
+	c.SetCommon(r, &h)
+	if t == wire.TransportIframe {
+		// A page with Cross-Origin-Embedder-Policy takes no frame without it.
+		h.Fields = "Cross-Origin-Embedder-Policy: require-corp\r\n"
 	}
-	return dst
+	dst = h.Append(dst)
+	preamble := wire.Preambles[t]
+	switch {
+	case preamble == "" || r.Method == httpparse.HEAD:
+		return dst
+	case f.Chunked():
+		return wire.AppendChunk(dst, preamble)
+	}
+	return append(dst, preamble...)
 }
 
 // pollStyle of a waiting poll, as its connection remembers it.
 func (c *Conn) pollStyle() wire.PollStyle {
-	s := wire.PollStyle{Callback: wire.DefaultCallback, Connection: c.openConn()}
+	s := wire.PollStyle{Callback: wire.DefaultCallback, Connection: c.openConn(), Date: c.loop.reactor.dateText()}
 	if c.has(flagBare) {
 		s.Callback = nil
 	}
-	s.Origin, s.Vary = c.loop.reactor.settings.Load().Origins.Allow(nil)
+	s.CORS = c.loop.reactor.settings.Load().Origins.Allow(nil)
 	if ex := c.ex; ex != nil {
 		if ex.callback != nil {
 			s.Callback = ex.callback
@@ -140,14 +149,14 @@ func (c *Conn) Remember(s *wire.PollStyle) {
 	if s.Callback != nil && string(s.Callback) != string(wire.DefaultCallback) {
 		c.exchange().callback = append([]byte(nil), s.Callback...)
 	}
-	if plain, _ := c.loop.reactor.settings.Load().Origins.Allow(nil); s.Origin != plain {
+	if plain := c.loop.reactor.settings.Load().Origins.Allow(nil); s.Origin != plain.Origin {
 		c.exchange().origin = s.Origin
 	}
 }
 
 // NewPollStyle is the style of the answer to r.
 func (c *Conn) NewPollStyle(r *Request, callback []byte) wire.PollStyle {
-	s := wire.PollStyle{Callback: callback, Connection: r.Connection}
-	s.Origin, s.Vary = c.loop.reactor.settings.Load().Origins.Allow(r.Get("origin"))
+	s := wire.PollStyle{Callback: callback, Connection: r.Connection, Date: c.loop.reactor.dateText()}
+	s.CORS = c.loop.reactor.settings.Load().Origins.Allow(r.Get("origin"))
 	return s
 }

@@ -17,6 +17,7 @@ type Settings struct {
 	PollingTimeout time.Duration // silence before a heartbeat
 	RequestTimeout time.Duration // from the first byte of a request to its last
 	IdleTimeout    time.Duration // from an answer to the next request
+	DrainDelay     time.Duration // between Shutdown and the drain
 	DrainTimeout   time.Duration // for the subscribers to leave in, see Shutdown
 	Keepalive      time.Duration // until a silent peer is given up, by the kernel
 

@@ -15,12 +15,14 @@ var ErrParked = errors.New("the request waits for the engine")
 const maxReplay = 1024
 
 // Join joins a channel for r's response; when that subscribes, c is in the channel's
-// list. The replay in what it returns is valid until the handler returns; replayed is
-// owed for it. noop is the number of the first heartbeat. Errors: ErrParked, or the
+// list. What is stored for it goes out by Backlog, of a poll by LongAnswer if there is
+// More; else the replay in what it returns is valid until the handler returns, and
+// Replayed is owed for it. noop is the number of the first heartbeat. Errors: ErrParked, or the
 // hub's, as channel.Hub.Join gives them.
 func (c *Conn) Join(j *channel.Join, t wire.Transport, noop int64) (joined channel.Joined, err error) {
 	l := c.loop
-	j.Sink, j.OneShot = l.sink, t == wire.TransportPoll
+	j.Sink, j.OneShot, j.Limit = l.sink, t == wire.TransportPoll, l.pieceLimit()
+	j.Keep = int(l.reactor.settings.Load().OutboundBuffer)
 	if j.Fetched, err = c.fetched(); err == nil {
 		joined, err = l.reactor.hub.Join(j, l.scratch.Replay[:0])
 	}

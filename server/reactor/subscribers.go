@@ -113,6 +113,9 @@ func (l *loop) unsubscribe(c *Conn) {
 
 // detach takes c off its list and out of its channel. Nothing else does.
 func (l *loop) detach(c *Conn) {
+	if c.has(flagReplaying) {
+		l.endReplay(c)
+	}
 	if b := l.working[c.ch]; b != nil && b.cursor == c {
 		b.cursor = c.subNext
 	}

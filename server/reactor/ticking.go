@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
@@ -60,13 +61,17 @@ func (r *Reactor) tick() gnet.Action {
 		return gnet.None
 	}
 	if !r.isReady() {
-		if r.failed = r.anchorLoops(); r.failed != nil {
+		if r.failed = r.anchorLoops(); r.failed == nil {
+			r.failed = r.watchListeners()
+		}
+		if r.failed != nil {
 			return r.stop()
 		}
 		r.becomeReady()
 	}
 	now := r.ticks()
 	r.advance(now)
+	r.setDate(time.Now())
 	r.hub.Tick(time.Since(r.started))
 	idle := !r.draining.Load() && !r.hub.Watched() && r.feed.Watching() == 0
 	for _, l := range r.loops {
@@ -86,6 +91,21 @@ func (r *Reactor) tick() gnet.Action {
 	}
 	return gnet.None
 }
+
+// setDate makes the text of the Date field for the present second. The ticking goroutine
+// calls it in each of its turns, at most 400 ms apart, so that an answer neither asks for
+// the time nor formats it.
+func (r *Reactor) setDate(now time.Time) {
+	var space [len(http.TimeFormat)]byte
+	text := now.In(time.UTC).AppendFormat(space[:0], http.TimeFormat)
+	if old := r.date.Load(); old == nil || *old != string(text) {
+		next := string(text)
+		r.date.Store(&next)
+	}
+}
+
+// dateText is what an answer says in Date. Concurrency-safe.
+func (r *Reactor) dateText() string { return *r.date.Load() }
 
 func (r *Reactor) stop() gnet.Action {
 	r.stopping = true

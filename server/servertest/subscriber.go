@@ -49,8 +49,8 @@ func SubscribeOn(c *Conn, kind, cname string, seq int64) (*Subscriber, error) {
 		return nil, err
 	}
 	_, err := f.Head()
-	if err == nil && kind == "iframe" {
-		_, err = f.Chunk()
+	if err == nil && (kind == "iframe" || kind == "sse") {
+		_, err = f.Chunk() // the preamble
 	}
 	if err != nil {
 		c.Close()
@@ -91,7 +91,8 @@ func (f *Subscriber) Messages() ([]Message, error) {
 			return nil, io.EOF
 		}
 		if f.Kind == "sse" {
-			_, text, _ = strings.Cut(text, "data: ")
+			_, text, _ = strings.Cut(text, "data: ") // a retry field may stand before it
+			text, _, _ = strings.Cut(text, "\n")     // and an id field behind it
 		}
 		text = strings.TrimPrefix(strings.TrimSuffix(text, ");</script>\n"), "<script>parent.icomet_cb(")
 	}

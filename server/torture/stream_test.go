@@ -26,6 +26,7 @@ type stream struct {
 	nc   net.Conn
 	body *bufio.Reader
 	kind string
+	told bool // the response ends with what it begins with: a refusal in band
 }
 
 // dial connects; rcvbuf, in bytes, makes the client's kernel take little (0: as usual).
@@ -70,6 +71,7 @@ func (s *stream) readHead() error {
 		return fmt.Errorf("status %d", resp.StatusCode)
 	}
 	s.body = bufio.NewReader(resp.Body)
+	s.told = resp.Close
 	return nil
 }
 

@@ -21,23 +21,27 @@ const (
 	nosniffField = "X-Content-Type-Options: nosniff\r\n"
 )
 
-// commonFields are on every answer of both ports but files, which may be cached.
+// commonFields, behind Server and Date, are on every answer of both ports but files, which may be cached.
 const (
-	commonFields = serverField + "Cache-Control: no-cache\r\nExpires: 0\r\n" + nosniffField
-	fileFields   = serverField + "Cache-Control: public, max-age=3600\r\n" + nosniffField
+	commonFields = "Cache-Control: no-cache\r\nExpires: 0\r\n" + nosniffField
+	// openFields keep a proxy from collecting or compressing a response before it passes it
+	// on: nginx goes by X-Accel-Buffering, compressing proxies by no-transform.
+	openFields = "Cache-Control: no-cache, no-transform\r\nExpires: 0\r\nX-Accel-Buffering: no\r\n" + nosniffField
+	fileFields = "Cache-Control: public, max-age=3600\r\n" + nosniffField
 )
 
 // Head is the status line and the header fields of an answer.
 type Head struct {
+	CORS
+	Date       string // of the answer, as RFC 9110 section 5.6.7 has it
 	Status     int    // of HTTP; the reason phrase follows from it
 	Ctype      string // Content-Type; "" for none
 	Length     int    // bytes of the body; LengthChunked, LengthClose or LengthNone
-	Origin     string // Access-Control-Allow-Origin; "" for none
-	Vary       bool   // the answer depends on the request's Origin
 	Connection ConnField
 	Allow      string // methods that the path takes, for 405 and OPTIONS
 	RetryIn    int    // seconds of Retry-After; 0 for none
 	File       bool   // may be cached
+	Open       bool   // the response stays open
 	Fields     string // further header lines, each with its line end
 }
 
@@ -65,17 +69,18 @@ func (h *Head) Append(dst []byte) []byte {
 	dst = strconv.AppendInt(dst, int64(h.Status), 10)
 	dst = append(dst, ' ')
 	dst = append(dst, http.StatusText(h.Status)...)
-	dst = append(dst, "\r\n"...)
-	if h.File {
+	dst = append(dst, "\r\n"+serverField...)
+	dst = appendField(dst, "Date: ", h.Date)
+	switch {
+	case h.File:
 		dst = append(dst, fileFields...)
-	} else {
+	case h.Open:
+		dst = append(dst, openFields...)
+	default:
 		dst = append(dst, commonFields...)
 	}
 	dst = appendField(dst, "Content-Type: ", h.Ctype)
-	dst = appendField(dst, "Access-Control-Allow-Origin: ", h.Origin)
-	if h.Vary {
-		dst = append(dst, "Vary: Origin\r\n"...)
-	}
+	dst = h.CORS.append(dst)
 	dst = appendField(dst, "Allow: ", h.Allow)
 	if h.RetryIn > 0 {
 		dst = append(dst, "Retry-After: "...)
@@ -106,7 +111,7 @@ func AppendInt(dst []byte, v int64) []byte { return strconv.AppendInt(dst, v, 10
 
 // AppendChunk frames data as one chunk. data must not be empty: that would be the last
 // chunk.
-func AppendChunk(dst, data []byte) []byte {
+func AppendChunk[T string | []byte](dst []byte, data T) []byte {
 	for shift := (bits.Len(uint(len(data))) + 3) / 4 * 4; shift > 0; shift -= 4 {
 		dst = append(dst, hexDigits[len(data)>>(shift-4)&15])
 	}

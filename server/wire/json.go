@@ -16,7 +16,8 @@ var needsEscape = func() (t [256]bool) {
 }()
 
 // AppendJSON appends raw bytes as the body of a JSON string, without quotes.
-// Each byte that is not part of valid UTF-8 becomes one U+FFFD.
+// Each byte that is not part of valid UTF-8 becomes one U+FFFD. The line ends of Unicode
+// are escaped, so that a message is one line also to readers that split there.
 func AppendJSON(dst, raw []byte) []byte {
 	start := 0
 	for i := 0; i < len(raw); {
@@ -25,7 +26,14 @@ func AppendJSON(dst, raw []byte) []byte {
 		}
 		c := raw[i]
 		if c >= utf8.RuneSelf {
-			if r, size := utf8.DecodeRune(raw[i:]); r != utf8.RuneError || size > 1 {
+			r, size := utf8.DecodeRune(raw[i:])
+			if escape := lineEnds(r); escape != "" {
+				dst = append(append(dst, raw[start:i]...), escape...)
+				i += size
+				start = i
+				continue
+			}
+			if r != utf8.RuneError || size > 1 {
 				i += size
 				continue
 			}
@@ -37,6 +45,75 @@ func AppendJSON(dst, raw []byte) []byte {
 		start = i
 	}
 	return append(dst, raw[start:]...)
+}
+
+// lineEnds is the escape of a character beyond ASCII that ends a line in Unicode, "" for
+// any other.
+func lineEnds(r rune) string {
+	switch r {
+	case 0x85:
+		return `\u0085`
+	case 0x2028:
+		return `\u2028`
+	case 0x2029:
+		return `\u2029`
+	}
+	return ""
+}
+
+// AppendReadable appends a valid body of a JSON string in a form that every reader takes:
+// with U+FFFD for an escaped surrogate that has no other half, which is no character and
+// which strict readers refuse, and with the line ends of Unicode escaped.
+func AppendReadable(dst, body []byte) []byte {
+	start := 0
+	replace := func(from, to int, with string) {
+		dst = append(append(dst, body[start:from]...), with...)
+		start = to
+	}
+	for i := 0; i < len(body); {
+		switch c := body[i]; {
+		case c == '\\' && body[i+1] == 'u':
+			switch half := surrogate(body[i:]); {
+			case half == highSurrogate && surrogate(body[i+6:]) == lowSurrogate:
+				i += 6 // the pair is one character
+			case half != noSurrogate:
+				replace(i, i+6, `\ufffd`)
+			}
+			i += 6
+		case c == '\\':
+			i += 2
+		case c >= utf8.RuneSelf:
+			r, size := utf8.DecodeRune(body[i:])
+			if escape := lineEnds(r); escape != "" {
+				replace(i, i+size, escape)
+			}
+			i += size
+		default:
+			i = plainEnd(body, i+1)
+		}
+	}
+	return append(dst, body[start:]...)
+}
+
+const (
+	noSurrogate = iota
+	highSurrogate
+	lowSurrogate
+)
+
+// surrogate says which half of a pair the escape at the start of b is: \uD800 to \uDBFF,
+// \uDC00 to \uDFFF.
+func surrogate(b []byte) int {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' || b[2]|0x20 != 'd' {
+		return noSurrogate
+	}
+	switch c := b[3] | 0x20; {
+	case c == '8' || c == '9' || c == 'a' || c == 'b':
+		return highSurrogate
+	case c >= 'c' && c <= 'f':
+		return lowSurrogate
+	}
+	return noSurrogate
 }
 
 // plainEnd is the index of the first byte from i on that needs a look, or len(raw).
@@ -74,19 +151,14 @@ func appendEscaped(dst []byte, c byte) []byte {
 }
 
 // appendScriptSafe appends an encoded JSON string body so that no byte of it can
-// end a script element or a JavaScript string: '<', U+2028 and U+2029 as \u escapes.
+// end a script element: '<' as an escape. U+2028 and U+2029, which end a JavaScript string,
+// are escaped in every body.
 func appendScriptSafe[T string | []byte](dst []byte, body T) []byte {
 	start := 0
 	for i := 0; i < len(body); i++ {
-		switch c := body[i]; {
-		case c == '<':
+		if body[i] == '<' {
 			dst = append(append(dst, body[start:i]...), `\u003c`...)
 			start = i + 1
-		case c == 0xE2 && i+2 < len(body) && body[i+1] == 0x80 && body[i+2]&^1 == 0xA8:
-			dst = append(append(dst, body[start:i]...), `\u202`...)
-			dst = append(dst, hexDigits[body[i+2]&15])
-			start = i + 3
-			i += 2
 		}
 	}
 	return append(dst, body[start:]...)

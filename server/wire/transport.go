@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"unicode/utf8"
+
 	"icomet/channel"
 )
 
@@ -40,10 +42,21 @@ const (
 	ContentText   = "text/plain; charset=utf-8"
 )
 
-// IframePreamble is the first chunk of a forever iframe.
-const IframePreamble = `<html><head><meta http-equiv="Content-Type" content="text/html; charset=utf-8">` +
-	`<meta http-equiv="Cache-Control" content="no-cache"><meta http-equiv="Expires" content="0">` +
-	`<title></title></head><body>` + "\n"
+// The times, in ms, that an EventSource waits before it connects again: after a connection
+// that broke, and after the server has said that coming back at once is of no use.
+const (
+	retryBroken  = "retry: 2000\n"
+	retryRefused = "retry: 15000\n"
+)
+
+// Preambles are what an open response begins with, by transport, before any message. A
+// proxy that waits for the first byte opens the response with it.
+var Preambles = [TransportCount]string{
+	TransportSSE: retryBroken,
+	TransportIframe: `<html><head><meta http-equiv="Content-Type" content="text/html; charset=utf-8">` +
+		`<meta http-equiv="Cache-Control" content="no-cache"><meta http-equiv="Expires" content="0">` +
+		`<title></title></head><body>` + "\n",
+}
 
 // Form is how the messages of a batch look as bytes: all subscribers with the same
 // form get the same bytes. An open response is chunked on HTTP/1.1 and not on 1.0.
@@ -75,9 +88,13 @@ func (f Form) Chunked() bool { return (f-formOpen)%2 == 0 }
 func (t Transport) appendPart(dst []byte, e *Event) []byte {
 	switch t {
 	case TransportSSE:
-		dst = appendEventID(dst, e)
+		switch e.Type {
+		case typeClose, TypeToken, TypeTooMany:
+			dst = append(dst, retryRefused...)
+		}
 		dst = append(dst, "data: "...)
-		return append(e.append(dst, false), "\n\n"...)
+		dst = append(e.append(dst, false), '\n')
+		return append(appendEventID(dst, e), '\n')
 	case TransportIframe:
 		dst = append(dst, "<script>parent.icomet_cb("...)
 		return append(e.append(dst, true), ");</script>\n"...)
@@ -90,7 +107,9 @@ func (t Transport) appendPart(dst []byte, e *Event) []byte {
 }
 
 // appendEventID gives a browser what it repeats as Last-Event-ID when it
-// reconnects; behind next_seq, the number before the one it is to ask for.
+// reconnects; behind next_seq, the number before the one it is to ask for. It stands
+// behind the data: many clients take an id as had when they read it, and would lose the
+// message of an event that is cut between the two.
 func appendEventID(dst []byte, e *Event) []byte {
 	id := e.Seq
 	switch e.Type {
@@ -153,13 +172,16 @@ func NextSeqEvent(cname []byte, seq int64) Event {
 	return Event{Type: typeNextSeq, Cname: cname, Seq: seq}
 }
 
-// appendPresenceName percent-encodes what would not fit in a line.
+// appendPresenceName percent-encodes what would not fit in a line, and the percent sign, so
+// that two names never look the same. The name is UTF-8.
 func appendPresenceName(dst []byte, name string) []byte {
-	for i := 0; i < len(name); i++ {
-		if b := name[i]; b < 0x20 || b == 0x7f {
+	for i, r := range name {
+		if r >= 0x20 && r != '%' && (r < 0x7f || r > 0x9f) && r != 0x2028 && r != 0x2029 {
+			dst = utf8.AppendRune(dst, r)
+			continue
+		}
+		for _, b := range []byte(name[i : i+utf8.RuneLen(r)]) {
 			dst = append(dst, '%', hexUpper[b>>4], hexUpper[b&15])
-		} else {
-			dst = append(dst, b)
 		}
 	}
 	return dst

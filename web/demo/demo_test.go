@@ -29,35 +29,48 @@ func TestMain(m *testing.M) { servertest.Main(m, browser.Stop) }
 // startChat runs the application with a push server that requires tokens.
 func startChat(t *testing.T) (chat *httptest.Server, s *servertest.Server) {
 	t.Helper()
+	chat, s, _ = startGuardedChat(t)
+	return chat, s
+}
+
+// startGuardedChat also returns the application's guard.
+func startGuardedChat(t *testing.T) (chat *httptest.Server, s *servertest.Server, g *guard) {
+	t.Helper()
 	s = servertest.Start(t, "ICOMET_FRONT_AUTH=token", "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=50", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	front, err := url.Parse(s.Front)
 	if err != nil {
 		t.Fatal(err)
 	}
-	chat = httptest.NewServer(newApp(front, &client.Admin{URL: s.Admin}).handler())
+	app := newApp(front, &client.Admin{URL: s.Admin})
+	chat = httptest.NewServer(app.handler())
 	t.Cleanup(chat.Close)
-	return chat, s
+	return chat, s, app.guard
 }
 
+// join fills in the form, by keyboard only.
 func join(p *browser.Page, name, room string) {
-	p.Do(
-		chromedp.SetValue(chromedp.CSS("#name"), name),
-		chromedp.SetValue(chromedp.CSS("#room"), room),
-		chromedp.Click(chromedp.CSS("#join button")),
-		chromedp.WaitVisible(chromedp.CSS("#text")),
-	)
+	p.Want("document.activeElement.id", `"name"`)
+	p.Type(name)
+	p.Press("Tab")
+	p.Want("document.activeElement.id", `"room"`)
+	p.Fill(room)
+	p.Press("Enter")
+	p.Want("document.activeElement.id", `"text"`)
 	p.Want("document.getElementById('state').dataset.state", `"open"`)
 }
 
+// say types a message where the cursor is: the page keeps it in the field.
 func say(p *browser.Page, text string) {
-	p.Do(chromedp.SendKeys(chromedp.CSS("#text"), text), chromedp.KeyEvent("\r"))
+	p.Want("document.activeElement.id", `"text"`)
+	p.Type(text)
+	p.Press("Enter")
 }
 
 // paste sends a text that is too long to type.
 func paste(p *browser.Page, text string) {
-	p.Do(chromedp.Click(chromedp.CSS("#text")))
+	p.Click("document.getElementById('text')")
 	browser.Call(p, input.InsertText, input.InsertTextParams{Text: text})
-	p.Do(chromedp.KeyEvent("\r"))
+	p.Press("Enter")
 }
 
 // bubbles are the messages that a page shows, except the pending ones.
@@ -93,31 +106,33 @@ func TestChat(t *testing.T) {
 	ada.Want("[...document.querySelectorAll('.msg')].map(m => m.classList.contains('mine'))", "[true,false,false]")
 	bob.Want("[...document.querySelectorAll('.msg')].map(m => m.classList.contains('mine'))", "[false,true,true]")
 
-	// A second window of a browser can be another person, and shares the connection.
+	// A second window of a browser can be another person, with a connection of its own.
 	cleo := one.Open(t, chat.URL)
 	join(cleo, "Cleo", "lobby")
 	say(cleo, "me too")
 	say(ada, "still Ada")
 	bob.Want("[...document.querySelectorAll('.msg .who b')].slice(-2).map(b => b.textContent)", `["Cleo","Ada"]`)
-	s.WaitSubscribers("chat-lobby", 2)
+	s.WaitSubscribers("chat-lobby", 3)
 	for _, p := range []*browser.Page{ada, bob, cleo} {
 		p.WantNoMistakes()
 	}
-	bob.Do(chromedp.Click(chromedp.CSS("#leave")), chromedp.WaitVisible(chromedp.CSS("#join")))
-	s.WaitSubscribers("chat-lobby", 1)
+	bob.Click("document.getElementById('leave')")
+	bob.Want("document.activeElement.id", `"name"`)
+	s.WaitSubscribers("chat-lobby", 2)
 }
 
 func TestChatSaysWhatFails(t *testing.T) {
-	chat, s := startChat(t)
+	chat, s, guard := startGuardedChat(t)
 	p := browser.Start(t).Open(t, chat.URL)
 	join(p, "Ada", "lobby")
-	// At once, from the page: on a slow machine, typing is slower than the limit.
-	p.Run(`for (let i = 0; i < 8; i++) {
-		document.getElementById('text').value = 'flood ' + i;
-		document.getElementById('send').requestSubmit();
-	}`)
+	guard.mu.Lock() // as if she had sent too many: on a slow machine, typing is slower than the limit
+	for _, l := range guard.limiters {
+		l.SetBurst(0)
+	}
+	guard.mu.Unlock()
+	say(p, "one more")
 	p.Want("document.getElementById('toast').textContent", `"Not so fast, please."`)
-	p.Want("document.querySelectorAll('.failed').length > 0", "true")
+	p.Want("document.querySelectorAll('.failed').length", "1")
 	s.Kill()
 	p.Want("document.getElementById('state-text').textContent", `"Reconnecting"`)
 	s.Restart()

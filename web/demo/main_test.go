@@ -2,7 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +49,50 @@ func TestAddresses(t *testing.T) {
 		host, port, err := net.SplitHostPort(strings.TrimPrefix(got, "http://"))
 		if ip := net.ParseIP(host); err != nil || port != "8080" || host != "localhost" && (ip == nil || ip.IsUnspecified() || ip.IsLoopback()) {
 			t.Errorf("%s: %v", got, err)
+		}
+	}
+}
+
+// TestOtherServer: the application does not greet when another server has the ports.
+func TestOtherServer(t *testing.T) {
+	s := servertest.Start(t, "ICOMET_ADMIN_KEYS=sesame,second")
+	t.Setenv("ICOMET_ADMIN_KEYS", "sesame,second")
+	t.Setenv("ICOMET_ADMIN_LISTEN", strings.TrimPrefix(s.Admin, "http://"))
+	err := run([]string{"-listen", "127.0.0.1:0", "-server", strconv.Itoa(os.Getpid())})
+	if err == nil || !strings.Contains(err.Error(), "another server (process ") || !strings.Contains(err.Error(), "ICOMET_ADMIN_LISTEN") {
+		t.Fatalf("got %v", err)
+	}
+	var pid int
+	if _, err := fmt.Sscanf(err.Error(), "another server (process %d)", &pid); err != nil {
+		t.Fatal(err)
+	}
+	server := &client.Admin{URL: s.Admin, Key: "sesame"}
+	if err := checkServer(t.Context(), server, pid); err != nil {
+		t.Errorf("our own server: %v", err)
+	}
+	other := newPlain(t)
+	if err := checkServer(t.Context(), &client.Admin{URL: other}, pid); err == nil || !strings.Contains(err.Error(), "no icomet-server") {
+		t.Errorf("another program: %v", err)
+	}
+}
+
+// newPlain is a program that answers 404 to everything.
+func newPlain(t *testing.T) string {
+	t.Helper()
+	s := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// TestReach: the application goes where the environment lets the server listen.
+func TestReach(t *testing.T) {
+	for listen, want := range map[string]string{
+		"": "http://127.0.0.1:8000", ":81": "http://127.0.0.1:81", "0.0.0.0:81": "http://127.0.0.1:81", "[::]:81": "http://127.0.0.1:81",
+		"10.1.2.3:81": "http://10.1.2.3:81", "[fd00::1]:81": "http://[fd00::1]:81", "box.local:81": "http://box.local:81",
+	} {
+		t.Setenv("ICOMET_ADMIN_LISTEN", listen)
+		if got := reach("ICOMET_ADMIN_LISTEN", "8000"); got != want {
+			t.Errorf("%q: %s, want %s", listen, got, want)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-import { getJSON, query } from './request.js';
-import { available, isPoll, openers } from './transports.js';
+import { answers, getJSON, jsonp, now, query } from './request.js';
+import { available, isBlind, isPoll, openers } from './transports.js';
 
 const TRANSPORTS = ['sse', 'stream', 'poll', 'jsonp'];
 const TRIES = 2; // failures in a row after which another transport is considered
@@ -9,7 +9,8 @@ const OPEN_LIMIT = 6000; // ms until a stream must have its head, and its first 
 const SETTLED = 5000; // ms after which a connection counts as good
 const UPGRADE_AFTER = 600000; // ms after which a better transport is tried again
 const LATE = 1500; // ms that a heartbeat may be late: the server keeps its period within a second
-const ANSWER_LIMIT = 10000; // ms for /ping and signUrl
+const ANSWER_LIMIT = 10000; // ms of silence for /ping and signUrl
+const PATIENCE = 3; // how often the allowed silence is doubled where only whole messages can be seen
 
 /**
  * The connection of one channel. It opens the connection, watches it, opens it again with
@@ -36,6 +37,7 @@ export class Connection {
     this._next = c.seq || 0;
     this._fresh = this._next < 2; // if true, messages missing before the first one are no gap
     this._tries = 0;
+    this._silences = 0; // how often in a row a blind transport has been given up as silent
     this._run = 0; // number of the connection: events of an earlier one are ignored
     this.cname = c.channel;
     this.state = 'stopped';
@@ -84,25 +86,30 @@ export class Connection {
       return;
     }
     if (run !== this._run) return;
+    if (!this._usable()) this._nextTransport();
     const name = this._transports[this._at];
-    if (!name) return this._setState('failed', { error: new Error('no transport works here') });
-    this._since = this._heard = Date.now();
+    if (!this._usable()) return this._setState('failed', { error: new Error('no transport works here') });
+    this._since = this._heard = now();
     this._got = 0;
     this._headSeen = this._advanced = false;
     const mine = f => arg => run === this._run && f(arg);
     const on = {
       open: mine(() => {
         this._headSeen = true;
+        this._heard = now();
         this._opened();
+      }),
+      alive: mine(() => {
+        this._heard = now();
       }),
       messages: mine(list => {
         this._got += list.length;
-        this._heard = Date.now();
+        this._heard = now();
         for (const msg of list) {
           this._take(msg);
           if (run !== this._run) return;
         }
-        this._tries = this._denied = 0;
+        this._tries = this._denied = this._silences = 0;
         this._opened();
       }),
       end: mine(error => this._ended(error)),
@@ -128,11 +135,11 @@ export class Connection {
 
   /** The connection has ended by itself: a poll was answered, or it broke. */
   _ended(error) {
-    const lived = Date.now() - this._since;
+    const lived = now() - this._since;
     // Polls that end at once without anything new must not become a busy loop.
     if (!error && (this._advanced || lived > 900)) {
-      if (this._at && Date.now() - this._switched > UPGRADE_AFTER) {
-        this._switched = Date.now();
+      if (this._at && now() - this._switched > UPGRADE_AFTER) {
+        this._switched = now();
         this._at = 0;
       }
       return this._connect();
@@ -143,8 +150,20 @@ export class Connection {
 
   /** Asks for the heartbeat period, which also shows whether the server answers. */
   async _ping() {
-    const v = await getJSON(this._base + '/ping' + this._extra, this._init, ANSWER_LIMIT);
+    const v = await this._get(this._base + '/ping' + this._extra, ANSWER_LIMIT);
     this._setTimeout(v.sub_timeout);
+  }
+
+  /** Asks the server for one answer. By a script tag only where the messages come so too. */
+  _get(url, limit) {
+    if (this.transport !== 'jsonp') return getJSON(url, this._init, limit);
+    return new Promise((resolve, reject) => jsonp(url, (err, v) => (err ? reject(err) : resolve(v)), limit));
+  }
+
+  /** Whether the server answers at all, also if this page may not read what. */
+  _reached() {
+    return this._ping().then(() => true, e =>
+      e instanceof TypeError && this.transport !== 'jsonp' && answers(this._base + '/ping' + this._extra, this._init, ANSWER_LIMIT));
   }
 
   _setTimeout(seconds) {
@@ -158,7 +177,7 @@ export class Connection {
     const { token, channel } = this._config;
     let v;
     if (this._signUrl) {
-      v = await getJSON(query(this._signUrl, { cname: channel }), this._init, ANSWER_LIMIT);
+      v = await getJSON(query(this._signUrl, { cname: channel }), this._init, ANSWER_LIMIT, this._transports.includes('jsonp'));
     } else if (typeof token === 'function') {
       v = { token: await token({ channel, denied: this._denied || 0 }) };
     }
@@ -188,11 +207,25 @@ export class Connection {
     this._setState('waiting', { retryIn: Math.round(wait) });
     if (error.code || (tries % TRIES && !suspect)) return;
     // If the server answers /ping, the transport is at fault.
-    const reached = await this._ping().then(() => true, () => false);
-    if (run === this._run && (reached || tries % TRIES_UNREACHED === 0)) {
+    const reached = await this._reached();
+    if (run !== this._run || (!reached && tries % TRIES_UNREACHED)) return;
+    // It may also have been a large message on a slow link.
+    if (reached && suspect && this._silences < PATIENCE) this._silences++;
+    this._nextTransport();
+  }
+
+  /** Whether there is a transport, and the page has not come to forbid it. */
+  _usable() {
+    const name = this._transports[this._at];
+    return name && available[name]();
+  }
+
+  _nextTransport() {
+    for (let i = this._transports.length; i > 0; i--) {
       this._at = (this._at + 1) % this._transports.length;
-      this._switched = Date.now();
+      if (this._usable()) break;
     }
+    this._switched = now();
   }
 
   /** Handles one message of the server. It may end the connection. */
@@ -270,10 +303,11 @@ export class Connection {
 
   /** Detects a connection that is dead, or was never established. */
   _check() {
-    const silent = Date.now() - this._heard;
+    const silent = now() - this._heard;
     // A stream gets its head at once, and next_seq at once if it asked from now.
     const due = !isPoll(this.transport) && !(this._headSeen && this._next);
-    if (this._close && silent > (due ? Math.min(OPEN_LIMIT, this._watch) : this._watch)) {
+    const limit = due ? Math.min(OPEN_LIMIT, this._watch) : this._watch;
+    if (this._close && silent > (isBlind(this.transport) ? limit * 2 ** this._silences : limit)) {
       this._failed({ code: 0, error: new Error('silent for ' + silent + ' ms') }, { suspect: !this._got });
     }
   }

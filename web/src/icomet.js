@@ -13,23 +13,18 @@
  *
  * How it works. `next` is the number of the next message wanted. Every connection asks from
  * there, so nothing is lost or doubled when a connection breaks or the transport changes.
- * One instance per channel and origin (the leader, which holds a Web Lock) has the
- * connection, and passes the messages to the others (followers) by a BroadcastChannel.
+ * connection.js has the connection of one channel, transports.js the ways to make it, and
+ * sharing.js lets the tabs of an origin share it.
  */
 
-import { Connection, guard } from './connection.js';
-import { fetchJSON, getJSON, inPage, jsonp, query } from './request.js';
+import { fetchJSON, foreign, inPage, jsonp, now, query } from './request.js';
+import { Sharing } from './sharing.js';
 
-const BEAT = 5000; // ms between two state messages of a leader
-const LEADER_SILENT = 3 * BEAT; // ms after which a visible follower takes over
-const CATCH_UP_LIMIT = 5000; // ms
-
-export class iComet extends Connection {
+export class iComet extends Sharing {
   constructor(config) {
     super(config);
     const c = this._config;
     this._pubUrl = c.pubUrl || c.pub_url;
-    this._queue = null; // messages held until a follower has caught up; [] before it knows the leader's position
     this._events = {
       online: () => this._kick(),
       offline: () => this._offline(),
@@ -48,19 +43,11 @@ export class iComet extends Connection {
   start() {
     if (this._running) return;
     this._running = true;
-    this._heard = Date.now();
+    this._heard = now();
     this._tries = 0;
     this._timer = setInterval(() => this._tick(), 1000);
     this._listen('addEventListener');
-    const { share = true } = this._config;
-    if (share && typeof BroadcastChannel === 'function' && globalThis.navigator && navigator.locks) {
-      this._key = 'icomet ' + (share === true ? this._base : share) + ' ' + this._config.channel;
-      this._bus = new BroadcastChannel(this._key);
-      this._bus.onmessage = e => this._fromBus(e.data);
-      this._follow();
-    } else {
-      this._connect();
-    }
+    this._join();
   }
 
   /** Ends the connection. After it, only a state event comes. */
@@ -70,9 +57,17 @@ export class iComet extends Connection {
 
   /** Sets the token, usually after a 401; it may be called at any time. */
   setToken(token) {
-    this._token = token;
-    this._post({ token });
-    if (this.state === 'unauthorized') this._reconnect();
+    const other = token !== this._proof;
+    this._token = this._proof = token;
+    if (!this._running) return;
+    if (this._bus && other) { // who has another token shares with others
+      this._part();
+      this._drop();
+      this._follows = false;
+      this._join();
+    } else if (this.state === 'unauthorized') {
+      this._connect();
+    }
   }
 
   /**
@@ -86,7 +81,7 @@ export class iComet extends Connection {
     const post = (this._config.pubMethod || 'GET') === 'POST';
     // Another origin is asked by JSONP, as the original does. Trying fetch first could
     // publish twice.
-    const byScript = inPage && new URL(this._pubUrl, location.href).origin !== location.origin;
+    const byScript = foreign(this._pubUrl) && this._transports.includes('jsonp');
     const sent = new Promise((resolve, reject) => {
       const done = (err, v) => (err ? reject(err) : resolve(v));
       if (post) {
@@ -116,31 +111,19 @@ export class iComet extends Connection {
     clearInterval(this._timer);
     this._listen('removeEventListener');
     this._setState(state);
-    this._leave();
-    if (this._bus) this._bus.close();
-    this._bus = this._queue = null;
+    this._part();
+    this._queue = null;
     this._follows = false;
   }
 
-  _reconnect() {
-    if (!this._running) return;
-    if (this._follows) this._post({ kick: 1 });
-    else this._connect();
-  }
-
   _tick() {
-    if (this._follows) {
-      // A leader in a frozen page keeps its lock and does nothing.
-      if (Date.now() - this._heard > LEADER_SILENT && !(inPage && document.hidden)) this._follow(true);
-      return;
-    }
-    if (this._bus && Date.now() - this._beat >= BEAT) this._tellState();
-    this._check();
+    if (!this._follows) this._check();
+    this._beatOrWatch();
   }
 
   /** The page is visible again, or the network is back: connects without waiting. */
   _kick() {
-    if (this._follows) return this._post({ kick: 1 });
+    if (this._follows) return this._send({ kick: 1 });
     if (this.state === 'waiting' || this.state === 'offline') {
       this._tries = 0;
       this._connect();
@@ -155,111 +138,6 @@ export class iComet extends Connection {
     this._setState('offline');
     // The browser may be wrong about the network.
     this._retry = setTimeout(() => this._connect(), this._config.retryMax);
-  }
-
-  // ---- sharing ----
-
-  _post(data) {
-    if (this._bus) this._bus.postMessage(data);
-  }
-
-  _tellState() {
-    if (!this._bus || this._follows || !this._release) return;
-    this._beat = Date.now();
-    this._post({
-      state: this.state, transport: this.transport, next: this._next,
-      token: this._token, cname: this.cname,
-    });
-  }
-
-  _leave() {
-    if (this._abort) this._abort.abort();
-    if (this._release) this._release();
-    this._abort = this._release = null;
-  }
-
-  /** Waits for the lock, or (steal) takes it from a leader that is silent. */
-  _follow(steal) {
-    this._leave();
-    this._drop();
-    this._follows = true;
-    this._queue = [];
-    this._heard = Date.now();
-    if (this.state === 'stopped' || this.state === 'closed') this._setState('connecting');
-    const abort = (this._abort = new AbortController());
-    const held = () => {
-      if (abort !== this._abort) return;
-      this._follows = false;
-      this._queue = null;
-      return new Promise(release => {
-        this._release = release;
-        this.state = ''; // it was the state of the former leader's connection
-        this._connect();
-      });
-    };
-    navigator.locks
-      .request(this._key, steal ? { steal } : { signal: abort.signal }, held)
-      .catch(() => abort === this._abort && this._running && this._follow());
-    if (!this._release) this._post({ hello: 1 });
-  }
-
-  _fromBus(d) {
-    if (d.closed) {
-      // Also if this tab has the lock by now: the leader released it before this arrived.
-      this._emit('close', {});
-      return this._end('closed');
-    }
-    if (d.token !== undefined) this._token = d.token;
-    if (!this._follows) {
-      if (d.hello) this._tellState();
-      else if (d.kick) this._kick();
-      else if (d.token !== undefined && !d.state && this.state === 'unauthorized') this._connect();
-      return;
-    }
-    if (d.hello || d.kick) return;
-    this._heard = Date.now();
-    if (d.reset) {
-      this._queue = null;
-      this._reset();
-    } else if (d.msg) {
-      this._followed(d.msg);
-    } else if (d.state) {
-      this.cname = d.cname;
-      this._leaderTransport = d.transport;
-      if (this._queue || this._next < d.next) this._catchUp(d.next);
-      if (d.state !== 'stopped' && d.state !== 'closed') this._setState(d.state);
-    }
-  }
-
-  _followed(msg) {
-    if (this._queue) {
-      this._queue.push(msg);
-    } else if (msg.seq > this._next) {
-      this._queue = [msg];
-      this._catchUp(msg.seq);
-    } else {
-      this._accept(msg);
-    }
-  }
-
-  /** Brings a follower to the leader's position: it fetches what it has missed. */
-  async _catchUp(next) {
-    if (this._fetching) return;
-    const queue = (this._queue = this._queue || []);
-    const from = queue.length ? queue[0].seq : next;
-    let got = [];
-    if (!this._next) {
-      this._next = from;
-    } else if (this._next < from) {
-      this._fetching = true;
-      got = await getJSON(this._url('/sub'), this._init, CATCH_UP_LIMIT).catch(() => []);
-      this._fetching = false;
-      if (queue !== this._queue) return; // meanwhile it leads, was reset or has stopped
-    }
-    this._queue = null;
-    for (const msg of [].concat(got, queue)) {
-      if (msg.type === 'data' || msg.type === 'broadcast') this._accept(msg);
-    }
   }
 }
 

@@ -1,7 +1,6 @@
 package redissim
 
 import (
-	"io"
 	"net"
 	"os"
 	"sync"
@@ -125,5 +124,3 @@ func (c *Conn) LocalAddr() net.Addr { return addr(c.link.Client) }
 func (c *Conn) RemoteAddr() net.Addr { return addr("sim") }
 
 var errCut = &net.OpError{Op: "read", Net: "sim", Err: syscall.ECONNRESET}
-
-var errEOF = io.EOF

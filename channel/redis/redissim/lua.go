@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync"
 
 	glua "github.com/yuin/gopher-lua"
 	"github.com/yuin/gopher-lua/parse"
@@ -41,7 +42,25 @@ type lua struct {
 	state  *glua.LState
 }
 
+// idle are interpreters that no server uses at present: one takes long to make.
+var idle struct {
+	mu   sync.Mutex
+	list []*lua
+}
+
 func newLua(s *Server) *lua {
+	idle.mu.Lock()
+	defer idle.mu.Unlock()
+	if n := len(idle.list); n > 0 {
+		l := idle.list[n-1]
+		idle.list = idle.list[:n-1]
+		l.server = s
+		return l
+	}
+	return makeLua(s)
+}
+
+func makeLua(s *Server) *lua {
 	l := &lua{server: s, state: glua.NewState(glua.Options{SkipOpenLibs: true})}
 	for _, open := range []glua.LGFunction{glua.OpenBase, glua.OpenTable, glua.OpenString, glua.OpenMath} {
 		l.state.Push(l.state.NewFunction(open))
@@ -68,7 +87,12 @@ func newLua(s *Server) *lua {
 	return l
 }
 
-func (l *lua) close() { l.state.Close() }
+func (l *lua) close() {
+	l.server = nil
+	idle.mu.Lock()
+	idle.list = append(idle.list, l)
+	idle.mu.Unlock()
+}
 
 func (l *lua) run(sc *Script, keys, argv []string) any {
 	st := l.state

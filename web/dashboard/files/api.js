@@ -1,21 +1,24 @@
 // Requests of the page to the admin port. The key, if one is needed, is kept as long as
 // the tab.
-import { ask, el } from './ui.js';
+// All addresses are relative to the page, which a proxy may have put below a path.
+import { ask, el, store } from './ui.js';
 
-const storedKey = 'icomet-admin-key';
+// Several servers may be below one origin, each with its own key.
+const storedKey = 'icomet-admin-key ' + location.pathname;
+const session = store('sessionStorage');
 let asking = null;
 let locked = false; // the user has cancelled the question for the key
 
-export const hasKey = () => sessionStorage.getItem(storedKey) !== null;
+export const hasKey = () => session.get(storedKey) !== null;
 export const isLocked = () => locked;
 
 export function forgetKey() {
-  sessionStorage.removeItem(storedKey);
+  session.remove(storedKey);
   location.reload();
 }
 
 function headers() {
-  const key = sessionStorage.getItem(storedKey);
+  const key = session.get(storedKey);
   return key === null ? {} : { Authorization: 'Bearer ' + key };
 }
 
@@ -31,26 +34,40 @@ function askKey() {
     });
     asking = null;
     locked = values === null;
-    if (locked) sessionStorage.removeItem(storedKey);
-    else sessionStorage.setItem(storedKey, values.key);
+    if (locked) session.remove(storedKey);
+    else session.set(storedKey, values.key);
     dispatchEvent(new Event('keychange'));
   })();
   return asking;
+}
+
+// failure is an error with a sentence for people. final: the same request will fail again.
+function failure(sentence, final = false) {
+  return Object.assign(new Error(sentence), { final });
+}
+
+async function refusal(r) {
+  // Only the server's own texts are sentences; a proxy answers with a page.
+  const own = (r.headers.get('Content-Type') ?? '').startsWith('text/plain');
+  const text = own ? (await r.text().catch(() => '')).trim() : '';
+  return failure(text || `The server's answer has the status ${r.status}.`, r.status >= 400 && r.status < 500 && r.status !== 408 && r.status !== 429);
 }
 
 // request asks for a key until it is accepted or the user cancels; then it throws, as it
 // does for any other status than 200.
 async function request(path, options = {}) {
   while (!locked) {
-    const r = await fetch(path, { ...options, cache: 'no-store', headers: { ...options.headers, ...headers() } });
+    const r = await fetch(path, { ...options, cache: 'no-store', headers: { ...options.headers, ...headers() } }).catch(e => {
+      throw e.name === 'AbortError' ? e : failure('The server does not answer.');
+    });
     if (r.status === 401) {
       await askKey();
       continue;
     }
-    if (!r.ok) throw new Error((await r.text()).trim() || `status ${r.status}`);
+    if (!r.ok) throw await refusal(r);
     return r;
   }
-  throw new Error('locked');
+  throw failure('locked');
 }
 
 export async function get(path, params = {}, signal = undefined) {
@@ -76,7 +93,7 @@ export async function feed(on, state) {
       watch = setTimeout(() => abort.abort(), silence);
     };
     try {
-      const response = await request('/dashboard/feed', { signal: abort.signal });
+      const response = await request('dashboard/feed', { signal: abort.signal });
       heard();
       for await (const [event, data] of events(response.body)) {
         heard();
@@ -85,7 +102,7 @@ export async function feed(on, state) {
       }
       state('connection lost');
     } catch (e) {
-      state(e.name === 'AbortError' || e instanceof TypeError ? 'connection lost' : e.message);
+      state(e.final || locked ? e.message : 'connection lost');
     }
     clearTimeout(watch);
     if (locked) return;

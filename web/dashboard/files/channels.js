@@ -73,13 +73,14 @@ export function channels(main, app, rest, params) {
     const soon = known.size === 0; // rates need two readings
     let took = 0;
     try {
-      const list = await get('/dashboard/channels', params, signal);
+      const list = await get('dashboard/channels', params, signal);
       if (ended || signal.aborted) return;
       took = list.took_ms;
       show(list);
     } catch (e) {
       if (ended || signal.aborted) return;
       summary.textContent = e.message;
+      if (e.final) return body.removeAttribute('aria-busy');
     }
     body.removeAttribute('aria-busy');
     timer = setTimeout(() => document.hidden ? load.later() : load(), soon ? Math.max(1200, 20 * took) : nextLook(took));
@@ -88,7 +89,7 @@ export function channels(main, app, rest, params) {
   load.later = () => document.addEventListener('visibilitychange', () => !ended && load(), { once: true });
 
   function show(list) {
-    const now = Date.now(), focused = document.activeElement?.closest('td')?.textContent;
+    const now = performance.now(), focused = document.activeElement?.closest('td')?.textContent;
     const rows = list.channels.map(c => row(c, now));
     known.clear();
     for (const c of list.channels) known.set(c.name, { next: c.next, at: now });

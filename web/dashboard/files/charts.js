@@ -1,5 +1,5 @@
 // Line charts with uPlot, which a classic script has put into the window.
-import { el } from './ui.js';
+import { clock, el } from './ui.js';
 
 const synced = window.uPlot.sync('dashboard'); // one cursor for all charts
 
@@ -12,9 +12,6 @@ export const steps = { bytes: powers, count: wholes };
 
 const labelRoom = 28; // px: a time nearer to the left edge would touch the 0 there
 
-// clock writes a time on an axis.
-const clock = seconds => new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
-
 // Chart shows lines over time, with a legend of the newest values, or those under the
 // cursor. format writes a value; incrs, if given, are the steps of its axis.
 export class Chart {
@@ -26,7 +23,8 @@ export class Chart {
     this.box = el('div', { className: 'plot', role: 'img' });
     this.legend = el('ul', { className: 'legend' });
     this.title = title;
-    this.element = el('section', { className: 'card chart' }, el('h2', {}, title), this.box, this.legend);
+    this.when = el('time', { className: 'quiet' });
+    this.element = el('section', { className: 'card chart' }, el('h2', {}, title), this.when, this.box, this.legend);
     this.sizer = new ResizeObserver(() => this.resize());
     this.sizer.observe(this.box);
     this.restyle = () => this.rebuild();
@@ -87,10 +85,11 @@ export class Chart {
     this.tell();
   }
 
-  // tell shows values in the legend.
+  // tell shows values in the legend, and the time of the point under the cursor.
   tell() {
     if (!this.plot || !this.data) return;
-    const at = this.plot.cursor.idx ?? this.data[0].length - 1;
+    const pointed = this.plot.cursor.idx, at = pointed ?? this.data[0].length - 1;
+    this.when.textContent = pointed == null || this.data[0][pointed] == null ? '' : clock(this.data[0][pointed]);
     this.legend.querySelectorAll('b').forEach((b, i) => { b.textContent = this.format(this.data[i + 1]?.[at]); });
   }
 }

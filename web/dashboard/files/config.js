@@ -20,10 +20,10 @@ function section(name, keys) {
       el('td', {}, value(k), ' ', mark(k.changed, 'changed', 'not the default'), mark(k.restart, 'restart', 'a change needs a restart')))))));
 }
 
-function node(n) {
+function node(n, uptime) {
   const facts = [
     ['Version', n.version], ...(n.revision === 'unknown' ? [] : [['Revision', n.revision.slice(0, 12)]]), ['Go', n.go], ['Host', n.host], ['Process', String(n.pid)],
-    ['Up for', duration(Date.now() / 1000 - n.started)], ['Front port', n.front], ['Admin port', n.admin],
+    ['Up for', duration(uptime ?? Date.now() / 1000 - n.started)], ['Front port', n.front], ['Admin port', n.admin],
     ['Event loops', String(n.loops)], ['Engine', n.engine],
   ];
   return el('section', { className: 'card' }, el('h2', {}, 'Node'),
@@ -34,12 +34,12 @@ export function config(main, app) {
   const nodeBox = el('div', { className: 'apart' }), box = el('div', { className: 'columns' }, el('p', { className: 'quiet' }, 'Looking…'));
   main.replaceChildren(el('h1', {}, 'Configuration'), nodeBox, box);
   let ended = false;
-  get('/dashboard/config').then(({ keys }) => {
+  get('dashboard/config').then(({ keys }) => {
     if (ended) return;
     const sections = Map.groupBy ? Map.groupBy(keys, sectionOf) : grouped(keys);
     box.replaceChildren(...[...sections].map(([name, list]) => section(name, list)));
   }).catch(e => { box.textContent = e.message; });
-  const update = () => app.node && nodeBox.replaceChildren(node(app.node));
+  const update = () => app.node && nodeBox.replaceChildren(node(app.node, app.stats?.uptime_seconds));
   update();
   return { update, end: () => { ended = true; } };
 }

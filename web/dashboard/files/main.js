@@ -5,7 +5,7 @@ import { channels } from './channels.js';
 import { config } from './config.js';
 import { History } from './history.js';
 import { overview } from './overview.js';
-import { duration } from './ui.js';
+import { clock, duration } from './ui.js';
 
 const views = { overview, channels, channel, config };
 const titles = { overview: 'Overview', channels: 'Channels', config: 'Configuration' };
@@ -39,7 +39,17 @@ function tell(text, kind) {
   state.className = 'pill ' + kind;
 }
 
+const stale = document.getElementById('stale');
+
+// old marks all values as those of an earlier time, or (null) as those of now.
+function old(text) {
+  document.body.classList.toggle('old', text !== null);
+  stale.hidden = text === null;
+  if (text !== null && stale.textContent !== text) stale.textContent = text;
+}
+
 function heard(event, data) {
+  old(null);
   if (event === 'hello') {
     app.node = data;
     app.history.reset(data.columns, data.rows);
@@ -87,4 +97,11 @@ document.addEventListener('keydown', e => {
 });
 
 route();
-feed(heard, text => tell(text, 'bad'));
+let since = ''; // when the server was heard last
+feed((event, data) => {
+  since = clock(Date.now() / 1000);
+  heard(event, data);
+}, text => {
+  tell(text, 'bad');
+  old(text === 'locked' ? null : since ? `What is shown is of ${since}: there has been no news from the server since.` : 'There has been no news from the server yet.');
+});

@@ -1,11 +1,13 @@
 // The first view: totals, charts, loops, closed connections.
 import { Chart, steps } from './charts.js';
-import { bytes, count, el, millis, short } from './ui.js';
+import { bytes, count, el, millis, short, store } from './ui.js';
 
 const perSecond = v => v == null ? '–' : short(v) + '/s';
 const bytesPerSecond = v => v == null ? '–' : bytes(v) + '/s';
 const share = v => v == null ? '–' : Number((v * 100).toPrecision(3)) + ' %';
 const span = { key: 'icomet-span', choices: [[60, '1 min'], [300, '5 min'], [600, '10 min']] };
+
+const local = store('localStorage');
 
 const gauges = (h, rows, names) => Object.fromEntries(names.map(n => [n, h.gauge(rows, n)]));
 
@@ -80,11 +82,11 @@ export function overview(main, app) {
   const drawn = charts.map(([title, format, lines]) => ({ chart: new Chart(title, format, axisSteps.get(format)), lines }));
   const top = el('dl', { className: 'tiles', 'aria-label': 'Totals' });
   const bottom = el('div', { className: 'grid' });
-  let seconds = Number(localStorage.getItem(span.key)) || 300;
+  let seconds = Number(local.get(span.key)) || 300;
   const choices = span.choices.map(([value, label]) => el('label', {},
     el('input', { type: 'radio', name: 'span', value, checked: value === seconds, onchange: () => {
       seconds = value;
-      localStorage.setItem(span.key, value);
+      local.set(span.key, value);
       draw();
     } }), label));
   main.replaceChildren(

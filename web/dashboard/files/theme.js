@@ -1,8 +1,11 @@
 // A classic script in the head, so that the theme is set before the page is drawn.
 (() => {
   const dark = matchMedia('(prefers-color-scheme: dark)');
+  const key = 'icomet-theme';
+  let chosen = null; // where the browser forbids storage
+  const stored = () => { try { return localStorage.getItem(key); } catch { return chosen; } };
   const apply = () => {
-    const wish = localStorage.getItem('icomet-theme') || 'auto';
+    const wish = stored() || 'auto';
     document.documentElement.dataset.wish = wish;
     document.documentElement.dataset.theme = wish === 'auto' ? (dark.matches ? 'dark' : 'light') : wish;
     dispatchEvent(new Event('themechange'));
@@ -10,8 +13,8 @@
   dark.addEventListener('change', apply);
   window.nextTheme = () => {
     const order = ['auto', 'dark', 'light'];
-    const next = order[(order.indexOf(document.documentElement.dataset.wish) + 1) % order.length];
-    localStorage.setItem('icomet-theme', next);
+    chosen = order[(order.indexOf(document.documentElement.dataset.wish) + 1) % order.length];
+    try { localStorage.setItem(key, chosen); } catch { /* until the page is left */ }
     apply();
   };
   apply();

@@ -60,6 +60,22 @@ export function toast(text, bad = false) {
   toastTimer = setTimeout(() => { t.hidden = true; }, bad ? 8000 : 4000);
 }
 
+// store is a storage of the browser, or the page's own memory where the browser forbids it.
+export function store(kind) {
+  const memory = new Map();
+  const use = (inStorage, inMemory) => {
+    try { return inStorage(window[kind]); } catch { return inMemory(); }
+  };
+  return {
+    get: key => use(s => s.getItem(key), () => memory.get(key) ?? null),
+    set: (key, value) => use(s => s.setItem(key, value), () => memory.set(key, value)),
+    remove: key => use(s => s.removeItem(key), () => memory.delete(key)),
+  };
+}
+
+// clock writes a time of day; from seconds since 1970.
+export const clock = seconds => new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
+
 // ask shows a dialog and resolves with the form's values, or null if it is cancelled.
 // fields are elements with a name.
 export function ask({ title, text, confirm, danger = false, fields = [] }) {

@@ -217,7 +217,9 @@ $('send').onsubmit = e => {
 // Enter sends, Shift+Enter starts a new line. beforeinput, because the keyboards of
 // phones do not name their keys.
 let shift = false;
-$('text').onkeydown = e => (shift = e.shiftKey);
+$('text').addEventListener('keydown', e => { // an on… handler that returns false would cancel the key
+  shift = e.shiftKey;
+});
 $('text').addEventListener('beforeinput', e => {
   if (e.inputType !== 'insertLineBreak' || shift) return;
   e.preventDefault();

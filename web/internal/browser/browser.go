@@ -13,6 +13,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
@@ -135,13 +136,21 @@ func (b *Browser) Open(t testing.TB, url string, first ...chromedp.Action[chrome
 	return p
 }
 
+// Before runs a script in every page that is loaded from now on, before the page's own.
+func Before(script string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
+		return err
+	})
+}
+
 // Do carries out actions.
 func (p *Page) Do(actions ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, limit)
 	defer cancel()
 	if err := chromedp.Do(ctx, actions...); err != nil {
-		p.t.Fatalf("in the page: %v\nits errors: %q", err, p.Mistakes())
+		p.t.Fatalf("in the page: %v\nits errors: %q", err, p.last())
 	}
 }
 
@@ -156,7 +165,7 @@ func (p *Page) Text(expression string) string {
 	p.t.Helper()
 	text, err := p.evaluate(expression)
 	if err != nil {
-		p.t.Fatalf("%s: %v\nerrors in the page: %q", expression, err, p.Mistakes())
+		p.t.Fatalf("%s: %v\nerrors in the page: %q", expression, err, p.last())
 	}
 	return text
 }
@@ -183,7 +192,7 @@ func (p *Page) Want(expression, want string) {
 			return
 		}
 		if time.Now().After(end) {
-			p.t.Fatalf("%s is %s (%v), want %s\nerrors in the page: %q", expression, got, err, want, p.Mistakes())
+			p.t.Fatalf("%s is %s (%v), want %s\nerrors in the page: %q", expression, got, err, want, p.last())
 		}
 	}
 }
@@ -206,6 +215,12 @@ func (p *Page) Mistakes() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]string(nil), p.mistakes...)
+}
+
+// last returns the newest mistakes, for the text of a failure.
+func (p *Page) last() []string {
+	m := p.Mistakes()
+	return m[max(0, len(m)-5):]
 }
 
 // WantNoMistakes fails the test if there are exceptions or errors in the console.

@@ -1,3 +1,4 @@
-// Package browser drives Chromium in tests of the web packages. It must not know what
+// Package browser drives Chromium in tests of the web packages, with the keys and the
+// mouse as a person does. It must not know what
 // the pages do, nor the server. The goroutine of a test calls it.
 package browser

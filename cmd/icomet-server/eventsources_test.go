@@ -1,0 +1,146 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"icomet/server/servertest"
+)
+
+// eventSources are the clients that testdata/eventsources/read.mjs knows.
+var eventSources = []string{"eventsource", "event-source-polyfill", "undici", "eventsource-client", "fetch-event-source"}
+
+// plainProxies pass everything on and have no other line about it, as most do in the field.
+// LISTEN, SERVER and DIR are replaced.
+var plainProxies = map[string]struct{ config, path string }{
+	"nginx": {`events {}
+pid DIR/pid;
+error_log DIR/error.log;
+http {
+	access_log off;
+	client_body_temp_path DIR/body; proxy_temp_path DIR/proxy; fastcgi_temp_path DIR/f; uwsgi_temp_path DIR/u; scgi_temp_path DIR/s;
+	gzip on; gzip_types *; gzip_min_length 0; gzip_proxied any;
+	server { listen LISTEN; location / { proxy_pass http://SERVER; } }
+}
+`, "/usr/sbin/nginx"},
+	"haproxy": {`defaults
+	mode http
+	timeout connect 5s
+	timeout client 60s
+	timeout server 60s
+	compression algo gzip
+	compression type text/event-stream
+frontend f
+	bind LISTEN
+	default_backend b
+backend b
+	server s SERVER
+`, "/usr/sbin/haproxy"},
+}
+
+// startPlain runs a proxy in front of a server's address until the end of the test, and
+// returns its URL.
+func startPlain(t *testing.T, proxy, server string) string {
+	t.Helper()
+	dir, listen := t.TempDir(), ownAddress(t)
+	p := plainProxies[proxy]
+	config := filepath.Join(dir, "config")
+	text := strings.NewReplacer("LISTEN", listen, "SERVER", strings.TrimPrefix(server, "http://"), "DIR", dir).Replace(p.config)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"-db", "-f", config}
+	if proxy == "nginx" {
+		args = []string{"-p", dir, "-c", config, "-e", dir + "/start.log", "-g", "daemon off; master_process off;"}
+	}
+	startHelper(t, exec.Command(p.path, args...))
+	url := "http://" + listen
+	checkFor(t, startLimit, func() error {
+		_, _, err := servertest.Get(url + "/ping")
+		return err
+	})
+	return url
+}
+
+// startHelper runs a program until the end of the test and returns what it writes.
+func startHelper(t *testing.T, cmd *exec.Cmd) *servertest.Output {
+	t.Helper()
+	output := new(servertest.Output)
+	cmd.Stdout, cmd.Stderr = output, output
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("%v: make test-needs installs it", err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		timer := time.AfterFunc(startLimit, func() { cmd.Process.Kill() })
+		_ = cmd.Wait()
+		timer.Stop()
+	})
+	return output
+}
+
+// TestEventSources: the clients that people use, straight and through proxies that are told
+// nothing but where the server is. A silent stream opens, each message comes before the next
+// is published, and after a break they go on where they were.
+func TestEventSources(t *testing.T) {
+	t.Parallel()
+	dir, err := filepath.Abs("testdata/eventsources")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir + "/node_modules"); err != nil {
+		t.Skip("the clients are not there: make test-needs gets them from npm")
+	}
+	for _, way := range []string{"direct", "nginx", "haproxy"} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			s := servertest.Start(t)
+			link := servertest.NewProxy(t, s.Front)
+			url := link.URL
+			if way != "direct" {
+				url = startPlain(t, way, link.URL)
+			}
+			outputs := map[string]*servertest.Output{}
+			for _, client := range eventSources {
+				outputs[client] = startHelper(t, exec.Command("node", dir+"/read.mjs", client, url+"/sse?cname=a&seq=1"))
+			}
+			wantLines := func(word string, want ...string) {
+				t.Helper()
+				for client, output := range outputs {
+					s.CheckFor(servertest.Patience, func() error {
+						var got []string
+						for line := range strings.Lines(output.String()) {
+							if text, found := strings.CutPrefix(line, word); found {
+								got = append(got, strings.TrimSpace(text))
+							}
+						}
+						if !slices.Equal(got, want) {
+							return fmt.Errorf("%s has %q, want %q in\n%s", client, got, want, output)
+						}
+						return nil
+					})
+				}
+			}
+			message := func(seq int, content string) string {
+				return fmt.Sprintf(`{"type":"data","cname":"a","seq":%d,"content":"%s"}`, seq, content)
+			}
+			wantLines("open", "")
+			s.WaitSubscribers("a", len(eventSources))
+			s.Push("a", "one")
+			wantLines("message ", message(1, "one"))
+			s.Push("a", "two")
+			wantLines("message ", message(1, "one"), message(2, "two"))
+			link.Cut()
+			s.Push("a", "three")
+			wantLines("message ", message(1, "one"), message(2, "two"), message(3, "three"))
+			wantLines("open", "", "")
+		})
+	}
+}

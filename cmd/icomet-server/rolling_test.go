@@ -1,0 +1,133 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"icomet/server/servertest"
+)
+
+// TestRollingRestart restarts two servers one after the other behind the example files,
+// while newcomers come all the time: every one of them is served.
+func TestRollingRestart(t *testing.T) {
+	t.Parallel()
+	for _, proxy := range []string{"nginx", "haproxy"} {
+		t.Run(proxy, func(t *testing.T) {
+			t.Parallel()
+			lines := []string{`front.trusted_proxies = ["127.0.0.1"]`, `limits.drain_timeout = "1s"`}
+			if proxy == "haproxy" {
+				lines = append(lines, "front.proxy_protocol = true")
+			}
+			var servers [2]*daemon
+			var configs, fronts [2]string
+			for i := range servers {
+				fronts[i] = ownAddress(t)
+				configs[i] = writeConfig(t)
+				rewriteWhole(t, configs[i], append(lines, fmt.Sprintf("front.listen = %q", fronts[i]), `admin.listen = "127.0.0.1:0"`)...)
+				servers[i] = start(t, nil, configs[i])
+			}
+			b := startProxy(t, proxy, "90s", "", fronts[0], fronts[1])
+			var over atomic.Bool
+			came := make(chan [2]int)
+			go func() { came <- b.newcomers(&over) }()
+			for i := range servers {
+				for range 20 { // so that the drain takes its time
+					b.stream("127.0.0.2", "/stream?cname=a&seq=1", false, nil)
+				}
+				servers[i].Send(syscall.SIGTERM)
+				servers[i].WaitEnd(startLimit, 0)
+				servers[i] = start(t, nil, configs[i])
+				servers[i].checkFrontThrough(t, b)
+			}
+			over.Store(true)
+			n := <-came
+			t.Logf("%d of %d newcomers were not served", n[1], n[0])
+			if n[1]*100 > n[0] {
+				t.Errorf("%d of %d newcomers were not served\n%.3000s", n[1], n[0], b.log())
+			}
+		})
+	}
+}
+
+// checkFrontThrough waits until the proxy sends clients to d again.
+func (d *daemon) checkFrontThrough(t *testing.T, b *behind) {
+	t.Helper()
+	before := fetch(t, "http://"+d.Address("admin")+"/info?cname=back")
+	checkFor(t, startLimit, func() error {
+		s := b.stream("127.0.0.3", "/stream?cname=back", false, nil)
+		defer s.resp.Body.Close()
+		if got := fetch(t, "http://"+d.Address("admin")+"/info?cname=back"); got == before {
+			return fmt.Errorf("the proxy sends nobody to it: %s", got)
+		}
+		return nil
+	})
+}
+
+// newcomers come one every 10 ms, each on a connection of its own, subscribe or ask in
+// turn; the result is how many there were and how many were not served.
+func (b *behind) newcomers(over *atomic.Bool) (n [2]int) {
+	pace := time.NewTicker(10 * time.Millisecond)
+	defer pace.Stop()
+	for !over.Load() {
+		<-pace.C
+		path, want := "/ping?cb=", `"type":"ping"`
+		if n[0]%2 == 1 {
+			path, want = "/sub?cname=b", `"type":"next_seq"`
+		}
+		client := b.client("127.0.0.4", false)
+		resp, err := client.Get(b.url + path)
+		body := []byte{}
+		if err == nil {
+			body, err = io.ReadAll(resp.Body)
+			resp.Body.Close()
+		}
+		client.CloseIdleConnections()
+		n[0]++
+		if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
+			n[1]++
+		}
+	}
+	return n
+}
+
+// TestHAProxyWithFewDescriptors: the example file starts whatever the limit of open files
+// is; it says how many clients that lets in.
+func TestHAProxyWithFewDescriptors(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	certificate(t, dir)
+	text := example(t, "haproxy.cfg", "bind :443", "bind "+ownAddress(t), "/etc/ssl/icomet", dir, "log /dev/log local0", "log stdout format raw local0")
+	if err := os.WriteFile(dir+"/config", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-c", "ulimit -n 20000 && exec /usr/sbin/haproxy -db -f "+dir+"/config")
+	out := new(servertest.Output)
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	defer func() { _ = cmd.Process.Kill(); <-ended }()
+	checkFor(t, startLimit, func() error {
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("it ends with %v\n%s", err, out)
+		default:
+		}
+		if strings.Contains(out.String(), "Server icomet/icomet1 is DOWN") { // it is at work
+			return nil
+		}
+		return errors.New(out.String())
+	})
+}

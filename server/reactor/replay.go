@@ -1,0 +1,266 @@
+package reactor
+
+import (
+	"slices"
+
+	"icomet/channel"
+	"icomet/server/wire"
+)
+
+const (
+	// replayPiece is how much of a backlog is put out at once, in bytes, at most; one
+	// message may be more. What is shorter goes out whole with the head of the response.
+	replayPiece = 64 << 10
+	// replayRun is how much one run of a loop puts out, of all backlogs together, before
+	// I/O gets its turn; one message may be more.
+	replayRun = 4 * replayPiece
+)
+
+// replay is a backlog on its way to a subscriber, piece by piece, from the channel's
+// buffer: the next when the last has gone. So an unread backlog takes no more memory than
+// a piece (and outbound_buffer for each channel, see channel.Join.Keep), and however long it is, the others wait for a piece only. Meanwhile the
+// subscriber takes no part in deliveries. When it has everything that is stored, it goes on
+// with them: channel.Hub.Read says why nothing is lost or doubled.
+type replay struct {
+	conn   *Conn
+	end    int64           // poll: the first seq that is not in the answer; else 0
+	closed channel.Message // with Type Closed: the channel was closed meanwhile
+	next   *replay         // replayQueue
+	queued bool
+	begun  bool // a message has gone out
+}
+
+// replayQueue holds the replays whose next piece can go out.
+type replayQueue struct{ head, tail *replay }
+
+func (q *replayQueue) push(p *replay) {
+	if p.queued {
+		return
+	}
+	p.queued, p.next = true, nil
+	if q.head == nil {
+		q.head = p
+	} else {
+		q.tail.next = p
+	}
+	q.tail = p
+}
+
+func (q *replayQueue) pop() *replay {
+	p := q.head
+	if p != nil {
+		q.head, p.queued, p.next = p.next, false, nil
+	}
+	return p
+}
+
+// pieceLimit is how much may be queued for c at once.
+func (l *loop) pieceLimit() int {
+	return int(min(replayPiece, l.reactor.settings.Load().OutboundBuffer))
+}
+
+// Backlog gives c, whose response is open, the backlog that joined says: at once if it is
+// short. cname is encoded.
+func (c *Conn) Backlog(joined *channel.Joined, cname []byte) {
+	l := c.loop
+	if joined.More {
+		l.beginReplay(c, 0)
+		return
+	}
+	f := wire.OpenForm(c.transport, c.has(flagHTTP10))
+	for i := range joined.Replay {
+		l.out.B = f.AppendMessage(l.out.B, cname, &joined.Replay[i], &l.scratch.Frame)
+	}
+	c.Replayed(joined.Replay)
+}
+
+// LongAnswer answers a poll with a backlog that is too long for one write.
+func (c *Conn) LongAnswer(joined *channel.Joined, style *wire.PollStyle) {
+	l := c.loop
+	c.Remember(style)
+	l.out.B = style.AppendLongHead(l.out.B, c.has(flagHTTP10))
+	if c.has(flagHTTP10) {
+		c.set(flagClose)
+	}
+	l.beginReplay(c, joined.End)
+}
+
+// beginReplay puts the backlog of a subscriber on its way. end: see replay.
+func (l *loop) beginReplay(c *Conn, end int64) {
+	c.set(flagReplaying)
+	p := &replay{conn: c, end: end}
+	if l.replays == nil {
+		l.replays = make(map[int32]*replay)
+	}
+	l.replays[c.fd] = p
+	l.replayQueue.push(p)
+	if !l.inRun {
+		l.rearm()
+	}
+}
+
+// endReplay lets c go on as a subscriber that is up to date, or leave.
+func (l *loop) endReplay(c *Conn) {
+	c.clear(flagReplaying)
+	p := l.replays[c.fd]
+	p.conn = nil // it may be in the queue still
+	delete(l.replays, c.fd)
+	l.reactor.hub.EndRead(c.ch)
+}
+
+// writable is called when the socket fd takes bytes again.
+func (l *loop) writable(fd int32) {
+	if p := l.replays[fd]; p != nil {
+		l.replayQueue.push(p)
+	}
+}
+
+// replaySome puts out pieces, up to about budget bytes.
+func (l *loop) replaySome(budget int) {
+	for budget > 0 {
+		p := l.replayQueue.pop()
+		if p == nil {
+			return
+		}
+		c := p.conn
+		if c == nil || c.has(flagDoomed) {
+			continue
+		}
+		l.cur = c
+		if c.outbound() == 0 {
+			budget -= l.replayOne(p)
+		}
+		l.cur = nil
+		switch {
+		case p.conn == nil || c.has(flagDoomed):
+		case c.outbound() == 0:
+			l.replayQueue.push(p)
+		default:
+			l.reactor.writable.await(l, c)
+		}
+	}
+}
+
+// replayOne puts out the next piece and returns its size.
+func (l *loop) replayOne(p *replay) (size int) {
+	c := p.conn
+	limit := l.pieceLimit()
+	piece := l.reactor.hub.Read(c.ch, c.next, limit, l.scratch.Replay[:0])
+	ms := piece.Messages
+	if piece.Lost {
+		// It is slower than the channel. It comes back, and gets the rest of what is stored.
+		l.doom(c, ReasonSlowConsumer)
+		return 0
+	}
+	l.scratch.Name = wire.AppendJSON(l.scratch.Name[:0], []byte(c.ch.Name()))
+	n, over := 0, piece.End
+	if c.transport == wire.TransportPoll {
+		n, over = l.appendLong(p, ms, limit, over)
+	} else {
+		n = l.appendOpen(c, ms, limit)
+	}
+	if n > 0 {
+		c.next, p.begun = ms[n-1].Seq+1, true
+	}
+	over = over && (n == len(ms) || c.transport == wire.TransportPoll)
+	if over && p.closed.Type == channel.Closed && c.transport != wire.TransportPoll {
+		l.scratch.Body = wire.OpenForm(c.transport, c.has(flagHTTP10)).AppendMessage(l.scratch.Body, l.scratch.Name, &p.closed, &l.scratch.Frame)
+	}
+	c.Replayed(ms[:n])
+	clear(ms)
+	size = len(l.scratch.Body)
+	c.since = l.now
+	if size > 0 && !c.send(l.scratch.Body) || !over {
+		return size
+	}
+	l.replayed(p)
+	return size
+}
+
+// replayed goes on behind the last piece.
+func (l *loop) replayed(p *replay) {
+	c := p.conn
+	l.endReplay(c)
+	switch {
+	case c.transport == wire.TransportPoll:
+		c.endResponse(ReasonAnswered)
+	case p.closed.Type == channel.Closed:
+		c.endResponse(ReasonChannelClosed)
+	default:
+		l.arm(c)
+	}
+}
+
+// appendOpen puts messages into the scratch body, as many as fit, and returns how many.
+func (l *loop) appendOpen(c *Conn, ms []channel.Message, limit int) (n int) {
+	f := wire.OpenForm(c.transport, c.has(flagHTTP10))
+	b := l.scratch.Body[:0]
+	for ; n < len(ms); n++ {
+		was := len(b)
+		b, l.scratch.Frame = room(b, &ms[n]), room(l.scratch.Frame[:0], &ms[n])
+		if b = f.AppendMessage(b, l.scratch.Name, &ms[n], &l.scratch.Frame); len(b) > limit && n > 0 {
+			b = b[:was]
+			break
+		}
+	}
+	l.scratch.Body = b
+	return n
+}
+
+// room makes room for a large message at once, where append would double again and again.
+func room(b []byte, m *channel.Message) []byte {
+	if len(m.Content) < replayPiece {
+		return b
+	}
+	return slices.Grow(b, len(m.Content)+replayPiece/2)
+}
+
+// appendLong is the same for a poll's answer, which ends at p.end; over says whether that
+// is here.
+func (l *loop) appendLong(p *replay, ms []channel.Message, limit int, stored bool) (n int, over bool) {
+	c := p.conn
+	style := c.pollStyle()
+	b := l.scratch.Frame[:0]
+	for ; n < len(ms) && ms[n].Seq < p.end; n++ {
+		was := len(b)
+		b = room(b, &ms[n])
+		if b = style.AppendLong(b, l.scratch.Name, &ms[n], !p.begun && n == 0); len(b) > limit && n > 0 {
+			b = b[:was]
+			break
+		}
+	}
+	over = n == len(ms) && stored || n > 0 && ms[n-1].Seq+1 >= p.end || n < len(ms) && ms[n].Seq >= p.end
+	if over {
+		b = style.AppendLongEnd(b)
+	}
+	l.scratch.Frame = b
+	if c.has(flagHTTP10) {
+		l.scratch.Body = append(l.scratch.Body[:0], b...)
+		return n, over
+	}
+	l.scratch.Body = l.scratch.Body[:0]
+	if len(b) > 0 {
+		l.scratch.Body = wire.AppendChunk(l.scratch.Body, b)
+	}
+	if over {
+		l.scratch.Body = append(l.scratch.Body, wire.LastChunk...)
+	}
+	return n, over
+}
+
+// passBy is the delivery of b to a subscriber whose backlog is on its way: it reads the
+// messages from the channel's buffer. What is not stored there is noted.
+func (l *loop) passBy(b *batch, c *Conn) {
+	last := &b.msgs[len(b.msgs)-1]
+	switch {
+	case last.Type == channel.Closed:
+		l.replays[c.fd].closed = *last
+	case last.Type != channel.Moved:
+	case c.transport == wire.TransportPoll:
+		l.doom(c, ReasonUnavailable) // its answer cannot be ended; it asks again
+	default:
+		l.endReplay(c)
+		c.next = last.Seq
+		l.deliver(b, c)
+	}
+}
