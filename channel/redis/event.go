@@ -33,6 +33,7 @@ type event struct {
 	before  string // Data, Broadcast: the mark of the message before
 	mark    string // Data, Broadcast: its own mark
 	content string
+	heard   int // its place among the events that its mirror has held, from 1
 }
 
 // stored reports that the event is a message.

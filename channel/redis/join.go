@@ -191,7 +191,7 @@ func (e *Engine) joinedLocked(s *step, status string, values []rueidis.RedisMess
 		if err != nil {
 			return nil, false, err
 		}
-		st.part, st.asked = s.tail, s.asked.next
+		st.part, st.asked = s.tail, s.asked
 		e.room.made(st.made)
 		if open {
 			m.granted++

@@ -30,6 +30,7 @@ type mirror struct {
 	live       bool // events are applied; otherwise they are held until Redis has answered
 	subscribed bool // on the present connection
 	held       []event
+	heard      int  // events held since it exists
 	lost       bool // held was full
 	waiting    int  // unanswered Fetches
 	granted    int  // places reserved by answered Fetches, until Release
@@ -137,6 +138,10 @@ func (m *mirror) hold(ev event) {
 	if len(m.held) == maxHeld {
 		m.held, m.lost = nil, true
 	}
+	if ev.heard == 0 {
+		m.heard++
+		ev.heard = m.heard
+	}
 	m.held = append(m.held, ev)
 }
 
@@ -179,7 +184,7 @@ type state struct {
 	history []channel.Message
 	marks   []string // of the messages in history
 	part    bool     // history begins at the seq that the copy asked for
-	asked   int64    // the copy's next when it asked
+	asked   known    // the copy when it asked
 }
 
 // older reports that the answer is from a moment before the copy's present state, in the
@@ -188,7 +193,7 @@ func (s *state) older(m *mirror) bool {
 	if m.ch == nil || s.epoch != m.epoch {
 		return false
 	}
-	return s.next < m.next && s.next >= s.asked || m.live && s.next == m.next && s.mark == m.mark
+	return s.next < m.next && s.next >= s.asked.next || m.live && s.next == m.next && s.mark == m.mark
 }
 
 func (s *state) crowded(limit int) bool { return s.total*2 > int64(limit) }
@@ -258,7 +263,9 @@ func (e *Engine) bringLocked(m *mirror, s *state) {
 		return
 	}
 	for _, ev := range held {
-		e.applyLocked(m, ev)
+		if ev.heard > s.asked.heard { // the answer knows of the others, or of their end
+			e.applyLocked(m, ev)
+		}
 	}
 }
 

@@ -271,7 +271,9 @@ func (e *Engine) nodeLoop() {
 		if c, word := classOf(err); c.stops() && c != classBroken && !e.cluster {
 			e.lanesRefuse(err, c, word)
 		}
-		e.lookFull()
+		if !e.quieted() {
+			e.lookFull()
+		}
 	})
 }
 

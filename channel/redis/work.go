@@ -27,11 +27,12 @@ type step struct {
 // known is what a node knew of a channel when it asked Redis. An answer is judged against
 // it, because events go on while the answer is under way.
 type known struct {
-	life int
-	next int64
+	life  int
+	next  int64
+	heard int // what it has held before is part of the answer
 }
 
-func (m *mirror) known() known { return known{m.life, m.next} }
+func (m *mirror) known() known { return known{m.life, m.next, m.heard} }
 
 // batch is one round trip on the pub/sub connection: first the unsubscriptions, then the
 // new subscriptions, then the scripts. So everything published after a script has run
