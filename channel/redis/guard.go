@@ -85,6 +85,7 @@ type scanner struct {
 	skip  int    // bytes left of a bulk text, its CRLF included
 	text  bool   // the bulk text is the first of its frame
 	stack [maxDepth]int
+	about [maxDepth]bool // an attribute, which is no value, but precedes one
 	depth int
 	now   frame
 }
@@ -130,7 +131,7 @@ func (s *scanner) scan(p []byte) error {
 
 func known1st(c byte) bool {
 	switch c {
-	case '$', '=', '!', '*', '~', '>', '%', '+', '-', ':', '_', ',', '#', '(':
+	case '$', '=', '!', '*', '~', '>', '%', '|', '+', '-', ':', '_', ',', '#', '(':
 		return true
 	}
 	return false
@@ -152,16 +153,19 @@ func (s *scanner) header(kind byte, rest []byte) error {
 		}
 		s.skip, s.text = n+2, s.now.first == "" && s.depth <= 1
 		return nil
-	case '*', '~', '>', '%':
+	case '*', '~', '>', '%', '|':
 		n, err := length(rest, maxElements, kind == '*')
 		if err != nil {
 			return err
 		}
-		if kind == '%' {
+		if kind == '%' || kind == '|' {
 			n *= 2
 		}
 		if s.depth == 0 {
 			s.now.n = n
+		}
+		if n <= 0 && kind == '|' {
+			return nil
 		}
 		if n <= 0 {
 			return s.valueEnds()
@@ -169,7 +173,7 @@ func (s *scanner) header(kind byte, rest []byte) error {
 		if s.depth == maxDepth {
 			return errDepth
 		}
-		s.stack[s.depth] = n
+		s.stack[s.depth], s.about[s.depth] = n, kind == '|'
 		s.depth++
 		return nil
 	case ':':
@@ -219,7 +223,9 @@ func (s *scanner) valueEnds() error {
 		if s.stack[s.depth-1]--; s.stack[s.depth-1] > 0 {
 			return nil
 		}
-		s.depth--
+		if s.depth--; s.about[s.depth] {
+			return nil
+		}
 	}
 	return s.frame(&s.now)
 }
