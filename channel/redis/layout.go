@@ -37,10 +37,8 @@ func (e *Engine) masterClient(addr string) rueidis.Client {
 func (e *Engine) layOut() error {
 	owner := func(int) string { return "" }
 	if e.cluster {
-		ctx, cancel := e.deadline()
-		defer cancel()
 		var err error
-		if owner, err = e.owners(ctx); err != nil {
+		if owner, err = e.owners(); err != nil {
 			return fmt.Errorf("who serves what: %w", err)
 		}
 	}
@@ -80,18 +78,23 @@ func (e *Engine) layOut() error {
 }
 
 // owners asks a Cluster for the master of each partition, by address.
-func (e *Engine) owners(ctx context.Context) (func(int) string, error) {
+func (e *Engine) owners() (func(int) string, error) {
 	b := e.client.B()
 	commands := []rueidis.Completed{b.ClusterSlots().Build()}
 	for _, p := range e.parts {
 		commands = append(commands, b.ClusterKeyslot().Key(p.due).Build())
 	}
-	// Any node can answer; the first answer counts.
+	// Any node can answer; the first answer counts. Each has the time of one call.
 	err := errors.New("no node is known")
 	for addr, c := range e.client.Nodes() {
+		ctx, cancel := e.deadline()
 		results := send(ctx, c, commands...)
+		cancel()
 		if err = firstError(results); err == nil {
 			return readOwners(addr, results)
+		}
+		if e.stopping() {
+			break
 		}
 	}
 	return nil, err
@@ -161,7 +164,7 @@ func (e *Engine) layoutLoop() {
 	}
 	tick := e.ticker(layoutInterval)
 	defer tick.Stop()
-	for {
+	for known := true; ; {
 		select {
 		case <-e.stop:
 			return
@@ -173,9 +176,15 @@ func (e *Engine) layoutLoop() {
 			case <-time.After(e.around(reconnectPause)):
 			}
 		}
-		if err := e.layOut(); err != nil {
+		switch err := e.layOut(); {
+		case err != nil && known:
 			e.log.Warn("redis: the cluster's layout is not known", "error", err)
+		case err == nil && !known:
+			e.log.Info("redis: the cluster's layout is known again")
+		default:
+			continue
 		}
+		known = !known
 	}
 }
 

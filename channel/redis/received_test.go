@@ -3,10 +3,12 @@ package redis
 import (
 	"errors"
 	"fmt"
+	"syscall"
 	"testing"
 	"time"
 
 	"icomet/channel"
+	"icomet/channel/redis/redistest"
 )
 
 // TestOthersMessages: a node does not receive messages of channels that nobody on it has
@@ -79,4 +81,20 @@ func TestWatchAgain(t *testing.T) {
 	n[0].mustPublish("c", "x")
 	result(t, func(d channel.Done) { n[0].Close([]byte("c"), d) })
 	checkFor(t, patience/4, func() error { return n[0].saw(channel.Message{Type: channel.Offline, Content: "c"}, 1) })
+}
+
+// TestLayoutBesideAHungMaster: one of three masters hangs. The others say who serves what.
+func TestLayoutBesideAHungMaster(t *testing.T) {
+	t.Parallel()
+	servers := redistest.StartCluster(t, 0, neverDead)
+	o := testOptions(redistest.Addrs(servers)...)
+	o.Timeout = 2 * time.Second
+	n := startNode(t, o, testLimits)
+	servers[2].Signal(syscall.SIGSTOP)
+	t.Cleanup(func() { servers[2].Signal(syscall.SIGCONT) })
+	for range 12 { // whom it asks first is chance
+		if err := n.layOut(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
