@@ -254,7 +254,7 @@ func (n *simNode) joined(s *simSub, j channel.Joined) {
 	from := j.Next - int64(len(j.Replay))
 	epoch, live := n.copyOf(s.name)
 	if first {
-		s.from, s.epoch, s.joined, s.breaks = from, epoch, time.Now(), n.breaks
+		s.from, s.epoch, s.joined, s.breaks = from, epoch, time.Now(), n.broken()
 		s.next = from
 		n.subs = append(n.subs, s)
 		n.w.note("%s joins %s at %d of %s (live %v)", n.name, s.name, from, epoch, live)
@@ -279,6 +279,15 @@ func (n *simNode) copyOf(name string) (epoch string, live bool) {
 		return m.epoch, m.live && n.groups[""].isLive()
 	}
 	return "", false
+}
+
+// broken counts the ends of its pub/sub connection. One that the node itself has given up
+// counts while there are faults; Redis may not know of it yet.
+func (n *simNode) broken() int {
+	if n.w.truth.sick {
+		return n.breaks + int(n.stats.reconnects.Load())
+	}
+	return n.breaks
 }
 
 func (n *simNode) message(s *simSub, m channel.Message) {

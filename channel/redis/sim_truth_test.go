@@ -156,7 +156,7 @@ func (t *truth) moved(s *simSub, from int64, epoch string) {
 		if !closed && !c.gone[s.epoch] {
 			t.w.fail("%s on %s was moved to another life, and its own goes on", s.name, s.n.name)
 		}
-	case s.n.breaks == s.breaks:
+	case s.n.broken() == s.breaks:
 		t.w.fail("%s on %s was told of a gap from %d to %d, and its pub/sub has never broken", s.name, s.n.name, s.next, from)
 	case s.next < from && s.next >= t.oldest(s.name):
 		t.w.fail("%s on %s was told of a gap from %d to %d, and the history begins at %d", s.name, s.n.name, s.next, from, t.oldest(s.name))
@@ -166,7 +166,7 @@ func (t *truth) moved(s *simSub, from int64, epoch string) {
 	} else {
 		s.epoch, s.from, s.told = epoch, from, nil
 	}
-	s.breaks, s.next = s.n.breaks, from
+	s.breaks, s.next = s.n.broken(), from
 	if t.lossy {
 		clear(s.got) // seqs may be given out again, to messages that it has had
 	}
@@ -180,7 +180,7 @@ func (t *truth) ended(s *simSub) {
 	case t.lossy:
 	case !closed && !c.gone[s.epoch]:
 		t.w.fail("%s on %s was ended, and the channel goes on", s.name, s.n.name)
-	case closed && s.next < next && s.n.breaks == s.breaks:
+	case closed && s.next < next && s.n.broken() == s.breaks:
 		t.w.fail("%s on %s was ended at %d, and the channel at %d", s.name, s.n.name, s.next, next)
 	}
 }
