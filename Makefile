@@ -116,8 +116,9 @@ torture: build ## hostile clients and faults at full size, and 1,000,000 simulat
 SOAK_SECONDS ?= 600
 
 .PHONY: soak
-soak: ## good and bad clients together for SOAK_SECONDS (600): nothing lost, nothing leaked
+soak: ## good and bad clients for SOAK_SECONDS (600), then faults of Redis: nothing lost, nothing leaked
 	ICOMET_SOAK_SECONDS=$(SOAK_SECONDS) go test -count=1 -v -timeout $$(($(SOAK_SECONDS) + 600))s -run '^TestSoak$$' ./server/torture
+	ICOMET_SOAK_SECONDS=$(SOAK_SECONDS) go test -count=1 -v -timeout $$(($(SOAK_SECONDS) + 600))s -run '^TestSoak$$' ./channel/redis
 
 .PHONY: bench
 bench: build ## short load set against the ceiling: 3 minutes; writes README.md's table
