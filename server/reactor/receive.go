@@ -222,7 +222,9 @@ func (c *Conn) beginBody(head []byte, bodyBegun bool) {
 	// memory.
 	ex.tooLarge = false
 	if req.Method == httpparse.POST && (c.has(flagAdmin) || c.loop.reactor.handler.Subscribes(c, req)) {
-		ex.body = getBuffer()
+		if ex.tooLarge = !c.has(flagAdmin) && req.ContentLength > maxFrontBody; !ex.tooLarge {
+			ex.body = getBuffer()
+		}
 	}
 	ex.remaining = req.ContentLength
 	if ex.chunked = req.Chunked; ex.chunked {
