@@ -33,6 +33,7 @@ func (s *site) signFor(server *servertest.Server, spoil int64) *atomic.Int64 {
 }
 
 func TestSign(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_FRONT_AUTH=token")
 	b := browser.Start(t)
 	for _, name := range transports {
@@ -91,6 +92,7 @@ func TestTokenFromApplication(t *testing.T) {
 
 // TestTooMany: after a 429 the client waits and tries again.
 func TestTooMany(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_FRONT_MAX_SUBSCRIBERS_PER_CHANNEL=1")
 	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
 	connect(p, "a", "")

@@ -47,6 +47,7 @@ try {
 // client from connecting, soon and alone, without an error in the page, and it is not
 // asked for again and again.
 func TestOptionalParts(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t)
 	site := newSite(t, s.Front)
 	pages := map[string]*browser.Page{}

@@ -40,6 +40,7 @@ new MutationObserver(list => {
 // the page, a server that is away leads to no script, no violation and no uncaught error,
 // and the client tries again in its own time.
 func TestPolicyOfThePage(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t)
 	b := browser.Start(t)
 	for name, c := range map[string]struct {

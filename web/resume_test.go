@@ -121,6 +121,7 @@ func TestGap(t *testing.T) {
 // TestDeadConnection: a connection that is silent for longer than 1.3 heartbeats is given
 // up, although nothing shows that it broke.
 func TestDeadConnection(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_FRONT_POLLING_TIMEOUT=2")
 	b := browser.Start(t)
 	site := newSite(t, s.Front)
@@ -151,6 +152,7 @@ func TestDeadConnection(t *testing.T) {
 
 // TestHeartbeatsKeepIt: a healthy connection survives many periods without a message.
 func TestHeartbeatsKeepIt(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_FRONT_POLLING_TIMEOUT=1")
 	proxy := servertest.NewProxy(t, s.Front)
 	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)

@@ -125,6 +125,7 @@ func TestJoinWhileItFlows(t *testing.T) {
 // TestFrozenLeader: a page that holds the lock and does nothing keeps nobody from
 // connecting, and loses the lock to a visible page.
 func TestFrozenLeader(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=100", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
 	share(p, "seq: 1")
@@ -173,6 +174,7 @@ func TestStolenLock(t *testing.T) {
 
 // TestWhoShares: only clients that would get the same answers share.
 func TestWhoShares(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t)
 	site := newSite(t, s.Front)
 	site.mux.HandleFunc("/sign", func(w http.ResponseWriter, r *http.Request) {

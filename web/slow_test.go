@@ -91,6 +91,7 @@ const lengths = "got.map(c => c.length)"
 // arrives, over one connection where the bytes can be seen. Where only whole messages can
 // be seen, the client becomes more patient.
 func TestLargeOnSlowLink(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_FRONT_POLLING_TIMEOUT=1") // the client waits 2.5 s
 	link := newSlowLink(t, s.Front, 100_000)
 	site := newSite(t, s.Front)
@@ -124,6 +125,7 @@ func TestLargeOnSlowLink(t *testing.T) {
 // TestFollowerOnSlowLink: a tab that follows another catches up, however long its link
 // takes for the stored messages.
 func TestFollowerOnSlowLink(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=100", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	link := newSlowLink(t, s.Front, 0)
 	b := browser.Start(t)
@@ -151,6 +153,7 @@ func TestFollowerOnSlowLink(t *testing.T) {
 // TestClockIsSet: the clock of the machine is set while there is a connection. A healthy
 // one is kept, a dead one is noticed as soon as ever.
 func TestClockIsSet(t *testing.T) {
+	t.Parallel()
 	s := servertest.Start(t, "ICOMET_FRONT_POLLING_TIMEOUT=1")
 	site := newSite(t, s.Front)
 	type watched struct {
