@@ -37,14 +37,14 @@ demo: build ## run the chat demo and the server it needs; Ctrl-C ends both
 	trap 'exit 0' INT; \
 	wait -n
 
-# Three packages at a time, because most of a test is waiting, and those with a browser
+# Two packages at a time, because most of a test is waiting, and those with a browser
 # first, because they take longest. The allocation tests run
 # without the race detector, because it allocates, and the simulation, because it is slow.
 SIMULATIONS ?= 3000
 
 .PHONY: test
 test: test-needs ## run all tests, most of them with the race detector
-	CGO_ENABLED=1 go test -race -shuffle=on -p 3 -parallel 8 ./web/... ./...
+	CGO_ENABLED=1 go test -race -shuffle=on -p 2 -parallel 8 ./web/... ./...
 	ICOMET_SIMULATIONS=$(SIMULATIONS) go test -run '^Test(Allocs|Simulation)' ./...
 
 # The race detector needs cgo, so a C compiler with its headers. Tests run the other

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"flag"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -12,7 +13,15 @@ import (
 	"icomet/web/internal/browser"
 )
 
-func TestMain(m *testing.M) { servertest.Main(m, browser.Stop) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// More pages at a time than cores make a browser so slow that the client takes a
+	// transport for broken.
+	if err := flag.Set("test.parallel", "2"); err != nil {
+		panic(err)
+	}
+	servertest.Main(m, browser.Stop)
+}
 
 // site is the application's web site: a page with the client, usually on another origin
 // than the push server.

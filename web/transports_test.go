@@ -113,7 +113,6 @@ func TestOpenIsFromNow(t *testing.T) {
 // TestNextTransport: a transport that something on the way breaks is replaced by the next
 // one, without loss.
 func TestNextTransport(t *testing.T) {
-	t.Parallel()
 	s := servertest.Start(t)
 	b := browser.Start(t)
 	for _, c := range []struct {
