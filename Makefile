@@ -51,7 +51,7 @@ test: test-needs ## run all tests, most of them with the race detector
 # tools: proxies in front of the server, a browser, Redis, and the languages of the
 # examples (Java only if it is installed, because its package is large).
 EVENT_SOURCES := cmd/icomet-server/testdata/eventsources
-TEST_TOOLS := curl nginx haproxy chromium redis-server npm python3 jq
+TEST_TOOLS := curl nginx haproxy caddy chromium redis-server npm python3 jq
 
 .PHONY: test-needs
 test-needs:

@@ -43,6 +43,16 @@ frontend f
 backend b
 	server s SERVER
 `, "/usr/sbin/haproxy"},
+	"caddy": {`{
+	admin off
+	auto_https off
+	storage file_system DIR
+}
+http://LISTEN {
+	encode gzip
+	reverse_proxy SERVER
+}
+`, "/usr/bin/caddy"},
 }
 
 // startPlain runs a proxy in front of a server's address until the end of the test, and
@@ -57,7 +67,10 @@ func startPlain(t *testing.T, proxy, server string) string {
 		t.Fatal(err)
 	}
 	args := []string{"-db", "-f", config}
-	if proxy == "nginx" {
+	switch proxy {
+	case "caddy":
+		args = []string{"run", "--config", config, "--adapter", "caddyfile"}
+	case "nginx":
 		args = []string{"-p", dir, "-c", config, "-e", dir + "/start.log", "-g", "daemon off; master_process off;"}
 	}
 	startHelper(t, exec.Command(p.path, args...))
@@ -98,7 +111,7 @@ func TestEventSources(t *testing.T) {
 	if _, err := os.Stat(dir + "/node_modules"); err != nil {
 		t.Skip("the clients are not there: make test-needs gets them from npm")
 	}
-	for _, way := range []string{"direct", "nginx", "haproxy"} {
+	for _, way := range []string{"direct", "nginx", "haproxy", "caddy"} {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
 			s := servertest.Start(t)
