@@ -82,7 +82,7 @@ func TestSubscribers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	java := withAddress("Java", front, "java", "--source", "11", "java/Subscribe.java")
+	java := withAddress("Java", front, "java", "-XX:-UsePerfData", "--source", "11", "java/Subscribe.java")
 	java.needed = false // its package is large, so it is optional
 	for _, e := range installed(t, []example{
 		withVariable("curl", "FRONT", front, "curl/subscribe.sh"),

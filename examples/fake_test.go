@@ -25,7 +25,7 @@ func subscribers(t *testing.T) []example {
 	if err != nil {
 		t.Fatal(err)
 	}
-	java := withAddress("Java", front, "java", "-XX:TieredStopAtLevel=1", "-cp", dir, "Subscribe")
+	java := withAddress("Java", front, "java", "-XX:-UsePerfData", "-XX:TieredStopAtLevel=1", "-cp", dir, "Subscribe")
 	java.needed = false
 	if _, err := exec.LookPath("javac"); err == nil {
 		if out, err := exec.Command("javac", "--release", "11", "-d", dir, "java/Subscribe.java").CombinedOutput(); err != nil {

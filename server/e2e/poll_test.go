@@ -62,10 +62,9 @@ func TestWaitingPollsOfOneConnection(t *testing.T) {
 				next = next[cut+1:]
 			}
 			s.deliver(c, next)
-		} else {
-			// The next one waits when the loop has had its turn.
-			checkFor(t, patience, func() error { return s.hasSubscribers("a", 1) })
 		}
+		s.pauseAll()() // when the loop has had its turn, the next one waits
+		checkFor(t, patience, func() error { return s.hasSubscribers("a", 1) })
 	}
 }
 
