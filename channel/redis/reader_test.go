@@ -3,6 +3,7 @@ package redis
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -109,6 +110,7 @@ func (s *sink) takeOf(ch *channel.Channel) (out []channel.Message) {
 // load publishes to channels on all nodes until it is stopped, and records what was
 // acknowledged.
 type load struct {
+	id      int64 // no two loads publish the same contents
 	mu      sync.Mutex
 	acked   map[string][]string // by channel
 	refused int
@@ -117,9 +119,12 @@ type load struct {
 	running sync.WaitGroup
 }
 
+// loads is the number of loads so far.
+var loads atomic.Int64
+
 func startLoad(t *testing.T, nodes []*testNode, names []string) *load {
 	t.Helper()
-	l := &load{acked: make(map[string][]string), stop: make(chan struct{})}
+	l := &load{id: loads.Add(1), acked: make(map[string][]string), stop: make(chan struct{})}
 	for i, n := range nodes {
 		l.running.Go(func() { l.publish(t, n, i, names) })
 	}
@@ -135,7 +140,7 @@ func (l *load) publish(t *testing.T, n *testNode, node int, names []string) {
 		default:
 		}
 		name := names[k%len(names)]
-		content := fmt.Sprintf("%d.%d", node, k)
+		content := fmt.Sprintf("%d.%d.%d", l.id, node, k)
 		got := make(chan channel.Result, 1)
 		start := time.Now()
 		n.Publish([]byte(name), content, doneFunc(func(r channel.Result) { got <- r }))
