@@ -203,10 +203,11 @@ func (e *Engine) run(ctx context.Context, s *script, keys []string, args ...stri
 	return runScripts(ctx, e.client, []scriptCall{{s, keys, args}})[0]
 }
 
-// quieted reports that Stop has begun.
-func (e *Engine) quieted() bool {
+// ended reports that a signal was given: quiet, that Stop has begun; stop, that all calls
+// are answered.
+func ended(signal <-chan struct{}) bool {
 	select {
-	case <-e.quiet:
+	case <-signal:
 		return true
 	default:
 		return false

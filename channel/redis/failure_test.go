@@ -43,22 +43,31 @@ func wantNotMoved(t *testing.T, readers []*reader) {
 	}
 }
 
+// underLoad lets a fault happen so many times while all nodes publish, with at least each
+// acknowledged messages before and after. Then every subscriber has everything, and none
+// was told that something is missing.
+func underLoad(t *testing.T, nodes []*testNode, times, each int, fault func()) *load {
+	t.Helper()
+	names := channelNames(10)
+	readers := startReaders(nodes, names)
+	l := startLoad(t, nodes, names)
+	for range times {
+		l.more(t, each)
+		fault()
+	}
+	l.more(t, each)
+	l.end()
+	l.checkAll(t, readers)
+	wantNotMoved(t, readers)
+	return l
+}
+
 // TestPubSubConnectionsCut kills every pub/sub connection again and again under load:
 // nothing is lost, doubled or out of order, and nobody is told of a gap.
 func TestPubSubConnectionsCut(t *testing.T) {
 	t.Parallel()
 	s, nodes := startNodes(t, 3, deep())
-	names := channelNames(10)
-	readers := startReaders(nodes, names)
-	l := startLoad(t, nodes, names)
-	for range 10 {
-		l.more(t, 200)
-		s.CLI("client", "kill", "type", "pubsub")
-	}
-	l.more(t, 200)
-	l.end()
-	l.checkAll(t, readers)
-	wantNotMoved(t, readers)
+	underLoad(t, nodes, 10, 200, func() { s.CLI("client", "kill", "type", "pubsub") })
 	if n := nodes[0].stats.reconnects.Load(); n == 0 {
 		t.Error("no connection was cut: the test tests nothing")
 	}
@@ -69,18 +78,10 @@ func TestPubSubConnectionsCut(t *testing.T) {
 func TestAllConnectionsCut(t *testing.T) {
 	t.Parallel()
 	s, nodes := startNodes(t, 3, deep())
-	names := channelNames(10)
-	readers := startReaders(nodes, names)
-	l := startLoad(t, nodes, names)
-	for range 5 {
-		l.more(t, 200)
+	underLoad(t, nodes, 5, 200, func() {
 		s.CLI("client", "kill", "type", "normal")
 		s.CLI("client", "kill", "type", "pubsub")
-	}
-	l.more(t, 200)
-	l.end()
-	l.checkAll(t, readers)
-	wantNotMoved(t, readers)
+	})
 }
 
 // startChecked connects a node that checks quiet channels every 300 ms.

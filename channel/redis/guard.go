@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"strconv"
-	"strings"
 	"sync"
 )
 
@@ -71,10 +70,17 @@ var (
 
 // frame is one whole value at the top level.
 type frame struct {
-	kind  byte   // its first byte
-	first string // the first text in it, up to firstLen bytes
-	n     int    // its elements
+	kind  byte           // its first byte
+	first [firstLen]byte // the first text in it, cut
+	len   int            // of first
+	n     int            // its elements
 }
+
+// name is the first text. It is a view: the frame must not change meanwhile.
+func (f *frame) name() []byte { return f.first[:f.len] }
+
+// begin adds to the first text.
+func (f *frame) begin(p []byte) { f.len += copy(f.first[f.len:], p) }
 
 // firstLen is enough for the names of the commands and events that matter.
 const firstLen = 16
@@ -97,8 +103,7 @@ func (s *scanner) scan(p []byte) error {
 		if s.skip > 0 {
 			n := min(s.skip, len(p))
 			if s.text {
-				k := min(n, s.skip-2, firstLen-len(s.now.first))
-				s.now.first += string(p[:max(0, k)])
+				s.now.begin(p[:max(0, min(n, s.skip-2))])
 			}
 			s.skip, p = s.skip-n, p[n:]
 			if s.skip == 0 {
@@ -153,7 +158,7 @@ func (s *scanner) header(kind byte, rest []byte) error {
 		if n < 0 {
 			return s.valueEnds()
 		}
-		s.skip, s.text = n+2, s.now.first == "" && s.depth <= 1
+		s.skip, s.text = n+2, s.now.len == 0 && s.depth <= 1
 		return nil
 	case '*', '~', '>', '%', '|':
 		n, err := length(rest, maxElements, kind == '*')
@@ -191,8 +196,8 @@ func (s *scanner) header(kind byte, rest []byte) error {
 			return errType
 		}
 	case '+', '-':
-		if s.now.first == "" && s.depth <= 1 {
-			s.now.first = string(rest[:min(len(rest), firstLen)])
+		if s.now.len == 0 && s.depth <= 1 {
+			s.now.begin(rest)
 		}
 	}
 	return s.valueEnds()
@@ -243,7 +248,7 @@ type askedQueue struct {
 // command notes a command that is sent.
 func (q *askedQueue) command(f *frame) error {
 	wait := 0
-	switch name := strings.ToUpper(f.first); name {
+	switch string(f.name()) { // the library writes names in upper case
 	case "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE":
 		wait = f.n - 1
 	case "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE":
@@ -265,7 +270,7 @@ func (q *askedQueue) answer(f *frame) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if f.kind == '>' {
-		return q.pushed(f.first)
+		return q.pushed(f.name())
 	}
 	if q.at == len(q.list) {
 		return errUnasked
@@ -277,8 +282,8 @@ func (q *askedQueue) answer(f *frame) error {
 	return nil
 }
 
-func (q *askedQueue) pushed(event string) error {
-	switch event {
+func (q *askedQueue) pushed(event []byte) error {
+	switch string(event) {
 	case "subscribe", "psubscribe", "ssubscribe":
 		if q.at == len(q.list) || q.list[q.at] == 0 {
 			return errSubUnask

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -26,7 +27,7 @@ func TestGuardLetsPass(t *testing.T) {
 		for size := range len(c.text) {
 			var frames []string
 			s := scanner{frame: func(f *frame) error {
-				frames = append(frames, string(f.kind)+f.first)
+				frames = append(frames, string(f.kind)+string(f.name()))
 				return nil
 			}}
 			for piece := range slices.Chunk([]byte(c.text), size+1) {
@@ -38,5 +39,22 @@ func TestGuardLetsPass(t *testing.T) {
 				t.Fatalf("%q in pieces of %d: %q, want %q", c.text, size+1, got, c.frames)
 			}
 		}
+	}
+}
+
+// TestAllocsGuard: reading along costs no allocation.
+func TestAllocsGuard(t *testing.T) {
+	const command = "*3\r\n$7\r\nEVALSHA\r\n$3\r\nsha\r\n$5\r\nhello\r\n"
+	const answer = "*2\r\n:1\r\n$5\r\nhello\r\n>3\r\n$7\r\nmessage\r\n$1\r\na\r\n$5\r\nhello\r\n"
+	g := newGuard(nil, nil)
+	ask, say := []byte(command), []byte(answer)
+	both := func() {
+		if err := errors.Join(g.out.scan(ask), g.in.scan(say)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	both()
+	if n := testing.AllocsPerRun(1000, both); n > 0 {
+		t.Errorf("%v allocations", n)
 	}
 }

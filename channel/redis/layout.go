@@ -93,7 +93,7 @@ func (e *Engine) owners() (func(int) string, error) {
 		if err = firstError(results); err == nil {
 			return readOwners(addr, results)
 		}
-		if e.stopping() {
+		if ended(e.stop) {
 			break
 		}
 	}

@@ -198,7 +198,7 @@ func (e *Engine) strangers() (list []string) {
 
 func (e *Engine) bury(node string) {
 	e.log.Warn("redis: a node is dead: no heartbeat within node_timeout", "node", node)
-	if err := e.forget(context.Background(), node); err != nil && !e.quieted() {
+	if err := e.forget(context.Background(), node); err != nil && !ended(e.quiet) {
 		e.log.Warn("redis: the counts of a dead node are not removed yet", "node", node, "error", err)
 	}
 }
@@ -207,7 +207,7 @@ func (e *Engine) bury(node string) {
 // channels takes two. Each has the time of one call, within ctx.
 func (e *Engine) forget(ctx context.Context, node string) error {
 	for parts := e.parts; len(parts) > 0; {
-		if e.quieted() && node != e.node {
+		if ended(e.quiet) && node != e.node {
 			return channel.ErrStopped
 		}
 		var more []*partition
@@ -271,7 +271,7 @@ func (e *Engine) nodeLoop() {
 		if c, word := classOf(err); c.stops() && c != classBroken && !e.cluster {
 			e.lanesRefuse(err, c, word)
 		}
-		if !e.quieted() {
+		if !ended(e.quiet) {
 			e.lookFull()
 		}
 	})
@@ -323,7 +323,7 @@ func (e *Engine) sweep() {
 	for i := rank; i < len(e.parts); i += of {
 		mine = append(mine, e.parts[i])
 	}
-	for round := 0; round < sweepRounds && len(mine) > 0 && !e.quieted(); round++ {
+	for round := 0; round < sweepRounds && len(mine) > 0 && !ended(e.quiet); round++ {
 		ctx, cancel := e.deadline()
 		results := e.sweepOnce(ctx, mine)
 		var more []*partition

@@ -137,15 +137,6 @@ func (e *Engine) repeatLoop() {
 	}
 }
 
-func (e *Engine) stopping() bool {
-	select {
-	case <-e.stop:
-		return true
-	default:
-		return false
-	}
-}
-
 // endWatch unsubscribes from presence when there is no watcher.
 func (e *Engine) endWatch() {
 	if e.watching.Load() && time.Since(e.started)-time.Duration(e.watchedAt.Load()) > watchGrace {
@@ -160,7 +151,7 @@ func (e *Engine) repeat(parts []*partition) {
 		return // it is repeated a Timeout later
 	}
 	for _, name := range slices.Concat(lists...) {
-		for e.hub.WatchersBusy() && !e.stopping() {
+		for e.hub.WatchersBusy() && !ended(e.stop) {
 			select {
 			case <-e.stop:
 			case <-time.After(broadcastPause):

@@ -98,16 +98,7 @@ func TestDeadNodeOverALongWay(t *testing.T) {
 func TestScriptsForgotten(t *testing.T) {
 	t.Parallel()
 	s, nodes := startNodes(t, 2, deep())
-	names := channelNames(5)
-	readers := startReaders(nodes, names)
-	l := startLoad(t, nodes, names)
-	for range 25 {
-		l.more(t, 100)
-		s.CLI("script", "flush")
-	}
-	l.end()
-	l.checkAll(t, readers)
-	wantNotMoved(t, readers)
+	l := underLoad(t, nodes, 25, 100, func() { s.CLI("script", "flush") })
 	if l.refused > 0 {
 		t.Errorf("%d publishes were refused", l.refused)
 	}

@@ -237,7 +237,7 @@ func halfMoved(t *testing.T, servers []*redistest.Server, nodes []*testNode, nam
 			t.Fatalf("a token for a channel in the moving slot: %+v", res)
 		}
 		nodes[1].mustPublish(served, "served")
-		time.Sleep(nodes[0].opts.CheckInterval / 5) // the comparisons find what they find
+		time.Sleep(nodes[0].opts.CheckInterval / 5) // the fault lasts over several comparisons
 	}
 	if k := nodes[0].stats.refreshed() - refreshes; k > 0 {
 		t.Errorf("%d copies were compared, though nothing was known of them", k)

@@ -143,18 +143,20 @@ func hset(s *Server, a []string) any {
 }
 
 func hdel(s *Server, a []string) any {
-	v, n := s.get(a[0]), int64(0)
-	if v == nil {
-		return n
+	if v := s.get(a[0]); v != nil {
+		return remove(s, a[0], v.hash, a[1:])
 	}
-	for _, name := range a[1:] {
-		if _, had := v.hash[name]; had {
-			delete(v.hash, name)
-			n++
-		}
+	return int64(0)
+}
+
+// remove takes members out of the collection of a key, and returns how many it had.
+func remove[V any](s *Server, key string, of map[string]V, names []string) any {
+	before := len(of)
+	for _, name := range names {
+		delete(of, name)
 	}
-	s.tidy(a[0])
-	return n
+	s.tidy(key)
+	return int64(before - len(of))
 }
 
 func hgetall(s *Server, a []string) any {
@@ -233,18 +235,10 @@ func zadd(s *Server, a []string) any {
 }
 
 func zrem(s *Server, a []string) any {
-	v, n := s.get(a[0]), int64(0)
-	if v == nil {
-		return n
+	if v := s.get(a[0]); v != nil {
+		return remove(s, a[0], v.zset, a[1:])
 	}
-	for _, name := range a[1:] {
-		if _, had := v.zset[name]; had {
-			delete(v.zset, name)
-			n++
-		}
-	}
-	s.tidy(a[0])
-	return n
+	return int64(0)
 }
 
 func zrange(s *Server, a []string) any {
