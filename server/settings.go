@@ -18,9 +18,17 @@ type settings struct {
 	reactor *reactor.Settings
 	keys    access.Keys
 	origins access.AdminOrigins
-	jwt     *access.TokenVerifier // nil unless front.auth is jwt
-	auth    bool                  // front.auth is token
+	jwt     *access.TokenVerifier // nil when auth is jwt for no channel
 }
+
+// The kinds of front.auth that need more than a word.
+const (
+	authToken = "token"
+	authJWT   = "jwt"
+)
+
+// authOf is how the subscribers of a channel are judged.
+func (s *settings) authOf(name []byte) string { return s.config.Front.Auth }
 
 func newSettings(cfg config.Config) (*settings, error) {
 	keys, err := access.LoadKeys(&cfg.Admin)
@@ -37,7 +45,7 @@ func newSettings(cfg config.Config) (*settings, error) {
 	}
 	return &settings{
 		config: cfg, reactor: set, keys: keys, origins: access.NewAdminOrigins(&cfg.Admin),
-		jwt: verifier, auth: cfg.Front.Auth == "token",
+		jwt: verifier,
 	}, nil
 }
 

@@ -60,7 +60,7 @@ func TestWaitingMessagesShareAWrite(t *testing.T) {
 		before := segmentsIn(t, c)
 		release := s.pauseAll()
 		for i := range 8 {
-			if _, err := s.hub.Publish(name, fmt.Sprint("m", i)); err != nil {
+			if _, err := s.hub.Publish(&channel.Publication{Name: name, Content: fmt.Sprint("m", i)}); err != nil {
 				t.Error(err)
 			}
 		}

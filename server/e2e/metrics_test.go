@@ -148,7 +148,7 @@ func TestPublishToWrite(t *testing.T) {
 	s.waitSubscribers("a", 3)
 	release := s.pause(0)
 	start := time.Now()
-	if _, err := s.hub.Publish([]byte("a"), "x"); err != nil {
+	if _, err := s.hub.Publish(&channel.Publication{Name: []byte("a"), Content: "x"}); err != nil {
 		t.Fatal(err)
 	}
 	const wait = 60 * time.Millisecond

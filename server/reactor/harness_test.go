@@ -191,7 +191,7 @@ func (s *testReactor) checkFor(f func() error) {
 
 func (s *testReactor) publish(cname, content string) {
 	s.t.Helper()
-	if _, err := s.hub.Publish([]byte(cname), content); err != nil {
+	if _, err := s.hub.Publish(&channel.Publication{Name: []byte(cname), Content: content}); err != nil {
 		s.t.Fatal(err)
 	}
 }
