@@ -227,7 +227,7 @@ func (w *world) stopOne() {
 		n := w.pick()
 		took := w.stop(n, false)
 		w.note("%s has stopped after %v", n.name, took)
-		if took > 5*time.Second {
+		if took > 2*simTimeout {
 			w.fail("%s stops in %v", n.name, took)
 		}
 	}
@@ -246,7 +246,7 @@ func (w *world) hangAndStop() {
 	}
 	w.hung = true
 	w.note("Redis hangs, %s stops with 20 broadcasts", n.name)
-	if took := w.stop(n, false); took > 5*time.Second {
+	if took := w.stop(n, false); took > simTimeout*5/4+simTimeout/8 {
 		w.fail("%s stops in %v, while Redis hangs", n.name, took)
 	}
 	w.hung = false
