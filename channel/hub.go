@@ -2,6 +2,7 @@ package channel
 
 import (
 	"errors"
+	"hash/crc32"
 	"hash/maphash"
 	"math/bits"
 	"math/rand/v2"
@@ -121,15 +122,17 @@ func (h *Hub) deadlineIn(d time.Duration) int64 {
 func (h *Hub) used(c *Channel) { c.extend(h.deadlineIn(h.classLocked(c).Timeout)) }
 
 // newEpoch is the epoch of a channel that the shard creates. Two channels of one name are
-// in the same shard and so have different ones: mixing maps no two numbers to the same. The
+// in the same shard and so have different ones: neither step maps two numbers to the same.
+// With the name in it, the position of another channel is not taken for one of this. The
 // shard's lock is held.
-func (h *Hub) newEpoch(s *shard) uint32 {
+func (h *Hub) newEpoch(s *shard, name string) uint32 {
+	of := crc32.ChecksumIEEE([]byte(name))
 	for {
 		s.lives++
 		x := s.lives + h.salt
 		x = (x ^ x>>16) * 0x85ebca6b
 		x = (x ^ x>>13) * 0xc2b2ae35
-		if x ^= x >> 16; x != 0 {
+		if x ^= x>>16 ^ of; x != 0 {
 			return x
 		}
 	}
@@ -176,7 +179,7 @@ func (h *Hub) obtain(name []byte) (*Channel, error) {
 				return nil, ErrTooManyChannels
 			}
 			own := string(name)
-			c = newChannel(own, hash, h.newEpoch(s), h.limits.Load().index(own))
+			c = newChannel(own, hash, h.newEpoch(s, own), h.limits.Load().index(own))
 			s.channels.add(c)
 			wake = h.announce(Online, own)
 		}
