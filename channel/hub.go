@@ -274,6 +274,15 @@ func (h *Hub) push(c *Channel, m Message, set uint64) (wake uint64) {
 	return wake
 }
 
+// last queues m, behind which nothing more comes. Who has been told that the channel has
+// ended gets no second end. Channel.mu is held.
+func (h *Hub) last(c *Channel, m Message) (wake uint64) {
+	if c.ended {
+		return 0
+	}
+	return h.push(c, m, c.sinks)
+}
+
 func (h *Hub) wake(set uint64) {
 	for ; set != 0; set &= set - 1 {
 		h.sinks[bits.TrailingZeros64(set)].Wake()
