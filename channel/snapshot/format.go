@@ -13,10 +13,12 @@ import (
 // The file, all numbers little-endian:
 //
 //	head   magic, version uint32, checksum uint32 of what is before it
-//	block  length uint32, number uint32 from 0, checksum uint32 of both and the payload; payload
+//	block  length uint32, checksum uint32, payload
 //	…      more blocks, to the end of the file
 //
-// The checksums are CRC-32C. The payloads, one behind the other, are a stream, in which
+// The checksums are CRC-32C. That of a block is of the checksum before it (the head's, then
+// the block's before), its length and its payload, so that a block that is missing, moved or
+// of an older file is found out as well. The payloads, one behind the other, are a stream, in which
 // uvarint is that of encoding/binary and text has its length, a uvarint, before it:
 //
 //	when it was taken, ns since 1970, uint64; channel.Lives: Salt uint32, Count uint32
@@ -41,7 +43,7 @@ const (
 	version = 1
 
 	headLen      = len(magic) + 4 + 4
-	blockHeadLen = 4 + 4 + 4
+	blockHeadLen = 4 + 4
 	// maxBlock is the largest payload: large enough that its head and its write cost
 	// nothing, and small enough for a buffer.
 	maxBlock = 256 << 10
@@ -94,24 +96,27 @@ func head(version uint32) []byte {
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
-// checkHead reads what head has made.
-func checkHead(b []byte) error {
+// checkHead reads what head has made, and returns its checksum.
+func checkHead(b []byte) (sum uint32, err error) {
 	n := headLen - 4
 	switch {
 	case string(b[:len(magic)]) != magic:
-		return &Damage{0, "this is no snapshot"}
+		return 0, &Damage{0, "this is no snapshot"}
 	case binary.LittleEndian.Uint32(b[n:]) != crc32.Checksum(b[:n], castagnoli):
-		return &Damage{0, "the checksum of the head is wrong"}
+		return 0, &Damage{0, "the checksum of the head is wrong"}
 	}
 	if v := binary.LittleEndian.Uint32(b[len(magic):]); v != version {
-		return &Damage{0, fmt.Sprintf("it is of version %d, and this server reads version %d", v, version)}
+		return 0, &Damage{0, fmt.Sprintf("it is of version %d, and this server reads version %d", v, version)}
 	}
-	return nil
+	return binary.LittleEndian.Uint32(b[n:]), nil
 }
 
-// blockSum is the checksum of a block, with the length and number before its payload.
-func blockSum(lengthAndNumber, payload []byte) uint32 {
-	return crc32.Update(crc32.Checksum(lengthAndNumber, castagnoli), castagnoli, payload)
+// blockSum is the checksum of a block behind the checksum before.
+func blockSum(before uint32, payload []byte) uint32 {
+	var b [8]byte
+	binary.LittleEndian.PutUint32(b[:], before)
+	binary.LittleEndian.PutUint32(b[4:], uint32(len(payload)))
+	return crc32.Update(crc32.Checksum(b[:], castagnoli), castagnoli, payload)
 }
 
 // Damage is what is wrong in a file that cannot be used.

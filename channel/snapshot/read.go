@@ -16,14 +16,14 @@ import (
 // decoder reads the stream out of blocks. Each block is checked before anything in it is
 // used. Once err is set, everything that is read is zero.
 type decoder struct {
-	r      io.Reader
-	size   int64 // of the file
-	next   int64 // where the next block begins
-	at     int64 // where the present block begins
-	block  []byte
-	rest   []byte // of the block
-	number uint32
-	err    error
+	r     io.Reader
+	size  int64 // of the file
+	next  int64 // where the next block begins
+	at    int64 // where the present block begins
+	block []byte
+	rest  []byte // of the block
+	sum   uint32 // the last checksum
+	err   error
 
 	counts Counts
 	shared [sharedTexts]string
@@ -37,7 +37,7 @@ func decode(r io.Reader, size int64, begin func(preamble), restore func(*channel
 	d := &decoder{r: r, size: size, block: make([]byte, blockHeadLen+maxBlock)}
 	first := d.block[:headLen]
 	if d.fill(first); d.err == nil {
-		d.err = checkHead(first)
+		d.sum, d.err = checkHead(first)
 	}
 	p := preamble{taken: time.Unix(0, int64(d.uint64()))}
 	p.lives = channel.Lives{Salt: d.uint32(), Count: d.uint32()}
@@ -181,15 +181,12 @@ func (d *decoder) advance() {
 	}
 	payload := d.block[blockHeadLen : blockHeadLen+n]
 	d.fill(payload)
-	switch {
+	switch d.sum = blockSum(d.sum, payload); {
 	case d.err != nil:
-	case binary.LittleEndian.Uint32(blockHead[8:]) != blockSum(blockHead[:8], payload):
+	case binary.LittleEndian.Uint32(blockHead[4:]) != d.sum:
 		d.fail("the checksum is wrong")
-	case binary.LittleEndian.Uint32(blockHead[4:]) != d.number:
-		d.fail("here is block %d instead of %d", binary.LittleEndian.Uint32(blockHead[4:]), d.number)
 	default:
 		d.rest = payload
-		d.number++
 	}
 }
 

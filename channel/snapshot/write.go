@@ -12,7 +12,7 @@ import (
 type encoder struct {
 	w       io.Writer
 	block   []byte // with room for its head
-	number  uint32
+	sum     uint32 // the last checksum
 	written int64
 	err     error
 	counts  Counts
@@ -30,7 +30,7 @@ type sharedWriter struct {
 func encode(w io.Writer, p preamble, each func(visit func(*channel.State) error) error) (counts Counts, written int64, err error) {
 	e := &encoder{w: w, block: make([]byte, blockHeadLen, blockHeadLen+maxBlock)}
 	e.shared.numbers = make(map[*byte]byte, sharedTexts)
-	e.write(head(version))
+	e.begin()
 	e.uint64(uint64(p.taken.UnixNano()))
 	e.uint32(p.lives.Salt)
 	e.uint32(p.lives.Count)
@@ -47,6 +47,13 @@ func encode(w io.Writer, p preamble, each func(visit func(*channel.State) error)
 	e.uvarint(uint64(e.counts.Content))
 	e.flush()
 	return e.counts, e.written, e.err
+}
+
+// begin writes the head.
+func (e *encoder) begin() {
+	first := head(version)
+	e.sum = binary.LittleEndian.Uint32(first[headLen-4:])
+	e.write(first)
 }
 
 func (e *encoder) channel(s *channel.State) {
@@ -140,10 +147,9 @@ func (e *encoder) flush() {
 		return
 	}
 	binary.LittleEndian.PutUint32(e.block, uint32(len(payload)))
-	binary.LittleEndian.PutUint32(e.block[4:], e.number)
-	binary.LittleEndian.PutUint32(e.block[8:], blockSum(e.block[:8], payload))
+	e.sum = blockSum(e.sum, payload)
+	binary.LittleEndian.PutUint32(e.block[4:], e.sum)
 	e.write(e.block)
-	e.number++
 	e.block = e.block[:blockHeadLen]
 }
 
