@@ -93,7 +93,8 @@ func (h *Hub) SetLimits(l Limits) {
 
 // Match reports that a glob fits the whole name, by characters and with case: * stands for
 // any characters, also none, ? for one.
-func Match(glob, name string) bool {
+func Match[T string | []byte](glob string, of T) bool {
+	name := string(of)
 	star, from := -1, 0 // the last star in glob, and what of name it has taken up to
 	g, n := 0, 0
 	for n < len(name) {

@@ -28,14 +28,21 @@ const (
 )
 
 // authOf is how the subscribers of a channel are judged.
-func (s *settings) authOf(name []byte) string { return s.config.Front.Auth }
+func (s *settings) authOf(name []byte) string {
+	for i := range s.config.Channels {
+		if c := &s.config.Channels[i]; channel.Match(c.Match, name) {
+			return c.Auth
+		}
+	}
+	return s.config.Front.Auth
+}
 
 func newSettings(cfg config.Config) (*settings, error) {
 	keys, err := access.LoadKeys(&cfg.Admin)
 	if err != nil {
 		return nil, err
 	}
-	verifier, err := access.NewTokenVerifier(&cfg.Front)
+	verifier, err := access.NewTokenVerifier(&cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -85,8 +92,18 @@ func CheckConfig(cfg config.Config) error {
 
 func (s *settings) hubLimits() channel.Limits {
 	f := &s.config.Front
-	return channel.Limits{
+	l := channel.Limits{
 		MaxChannels: f.MaxChannels, MaxSubscribers: f.MaxSubscribersPerChannel,
 		BufferSize: f.ChannelBufferSize, Timeout: time.Duration(f.ChannelTimeout) * time.Second,
+		IDWindow: f.IDWindow,
 	}
+	for i := range s.config.Channels {
+		c := &s.config.Channels[i]
+		l.Classes = append(l.Classes, channel.Class{
+			Match: c.Match, BufferSize: c.BufferSize, BufferTTL: time.Duration(c.BufferTTL),
+			BufferBytes: int(c.BufferBytes), Timeout: time.Duration(c.Timeout) * time.Second,
+			MaxSubscribers: c.MaxSubscribers, IDWindow: f.IDWindow,
+		})
+	}
+	return l
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"icomet/channel"
 )
 
 // pause stops an event loop at the beginning of a run, and returns what lets it go on.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"icomet/channel"
 	"icomet/server/config"
 	"icomet/server/reactor"
 	"icomet/server/servertest"

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"icomet/channel"
 	"icomet/server/reactor"
 	"icomet/server/wire"
 )

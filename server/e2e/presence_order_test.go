@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"icomet/channel"
 	"icomet/server/config"
 	"icomet/server/wire"
 )

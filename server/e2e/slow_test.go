@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"icomet/channel"
 	"icomet/server/config"
 	"icomet/server/reactor"
 	"icomet/server/servertest"
