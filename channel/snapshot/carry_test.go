@@ -135,7 +135,7 @@ func TestAllIsCarried(t *testing.T) {
 		}
 		t.Errorf("%d channels were there, %d are", len(before), len(after))
 	}
-	if l.Expired+l.TooMany+l.Messages > 0 || l.Channels != len(before) || len(before) != 8 {
+	if l.Expired+l.TooMany+l.Trimmed > 0 || l.Restored != l.Counts || l.Channels != len(before) || len(before) != 8 {
 		t.Errorf("%+v of %d channels", l, len(before))
 	}
 	// What is written again is the same.
@@ -216,7 +216,7 @@ func TestTimeCounts(t *testing.T) {
 			t.Errorf("after %v, the short life is there: %v", c.away, got)
 		}
 		brief, ms, _ := restored.Look([]byte("ttl"), 0, 10, nil)
-		if len(ms) != c.messages || brief.Next != 5 || loaded.Messages != 4-c.messages || loaded.Away != max(0, c.away) {
+		if len(ms) != c.messages || brief.Next != 5 || loaded.Trimmed != 4-c.messages || loaded.ClockBack != max(0, -c.away) || loaded.Away != max(0, c.away) {
 			t.Errorf("after %v: %+v, %d messages, want %d; %+v", c.away, brief, len(ms), c.messages, loaded)
 		}
 		// And from now on as ever.
@@ -265,7 +265,7 @@ func TestLimitsApply(t *testing.T) {
 	next := limits()
 	next.MaxChannels, next.BufferSize = 15, 5
 	restored, l := carry(t, hub, next, 0)
-	if restored.Channels() != 15 || l.TooMany != 5 || l.Messages != 15*3 {
+	if restored.Channels() != 15 || l.TooMany != 5 || l.Trimmed != 15*3 || l.Restored != (Counts{15, 15 * 5, 15 * 50}) {
 		t.Errorf("%d channels, %+v", restored.Channels(), l)
 	}
 	next = limits()
@@ -281,7 +281,7 @@ func TestLimitsApply(t *testing.T) {
 			t.Errorf("%s: %+v, %v, want %d messages", name, b, ms, want)
 		}
 	}
-	if l.Messages != 10*5+8+7 {
+	if l.Trimmed != 10*5+8+7 {
 		t.Errorf("%+v", l)
 	}
 	// A full hub frees and creates as ever.

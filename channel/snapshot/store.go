@@ -107,11 +107,15 @@ func (s *Store) Close() { s.lock.Close() }
 type Loaded struct {
 	Counts               // in the file
 	Taken  time.Time     // when it was written; zero: there is no file
-	Away   time.Duration // since then, by the wall clock; 0 if that was set back
-	// Of them are not restored:
-	Expired  int // channels whose life was over
-	TooMany  int // channels above Limits.MaxChannels
-	Messages int // messages of the others that their class does not keep
+	Away   time.Duration // since then, by the wall clock; never negative
+	// ClockBack is how far the clock is behind Taken. Then Away is 0, and lives are longer by
+	// the time between.
+	ClockBack time.Duration
+	Restored  Counts // what the hub has of it
+	// What it has not:
+	Expired int // channels whose life was over
+	TooMany int // channels above Limits.MaxChannels
+	Trimmed int // messages of restored channels that their class does not keep
 }
 
 // SetAsideError says that the file is damaged, or of another version, and is at Aside now.
@@ -143,7 +147,8 @@ func (s *Store) Load(hub *channel.Hub, now time.Time) (Loaded, error) {
 	}
 	var l Loaded
 	begin := func(p preamble) {
-		l.Taken, l.Away = p.taken, max(0, now.Sub(p.taken))
+		away := now.Sub(p.taken)
+		l.Taken, l.Away, l.ClockBack = p.taken, max(0, away), max(0, -away)
 		hub.Resume(p.lives, l.Away)
 	}
 	restore := func(c *channel.State) error {
@@ -155,8 +160,10 @@ func (s *Store) Load(hub *channel.Hub, now time.Time) (Loaded, error) {
 			l.TooMany++
 		case err != nil:
 			return err
+		default:
+			l.Trimmed += dropped
+			l.Restored.add(&channel.State{Messages: c.Messages[dropped:]})
 		}
-		l.Messages += dropped
 		return nil
 	}
 	l.Counts, err = decode(bufio.NewReaderSize(f, 1<<20), info.Size(), begin, restore)
