@@ -63,6 +63,14 @@ func (s *Server) logLoaded(path string, l *snapshot.Loaded, took time.Duration) 
 // Run serves until a drain has ended, then saves the channels if that is configured. It
 // returns nil when all of this has been done.
 func (s *Server) Run() error {
+	err := s.runAndSave()
+	if err == nil {
+		s.log.Info("stopped")
+	}
+	return err
+}
+
+func (s *Server) runAndSave() error {
 	if s.snapshot == nil {
 		return s.reactor.Run()
 	}
