@@ -33,16 +33,11 @@ const (
 // directory has to be there and writable.
 func Check(path string) error {
 	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a regular file", path)
+	if err == nil {
+		err = checkFile(path, info)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
-	}
-	if err == nil {
-		if err := checkOwner(path, info); err != nil {
-			return err
-		}
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".icomet-check-*")
 	if err != nil {
@@ -52,9 +47,12 @@ func Check(path string) error {
 	return os.Remove(f.Name())
 }
 
-// checkOwner wants a file that nobody else can have written: it has tokens, and who could
+// checkFile wants a file that nobody else can have written: it has tokens, and who could
 // write it could subscribe to anything.
-func checkOwner(path string, info fs.FileInfo) error {
+func checkFile(path string, info fs.FileInfo) error {
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file", path)
+	}
 	if mode := info.Mode().Perm(); mode&0o022 != 0 {
 		return fmt.Errorf("%s has mode %04o, which lets others than its owner write to it: chmod 600", path, mode)
 	}
@@ -142,6 +140,9 @@ func (s *Store) Load(hub *channel.Hub, now time.Time) (Loaded, error) {
 	}
 	defer f.Close()
 	info, err := f.Stat() // of what is open, not of what has the name by now
+	if err == nil {
+		err = checkFile(s.path, info)
+	}
 	if err != nil {
 		return Loaded{}, err
 	}
