@@ -9,7 +9,7 @@ import (
 // TestRestoredLife: a channel that is restored is freed when the rest of its life is over, as
 // any other; one that is used again lives on.
 func TestRestoredLife(t *testing.T) {
-	h := newNullHub(small)
+	h := NewHub(small)
 	h.Resume(Lives{Salt: 1, Count: 2}, 4*time.Second)
 	for _, name := range []string{"a", "used"} {
 		if _, err := h.Restore(&State{Name: name, Epoch: 5, Next: 3, Left: 10 * time.Second}); err != nil {
@@ -52,7 +52,7 @@ func TestLivesGoOn(t *testing.T) {
 	seen := map[uint32]bool{}
 	lives := Lives{Salt: 77}
 	for range 4 {
-		h := newNullHub(small)
+		h := NewHub(small)
 		h.Resume(lives, 0)
 		for range 50 {
 			publish(t, h, "a", "x")
