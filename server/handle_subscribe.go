@@ -28,18 +28,22 @@ func (s *Server) poll(c *reactor.Conn, r *reactor.Request, callback []byte) {
 	if !ok {
 		return
 	}
+	if r.Params.Channels() > 1 {
+		s.pollMany(c, r, &style)
+		return
+	}
 	w := wish{transport: wire.TransportPoll}
 	joined, err := s.join(c, r, &w)
 	ch, out, sc := w.channel, c.Out(), c.Scratch()
 	if err != nil {
-		if e, ok := inBand(ch, err); ok {
+		if e, ok := reactor.RefusalEvent(ch, err); ok {
 			c.RefuseInBand(r, err)
 			sc.Body = style.AppendStored(sc.Body[:0], &e, ch, nil, nil)
 			out.B = style.AppendAnswer(out.B, sc.Body)
 		}
 		return
 	}
-	first := w.firstEvent(&joined)
+	first := reactor.FirstEvent(w.transport, &w.Join, &joined, w.channel)
 	switch {
 	case joined.More:
 		c.LongAnswer(&joined, &style, first)
@@ -58,30 +62,13 @@ func (s *Server) poll(c *reactor.Conn, r *reactor.Request, callback []byte) {
 	out.B = style.AppendAnswer(out.B, sc.Body)
 }
 
-// firstEvent is what a subscriber is told before any message; nil: nothing.
-func (w *wish) firstEvent(joined *channel.Joined) *wire.Event {
-	poll := w.transport == wire.TransportPoll
-	tell := w.Told && (!poll || w.Epoch == 0 || !joined.Recovery.Recovered)
-	var e wire.Event
-	switch {
-	case w.transport.Raw():
-		return nil
-	case tell:
-		e = wire.PositionEvent(w.channel, joined.First, &joined.Recovery)
-	case w.Position && !w.Told && !joined.Recovery.Recovered:
-		e = wire.PositionEvent(w.channel, joined.First, &joined.Recovery)
-		e.Named = true
-	case joined.TellNext:
-		e = wire.NextSeqEvent(w.channel, joined.Next)
-	default:
-		return nil
-	}
-	return &e
-}
-
 // open subscribes with an endless response. Head, preamble and backlog leave in one
 // write.
 func (s *Server) open(c *reactor.Conn, r *reactor.Request, t wire.Transport) {
+	if r.Params.Channels() > 1 {
+		s.openMany(c, r, t)
+		return
+	}
 	w := wish{transport: t}
 	if !w.readRaw(c, r) {
 		return
@@ -99,7 +86,7 @@ func (s *Server) open(c *reactor.Conn, r *reactor.Request, t wire.Transport) {
 		return
 	}
 	out.B = c.AppendOpenHead(out.B, r, t)
-	if first := w.firstEvent(&joined); first != nil {
+	if first := reactor.FirstEvent(w.transport, &w.Join, &joined, w.channel); first != nil {
 		out.B = f.AppendOpen(out.B, first, &sc.Frame)
 	}
 	c.Backlog(&joined, f, w.channel)
@@ -107,7 +94,7 @@ func (s *Server) open(c *reactor.Conn, r *reactor.Request, t wire.Transport) {
 
 // refuseOpen answers a subscriber who gets no response that stays open.
 func (s *Server) refuseOpen(c *reactor.Conn, r *reactor.Request, w *wish, f wire.Form, err error) {
-	e, ok := inBand(w.channel, err)
+	e, ok := reactor.RefusalEvent(w.channel, err)
 	out, sc := c.Out(), c.Scratch()
 	switch {
 	case err == channel.ErrNotFound:
@@ -155,6 +142,8 @@ func (w *wish) readRaw(c *reactor.Conn, r *reactor.Request) bool {
 	case !raw:
 	case w.transport == wire.TransportSSE:
 		w.transport = wire.TransportRawSSE
+	case w.transport == wire.TransportWebSocket:
+		w.transport = wire.TransportRawWebSocket
 	default:
 		w.transport = wire.TransportRawStream
 	}
@@ -173,19 +162,21 @@ func (w *wish) hadAll(joined *channel.Joined) bool {
 // join reads the parameters and joins the channel; when that subscribes, c is in its list.
 // Errors: errAnswered, channel.ErrNotFound, or one for inBand.
 func (s *Server) join(c *reactor.Conn, r *reactor.Request, w *wish) (joined channel.Joined, err error) {
-	if !w.read(c, r) {
+	if !w.readOne(c, r) {
 		return joined, errAnswered
 	}
 	sc := c.Scratch()
 	sc.Name = wire.AppendJSON(sc.Name[:0], w.Name)
 	w.channel.Name = sc.Name
-	set := s.settings.Load()
-	auth := set.authOf(w.Name)
-	w.Token = subscriberToken(r)
-	if err := s.admit(c, r, set, w, auth == authJWT); err != nil {
+	if err = c.Over(); err == nil {
+		err = s.authorize(w, subscriberToken(r))
+	}
+	if err == nil {
+		err = s.admitConnection(c, r)
+	}
+	if err != nil {
 		return joined, err
 	}
-	w.Auth, w.Known = auth == authToken, !set.config.Front.CreateOnSubscribe
 	joined, err = c.Join(&w.Join, w.transport, w.noop)
 	switch err {
 	case nil:
@@ -199,15 +190,23 @@ func (s *Server) join(c *reactor.Conn, r *reactor.Request, w *wish) (joined chan
 	return joined, err
 }
 
-// read reads what is asked for, or answers 400.
+// readOne reads what is asked for by who names one channel, or answers 400.
+func (w *wish) readOne(c *reactor.Conn, r *reactor.Request) (ok bool) {
+	if w.noop, ok = c.Int(r, reactor.ParamNoop); !ok || !w.read(c, r) {
+		return false
+	}
+	if w.transport == wire.TransportSSE || w.transport == wire.TransportRawSSE {
+		w.readEventID(r)
+	}
+	return true
+}
+
+// read reads what is asked for of a channel, or answers 400.
 func (w *wish) read(c *reactor.Conn, r *reactor.Request) (ok bool) {
 	if w.Name, ok = c.Cname(r); !ok {
 		return false
 	}
 	if w.Since, ok = c.Int(r, reactor.ParamSeq); !ok {
-		return false
-	}
-	if w.noop, ok = c.Int(r, reactor.ParamNoop); !ok {
 		return false
 	}
 	if w.Epoch, ok = c.Epoch(r); !ok {
@@ -225,9 +224,6 @@ func (w *wish) read(c *reactor.Conn, r *reactor.Request) (ok bool) {
 	}
 	w.Told = r.Params.Has[reactor.ParamEpoch] && !w.transport.Raw()
 	w.Position = r.Params.Has[reactor.ParamEpoch]
-	if w.transport == wire.TransportSSE || w.transport == wire.TransportRawSSE {
-		w.readEventID(r)
-	}
 	return true
 }
 
@@ -235,26 +231,37 @@ func (w *wish) read(c *reactor.Conn, r *reactor.Request) (ok bool) {
 // browser sends it when it connects again, in a field; polyfills that cannot set one put it
 // into the query. What is not an event id is ignored.
 func (w *wish) readEventID(r *reactor.Request) {
-	epoch, last, ok := parseEventID(r.Get("last-event-id"))
+	id, ok := parseEventID(r.Get("last-event-id"))
 	if !ok {
-		epoch, last, ok = parseEventID(r.Params.Get(reactor.ParamLastEventID))
+		id, ok = parseEventID(r.Params.Get(reactor.ParamLastEventID))
 	}
 	if ok {
-		w.Since, w.Epoch, w.Last = max(last, last+1), epoch, 0 // no overflow at the largest number
-		w.Position = w.Position || epoch != 0
+		w.goOnBehind(id)
 	}
 }
 
-// parseEventID reads EPOCH-SEQ, or a plain SEQ, whose epoch is then 0.
-func parseEventID(text []byte) (epoch uint32, seq int64, ok bool) {
+// eventID is the event that a client has had last. Epoch 0: of an unknown life.
+type eventID struct {
+	epoch uint32
+	seq   int64
+}
+
+// goOnBehind asks for what follows an event.
+func (w *wish) goOnBehind(id eventID) {
+	w.Since, w.Epoch, w.Last = max(id.seq, id.seq+1), id.epoch, 0 // no overflow at the largest number
+	w.Position = w.Position || id.epoch != 0
+}
+
+// parseEventID reads EPOCH-SEQ, or a plain SEQ.
+func parseEventID(text []byte) (id eventID, ok bool) {
 	if head, tail, found := bytes.Cut(text, []byte("-")); found && len(head) > 0 {
-		if epoch, ok = wire.ParseEpoch(head); !ok || epoch == 0 || len(tail) == 0 || tail[0] == '-' || tail[0] == '+' {
-			return 0, 0, false
+		if id.epoch, ok = wire.ParseEpoch(head); !ok || id.epoch == 0 || len(tail) == 0 || tail[0] == '-' || tail[0] == '+' {
+			return eventID{}, false
 		}
 		text = tail
 	}
-	seq, ok = httpparse.ParseInt(text)
-	return epoch, seq, ok
+	id.seq, ok = httpparse.ParseInt(text)
+	return id, ok
 }
 
 // subscriberToken is the token parameter or, without one, what is in Authorization: clients
@@ -266,34 +273,17 @@ func subscriberToken(r *reactor.Request) []byte {
 	return access.Bearer(&r.Request)
 }
 
-// admit checks what does not depend on the channel's state. When it returns nil, c may
-// be counted for its open response.
-func (s *Server) admit(c *reactor.Conn, r *reactor.Request, set *settings, w *wish, jwt bool) error {
-	over := c.Over()
-	switch {
-	case over != nil:
+// admitConnection checks what depends on no channel. When it returns nil, c may be counted
+// for its open response.
+func (s *Server) admitConnection(c *reactor.Conn, r *reactor.Request) error {
+	if over := c.Over(); over != nil {
 		return over
-	case jwt && !set.jwt.Admits(s.log, w.Token, w.Name):
-		return channel.ErrToken
-	case s.monitor.MemoryShort() && !c.Served():
+	}
+	if s.monitor.MemoryShort() && !c.Served() {
 		// A connection that has been served before comes back from a poll, and stays.
 		return channel.ErrMemory
 	}
 	return c.EnterOpen(r)
-}
-
-// inBand is the message that tells a subscriber of a refusal. It goes out with status
-// 200, because clients take any other status for a server that is down.
-func inBand(ch wire.Channel, err error) (e wire.Event, ok bool) {
-	switch err {
-	case channel.ErrToken:
-		return wire.Event{Type: wire.TypeToken, Channel: ch, Content: "Token error"}, true
-	case channel.ErrTooManyChannels:
-		return wire.Event{Type: wire.TypeTooMany, Channel: ch, Content: "Too many channels"}, true
-	case channel.ErrTooManySubscribers, channel.ErrMemory, reactor.ErrPerIP, reactor.ErrConnections:
-		return wire.Event{Type: wire.TypeTooMany, Channel: ch, Content: "Too many subscribers"}, true
-	}
-	return wire.Event{}, false
 }
 
 // refuseUnavailable answers a subscriber whose channel cannot be fetched. An

@@ -29,6 +29,7 @@ type endpoint struct {
 	shows bool // on the admin port: who follows a link of another site may see it
 	// lines says that the call is a POST whose body is no parameters.
 	lines bool
+	many  bool // several channels may be named
 }
 
 // guard is what the admin port checks in addition to the client's address.
@@ -43,7 +44,7 @@ const (
 func subscribeEndpoint(t wire.Transport, handle func(*reactor.Conn, *reactor.Request)) *endpoint {
 	return &endpoint{
 		allow: "GET, HEAD, POST, OPTIONS", post: true, head: true, handle: handle, transport: t,
-		needs: reactor.ParamsOf(reactor.ParamCname),
+		needs: reactor.ParamsOf(reactor.ParamCname), many: true,
 	}
 }
 
@@ -83,7 +84,10 @@ func (s *Server) frontEndpoints() map[string]*endpoint {
 		"/stream": s.openEndpoint(wire.TransportStream),
 		"/sse":    s.openEndpoint(wire.TransportSSE),
 		"/iframe": s.openEndpoint(wire.TransportIframe),
-		"/ping":   {allow: "GET, HEAD, OPTIONS", head: true, handle: s.handlePing},
+		"/ws": {
+			allow: "GET, OPTIONS", handle: s.handleWebSocket, transport: wire.TransportWebSocket, many: true,
+		},
+		"/ping": {allow: "GET, HEAD, OPTIONS", head: true, handle: s.handlePing},
 
 		"/icomet.js":  fileEndpoint(newFile("text/javascript; charset=utf-8", web.Script)),
 		"/icomet.mjs": fileEndpoint(newFile("text/javascript; charset=utf-8", web.Module)),
@@ -258,6 +262,9 @@ func (s *Server) answerCall(c *reactor.Conn, r *reactor.Request, e *endpoint) {
 
 // parseParams reads the parameters, or answers why they cannot be read.
 func parseParams(c *reactor.Conn, r *reactor.Request, e *endpoint) bool {
+	if e.many {
+		r.MayNameMany()
+	}
 	err := r.ParseParams(e.needs)
 	if err == nil {
 		return true

@@ -69,6 +69,7 @@ func reactorSettings(cfg *config.Config) (*reactor.Settings, error) {
 		DrainDelay: time.Duration(cfg.Limits.DrainDelay), DrainTimeout: time.Duration(cfg.Limits.DrainTimeout),
 		Keepalive:   time.Duration(cfg.Limits.Keepalive),
 		Connections: cfg.Limits.Connections, ConnectionsPerIP: cfg.Limits.ConnectionsPerIP,
+		Commands: cfg.Limits.Commands, Channels: cfg.Limits.ChannelsPerConnection,
 		Origins: access.NewFrontOrigins(cfg.Front.AllowOrigins),
 	}
 	var err error

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"slices"
 
 	"icomet/server/wire"
@@ -38,4 +39,14 @@ func (o *FrontOrigins) Allow(origin []byte) wire.CORS {
 		}
 	}
 	return c
+}
+
+// Serves reports that a page of this origin may connect to a server that it calls host. CORS
+// does not guard a WebSocket. Who is no page has no origin.
+func (o *FrontOrigins) Serves(origin, host []byte) bool {
+	if o.any || len(origin) == 0 || slices.Contains(o.listed, string(origin)) {
+		return true
+	}
+	_, own, ok := bytes.Cut(origin, []byte("://"))
+	return ok && bytes.EqualFold(own, host)
 }

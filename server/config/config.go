@@ -86,8 +86,12 @@ type Limits struct {
 	Keepalive        Duration `toml:"keepalive" range:"1s..2h"`
 	Connections      int      `toml:"connections" range:"0..10000000"`
 	ConnectionsPerIP int      `toml:"connections_per_ip" range:"0..10000000"`
-	DrainDelay       Duration `toml:"drain_delay" range:"0s..1h"`
-	DrainTimeout     Duration `toml:"drain_timeout" range:"100ms..1h"`
+
+	ChannelsPerConnection int `toml:"channels_per_connection" range:"1..10000"`
+	Commands              int `toml:"commands" range:"1..10000"` // of a WebSocket client, a second
+
+	DrainDelay   Duration `toml:"drain_delay" range:"0s..1h"`
+	DrainTimeout Duration `toml:"drain_timeout" range:"100ms..1h"`
 }
 
 // Runtime is for the Go runtime and the event loops.
@@ -160,6 +164,9 @@ func Default() Config {
 			OutboundBuffer: 256 << 10,
 			Keepalive:      Duration(60 * time.Second),
 			DrainTimeout:   Duration(8 * time.Second),
+
+			ChannelsPerConnection: 100,
+			Commands:              20,
 		},
 		Engine: Engine{
 			Type: "memory",

@@ -207,6 +207,8 @@ send_buffer = "64KB"
 keepalive = "1m30s"
 connections = 5
 connections_per_ip = 6
+channels_per_connection = 7
+commands = 8
 drain_delay = "20s"
 drain_timeout = "1h"
 [runtime]

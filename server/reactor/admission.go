@@ -17,6 +17,7 @@ func (r *Reactor) opened(gc gnet.Conn) gnet.Action {
 	l := r.loopOf(gc.EventLoop())
 	l.now = r.clock()
 	c := &Conn{gc: gc, loop: l, fd: int32(gc.Fd()), since: l.now, slot: noSlot}
+	c.conn = c
 	c.put(flagAdmin, r.listen.Load().isAdmin(gc.LocalAddr()))
 	if r.draining.Load() && !c.has(flagAdmin) {
 		l.stats.RefusedAtOpen.Add(1)

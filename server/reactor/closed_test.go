@@ -28,7 +28,7 @@ func TestNothingIsWrittenAfterClose(t *testing.T) {
 		"deliver": func(c *Conn) {
 			c.transport = wire.TransportStream
 			b := &batch{msgs: []channel.Message{{Seq: 1 << 40, Content: "foreign"}}, name: []byte("a")}
-			c.loop.deliver(b, c)
+			c.loop.deliver(b, &c.subscription)
 			c.transport = wire.TransportNone
 		},
 		"arrived": func(c *Conn) {

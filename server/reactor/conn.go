@@ -48,14 +48,13 @@ const (
 type Conn struct {
 	gc   gnet.Conn
 	loop *loop
-	ex   *exchange        // nil when nothing is unfinished
-	ch   *channel.Channel // that it is subscribed to; nil for presence
+	ex   *exchange // nil when nothing is unfinished
 
-	subNext, subPrev   *Conn // loop.subs: others of the same channel
-	hashNext           *Conn // loop.subs: of the first of its channel
+	subscription         // the only one, unless there is a bundle
+	bundle       *bundle // of a connection with several channels, or none; else nil
+
 	timeNext, timePrev *Conn // loop.wheel
 
-	next  int64  // Seq of the first message it has not got
 	noop  int64  // number of its next heartbeat
 	fd    int32  // for raw sends
 	since uint32 // Tick from which its present deadline counts
@@ -87,6 +86,17 @@ func (c *Conn) setRefusal(why CloseReason) {
 }
 
 func (c *Conn) tellsPosition() bool { return c.marks&markPosition != 0 }
+
+// subscription is the place of a connection among the subscribers of one channel.
+type subscription struct {
+	conn *Conn
+	ch   *channel.Channel // nil for presence
+
+	subNext, subPrev *subscription // loop.subs: others of the same channel
+	hashNext         *subscription // loop.subs: of the first of its channel
+
+	next int64 // Seq of the first message it has not got
+}
 
 func (c *Conn) has(f connFlags) bool { return c.flags&f != 0 }
 func (c *Conn) set(f connFlags)      { c.flags |= f }
@@ -141,7 +151,7 @@ func (c *Conn) closed() {
 	defer func() { c.state = stateClosed }() // after a panic too (gnet fact 6)
 	switch {
 	case c.state == stateSubscribed:
-		l.unsubscribe(c)
+		c.unsubscribe()
 	case c.state == stateDraining && !c.has(flagFlushed):
 		l.unflushed.Add(-1)
 	}

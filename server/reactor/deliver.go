@@ -6,6 +6,7 @@ import (
 	"github.com/valyala/bytebufferpool"
 
 	"icomet/channel"
+	"icomet/httpparse/wsframe"
 	"icomet/server/wire"
 )
 
@@ -17,8 +18,8 @@ type batch struct {
 	msgs    []channel.Message
 	queued  []uint32 // when each was queued, in Reactor.micros
 	later   []channel.Message
-	laterAt []uint32 // the same for later
-	cursor  *Conn    // the next subscriber to serve
+	laterAt []uint32      // the same for later
+	cursor  *subscription // the next subscriber to serve
 	started bool
 	next    *batch // batchQueue
 	name    []byte // encoded
@@ -163,10 +164,10 @@ func (l *loop) walk(b *batch, budget int) (used int, done bool) {
 		}
 	}
 	for b.cursor != nil && used < budget {
-		c := b.cursor
-		b.cursor = c.subNext // before the write, which may end c
-		l.cur = c
-		l.deliver(b, c)
+		s := b.cursor
+		b.cursor = s.subNext // before the write, which may end s
+		l.cur = s.conn
+		l.deliver(b, s)
 		used++
 	}
 	l.cur = nil
@@ -184,8 +185,13 @@ func (l *loop) written(queued []uint32, n int) {
 	}
 }
 
-// deliver gives c the messages of b that it has not got, in one write.
-func (l *loop) deliver(b *batch, c *Conn) {
+// deliver gives a subscriber the messages of b that it has not got, in one write.
+func (l *loop) deliver(b *batch, s *subscription) {
+	c := s.conn
+	if c.bundle != nil {
+		l.deliverBundled(b, s.member())
+		return
+	}
 	if c.has(flagReplaying) {
 		l.passBy(b, c)
 		return
@@ -220,9 +226,9 @@ func (l *loop) deliver(b *batch, c *Conn) {
 	c.since = l.now
 	switch last.Type {
 	case channel.Closed:
-		c.endResponse(ReasonChannelClosed)
+		c.endOpen(ReasonChannelClosed)
 	case channel.Ended, channel.Final:
-		c.endResponse(ReasonChannelEnded)
+		c.endOpen(ReasonChannelEnded)
 	case channel.Moved:
 		if end > first {
 			c.next = max(c.next, b.msgs[end-1].Seq+1)
@@ -280,11 +286,20 @@ func (l *loop) answerPoll(b *batch, c *Conn, first, end int) bool {
 	return c.send(e.buf.B)
 }
 
+// endOpen ends the open response of a subscriber whose only channel is over.
+func (c *Conn) endOpen(reason CloseReason) {
+	if c.transport.Frames() {
+		c.closeFrames(wsframe.CodeNormal, "", reason)
+		return
+	}
+	c.endResponse(reason)
+}
+
 // endResponse ends an open response whose last bytes have been sent. The connection goes
 // on with the next request if HTTP allows it.
 func (c *Conn) endResponse(reason CloseReason) {
-	open := c.transport != wire.TransportPoll
-	c.loop.unsubscribe(c)
+	open := !c.transport.Polls()
+	c.unsubscribe()
 	c.responded(reason, open)
 }
 

@@ -3,7 +3,7 @@ package reactor
 import (
 	"time"
 
-	"icomet/server/wire"
+	"icomet/httpparse/wsframe"
 )
 
 // drainState is a loop's part of a shutdown.
@@ -124,9 +124,13 @@ func (l *loop) endSubscribers(quota int64, forced bool) {
 // endByDrain makes the client come back: a poll gets its noop, an endless response is cut
 // without its last chunk, because some clients do not return after a clean end.
 func (c *Conn) endByDrain() {
-	if c.transport == wire.TransportPoll && !c.has(flagReplaying) {
+	switch {
+	case c.transport.Polls() && !c.has(flagReplaying):
 		c.set(flagClose)
 		c.heartbeat()
+		return
+	case c.transport.Frames():
+		c.closeFrames(wsframe.CodeGoingAway, "", ReasonDrain)
 		return
 	}
 	c.loop.doom(c, ReasonDrain)

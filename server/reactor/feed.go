@@ -31,12 +31,12 @@ func (f *Feed) Send(event []byte) {
 
 // sendHere serves the connections of one loop, on that loop.
 func (f *Feed) sendHere(l *loop, event []byte) {
-	for c := l.subs.first(f.key); c != nil; {
-		next := c.subNext // before the write: it may end c
+	for s := l.subs.first(f.key); s != nil; {
+		c, next := s.conn, s.subNext // before the write: it may end c
 		l.cur = c
 		l.scratch.Frame = appendFeed(l.scratch.Frame[:0], c, event)
 		c.send(l.scratch.Frame)
-		c = next
+		s = next
 	}
 	l.cur = nil
 }

@@ -10,6 +10,8 @@ package reactor
 //	Bridge                         the answer of a handler of net/http
 //	Join, WatchPresence, Follow    a response that stays open
 //	Backlog, LongAnswer            what is stored, behind a Join
+//	JoinAll, BeginBundle, Answer   the same for several channels
+//	SubscribeMore, Unsubscribe     the commands of a WebSocket
 //
 // The reactor keeps the order of the answers, whichever way they come.
 type Handler interface {
@@ -25,4 +27,7 @@ type Handler interface {
 	// the connection cap Serve then answers it, in the form that its clients come back
 	// after, because browsers take a 503 for final. Anything else gets the 503.
 	Subscribes(c *Conn, r *Request) bool
+	// Command carries out what a WebSocket client has sent as a text message. It keeps no
+	// byte of it.
+	Command(c *Conn, text []byte)
 }

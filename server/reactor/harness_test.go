@@ -36,6 +36,8 @@ func (h handlers) Serve(c *Conn, r *Request) {
 func (h handlers) Refuses(*Conn, *Request) bool { return false }
 func (h handlers) Opens(*Conn, *Request) bool   { return false }
 
+func (h handlers) Command(*Conn, []byte) {}
+
 func (h handlers) Subscribes(*Conn, *Request) bool { return false }
 
 // subscribers is the least that an endpoint needs to subscribe by any transport.
@@ -257,7 +259,7 @@ func (l *loop) conns() (cs []*Conn) {
 		for _, first := range l.subs.tables[i].buckets {
 			for ; first != nil; first = first.hashNext {
 				for c := first; c != nil; c = c.subNext {
-					cs = append(cs, c)
+					cs = append(cs, c.conn)
 				}
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"icomet/channel"
+	"icomet/server/wire"
 )
 
 const (
@@ -72,7 +73,8 @@ type loop struct {
 	// replayQueue: those of replays whose next piece can go out.
 	replayQueue replayQueue
 	ready       []*Conn   // answered polls with pipelined input
-	arrivals    []*parked // what their connections have waited for is there
+	arrivals    []arrival // what their connections have waited for is there
+	gathered    []*Conn   // bundles that have something to send
 	inRun       bool
 	belled      bool
 	cur         *Conn // being worked on: closed after a panic
@@ -86,6 +88,7 @@ type loop struct {
 	answers []*Answer // free
 	// spareLate is room for late answers.
 	spareLate []*Answer
+	positions []wire.Position
 	stats     Counters
 }
 
@@ -240,9 +243,11 @@ func (l *loop) turn(mayClose bool) {
 		l.drainSome()
 	}
 	l.deliverSome(sliceWrites)
+	l.flushGathered()
 	l.replaySome(replayRun)
 	l.timeouts(sliceWrites)
 	l.resume()
+	l.flushGathered()
 	if mayClose {
 		l.closeDoomed()
 	}

@@ -4,8 +4,12 @@ import (
 	"sync/atomic"
 
 	"icomet/channel"
+	"icomet/httpparse/wsframe"
 	"icomet/server/wire"
 )
+
+// arrival goes on with what has waited for the engine.
+type arrival interface{ goOn() }
 
 // parked waits for what the engine has to fetch before a request can be served. The bytes
 // of the request stay where they are, and when the engine is done the request is parsed
@@ -106,7 +110,7 @@ func (c *Conn) rejoin(seq int64) {
 		conn: c, name: []byte(c.ch.Name()), transport: c.transport, seq: seq, noop: c.noop,
 		epoch: c.ch.Epoch(), had: c.next,
 	}
-	l.detach(c)
+	c.detach()
 	l.moveOn(p)
 }
 
@@ -182,6 +186,9 @@ func (l *loop) moveOpen(p *parked, joined *channel.Joined) {
 	case joined.More:
 		l.beginReplay(c, joined, false)
 		l.arm(c)
+	case joined.Ended && p.transport.Frames():
+		c.leaveOpen()
+		c.closeFrames(wsframe.CodeNormal, "", ReasonChannelEnded)
 	case joined.Ended:
 		c.leaveOpen()
 		c.responded(ReasonChannelEnded, true)

@@ -258,6 +258,8 @@ type Settings struct {
 
 	Connections      int // cap of open connections; 0: what the descriptors allow
 	ConnectionsPerIP int // cap of front connections of one client; 0: none
+	Commands         int // that a WebSocket client may send, a second
+	Channels         int // cap of channels of one connection
 
 	AdminRules             *access.Rules
 	FrontTrust, AdminTrust access.Trust

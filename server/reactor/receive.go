@@ -35,8 +35,11 @@ type exchange struct {
 
 	pending  []*Answer // in the order of the requests
 	fetchErr error     // the engine's error for a request that is served again
-	callback []byte    // poll: when it is not the default
-	origin   string    // poll: Access-Control-Allow-Origin, when it is not the default
+	// fetched are the engine's errors for one with several channels, by name.
+	fetched  map[string]error
+	frames   *frames // of a WebSocket in the middle of a message, or that has sent commands lately
+	callback []byte  // poll: when it is not the default
+	origin   string  // poll: Access-Control-Allow-Origin, when it is not the default
 }
 
 func (c *Conn) exchange() *exchange {
@@ -78,6 +81,8 @@ func (c *Conn) read() {
 	c.loop.stats.BytesIn.Add(uint64(len(b)))
 	switch {
 	case c.has(flagDoomed) || c.state == stateDraining:
+	case c.state == stateSubscribed && c.transport.Frames():
+		c.readFrames(b)
 	case c.state == stateSubscribed || c.has(flagParked):
 		c.keep(b)
 	case c.has(flagProxyHeader):
@@ -119,7 +124,12 @@ func (c *Conn) parse(b []byte) {
 		}
 	}
 	// A request that ends the connection is the last one: the bytes after it are dropped.
-	if len(b) > 0 && (c.state == stateReading && !c.has(flagClose) || c.state == stateSubscribed) {
+	switch {
+	case len(b) == 0:
+	case c.state == stateSubscribed && c.transport.Frames():
+		c.flush() // the answer to the handshake comes first
+		c.readFrames(b)
+	case c.state == stateReading && !c.has(flagClose), c.state == stateSubscribed:
 		c.keep(b)
 	}
 }

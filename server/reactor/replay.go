@@ -23,6 +23,8 @@ const (
 // with them: channel.Hub.Read says why nothing is lost or doubled.
 type replay struct {
 	conn   *Conn
+	sub    *subscription   // whose backlog it is; nil: it is over
+	other  *replay         // of another member of conn's bundle
 	end    int64           // poll: the first seq that is not in the answer; else 0
 	over   channel.Message // Closed or Ended: it follows the backlog, and then nothing more; else Data
 	next   *replay         // replayQueue
@@ -69,7 +71,12 @@ func (c *Conn) Backlog(joined *channel.Joined, f wire.Form, ch wire.Channel) {
 	}
 	l.out.B = l.appendReplay(l.out.B, joined, f, ch)
 	c.Replayed(joined.Replay)
-	if joined.Ended && !f.Chunked() {
+	switch {
+	case !joined.Ended:
+	case f.Frames():
+		l.out.B = f.AppendEnd(l.out.B)
+		fallthrough
+	case !f.Chunked():
 		c.EndAfter()
 	}
 }
@@ -107,36 +114,44 @@ func (c *Conn) LongAnswer(joined *channel.Joined, style *wire.PollStyle, first *
 
 // beginReplay puts the backlog of a subscriber on its way. begun: see replay.
 func (l *loop) beginReplay(c *Conn, joined *channel.Joined, begun bool) {
-	c.set(flagReplaying)
-	p := &replay{conn: c, begun: begun}
+	p := l.newReplay(&c.subscription, joined)
+	p.begun = begun
 	if c.transport == wire.TransportPoll {
 		p.end = joined.End
 	}
+}
+
+// newReplay puts the backlog of one subscription on its way.
+func (l *loop) newReplay(s *subscription, joined *channel.Joined) *replay {
+	c := s.conn
+	c.set(flagReplaying)
+	p := &replay{conn: c, sub: s}
 	if joined.Ended {
 		p.over = channel.Message{Seq: joined.End, Type: channel.Ended}
 	}
 	if l.replays == nil {
 		l.replays = make(map[int32]*replay)
 	}
+	p.other = l.replays[c.fd]
 	l.replays[c.fd] = p
 	l.replayQueue.push(p)
 	if !l.inRun {
 		l.rearm()
 	}
+	return p
 }
 
 // endReplay lets c go on as a subscriber that is up to date, or leave.
 func (l *loop) endReplay(c *Conn) {
 	c.clear(flagReplaying)
-	p := l.replays[c.fd]
-	p.conn = nil // it may be in the queue still
+	l.replays[c.fd].sub = nil // it may be in the queue still
 	delete(l.replays, c.fd)
 	l.reactor.hub.EndRead(c.ch)
 }
 
 // writable is called when the socket fd takes bytes again.
 func (l *loop) writable(fd int32) {
-	if p := l.replays[fd]; p != nil {
+	for p := l.replays[fd]; p != nil; p = p.other {
 		l.replayQueue.push(p)
 	}
 }
@@ -149,7 +164,7 @@ func (l *loop) replaySome(budget int) {
 			return
 		}
 		c := p.conn
-		if c == nil || c.has(flagDoomed) {
+		if p.sub == nil || c.has(flagDoomed) {
 			continue
 		}
 		l.cur = c
@@ -158,7 +173,7 @@ func (l *loop) replaySome(budget int) {
 		}
 		l.cur = nil
 		switch {
-		case p.conn == nil || c.has(flagDoomed):
+		case p.sub == nil || c.has(flagDoomed):
 		case c.outbound() == 0:
 			l.replayQueue.push(p)
 		default:
@@ -170,6 +185,9 @@ func (l *loop) replaySome(budget int) {
 // replayOne puts out the next piece and returns its size.
 func (l *loop) replayOne(p *replay) (size int) {
 	c := p.conn
+	if c.bundle != nil {
+		return l.replayBundled(p)
+	}
 	limit := l.pieceLimit()
 	piece := l.reactor.hub.Read(c.ch, c.next, limit, l.scratch.Replay[:0])
 	ms := piece.Messages
@@ -211,9 +229,9 @@ func (l *loop) replayed(p *replay) {
 	case c.transport == wire.TransportPoll:
 		c.endResponse(ReasonAnswered)
 	case p.over.Type == channel.Closed:
-		c.endResponse(ReasonChannelClosed)
+		c.endOpen(ReasonChannelClosed)
 	case p.over.Type == channel.Ended:
-		c.endResponse(ReasonChannelEnded)
+		c.endOpen(ReasonChannelEnded)
 	default:
 		l.arm(c)
 	}
@@ -298,6 +316,6 @@ func (l *loop) passBy(b *batch, c *Conn) {
 			return
 		}
 		c.next = last.Seq
-		l.deliver(b, c)
+		l.deliver(b, &c.subscription)
 	}
 }

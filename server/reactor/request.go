@@ -19,11 +19,13 @@ type Request struct {
 	Connection   wire.ConnField // what the answer says of the connection
 	CORS         wire.CORS      // what the answer says on the admin port
 	Params       params
+	channels     int // limits.channels_per_connection
 }
 
 // reset sets what follows from the head just parsed.
 func (r *Request) reset(c *Conn) {
 	r.body, r.bodyTooLarge, r.CORS = nil, false, wire.CORS{}
+	r.channels = c.loop.reactor.settings.Load().Channels
 	r.Params.reset()
 	switch {
 	case !r.KeepAlive || c.loop.reactor.draining.Load():
@@ -73,36 +75,6 @@ func ParamsOf(list ...Param) (s ParamSet) {
 	return s
 }
 
-// params holds the decoded values of one request. They alias the request or arena.
-type params struct {
-	values [paramCount][]byte
-	Has    [paramCount]bool
-	arena  []byte
-}
-
-// reset forgets the last request.
-func (p *params) reset() {
-	p.values = [paramCount][]byte{}
-	p.Has = [paramCount]bool{}
-	if cap(p.arena) > maxPooled {
-		p.arena = nil
-	}
-	p.arena = p.arena[:0]
-}
-
-// Get returns a value, nil when it is absent or empty.
-func (p *params) Get(n Param) []byte { return p.values[n] }
-
-// hasAll reports that every parameter of s is given.
-func (p *params) hasAll(s ParamSet) bool {
-	for n := range paramCount {
-		if s&(1<<n) != 0 && !p.Has[n] {
-			return false
-		}
-	}
-	return true
-}
-
 func lookupParam(name []byte) (Param, bool) {
 	for i := range paramNames {
 		if paramNames[i] == string(name) {
@@ -116,19 +88,12 @@ func lookupParam(name []byte) (Param, bool) {
 	return 0, false
 }
 
-// put sets a value unless there is one: of a repeated name the first counts, and
-// the body is read before the query.
-func (p *params) put(n Param, v []byte) {
-	if !p.Has[n] {
-		p.Has[n], p.values[n] = true, v
-	}
-}
-
 // ParseParams reads the query and, on POST, the body. A body that cannot be read as
 // parameters is an error, because something in it would be lost, unless the query alone has
 // what the call needs. Errors are of type *httpparse.Error.
 func (r *Request) ParseParams(needs ParamSet) error {
 	p := &r.Params
+	p.limit = r.channels
 	if r.bodyTooLarge {
 		return httpparse.ErrBodyTooLarge
 	}
@@ -154,6 +119,7 @@ func (r *Request) ParseParams(needs ParamSet) error {
 	if kind.foreign && !p.ascii() {
 		return httpparse.ErrBodyCharset
 	}
+	p.inBody = p.Has[ParamCname]
 	return p.addPairs(r.Query)
 }
 
@@ -220,59 +186,8 @@ func looksLikeJSON(body []byte) bool {
 	return len(body) > 0 && body[0] == '{'
 }
 
-// ascii reports that all values are ASCII, which most charsets share.
-func (p *params) ascii() bool {
-	for _, v := range p.values {
-		for _, c := range v {
-			if c >= 0x80 {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-func (p *params) addPairs(q []byte) error {
-	for {
-		name, value, rest, ok := httpparse.NextPair(q)
-		if !ok {
-			return nil
-		}
-		q = rest
-		var err error
-		if name, err = p.decode(name); err != nil {
-			return err
-		}
-		if value, err = p.decode(value); err != nil {
-			return err
-		}
-		if n, ok := lookupParam(name); ok {
-			p.put(n, value)
-		}
-	}
-}
-
-func (p *params) decode(s []byte) ([]byte, error) {
-	if httpparse.Plain(s) {
-		return s, nil
-	}
-	from := len(p.arena)
-	var err error
-	p.arena, err = httpparse.AppendUnescaped(p.arena, s)
-	return p.arena[from:], err
-}
-
-func (p *params) addJSON(b []byte) error {
-	var m httpparse.JSONMembers
-	m.Init(b, p.arena)
-	for m.Next() {
-		if n, ok := lookupParam(m.Name); ok {
-			p.put(n, m.Value)
-		}
-	}
-	p.arena = m.Scratch()
-	return m.Err()
-}
+// MayNameMany lets ParseParams take several channels.
+func (r *Request) MayNameMany() { r.Params.many = true }
 
 // Cname returns the channel's name, or answers 400.
 func (c *Conn) Cname(r *Request) (name []byte, ok bool) {

@@ -6,131 +6,48 @@ import (
 	"icomet/server/wire"
 )
 
-const subTables = 256
-
-// subIndex finds this loop's subscribers of a channel. The subscribers of one channel are
-// a list, whose first member stands in a chained hash table. So a channel with one
-// subscriber, the usual case, costs two pointers; a map and a list header would cost 54
-// bytes. The index is split into many tables, so that growing one moves few entries.
-type subIndex struct {
-	tables [subTables]subTable
-}
-
-type subTable struct {
-	buckets []*Conn // chained by hashNext; the length is a power of two
-	n       int
-}
-
-// at is the table of a channel and the link where its chain begins.
-func (x *subIndex) at(ch *channel.Channel) (*subTable, **Conn) {
-	h := ch.Hash()
-	t := &x.tables[h%subTables]
-	if t.buckets == nil {
-		t.buckets = make([]*Conn, 1)
-	}
-	return t, &t.buckets[h/subTables%uint32(len(t.buckets))]
-}
-
-// first is the first subscriber of ch, or nil.
-func (x *subIndex) first(ch *channel.Channel) *Conn {
-	_, link := x.at(ch)
-	c := *link
-	for c != nil && c.ch != ch {
-		c = c.hashNext
-	}
-	return c
-}
-
-// add enters c as the first subscriber of c.ch.
-func (x *subIndex) add(c *Conn) {
-	t, link := x.at(c.ch)
-	for *link != nil && (*link).ch != c.ch {
-		link = &(*link).hashNext
-	}
-	c.subPrev, c.subNext = nil, *link
-	if old := *link; old != nil {
-		c.hashNext, old.hashNext = old.hashNext, nil
-		old.subPrev = c
-		*link = c
-		return
-	}
-	*link = c
-	if t.n++; t.n > len(t.buckets) {
-		t.grow()
-	}
-}
-
-// remove takes c out and reports whether it was the last subscriber of c.ch.
-func (x *subIndex) remove(c *Conn) (last bool) {
-	if c.subNext != nil {
-		c.subNext.subPrev = c.subPrev
-	}
-	if c.subPrev != nil {
-		c.subPrev.subNext = c.subNext
-		c.subPrev, c.subNext = nil, nil
-		return false
-	}
-	t, link := x.at(c.ch)
-	for *link != c {
-		link = &(*link).hashNext
-	}
-	heir := c.subNext
-	if heir != nil {
-		heir.hashNext = c.hashNext
-		*link = heir
-	} else {
-		*link = c.hashNext
-		t.n--
-	}
-	c.subNext, c.hashNext = nil, nil
-	return heir == nil
-}
-
-func (t *subTable) grow() {
-	old := t.buckets
-	t.buckets = make([]*Conn, 2*len(old))
-	for _, c := range old {
-		for c != nil {
-			next := c.hashNext
-			link := &t.buckets[c.ch.Hash()/subTables%uint32(len(t.buckets))]
-			c.hashNext, *link = *link, c
-			c = next
-		}
-	}
-}
-
 // subscribe enters c, which has joined c.ch, into the list of its subscribers.
 func (l *loop) subscribe(c *Conn) {
-	l.subs.add(c)
+	l.subs.add(&c.subscription)
 	c.state = stateSubscribed
 	l.stats.subscribed(c.transport, 1)
 }
 
-// unsubscribe ends a subscription.
-func (l *loop) unsubscribe(c *Conn) {
+// unsubscribe ends all subscriptions of a connection.
+func (c *Conn) unsubscribe() {
 	c.leaveOpen()
-	l.detach(c)
+	c.detach()
 }
 
-// detach takes c off its list and out of its channel. Nothing else does.
-func (l *loop) detach(c *Conn) {
-	if c.has(flagReplaying) {
-		l.endReplay(c)
-	}
-	if b := l.working[c.ch]; b != nil && b.cursor == c {
-		b.cursor = c.subNext
-	}
-	last := l.subs.remove(c)
-	switch {
-	case c.transport == wire.TransportDashboard:
-		l.reactor.feed.watching.Add(-1)
-	case c.transport != wire.TransportPresence:
-		l.reactor.hub.Leave(c.ch, l.sink, last)
-	case last:
-		l.reactor.hub.WatchPresence(l.sink, false)
+// detach takes c out of its channels. Nothing else does.
+func (c *Conn) detach() {
+	l := c.loop
+	if c.bundle != nil {
+		c.leaveBundle()
+	} else {
+		if c.has(flagReplaying) {
+			l.endReplay(c)
+		}
+		l.unlink(&c.subscription)
 	}
 	l.stats.subscribed(c.transport, -1)
 	c.ch, c.state, c.transport = nil, stateReading, wire.TransportNone
+}
+
+// unlink takes a subscription off its list and out of its channel.
+func (l *loop) unlink(s *subscription) {
+	if b := l.working[s.ch]; b != nil && b.cursor == s {
+		b.cursor = s.subNext
+	}
+	last := l.subs.remove(s)
+	switch {
+	case s.conn.transport == wire.TransportDashboard:
+		l.reactor.feed.watching.Add(-1)
+	case s.conn.transport != wire.TransportPresence:
+		l.reactor.hub.Leave(s.ch, l.sink, last)
+	case last:
+		l.reactor.hub.WatchPresence(l.sink, false)
+	}
 }
 
 // ErrParked says that a request waits for the engine: it is served again when what it
@@ -211,19 +128,26 @@ func (c *Conn) WatchPresence(r *Request) error {
 // heartbeat tells a subscriber that the connection lives. A poll ends with it.
 func (c *Conn) heartbeat() {
 	l := c.loop
-	l.scratch.Name = wire.AppendJSON(l.scratch.Name[:0], []byte(c.ch.Name()))
-	e := wire.Event{Type: wire.TypeNoop, Channel: c.from(), Seq: c.noop}
+	ch := wire.Channel{}
+	if c.bundle == nil {
+		l.scratch.Name = wire.AppendJSON(l.scratch.Name[:0], []byte(c.ch.Name()))
+		ch = c.from()
+	} else if m := c.bundle.firstLeft(); m != nil {
+		ch = l.label(m)
+	}
+	e := wire.Event{Type: wire.TypeNoop, Channel: ch, Seq: c.noop}
 	c.noop = max(c.noop, c.noop+1) // the largest has none behind it
 	l.stats.Heartbeats.Add(1)
-	if c.transport == wire.TransportPoll {
+	if c.transport.Polls() {
 		style := c.pollStyle()
-		l.scratch.Body = style.AppendEvent(l.scratch.Body[:0], &e)
+		l.scratch.Body = style.AppendStored(l.scratch.Body[:0], &e, ch, nil, nil)
 		l.scratch.Frame = style.AppendAnswer(l.scratch.Frame[:0], l.scratch.Body)
 		if c.send(l.scratch.Frame) {
 			c.endResponse(ReasonAnswered)
 		}
 		return
 	}
-	l.scratch.Body = wire.OpenForm(c.transport, c.has(flagHTTP10)).AppendOpen(l.scratch.Body[:0], &e, &l.scratch.Frame)
+	c.tidyFrames()
+	l.scratch.Body = c.form().AppendOpen(l.scratch.Body[:0], &e, &l.scratch.Frame)
 	c.send(l.scratch.Body)
 }

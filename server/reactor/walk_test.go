@@ -163,13 +163,13 @@ func TestListChangesDuringAWalk(t *testing.T) {
 		close(reached)
 		<-gate
 		// Those around the place where this slice will end leave on the server's side.
-		c := b.cursor
+		sub := b.cursor
 		for range sliceWrites - 2 {
-			c = c.subNext
+			sub = sub.subNext
 		}
-		for ; len(ended) < 5; c = c.subNext {
-			ended = append(ended, c)
-			l.doom(c, ReasonInternal)
+		for ; len(ended) < 5; sub = sub.subNext {
+			ended = append(ended, sub.conn)
+			l.doom(sub.conn, ReasonInternal)
 		}
 		return true
 	})

@@ -17,6 +17,7 @@ const (
 	typePosition  = "position"
 	TypeToken     = "401"
 	TypeTooMany   = "429"
+	TypeBad       = "400"
 )
 
 // Channel is the channel of an event.

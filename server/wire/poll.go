@@ -146,3 +146,34 @@ func (s *PollStyle) AppendLongEnd(dst []byte, last *Event) []byte {
 	}
 	return s.close(append(dst, ']'))
 }
+
+// AppendMore appends an event to elements that AppendGathered makes an answer of; more says
+// that there are some already.
+func (s *PollStyle) AppendMore(dst []byte, e *Event, more bool) []byte {
+	if more {
+		dst = append(dst, ',')
+	}
+	return e.append(dst, s.Callback != nil)
+}
+
+// AppendMoreMessage does the same with a message, and says how many elements it is.
+func (s *PollStyle) AppendMoreMessage(dst []byte, ch Channel, m *channel.Message, more bool) ([]byte, int) {
+	if more {
+		dst = append(dst, ',')
+	}
+	n := 1
+	if _, ok := behind(ch, m); ok {
+		n = 2
+	}
+	return s.appendElement(dst, ch, m), n
+}
+
+// AppendGathered appends a body of n elements: one alone, or an array.
+func (s *PollStyle) AppendGathered(dst, elements []byte, n int) []byte {
+	dst = s.open(dst)
+	if n == 1 {
+		return s.close(append(dst, elements...))
+	}
+	dst = append(append(dst, '['), elements...)
+	return s.close(append(dst, ']'))
+}

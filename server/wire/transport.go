@@ -4,6 +4,7 @@ import (
 	"unicode/utf8"
 
 	"icomet/channel"
+	"icomet/httpparse/wsframe"
 )
 
 // Transport is how a subscriber gets its messages.
@@ -15,6 +16,7 @@ const (
 	TransportStream                     // endless chunks of JSON lines
 	TransportSSE                        // server-sent events
 	TransportIframe                     // endless chunks of script elements
+	TransportWebSocket                  // text frames
 	TransportPresence                   // /psub: lines about channels
 	TransportDashboard                  // the dashboard's feed
 	TransportKinds                      // how many are counted apart
@@ -22,12 +24,17 @@ const (
 
 // Further transports are counted as one of those.
 const (
-	TransportRawStream = TransportKinds + iota // TransportStream with the contents alone
-	TransportRawSSE                            // TransportSSE with the contents alone
-	TransportCount                             // how many there are
+	TransportRawStream    = TransportKinds + iota // TransportStream with the contents alone
+	TransportRawSSE                               // TransportSSE with the contents alone
+	TransportRawWebSocket                         // TransportWebSocket with the contents alone
+	TransportBundlePoll                           // TransportPoll with several channels
+	TransportBundleStream                         // TransportStream with several channels
+	TransportBundleSSE                            // TransportSSE with several channels
+	TransportBundleIframe                         // TransportIframe with several channels
+	TransportCount                                // how many there are
 )
 
-var transportNames = [TransportKinds]string{"none", "poll", "stream", "sse", "iframe", "psub", "dashboard"}
+var transportNames = [TransportKinds]string{"none", "poll", "stream", "sse", "iframe", "websocket", "psub", "dashboard"}
 
 // String is the name that metrics and reports use.
 func (t Transport) String() string { return transportNames[t.Kind()] }
@@ -35,13 +42,40 @@ func (t Transport) String() string { return transportNames[t.Kind()] }
 // Kind is the transport as which t is counted.
 func (t Transport) Kind() Transport {
 	switch t {
-	case TransportRawStream:
+	case TransportBundlePoll:
+		return TransportPoll
+	case TransportRawStream, TransportBundleStream:
 		return TransportStream
-	case TransportRawSSE:
+	case TransportRawSSE, TransportBundleSSE:
 		return TransportSSE
+	case TransportBundleIframe:
+		return TransportIframe
+	case TransportRawWebSocket:
+		return TransportWebSocket
 	}
 	return t
 }
+
+// Bundle is the transport t with several channels.
+func (t Transport) Bundle() Transport {
+	switch t {
+	case TransportPoll:
+		return TransportBundlePoll
+	case TransportStream:
+		return TransportBundleStream
+	case TransportSSE:
+		return TransportBundleSSE
+	case TransportIframe:
+		return TransportBundleIframe
+	}
+	return t
+}
+
+// Polls reports that a subscriber gets one answer.
+func (t Transport) Polls() bool { return t.Kind() == TransportPoll }
+
+// Frames reports that a subscriber gets WebSocket frames.
+func (t Transport) Frames() bool { return t.Kind() == TransportWebSocket }
 
 // TransportContentType is the Content-Type of an open response by transport.
 var TransportContentType = [TransportCount]string{
@@ -52,6 +86,10 @@ var TransportContentType = [TransportCount]string{
 	TransportRawSSE:    contentEvents,
 	TransportPresence:  ContentText,
 	TransportDashboard: contentEvents,
+
+	TransportBundleStream: ContentJSON,
+	TransportBundleSSE:    contentEvents,
+	TransportBundleIframe: "text/html; charset=utf-8",
 }
 
 // Content-Types that several kinds of answer have.
@@ -70,14 +108,18 @@ const (
 	retryRefused = "retry: 15000\n"
 )
 
+const iframeHead = `<html><head><meta http-equiv="Content-Type" content="text/html; charset=utf-8">` +
+	`<meta http-equiv="Cache-Control" content="no-cache"><meta http-equiv="Expires" content="0">` +
+	`<title></title></head><body>` + "\n"
+
 // Preambles are what an open response begins with, by transport, before any message. A
 // proxy that waits for the first byte opens the response with it.
 var Preambles = [TransportCount]string{
-	TransportSSE:    retryBroken,
-	TransportRawSSE: retryBroken,
-	TransportIframe: `<html><head><meta http-equiv="Content-Type" content="text/html; charset=utf-8">` +
-		`<meta http-equiv="Cache-Control" content="no-cache"><meta http-equiv="Expires" content="0">` +
-		`<title></title></head><body>` + "\n",
+	TransportSSE:          retryBroken,
+	TransportRawSSE:       retryBroken,
+	TransportBundleSSE:    retryBroken,
+	TransportIframe:       iframeHead,
+	TransportBundleIframe: iframeHead,
 }
 
 // Form is how the messages of a batch look as bytes: all subscribers with the same
@@ -104,21 +146,27 @@ func OpenForm(t Transport, http10 bool) Form {
 func (f Form) transport() Transport { return Transport((f - formOpen) / 2) }
 
 // Chunked reports that the response has chunked framing.
-func (f Form) Chunked() bool { return (f-formOpen)%2 == 0 }
+func (f Form) Chunked() bool { return (f-formOpen)%2 == 0 && !f.transport().Frames() }
 
 // Raw reports that subscribers get the contents alone.
-func (t Transport) Raw() bool { return t == TransportRawStream || t == TransportRawSSE }
+func (t Transport) Raw() bool {
+	return t == TransportRawStream || t == TransportRawSSE || t == TransportRawWebSocket
+}
 
 // appendPart appends one event in the transport's framing, without the chunk. There may be
 // nothing to append.
 func (t Transport) appendPart(dst []byte, e *Event) []byte {
 	switch t {
 	case TransportSSE:
-		return e.appendSSE(dst)
-	case TransportIframe:
+		return append(e.appendID(e.appendSSE(dst)), '\n')
+	case TransportBundleSSE: // the connection has one id for all its channels, see AppendIDs
+		return append(e.appendSSE(dst), '\n')
+	case TransportWebSocket:
+		return e.append(dst, false)
+	case TransportIframe, TransportBundleIframe:
 		dst = append(dst, "<script>parent.icomet_cb("...)
 		return append(e.append(dst, true), ");</script>\n"...)
-	case TransportRawStream, TransportRawSSE:
+	case TransportRawStream, TransportRawSSE, TransportRawWebSocket:
 		return e.appendRaw(dst, t)
 	case TransportPresence:
 		dst = append(dst, e.Type...)
@@ -137,8 +185,7 @@ func (e *Event) appendSSE(dst []byte) []byte {
 		dst = append(dst, "event: lost\n"...)
 	}
 	dst = append(dst, "data: "...)
-	dst = append(e.append(dst, false), '\n')
-	return append(e.appendID(dst), '\n')
+	return append(e.append(dst, false), '\n')
 }
 
 // appendRaw appends the content as it was published. Heartbeats are what readers skip:
@@ -152,9 +199,11 @@ func (e *Event) appendRaw(dst []byte, t Transport) []byte {
 		return append(e.appendID(dst), '\n')
 	case t == TransportRawSSE && e.Type == TypeNoop:
 		return append(dst, ":\n\n"...)
+	case content && t == TransportRawWebSocket:
+		return appendDecoded(dst, e.Content, "")
 	case content:
 		return append(appendDecoded(dst, e.Content, ""), '\n')
-	case e.Type == TypeNoop:
+	case e.Type == TypeNoop && t == TransportRawStream:
 		return append(dst, '\n')
 	}
 	return dst
@@ -182,11 +231,17 @@ func (e *Event) appendID(dst []byte) []byte {
 // AppendOpen appends one event to an open response of that form: a chunk of its
 // own, so that no client ever sees half a message. scratch is overwritten.
 func (f Form) AppendOpen(dst []byte, e *Event, scratch *[]byte) []byte {
-	if !f.Chunked() {
-		return f.transport().appendPart(dst, e)
+	t := f.transport()
+	if !f.Chunked() && !t.Frames() {
+		return t.appendPart(dst, e)
 	}
-	*scratch = f.transport().appendPart((*scratch)[:0], e)
-	if len(*scratch) == 0 {
+	*scratch = t.appendPart((*scratch)[:0], e)
+	switch {
+	case t == TransportWebSocket, t == TransportRawWebSocket && (e.Type == TypeData || e.Type == TypeBroadcast):
+		return wsframe.AppendText(dst, *scratch)
+	case t == TransportRawWebSocket && e.Type == TypeNoop:
+		return wsframe.AppendPing(dst, nil)
+	case len(*scratch) == 0:
 		return dst // an empty chunk would be the last one
 	}
 	return AppendChunk(dst, *scratch)
@@ -203,14 +258,28 @@ func (f Form) AppendMessage(dst []byte, ch Channel, m *channel.Message, scratch 
 	}
 	switch m.Type {
 	case channel.Closed, channel.Ended, channel.Final:
+		if f.transport().bundled() {
+			return dst // its other channels go on
+		}
 		dst = f.AppendEnd(dst)
 	}
 	return dst
 }
 
+// bundled reports that a response of this transport may have other channels.
+func (t Transport) bundled() bool {
+	return t.Frames() || t >= TransportBundlePoll
+}
+
+// Frames is Transport.Frames.
+func (f Form) Frames() bool { return f.transport().Frames() }
+
 // AppendEnd ends an open response cleanly, as far as its framing can say so.
 func (f Form) AppendEnd(dst []byte) []byte {
-	if f.Chunked() {
+	switch {
+	case f.transport().Frames():
+		return wsframe.AppendClose(dst, wsframe.CodeNormal, "")
+	case f.Chunked():
 		return append(dst, LastChunk...)
 	}
 	return dst

@@ -1,0 +1,84 @@
+package wire
+
+import (
+	"bytes"
+	"strconv"
+)
+
+// Position is where a subscriber of a channel is: the last message that it has had.
+type Position struct {
+	Epoch uint32
+	Seq   int64
+}
+
+// MaxEventIDs is how many channels an event id may name at most.
+const MaxEventIDs = 100
+
+// ends are the beginnings of events that carry no id.
+var ends = [][]byte{
+	[]byte(`data: {"type":"end"`), []byte(`data: {"type":"noop"`), []byte(retryRefused),
+}
+
+// AppendIDs gives the last event in dst[from:], which is TransportBundleSSE's, an event id
+// with the positions of all channels of the connection: what the browser repeats when it
+// connects again. Events that say no position are left out; if there are no others, nothing
+// changes. scratch is overwritten.
+func (f Form) AppendIDs(dst []byte, from int, positions []Position, scratch *[]byte) []byte {
+	start, payload, end := f.lastEvent(dst, from)
+	if payload == nil || len(positions) > MaxEventIDs {
+		return dst
+	}
+	b := append((*scratch)[:0], payload[:len(payload)-1]...) // without the empty line
+	b = append(b, "id: "...)
+	for i, p := range positions {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(AppendEpoch(b, p.Epoch), '-')
+		b = AppendInt(b, p.Seq)
+	}
+	b = append(b, "\n\n"...)
+	tail := len(b)
+	b = append(b, dst[end:]...)
+	if dst = dst[:start]; f.Chunked() {
+		dst = AppendChunk(dst, b[:tail])
+	} else {
+		dst = append(dst, b[:tail]...)
+	}
+	*scratch = b
+	return append(dst, b[tail:]...)
+}
+
+// lastEvent is the last event of dst[from:] that says a position, with the place of its
+// frame; a nil payload: there is none.
+func (f Form) lastEvent(dst []byte, from int) (start int, payload []byte, end int) {
+	for at := from; at < len(dst); {
+		begin, one, next := at, []byte(nil), len(dst)
+		if f.Chunked() {
+			line := bytes.IndexByte(dst[at:], '\r')
+			n, err := strconv.ParseUint(string(dst[at:at+line]), 16, 32)
+			if err != nil {
+				break
+			}
+			one = dst[at+line+2:][:n]
+			next = at + line + 2 + int(n) + 2
+		} else {
+			next = at + bytes.Index(dst[at:], []byte("\n\n")) + 2
+			one = dst[at:next]
+		}
+		at = next
+		if !saysNoPosition(one) {
+			start, payload, end = begin, one, next
+		}
+	}
+	return start, payload, end
+}
+
+func saysNoPosition(event []byte) bool {
+	for _, prefix := range ends {
+		if bytes.HasPrefix(event, prefix) {
+			return true
+		}
+	}
+	return false
+}
