@@ -16,6 +16,8 @@ require (
 
 require github.com/yuin/gopher-lua v1.1.2
 
+require github.com/klauspost/compress v1.20.4
+
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect

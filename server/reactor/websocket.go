@@ -1,8 +1,11 @@
 package reactor
 
 import (
+	"unicode/utf8"
+
 	"icomet/channel"
 	"icomet/httpparse/wsframe"
+	"icomet/server/deflate"
 	"icomet/server/wire"
 )
 
@@ -18,6 +21,14 @@ type frames struct {
 	at     uint32 // the tick up to which it has
 }
 
+// Frames is the transport of a WebSocket with this handshake.
+func (c *Conn) Frames(h *wsframe.Handshake) wire.Transport {
+	if h.Deflate == wsframe.DeflateNone || !c.loop.reactor.settings.Load().Compression {
+		return wire.TransportWebSocket
+	}
+	return wire.TransportDeflateWebSocket
+}
+
 // AcceptFrames appends the answer to a handshake.
 func (c *Conn) AcceptFrames(r *Request, h *wsframe.Handshake) {
 	l := c.loop
@@ -25,6 +36,9 @@ func (c *Conn) AcceptFrames(r *Request, h *wsframe.Handshake) {
 		string(wsframe.AppendAccept(nil, h.Key)) + "\r\n"
 	if h.Protocol != nil {
 		fields += "Sec-WebSocket-Protocol: " + string(h.Protocol) + "\r\n"
+	}
+	if c.Frames(h) == wire.TransportDeflateWebSocket {
+		fields += "Sec-WebSocket-Extensions: " + h.Deflate.Extension() + "\r\n"
 	}
 	head := wire.Head{Status: 101, Length: wire.LengthNone, Fields: fields}
 	c.SetCommon(r, &head)
@@ -40,7 +54,7 @@ func (c *Conn) readFrames(b []byte) {
 		ex.frames = &frames{at: c.loop.now}
 	}
 	f := ex.frames
-	rules := wsframe.Rules{Limit: set.Parse.RequestLine}
+	rules := wsframe.Rules{Limit: set.Parse.RequestLine, Deflate: c.transport == wire.TransportDeflateWebSocket}
 	for len(b) > 0 && c.state == stateSubscribed && !c.has(flagDoomed) {
 		event, n, err := f.reader.Next(b, &f.buf, rules)
 		b = b[n:]
@@ -82,7 +96,7 @@ func (c *Conn) takeFrame(f *frames, event *wsframe.Event, set *Settings) {
 	switch event.Kind {
 	case wsframe.Text:
 		l.stats.Requests.Add(1)
-		l.reactor.handler.Command(c, event.Payload)
+		c.takeText(event, set)
 	case wsframe.Ping:
 		c.flushBundle()
 		l.scratch.Frame = wsframe.AppendPong(l.scratch.Frame[:0], event.Payload)
@@ -90,6 +104,27 @@ func (c *Conn) takeFrame(f *frames, event *wsframe.Event, set *Settings) {
 	case wsframe.Close:
 		c.closeFrames(event.Code, "", ReasonPeer)
 	}
+}
+
+// takeText has a text message carried out.
+func (c *Conn) takeText(event *wsframe.Event, set *Settings) {
+	text := event.Payload
+	if event.Compressed {
+		var err error
+		text, err = deflate.AppendInflated(nil, text, set.Parse.RequestLine)
+		switch {
+		case err == deflate.ErrTooLarge:
+			c.failFrames(wsframe.CodeTooLarge, err.Error())
+			return
+		case err != nil:
+			c.failFrames(wsframe.CodeText, err.Error())
+			return
+		case !utf8.Valid(text):
+			c.failFrames(wsframe.CodeText, wsframe.ErrText.Text)
+			return
+		}
+	}
+	c.loop.reactor.handler.Command(c, text)
 }
 
 // may counts a command and reports whether it is within the rate of limit a second.

@@ -91,7 +91,7 @@ func TestOverview(t *testing.T) {
 			return fmt.Sprintf(`[...document.querySelectorAll('.tile')].find(e => e.firstChild.textContent === %q)?.lastChild.firstChild.textContent`, label)
 		}
 		p.Want(tile("Subscribers"), `"5"`)
-		p.Want(`document.querySelector('.chart .legend')?.textContent`, `"poll 0stream 3sse 2iframe 0"`)
+		p.Want(`document.querySelector('.chart .legend')?.textContent`, `"poll 0stream 3sse 2iframe 0websocket 0"`)
 		s.Push("news", "hello")
 		p.Want(`/^Deliveries: live [^0–]/.test(document.querySelectorAll('.plot')[2]?.getAttribute('aria-label'))`, "true")
 		p.Want(`[...document.querySelectorAll('.grid h2')].slice(-3).map(e => e.textContent)`,
