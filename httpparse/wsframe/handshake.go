@@ -10,8 +10,8 @@ import (
 
 // Handshake is what a client asked for that may be granted. Its slices are of the request.
 type Handshake struct {
-	Key      []byte // Sec-WebSocket-Key, for AppendAccept
-	Protocol []byte // "icomet" as the client spelled it, for Sec-WebSocket-Protocol; nil if it was not offered
+	Key      []byte  // Sec-WebSocket-Key, for AppendAccept
+	Protocol []byte  // "icomet" as the client spelled it, for Sec-WebSocket-Protocol; nil if it was not offered
 	Deflate  Deflate // the offer that may be granted, if the server compresses
 }
 
