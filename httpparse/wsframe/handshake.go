@@ -16,8 +16,8 @@ type Handshake struct {
 }
 
 // Upgrade judges the opening handshake (RFC 6455 section 4.2.1). It returns what was asked
-// for, or one of the refusals of a handshake, an *httpparse.Error. Origin and the target are the caller's to
-// judge.
+// for, or one of the refusals of a handshake, an *httpparse.Error. Origin and the target
+// are the caller's to judge.
 func Upgrade(r *httpparse.Request) (Handshake, error) {
 	var h Handshake
 	switch {
