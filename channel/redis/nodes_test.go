@@ -226,7 +226,7 @@ func TestBroadcastOnce(t *testing.T) {
 	a, b := n[0].join("both", 0), n[1].join("both", 0)
 	c := n[1].join("one", 0)
 	n[0].mustPublish("both", "x")
-	if r := result(t, func(d channel.Done) { n[0].Broadcast("all", d) }); r.Err != nil {
+	if r := result(t, func(d channel.Done) { n[0].Broadcast("all", "", d) }); r.Err != nil {
 		t.Fatal(r.Err)
 	}
 	all := func(seq int64) channel.Message {

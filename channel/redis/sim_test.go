@@ -49,7 +49,7 @@ func (w *world) publishSome() {
 	for range k {
 		content := strconv.Itoa(w.next)
 		w.next++
-		c := w.call(n, "publish "+content, func(d channel.Done) { n.Publish([]byte(name), content, d) })
+		c := w.call(n, "publish "+content, func(d channel.Done) { n.Publish(&channel.Publication{Name: []byte(name), Content: content}, d) })
 		c.content, c.name = content, name
 	}
 }
@@ -58,7 +58,7 @@ func (w *world) broadcastOne() {
 	n, content := w.pick(), "b"+strconv.Itoa(w.next)
 	w.next++
 	w.note("%s broadcasts %s", n.name, content)
-	w.call(n, "broadcast", func(d channel.Done) { n.Broadcast(content, d) }).slow = true
+	w.call(n, "broadcast", func(d channel.Done) { n.Broadcast(content, "", d) }).slow = true
 }
 
 func (w *world) subscribeOne() {
@@ -242,7 +242,7 @@ func (w *world) hangAndStop() {
 	w.truth.held = true
 	n := w.pick()
 	for range 20 {
-		w.call(n, "broadcast", func(d channel.Done) { n.Broadcast("x", d) }).slow = true
+		w.call(n, "broadcast", func(d channel.Done) { n.Broadcast("x", "", d) }).slow = true
 	}
 	w.hung = true
 	w.note("Redis hangs, %s stops with 20 broadcasts", n.name)
