@@ -190,6 +190,9 @@ func (h *Hub) TakeChanged(dst []Change) []Change {
 	return dst
 }
 
+// Slot is the present hub time, for Message.At.
+func (h *Hub) Slot() int32 { return int32(h.now.Load() / slotMS) }
+
 // Limits returns the present limits.
 func (h *Hub) Limits() Limits { return h.limits.Load().Limits }
 

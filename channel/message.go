@@ -22,6 +22,6 @@ const (
 type Message struct {
 	Seq     int64  // its number in the channel; Closed, Ended: the channel's next seq; Moved: the seq to go on from; presence: 0
 	Content string // Data, Broadcast, Final: the body of a JSON string, without quotes; presence: the channel's name
-	At      uint32 // Data, Broadcast, Final: when it was stored, hub time in slots of 100 ms
+	At      int32  // Data, Broadcast, Final: when it was stored, hub time in slots of 100 ms (see Hub.Slot); a follower's may be negative
 	Type    Type
 }

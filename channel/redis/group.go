@@ -26,14 +26,15 @@ const (
 
 // fetch is a Join that needs Redis.
 type fetch struct {
-	m     *mirror
-	auth  bool // the right token is needed
-	known bool // the channel must exist already
-	token string
-	done  channel.Done
-	at    time.Time // of the call
-	kept  bool      // a place for a new channel is reserved
-	over  bool      // answered; the partition's lock protects it
+	m        *mirror
+	auth     bool // the right token is needed
+	known    bool // the channel must exist already, else ErrToken
+	existing bool // the same with ErrNotFound
+	token    string
+	done     channel.Done
+	at       time.Time // of the call
+	kept     bool      // a place for a new channel is reserved
+	over     bool      // answered; the partition's lock protects it
 }
 
 // group serves the partitions of one master. It has the lanes of calls, and the pub/sub

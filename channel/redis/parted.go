@@ -20,7 +20,10 @@ func (m *mirror) partedFrom(s *state) bool {
 		return false
 	}
 	if s.next <= m.next {
-		return s.next < m.next || s.mark != m.mark
+		return s.next < m.next || s.mark != m.mark || m.ended && !s.ended
+	}
+	if m.ended {
+		return true
 	}
 	if i := m.next - 1 - s.first(); i >= 0 {
 		return s.marks[i] != m.mark
@@ -28,15 +31,19 @@ func (m *mirror) partedFrom(s *state) bool {
 	return m.next == 1 && m.mark != noMark
 }
 
+// sameLife reports that the copy and Redis have the same numbering, at least up to where
+// they have parted.
+func (m *mirror) sameLife(s *state) bool { return s.epoch == m.epoch || s.before == m.epoch }
+
 // firstNew is the seq of the first stored message that the copy does not have, or has
 // another message for. Messages older than what the copy stores count as known.
 func (e *Engine) firstNew(m *mirror, s *state) int64 {
-	_, had, _ := e.hub.Look([]byte(m.name), 1, e.hub.Limits().BufferSize, nil)
+	_, had, _ := e.hub.Look([]byte(m.name), 1, e.hub.ClassOf([]byte(m.name)).BufferSize, nil)
 	for _, msg := range s.history {
 		for len(had) > 0 && had[0].Seq < msg.Seq {
 			had = had[1:]
 		}
-		if msg.Seq >= m.next || len(had) > 0 && had[0].Seq == msg.Seq && had[0] != msg {
+		if msg.Seq >= m.next || len(had) > 0 && had[0].Seq == msg.Seq && (had[0].Content != msg.Content || had[0].Type != msg.Type) {
 			return msg.Seq
 		}
 	}

@@ -61,13 +61,13 @@ func (t *truth) carried(l *redissim.Link, name string, _, args []string, answer 
 	list, _ := answer.([]any)
 	switch name {
 	case "publish":
-		if len(list) == 5 {
+		if list[0] == int64(publishStored) {
 			t.store(args[0], list[1].(string), list[2].(int64), args[1])
 		}
 	case "broadcast":
 		for i, one := range list {
 			if pair := one.([]any); len(pair) == 2 {
-				t.store(args[4+i], pair[0].(string), pair[1].(int64), args[0])
+				t.store(args[8+i], pair[0].(string), pair[1].(int64), args[0])
 			}
 		}
 	case "close":

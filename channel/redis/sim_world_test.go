@@ -35,7 +35,7 @@ var simScripts = func() map[string]*redissim.Script {
 	for name, s := range map[string]*script{
 		"publish": publishScript, "join": joinScript, "sync": syncScript, "sign": signScript, "clear": clearScript,
 		"close": closeScript, "broadcast": broadcastScript, "info": infoScript, "sweep": sweepScript,
-		"forget": forgetScript, "heartbeat": heartbeatScript, "counted": countedScript,
+		"forget": forgetScript, "heartbeat": heartbeatScript, "counted": countedScript, "version": versionScript,
 	} {
 		compiled, err := redissim.Compile(name, s.text)
 		if err != nil {

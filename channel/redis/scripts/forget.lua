@@ -8,7 +8,8 @@ local names = redis.call('HRANDFIELD', counts(node), most)
 for _, name in ipairs(names) do
   if redis.call('EXISTS', state(name)) == 1 then
     count(name, node, 0)
-    settle(name, math.max(ARGV[2], redis.call('HGET', state(name), 'w') or ARGV[4]))
+    local told = string.match(redis.call('HGET', state(name), 'w') or '', '%d+') -- see publish.lua
+    settle(name, math.max(ARGV[2], told or ARGV[4]))
   else
     redis.call('HDEL', counts(node), name) -- never happens: the counts go with the channel
   end

@@ -73,9 +73,8 @@ end
 -- expire drops the messages that are older than ttl (ms, 0: no limit).
 local function expire(name, ttl)
   if ttl == 0 then return end
-  local old = math.floor((now - ttl) / 100)
   local bytes = tonumber(redis.call('HGET', state(name), 'b') or nil)
-  local _, left = shed(history(name), redis.call('LLEN', history(name)), math.huge, bytes, 0, old)
+  local _, left = shed(history(name), redis.call('LLEN', history(name)), math.huge, ttl, 0, bytes, t)
   if left ~= bytes then redis.call('HSET', state(name), 'b', left) end
 end
 
