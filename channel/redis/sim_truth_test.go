@@ -61,7 +61,7 @@ func (t *truth) carried(l *redissim.Link, name string, _, args []string, answer 
 	list, _ := answer.([]any)
 	switch name {
 	case "publish":
-		if list[0] == int64(publishStored) {
+		if len(list) == 5 && list[0] == int64(publishStored) {
 			t.store(args[0], list[1].(string), list[2].(int64), args[1])
 		}
 	case "broadcast":
