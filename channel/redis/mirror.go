@@ -27,7 +27,9 @@ type mirror struct {
 	floor int64  // messages below this seq have been cleared
 	ended bool   // nothing more can be published
 
-	parted     bool // it has messages that Redis has lost: the whole history is needed
+	server *string // the Redis that has last brought it up to date; see group.server
+
+	parted     bool // it has, or may have, messages that Redis has lost: the whole history is needed
 	live       bool // events are applied; otherwise they are held until Redis has answered
 	subscribed bool // on the present connection
 	held       []event
@@ -255,7 +257,7 @@ func (e *Engine) bringLocked(m *mirror, s *state) {
 		}
 	case m.ch == nil:
 		e.installLocked(m, s, crowded)
-	case m.partedFrom(s) && s.part:
+	case s.part && (m.partedFrom(s) || m.mayHaveParted(s)):
 		m.parted = true
 		e.refresh(m, whyParted)
 		return
@@ -278,7 +280,7 @@ func (e *Engine) bringLocked(m *mirror, s *state) {
 		e.moveLocked(m, s, crowded)
 	}
 	held := m.held
-	m.held, m.live, m.parted = nil, true, false
+	m.held, m.live, m.parted, m.server = nil, true, false, m.part.group.Load().server.Load()
 	if m.lost {
 		m.lost = false
 		e.refresh(m, whyOverflow)
@@ -318,14 +320,19 @@ func (e *Engine) installLocked(m *mirror, s *state, crowded bool) {
 
 // moveLocked replaces a copy that cannot be continued: messages that it lacks are gone
 // from the history, or Redis has others under their seqs (FLUSHALL, or a fail-over that
-// has lost messages). The subscribers are told where to go on, and join again.
+// has lost messages), or another node has found that and has given the channel a new
+// epoch. The subscribers are told where to go on, and join again.
 func (e *Engine) moveLocked(m *mirror, s *state, crowded bool) {
-	seq := s.first()
-	if m.sameLife(s) && seq <= m.next {
-		seq = e.firstNew(m, s)
+	moved := channel.Message{Seq: s.first(), Type: channel.Moved}
+	if m.renamed(s) {
+		moved = channel.Renamed(m.next, wireEpoch(s.epoch))
+	} else if m.sameLife(s) && moved.Seq <= m.next {
+		moved.Seq = e.firstNew(m, s)
 	}
-	told := e.hub.Uncopy(m.ch, channel.Message{Seq: seq, Type: channel.Moved})
-	e.stats.gaps.Add(1)
-	e.stats.gapSubscribers.Add(uint64(told))
+	told := e.hub.Uncopy(m.ch, moved)
+	if moved.NewEpoch() == 0 {
+		e.stats.gaps.Add(1)
+		e.stats.gapSubscribers.Add(uint64(told))
+	}
 	e.installLocked(m, s, crowded)
 }
