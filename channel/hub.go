@@ -2,6 +2,7 @@ package channel
 
 import (
 	"errors"
+	"hash/crc32"
 	"hash/maphash"
 	"math/bits"
 	"math/rand/v2"
@@ -54,7 +55,8 @@ type Hub struct {
 	seed   maphash.Seed
 	salt   uint32 // random, so that the epochs of two processes differ
 	limits atomic.Pointer[classes]
-	now    atomic.Int64 // hub time: ms since the start, by the last Tick or SetTime
+	now    atomic.Int64 // hub time: base + ms since the start, by the last Tick or SetTime
+	base   int64        // 0, or what Resume has set
 	sinks  []Sink       // fixed before the first Join
 	follow *followed    // nil: not a follower
 
@@ -96,12 +98,12 @@ func (h *Hub) Subscribers() int { return int(h.subscribers.Load()) }
 
 // SetTime sets the hub's time, as the duration since the start, between two Ticks that
 // are far apart.
-func (h *Hub) SetTime(now time.Duration) { h.now.Store(now.Milliseconds()) }
+func (h *Hub) SetTime(now time.Duration) { h.now.Store(h.base + now.Milliseconds()) }
 
 // Tick sets the hub's time, as the duration since the start, frees the channels that have
 // expired and repeats presence. One goroutine calls it, about every 100 ms.
 func (h *Hub) Tick(now time.Duration) {
-	ms := now.Milliseconds()
+	ms := h.base + now.Milliseconds()
 	h.now.Store(ms)
 	h.sweep(ms)
 	h.repeatPresence(ms)
@@ -121,15 +123,17 @@ func (h *Hub) deadlineIn(d time.Duration) int64 {
 func (h *Hub) used(c *Channel) { c.extend(h.deadlineIn(h.classLocked(c).Timeout)) }
 
 // newEpoch is the epoch of a channel that the shard creates. Two channels of one name are
-// in the same shard and so have different ones: mixing maps no two numbers to the same. The
+// in the same shard and so have different ones: neither step maps two numbers to the same.
+// With the name in it, the position of another channel is not taken for one of this. The
 // shard's lock is held.
-func (h *Hub) newEpoch(s *shard) uint32 {
+func (h *Hub) newEpoch(s *shard, name string) uint32 {
+	of := crc32.ChecksumIEEE([]byte(name))
 	for {
 		s.lives++
 		x := s.lives + h.salt
 		x = (x ^ x>>16) * 0x85ebca6b
 		x = (x ^ x>>13) * 0xc2b2ae35
-		if x ^= x >> 16; x != 0 {
+		if x ^= x>>16 ^ of; x != 0 {
 			return x
 		}
 	}
@@ -176,7 +180,7 @@ func (h *Hub) obtain(name []byte) (*Channel, error) {
 				return nil, ErrTooManyChannels
 			}
 			own := string(name)
-			c = newChannel(own, hash, h.newEpoch(s), h.limits.Load().index(own))
+			c = newChannel(own, hash, h.newEpoch(s, own), h.limits.Load().index(own))
 			s.channels.add(c)
 			wake = h.announce(Online, own)
 		}
@@ -269,6 +273,15 @@ func (h *Hub) push(c *Channel, m Message, set uint64) (wake uint64) {
 		}
 	}
 	return wake
+}
+
+// last queues m, behind which nothing more comes. Who has been told that the channel has
+// ended gets no second end. Channel.mu is held.
+func (h *Hub) last(c *Channel, m Message) (wake uint64) {
+	if c.ended {
+		return 0
+	}
+	return h.push(c, m, c.sinks)
 }
 
 func (h *Hub) wake(set uint64) {

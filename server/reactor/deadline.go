@@ -99,7 +99,7 @@ func (l *loop) deadline(c *Conn) uint32 {
 	t := &l.reactor.settings.Load().ticks
 	switch c.state {
 	case stateSubscribed:
-		if c.transport >= wire.TransportPresence {
+		if c.transport == wire.TransportPresence || c.transport == wire.TransportDashboard {
 			return neverDue // no heartbeat, no idle timeout
 		}
 		return c.since + t.polling

@@ -15,17 +15,33 @@ const (
 	TransportStream                     // endless chunks of JSON lines
 	TransportSSE                        // server-sent events
 	TransportIframe                     // endless chunks of script elements
-	TransportRawStream                  // endless chunks of contents
-	TransportRawSSE                     // server-sent events of contents
 	TransportPresence                   // /psub: lines about channels
 	TransportDashboard                  // the dashboard's feed
-	TransportCount                      // how many there are
+	TransportKinds                      // how many are counted apart
 )
 
-var transportNames = [TransportCount]string{"none", "poll", "stream", "sse", "iframe", "raw_stream", "raw_sse", "psub", "dashboard"}
+// Further transports are counted as one of those.
+const (
+	TransportRawStream = TransportKinds + iota // TransportStream with the contents alone
+	TransportRawSSE                            // TransportSSE with the contents alone
+	TransportCount                             // how many there are
+)
+
+var transportNames = [TransportKinds]string{"none", "poll", "stream", "sse", "iframe", "psub", "dashboard"}
 
 // String is the name that metrics and reports use.
-func (t Transport) String() string { return transportNames[t] }
+func (t Transport) String() string { return transportNames[t.Kind()] }
+
+// Kind is the transport as which t is counted.
+func (t Transport) Kind() Transport {
+	switch t {
+	case TransportRawStream:
+		return TransportStream
+	case TransportRawSSE:
+		return TransportSSE
+	}
+	return t
+}
 
 // TransportContentType is the Content-Type of an open response by transport.
 var TransportContentType = [TransportCount]string{
