@@ -22,7 +22,7 @@ const (
 type Message struct {
 	Seq     int64  // its number in the channel; Closed, Ended: the channel's next seq; Moved: the seq to go on from; presence: 0
 	Content string // Data, Broadcast, Final: the body of a JSON string, without quotes; presence: the channel's name
-	At      int32  // Data, Broadcast, Final: when it was stored, hub time in slots of 100 ms (see Hub.Slot); a follower's may be negative. Moved: see NewEpoch
+	At      uint32 // Data, Broadcast, Final: when it was stored, hub time in slots of 100 ms (see Hub.Slot); Moved: see NewEpoch
 	Type    Type
 }
 
@@ -32,10 +32,10 @@ func (m *Message) NewEpoch() uint32 {
 	if m.Type != Moved {
 		return 0
 	}
-	return uint32(m.At)
+	return m.At
 }
 
 // Renamed is the Moved of a channel that has only got another epoch.
 func Renamed(seq int64, epoch uint32) Message {
-	return Message{Seq: seq, Type: Moved, At: int32(epoch)}
+	return Message{Seq: seq, Type: Moved, At: epoch}
 }

@@ -1,7 +1,6 @@
 package channel
 
 import (
-	"math"
 	"sync"
 	"sync/atomic"
 )
@@ -111,7 +110,7 @@ func (h *Hub) shed(c *Channel, k int) {
 // expiredSlot is the slot of hub time before which a stored message is too old.
 func (h *Hub) expiredSlot(class *Class) int64 {
 	if class.BufferTTL == 0 {
-		return math.MinInt64
+		return 0
 	}
 	return (h.now.Load() - class.BufferTTL.Milliseconds()) / slotMS
 }

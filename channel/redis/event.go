@@ -72,7 +72,7 @@ func parseEvent(s string) (ev event, ok bool) {
 }
 
 // message returns the message of an event for which stored is true.
-func (ev *event) message(at int32) channel.Message {
+func (ev *event) message(at uint32) channel.Message {
 	m := channel.Message{Seq: ev.seq, Content: ev.content, At: at}
 	switch ev.kind {
 	case kindBroadcast:

@@ -245,7 +245,7 @@ func readNext(values []rueidis.RedisMessage) (int64, error) {
 // readState reads
 // {'ok', epoch, next, floor, subscribers, token, made, mark, ended, time, before, history...}.
 // now is the present hub time.
-func readState(values []rueidis.RedisMessage, now int32) (*state, error) {
+func readState(values []rueidis.RedisMessage, now uint32) (*state, error) {
 	const fixed = 11
 	if len(values) < fixed {
 		return nil, errShape
@@ -283,7 +283,7 @@ func readState(values []rueidis.RedisMessage, now int32) (*state, error) {
 
 // readHistory reads the stored messages. The present time is redisNow for Redis, in tenths
 // of a second, and now for the hub.
-func (s *state) readHistory(list []rueidis.RedisMessage, redisNow int64, now int32) error {
+func (s *state) readHistory(list []rueidis.RedisMessage, redisNow int64, now uint32) error {
 	for i := range list {
 		text, err := list[i].ToString()
 		if err != nil {
@@ -295,7 +295,7 @@ func (s *state) readHistory(list []rueidis.RedisMessage, redisNow int64, now int
 		}
 		m.Seq = s.next - int64(len(list)-i)
 		if at > 0 {
-			m.At = now - int32(redisNow-at)
+			m.At = now - uint32(min(max(0, redisNow-at), int64(now)))
 		}
 		s.marks = append(s.marks, mark)
 		s.history = append(s.history, m)
