@@ -78,11 +78,14 @@ const oldPatience = time.Minute
 // that they leave behind are taken over.
 func (e *Engine) refuseOld(ctx context.Context) error {
 	old, err := e.run(ctx, versionScript, []string{e.oldNodes()}, millis(oldPatience)).AsStrSlice()
-	if err == nil && len(old) > 0 {
+	switch {
+	case err != nil:
+		return fmt.Errorf("heartbeat: %w", err)
+	case len(old) > 0:
 		return fmt.Errorf("nodes of version 0.1 use these channels, or did so within the last %v: %s; two versions cannot share them: stop those nodes first, or give the new ones another prefix",
 			oldPatience, strings.Join(old, ", "))
 	}
-	return err
+	return nil
 }
 
 // beat sends a heartbeat. If Redis does not know this node any more (another node has
