@@ -283,10 +283,6 @@ func (n *simNode) joined(p *simJoin, j channel.Joined) {
 	}
 }
 
-func (n *simNode) forgetSub(s *simSub) {
-	n.subs = slices.DeleteFunc(n.subs, func(other *simSub) bool { return other == s })
-}
-
 // copyOf is the epoch of a node's copy, and whether events are applied to it.
 func (n *simNode) copyOf(name string) (epoch string, live bool) {
 	p := n.partition([]byte(name))
@@ -328,16 +324,6 @@ func (n *simNode) leaveHub(ch *channel.Channel, except *simSub) {
 		last = last && (s == except || s.ch != ch)
 	}
 	n.hub.Leave(ch, 0, last)
-}
-
-// unsubscribe ends a subscription from the client's side.
-func (n *simNode) unsubscribe(i int) {
-	s := n.subs[i]
-	if s.moving {
-		return
-	}
-	n.leaveHub(s.ch, s)
-	n.subs = slices.Delete(n.subs, i, i+1)
 }
 
 // follow lets the loops of all nodes work off what has come.
@@ -403,10 +389,4 @@ func (n *simNode) delivery(s *simSub, m channel.Message) {
 	default:
 		n.message(s, m)
 	}
-}
-
-func (n *simNode) endSub(s *simSub) {
-	s.closed = true
-	n.leaveHub(s.ch, s)
-	n.forgetSub(s)
 }

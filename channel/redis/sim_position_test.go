@@ -2,6 +2,7 @@ package redis
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -242,4 +243,24 @@ func (w *world) endOne() {
 	}
 	w.note("%s ends %s with %q", n.name, name, p.Content)
 	w.call(n, "end", func(d channel.Done) { n.Publish(p, d) })
+}
+
+func (n *simNode) forgetSub(s *simSub) {
+	n.subs = slices.DeleteFunc(n.subs, func(other *simSub) bool { return other == s })
+}
+
+func (n *simNode) endSub(s *simSub) {
+	s.closed = true
+	n.leaveHub(s.ch, s)
+	n.forgetSub(s)
+}
+
+// unsubscribe ends a subscription from the client's side.
+func (n *simNode) unsubscribe(i int) {
+	s := n.subs[i]
+	if s.moving {
+		return
+	}
+	n.leaveHub(s.ch, s)
+	n.subs = slices.Delete(n.subs, i, i+1)
 }
