@@ -175,7 +175,7 @@ func TestLostAndRestarted(t *testing.T) {
 	s.Restart()
 	pushAll(s, "a", numbered(1, 2))
 	got = b.want(numbered(1, 2)...)
-	if !got[0].Restarted || got[0].Lost != 0 || got[1].Restarted {
+	if !got[0].Restarted || got[0].Lost != -1 || got[1].Restarted || got[1].Lost != 0 {
 		t.Errorf("got %+v", got)
 	}
 }
