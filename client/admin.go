@@ -74,16 +74,17 @@ func (a *Admin) Sign(ctx context.Context, channel string, expires time.Duration)
 
 // Push publishes a text, and creates the channel if needed. When it returns nil, the
 // message is stored and queued to every subscriber. After an error of the connection it
-// may be or not: Publish can be certain.
+// may be or not: Publish can be certain. To a channel that has ended, the error is a
+// *ConflictError.
 func (a *Admin) Push(ctx context.Context, channel, content string) error {
 	_, err := a.call(ctx, "/push", url.Values{"cname": {channel}, "content": {content}})
-	return err
+	return (&Publication{}).conflict(err)
 }
 
 // Pub is Push for content that is already the body of a JSON string, without the quotes.
 func (a *Admin) Pub(ctx context.Context, channel, encoded string) error {
 	_, err := a.call(ctx, "/pub", url.Values{"cname": {channel}, "content": {encoded}})
-	return err
+	return (&Publication{}).conflict(err)
 }
 
 // Broadcast publishes a text to every channel that exists.
