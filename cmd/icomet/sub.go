@@ -137,12 +137,16 @@ func (f *subFlags) follow(ctx context.Context, s *client.Subscriber, stdout, std
 		tell.ending("end", "the channel has ended", s)
 	case errors.Is(err, client.ErrClosed):
 		tell.ending("closed", "the channel was closed", s)
+	case errors.Is(err, errOutput): // the last message is not out, so s is too far
+		return err
 	default:
 		tell.ending("stopped", "", s)
 		return err
 	}
 	return nil
 }
+
+var errOutput = errors.New("standard output")
 
 func (f *subFlags) receive(ctx context.Context, s *client.Subscriber, out *bufio.Writer) error {
 	n := 0
@@ -151,7 +155,7 @@ func (f *subFlags) receive(ctx context.Context, s *client.Subscriber, out *bufio
 			return err
 		}
 		if err := f.print(out, m); err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errOutput, err)
 		}
 		if n++; n == f.count {
 			break
