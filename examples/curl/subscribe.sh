@@ -34,7 +34,8 @@ case $epoch in *[!0-9a-f]*) refuse "$@" ;; esac
 # cut, is an error.
 list='(if type == "array" then . else [.] end) |
 	if length == 0 then error("nothing") else . end | map(
-	if (.type | type) == "string" and (.seq | type) == "number" and (.content | type) == "string"
+	if (.type | type) == "string" and (.seq | type) == "number" and (.content | type) == "string" and
+		(.type != "position" or (.epoch | tostring | test("^[0-9a-f]{8}$")) and (.lost | type) == "number")
 	then . else error("not a message") end)'
 
 # The seq and epoch of the next request. A server before 0.2 tells no position, but a
@@ -49,7 +50,7 @@ next='reduce .[] as $m ({seq: $seq, epoch: $epoch};
 # What is missing, in words.
 missing='.[] | if .type == "position" and (.recovered | not) then
 		(if .lost < 0 then "messages may be missing, and nobody can know how many"
-		else "\(.lost) messages are missing" end) + ": " + .reason
+		else "\(.lost) messages are missing" end) + ": \(.reason)"
 	elif .type == "next_seq" and .seq < $seq then
 		"messages may be missing, and nobody can know how many: the channel began anew"
 	else empty end'

@@ -134,13 +134,14 @@ public class Subscribe {
 
     /** Where the messages that follow begin, and whether some before them are missing. */
     private void takePosition(Map<String, String> message, long next) throws IOException {
-        if (message.get("epoch") == null) {
+        if (!String.valueOf(message.get("epoch")).matches("[0-9a-f]{8}")) {
             throw new IOException("a position without an epoch");
         }
+        long lost = Long.parseLong(message.get("lost"));
         epoch = message.get("epoch");
         seq = next;
         if (!"true".equals(message.get("recovered"))) {
-            tell(Long.parseLong(message.get("lost")), message.get("reason"));
+            tell(lost, message.get("reason"));
         }
     }
 

@@ -51,8 +51,8 @@ def messages(front, channel, epoch="", seq=0, missing=lambda lost, reason: None)
                     failures = 0
                     if kind == "position":
                         epoch, seq, told = message["epoch"], number, True
-                        if not message["recovered"]:
-                            missing(message["lost"], message["reason"])
+                        if not message.get("recovered"):
+                            missing(message["lost"], message.get("reason"))
                     elif kind in ("data", "broadcast"):
                         epoch, seq = epoch if told else "", number + 1
                         yield f"{epoch}-{number}" if epoch else "", content
@@ -111,7 +111,8 @@ def parse(line):
     message = json.loads(line)
     if isinstance(message, dict):
         kind, number, content = message.get("type"), message.get("seq"), message.get("content")
-        if isinstance(kind, str) and isinstance(number, int) and isinstance(content, str):
+        known = kind != "position" or re.fullmatch("[0-9a-f]{8}", str(message.get("epoch"))) and isinstance(message.get("lost"), int)
+        if isinstance(kind, str) and isinstance(number, int) and isinstance(content, str) and known:
             return message
     raise ValueError(f"not a message: {line[:80]}")
 
