@@ -43,8 +43,8 @@ type Subscriber struct {
 
 	// OnPosition, if set, is called when the server says what a new connection misses, when
 	// the numbering changes, and when messages turn out to be missing: always before the
-	// message with the same Lost and Reason. With Poll, and with a server before 0.2, it is
-	// not called when nothing is known to be missing.
+	// message with the same Lost and Reason. It is not called when nothing is known to be
+	// missing after a poll (but the first one), or by a server before 0.2.
 	OnPosition func(Recovery)
 
 	// HTTP, if set, replaces the Subscriber's own client. It must have no Timeout.
