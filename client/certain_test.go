@@ -59,10 +59,8 @@ func TestTruth(t *testing.T) {
 			if got := b.want(numbered(3, 5)...)[0]; got.Lost != 0 || got.Restarted {
 				t.Errorf("after a break: %+v", got)
 			}
-			if transport != client.Poll {
-				if r := wait(t, b.told); !r.Recovered || r.Position.Seq != 2 {
-					t.Errorf("after a break: %+v", r)
-				}
+			if r := wait(t, b.told); !r.Recovered || r.Position.Seq != 2 {
+				t.Errorf("after a break: %+v", r)
 			}
 			away(func() { pushAll(s, "a", numbered(6, 12)) })
 			got := b.want(numbered(9, 12)...)[0]

@@ -121,7 +121,12 @@ func (r *run) receive(ctx context.Context, w watch) error {
 	if !found {
 		return &StatusError{Status: http.StatusBadRequest, Text: "there is no transport " + strconv.Quote(string(transport))}
 	}
-	query := url.Values{"cname": {r.Channel}, "seq": {strconv.FormatInt(r.next, 10)}, "epoch": {r.epoch}}
+	if r.asked = r.epoch; transport == Poll && !r.told {
+		// A poll of a server before 0.2 looks like one that misses nothing. Without the
+		// epoch the others tell their position.
+		r.asked = ""
+	}
+	query := url.Values{"cname": {r.Channel}, "seq": {strconv.FormatInt(r.next, 10)}, "epoch": {r.asked}}
 	if r.last > 0 {
 		query.Set("last", strconv.Itoa(r.last))
 	}

@@ -124,9 +124,9 @@ func TestPositions(t *testing.T) {
 		got      string // of the last message: position, lost, reason, restarted
 		queries  string
 		contents []string
-		notPoll  bool // a poll is told nothing when nothing is missing
+		streams  bool // a poll judges by the epoch and the number
 	}{
-		{name: "from now, and recovered", notPoll: true,
+		{name: "from now, and recovered",
 			answers:  [][]string{{position(epoch, 5, 0, ""), message(5)}, {position(epoch, 6, 0, ""), message(6)}},
 			told:     []client.Recovery{fine(epoch, 4), fine(epoch, 5)},
 			queries:  "epoch=[] seq=0 last=, epoch=[9f86d081] seq=6 last=, epoch=[9f86d081] seq=7 last=",
@@ -166,7 +166,7 @@ func TestPositions(t *testing.T) {
 			told:     []client.Recovery{fine(epoch, 3)},
 			queries:  "epoch=[] seq=0 last=2, epoch=[9f86d081] seq=5 last=",
 			contents: numbered(4, 4), got: "9f86d081-4 0  false"},
-		{name: "the numbering changes under it", sub: client.Subscriber{From: at(epoch, 5)}, notPoll: true,
+		{name: "the numbering changes under it", sub: client.Subscriber{From: at(epoch, 5)},
 			answers:  [][]string{{position(epoch, 6, 0, ""), message(6), position(another, 2, -1, "epoch"), message(2)}},
 			told:     []client.Recovery{fine(epoch, 5), lost(another, 1, -1, "epoch")},
 			queries:  "epoch=[9f86d081] seq=6 last=, epoch=[0a1b2c3d] seq=3 last=",
@@ -176,12 +176,12 @@ func TestPositions(t *testing.T) {
 			told:     []client.Recovery{lost(epoch, 7, 2, "trimmed"), lost(another, 0, -1, "epoch"), lost(another, 3, 3, "trimmed")},
 			queries:  "epoch=[9f86d081] seq=6 last=, epoch=[9f86d081] seq=8 last=, epoch=[0a1b2c3d] seq=1 last=, epoch=[0a1b2c3d] seq=5 last=",
 			contents: numbered(4, 4), got: "0a1b2c3d-4 -1 epoch true"},
-		{name: "recovered, but the numbers say otherwise", sub: client.Subscriber{From: at(epoch, 5)},
+		{name: "recovered, but the numbers say otherwise", streams: true, sub: client.Subscriber{From: at(epoch, 5)},
 			answers:  [][]string{{position(epoch, 8, 0, ""), message(8)}},
 			told:     []client.Recovery{fine(epoch, 5), lost(epoch, 7, 2, "trimmed")},
 			queries:  "epoch=[9f86d081] seq=6 last=, epoch=[9f86d081] seq=9 last=",
 			contents: numbered(8, 8), got: "9f86d081-8 2 trimmed false"},
-		{name: "recovered, but of another life", sub: client.Subscriber{From: at(epoch, 5)},
+		{name: "recovered, but of another life", streams: true, sub: client.Subscriber{From: at(epoch, 5)},
 			answers:  [][]string{{position(another, 6, 0, ""), message(6)}},
 			told:     []client.Recovery{lost(another, 5, -1, "epoch")},
 			queries:  "epoch=[9f86d081] seq=6 last=, epoch=[0a1b2c3d] seq=7 last=",
@@ -193,11 +193,15 @@ func TestPositions(t *testing.T) {
 			contents: numbered(7, 7), got: "9f86d081-7 1 trimmed false"},
 	} {
 		for _, transport := range client.Transports {
-			if c.notPoll && transport == client.Poll {
-				continue
-			}
 			t.Run(fmt.Sprint(c.name, " ", transport), func(t *testing.T) {
 				t.Parallel()
+				asked := c.queries
+				if transport == client.Poll { // it asks for a position until it has one
+					if c.streams {
+						return
+					}
+					asked = strings.ReplaceAll(asked, "epoch=["+epoch+"] seq="+fmt.Sprint(c.sub.From.Seq+1)+" ", "epoch=[] seq="+fmt.Sprint(c.sub.From.Seq+1)+" ")
+				}
 				sub := c.sub
 				sub.Transport = transport
 				recoveries, got, queries := told(t, &sub, c.answers, c.contents...)
@@ -208,8 +212,8 @@ func TestPositions(t *testing.T) {
 				if text := fmt.Sprint(last.Position(), " ", last.Lost, " ", last.Reason, " ", last.Restarted); text != c.got {
 					t.Errorf("the last message has %q, want %q", text, c.got)
 				}
-				if text := strings.Join(queries, ", "); text != c.queries {
-					t.Errorf("asked with %s,\nwant       %s", text, c.queries)
+				if text := strings.Join(queries, ", "); text != asked {
+					t.Errorf("asked with %s,\nwant       %s", text, asked)
 				}
 				if sub.From != last.Position() || sub.Last != 0 {
 					t.Errorf("goes on after %v with Last %d, want %v", sub.From, sub.Last, last.Position())
@@ -242,8 +246,8 @@ func TestOldServer(t *testing.T) {
 		if sub.From != (client.Position{}) || sub.Seq != 2 {
 			t.Errorf("%s: goes on after %v with %d", transport, sub.From, sub.Seq)
 		}
-		if transport == client.Poll {
-			continue // a poll without a position says that nothing is missing
+		if transport == client.Poll { // that it is another server shows when a poll has failed
+			continue
 		}
 		_, got, queries = told(t, &client.Subscriber{Transport: transport}, [][]string{{position(epoch, 5, 0, ""), message(5)}, {message(6)}}, "m5", "m6")
 		if got[0].Epoch != epoch || got[1].Epoch != "" || queries[2] != "epoch=[] seq=7 last=" {
@@ -260,6 +264,43 @@ func TestPollPosition(t *testing.T) {
 	sub.URL, sub.Channel = s.URL, "a"
 	if m := receive(t, sub).want("m5", "m1")[1]; m.Epoch != another || m.Lost != -1 {
 		t.Errorf("got %+v", m)
+	}
+}
+
+// TestPollJudges: after a failure a poll asks without the epoch, so that each server that
+// knows positions tells one, and judges it.
+func TestPollJudges(t *testing.T) {
+	t.Parallel()
+	const number = client.ReasonEpoch // what the server says of a number alone
+	for _, c := range []struct {
+		answers              []string
+		told, query, content string
+	}{
+		{[]string{position(epoch, 6, -1, number)}, "[9f86d081-5 true 0 ]", "epoch=[9f86d081] seq=6", "m6 9f86d081 0 false"},
+		{[]string{position(epoch, 6, -1, number), message(6)}, "[9f86d081-5 true 0 ]", "epoch=[9f86d081] seq=7", "m6 9f86d081 0 false"},
+		{[]string{position(epoch, 9, -1, number), message(9)}, "[9f86d081-8 false 3 trimmed]", "epoch=[9f86d081] seq=10", "m9 9f86d081 3 false"},
+		{[]string{position(epoch, 4, 0, "")}, "[9f86d081-3 false -1 ahead]", "epoch=[9f86d081] seq=4", "m4 9f86d081 -1 true"},
+		{[]string{position(another, 6, -1, number), message(6)}, "[0a1b2c3d-0 false -1 epoch]", "epoch=[0a1b2c3d] seq=1", "m1 0a1b2c3d -1 true"},
+		{[]string{position(another, 1, -1, number), message(1)}, "[0a1b2c3d-0 false -1 epoch]", "epoch=[0a1b2c3d] seq=2", "m1 0a1b2c3d -1 true"},
+		{[]string{message(6)}, "[]", "epoch=[] seq=7", "m6  0 false"}, // a server before 0.2
+	} {
+		seq := 0
+		fmt.Sscanf(c.content, "m%d", &seq)
+		s := startScript(t, answer{status: http.StatusServiceUnavailable}, framed(client.Poll, c.answers...), framed(client.Poll, message(seq)))
+		told := []string{}
+		sub := client.Subscriber{URL: s.URL, Channel: "a", From: client.Position{Epoch: epoch, Seq: 5}, Transport: client.Poll}
+		sub.OnPosition = func(r client.Recovery) {
+			told = append(told, fmt.Sprint(r.Position, " ", r.Recovered, " ", r.Lost, " ", r.Reason))
+		}
+		m := receive(t, &sub).want(fmt.Sprint("m", seq))[0]
+		if got := fmt.Sprint(m.Content, " ", m.Epoch, " ", m.Lost, " ", m.Restarted); got != c.content || fmt.Sprint(told) != c.told {
+			t.Errorf("%q: got %s, want %s; told %q, want %s", c.answers, got, c.content, told, c.told)
+		}
+		for _, want := range []string{"epoch=[] seq=6", "epoch=[] seq=6", c.query} {
+			if q := wait(t, s.requests).URL.Query(); fmt.Sprintf("epoch=%s seq=%s", q["epoch"], q.Get("seq")) != want {
+				t.Errorf("%q: asked with %s, want %s", c.answers, q, want)
+			}
+		}
 	}
 }
 

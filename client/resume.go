@@ -59,12 +59,11 @@ func (r *run) take(m incoming) error {
 	return nil // a heartbeat, or a type of a later server version
 }
 
-// unproven forgets the epoch when a response does not begin with a position: its server is
-// older than 0.2, so its numbers may be those of another life. A poll needs no position
-// when nothing is missing.
+// unproven forgets the epoch when a message comes without a position before it: its server
+// is older than 0.2, so its numbers may be those of another life.
 func (r *run) unproven() {
 	r.last = 0
-	if !r.told && r.Transport != Poll {
+	if !r.told {
 		r.epoch = ""
 	}
 }
@@ -141,11 +140,15 @@ func (r *run) takePosition(m incoming) error {
 	if p := (Position{m.Epoch, m.Seq - 1}); !p.valid() {
 		return fmt.Errorf("not a position: epoch %.20q, seq %d", m.Epoch, m.Seq)
 	}
-	r.told = true
-	another := r.epoch != "" && m.Epoch != r.epoch
-	if m.Epoch != r.epoch || m.Seq != r.next {
+	middle := false
+	if !r.told && r.asked != r.epoch {
+		middle = r.judge(&m)
+	}
+	if !r.told || m.Epoch != r.epoch || m.Seq != r.next {
 		r.moved = true
 	}
+	r.told = true
+	another := r.epoch != "" && m.Epoch != r.epoch
 	if another && m.Recovered {
 		m.Recovered, m.Lost, m.Reason = false, -1, ReasonEpoch // nothing of another life can be recovered
 	}
@@ -163,5 +166,25 @@ func (r *run) takePosition(m incoming) error {
 		r.restarted = true
 	}
 	r.missing(m.Lost, m.Reason)
+	if middle {
+		return errAgain
+	}
 	return nil
+}
+
+// judge makes of a position that was asked for without the epoch what it would be with it.
+// The messages of another life follow from where the client was in its own, not from the
+// first one: then middle is true.
+func (r *run) judge(m *incoming) (middle bool) {
+	m.Recovered, m.Lost, m.Reason = false, -1, ReasonAhead
+	switch gap := m.Seq - r.next; {
+	case m.Epoch != r.epoch:
+		middle = m.Seq > 1
+		m.Seq, m.Reason = 1, ReasonEpoch
+	case gap == 0:
+		m.Recovered, m.Lost, m.Reason = true, 0, ""
+	case gap > 0:
+		m.Lost, m.Reason = gap, ReasonTrimmed
+	}
+	return middle
 }

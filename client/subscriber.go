@@ -43,8 +43,8 @@ type Subscriber struct {
 
 	// OnPosition, if set, is called when the server says what a new connection misses, when
 	// the numbering changes, and when messages turn out to be missing: always before the
-	// message with the same Lost and Reason. It is not called when nothing is known to be
-	// missing after a poll (but the first one), or by a server before 0.2.
+	// message with the same Lost and Reason. Of a server before 0.2 it is only told what
+	// the numbers show to be missing.
 	OnPosition func(Recovery)
 
 	// HTTP, if set, replaces the Subscriber's own client. It must have no Timeout.
@@ -118,16 +118,19 @@ type run struct {
 	failures  int    // connections failed in a row
 	got       bool   // this connection has brought something
 	moved     bool   // and that was new
-	told      bool   // this connection has brought a position
+	told      bool   // this connection has brought a position; with Poll, this one or one since the last failure
+	asked     string // the epoch that this connection has asked with
 }
 
 func (r *run) loop() error {
 	for {
-		r.got, r.moved, r.told = false, false, false
+		r.got, r.moved, r.told = false, false, r.told && r.Transport == Poll
 		err := r.connect()
-		switch {
-		case errors.Is(err, errAgain):
+		if errors.Is(err, errAgain) {
 			continue
+		}
+		r.told = false
+		switch {
 		case final(err):
 			return err
 		case r.ctx.Err() != nil:
