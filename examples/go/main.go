@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,10 +68,11 @@ func begin(sub *client.Subscriber, text string) (err error) {
 
 // tell says what is missing.
 func tell(r client.Recovery) {
+	why := cmp.Or(string(r.Reason), "so the numbers say; the server tells no position")
 	switch {
 	case r.Lost > 0:
-		log.Printf("%d messages are missing: %s", r.Lost, r.Reason)
+		log.Printf("%d messages are missing: %s", r.Lost, why)
 	case r.Lost < 0:
-		log.Printf("messages may be missing, and nobody can know how many: %s", r.Reason)
+		log.Printf("messages may be missing, and nobody can know how many: %s", why)
 	}
 }
