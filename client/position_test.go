@@ -94,104 +94,110 @@ func told(t *testing.T, sub *client.Subscriber, answers [][]string, contents ...
 	b := receive(t, sub)
 	got := b.want(contents...)
 	queries := []string{}
-	for range answers {
+	for range len(answers) + 1 { // to the last one nothing comes
 		q := wait(t, s.requests).URL.Query()
 		queries = append(queries, fmt.Sprintf("epoch=%s seq=%s last=%s", q["epoch"], q.Get("seq"), q.Get("last")))
 	}
-	q := wait(t, s.requests).URL.Query() // it does not end, so nothing comes any more
-	queries = append(queries, fmt.Sprintf("epoch=%s seq=%s last=%s", q["epoch"], q.Get("seq"), q.Get("last")))
 	b.stop()
 	wait(t, b.end)
 	return recoveries, got, queries
+}
+
+// positionCase is what a subscriber is answered, and what it must make of it.
+type positionCase struct {
+	name     string
+	sub      client.Subscriber
+	answers  [][]string
+	told     []client.Recovery
+	got      string // of the last message: position, lost, reason, restarted
+	queries  string
+	contents []string
+	streams  bool // a poll judges by the epoch and the number
+}
+
+func at(epoch string, seq int64) client.Position { return client.Position{Epoch: epoch, Seq: seq} }
+
+func fine(epoch string, seq int64) client.Recovery {
+	return client.Recovery{Position: at(epoch, seq), Recovered: true}
+}
+
+func lost(epoch string, seq, count int64, why client.Reason) client.Recovery {
+	return client.Recovery{Position: at(epoch, seq), Lost: count, Reason: why}
+}
+
+var positionCases = []positionCase{
+	{name: "from now, and recovered",
+		answers:  [][]string{{position(epoch, 5, 0, ""), message(5)}, {position(epoch, 6, 0, ""), message(6)}},
+		told:     []client.Recovery{fine(epoch, 4), fine(epoch, 5)},
+		queries:  "epoch=[] seq=0 last=, epoch=[9f86d081] seq=6 last=, epoch=[9f86d081] seq=7 last=",
+		contents: numbered(5, 6), got: "9f86d081-6 0  false"},
+	{name: "all, of which the first have gone", sub: client.Subscriber{Seq: 1},
+		answers:  [][]string{{position(epoch, 8, 0, ""), message(8)}},
+		told:     []client.Recovery{fine(epoch, 7)},
+		queries:  "epoch=[] seq=1 last=, epoch=[9f86d081] seq=9 last=",
+		contents: numbered(8, 8), got: "9f86d081-8 0  false"},
+	{name: "trimmed", sub: client.Subscriber{From: at(epoch, 5), Seq: 3, Last: 2},
+		answers:  [][]string{{position(epoch, 9, 3, "trimmed"), message(9)}},
+		told:     []client.Recovery{lost(epoch, 8, 3, "trimmed")},
+		queries:  "epoch=[9f86d081] seq=6 last=, epoch=[9f86d081] seq=10 last=",
+		contents: numbered(9, 9), got: "9f86d081-9 3 trimmed false"},
+	{name: "trimmed from the beginning", sub: client.Subscriber{From: at(epoch, 0)},
+		answers:  [][]string{{position(epoch, 9, 8, "trimmed"), message(9)}},
+		told:     []client.Recovery{lost(epoch, 8, 8, "trimmed")},
+		queries:  "epoch=[9f86d081] seq=1 last=, epoch=[9f86d081] seq=10 last=",
+		contents: numbered(9, 9), got: "9f86d081-9 8 trimmed false"},
+	{name: "another life, whose numbers are higher", sub: client.Subscriber{From: at(epoch, 5)},
+		answers:  [][]string{{position(another, 1, -1, "epoch"), message(1), message(2)}},
+		told:     []client.Recovery{lost(another, 0, -1, "epoch")},
+		queries:  "epoch=[9f86d081] seq=6 last=, epoch=[0a1b2c3d] seq=3 last=",
+		contents: numbered(1, 2), got: "0a1b2c3d-2 0  false"},
+	{name: "ahead", sub: client.Subscriber{From: at(epoch, 5)},
+		answers:  [][]string{{position(epoch, 3, -1, "ahead"), message(3)}},
+		told:     []client.Recovery{lost(epoch, 2, -1, "ahead")},
+		queries:  "epoch=[9f86d081] seq=6 last=, epoch=[9f86d081] seq=4 last=",
+		contents: numbered(3, 3), got: "9f86d081-3 -1 ahead true"},
+	{name: "a number only", sub: client.Subscriber{Seq: 7},
+		answers:  [][]string{{position(epoch, 7, -1, "epoch"), message(7)}},
+		told:     []client.Recovery{lost(epoch, 6, -1, "epoch")},
+		queries:  "epoch=[] seq=7 last=, epoch=[9f86d081] seq=8 last=",
+		contents: numbered(7, 7), got: "9f86d081-7 -1 epoch false"},
+	{name: "the last ones", sub: client.Subscriber{Last: 2, Seq: 7},
+		answers:  [][]string{{position(epoch, 4, 0, ""), message(4)}},
+		told:     []client.Recovery{fine(epoch, 3)},
+		queries:  "epoch=[] seq=0 last=2, epoch=[9f86d081] seq=5 last=",
+		contents: numbered(4, 4), got: "9f86d081-4 0  false"},
+	{name: "the numbering changes under it", sub: client.Subscriber{From: at(epoch, 5)},
+		answers:  [][]string{{position(epoch, 6, 0, ""), message(6), position(another, 2, -1, "epoch"), message(2)}},
+		told:     []client.Recovery{fine(epoch, 5), lost(another, 1, -1, "epoch")},
+		queries:  "epoch=[9f86d081] seq=6 last=, epoch=[0a1b2c3d] seq=3 last=",
+		contents: []string{"m6", "m2"}, got: "0a1b2c3d-2 -1 epoch true"},
+	{name: "several losses before a message", sub: client.Subscriber{From: at(epoch, 5)},
+		answers:  [][]string{{position(epoch, 8, 2, "trimmed")}, {position(another, 1, -1, "epoch")}, {position(another, 4, 3, "trimmed"), message(4)}},
+		told:     []client.Recovery{lost(epoch, 7, 2, "trimmed"), lost(another, 0, -1, "epoch"), lost(another, 3, 3, "trimmed")},
+		queries:  "epoch=[9f86d081] seq=6 last=, epoch=[9f86d081] seq=8 last=, epoch=[0a1b2c3d] seq=1 last=, epoch=[0a1b2c3d] seq=5 last=",
+		contents: numbered(4, 4), got: "0a1b2c3d-4 -1 epoch true"},
+	{name: "recovered, but the numbers say otherwise", streams: true, sub: client.Subscriber{From: at(epoch, 5)},
+		answers:  [][]string{{position(epoch, 8, 0, ""), message(8)}},
+		told:     []client.Recovery{fine(epoch, 5), lost(epoch, 7, 2, "trimmed")},
+		queries:  "epoch=[9f86d081] seq=6 last=, epoch=[9f86d081] seq=9 last=",
+		contents: numbered(8, 8), got: "9f86d081-8 2 trimmed false"},
+	{name: "recovered, but of another life", streams: true, sub: client.Subscriber{From: at(epoch, 5)},
+		answers:  [][]string{{position(another, 6, 0, ""), message(6)}},
+		told:     []client.Recovery{lost(another, 5, -1, "epoch")},
+		queries:  "epoch=[9f86d081] seq=6 last=, epoch=[0a1b2c3d] seq=7 last=",
+		contents: numbered(6, 6), got: "0a1b2c3d-6 -1 epoch true"},
+	{name: "a position that is none", sub: client.Subscriber{From: at(epoch, 5)},
+		answers:  [][]string{{position("x", 6, 0, ""), message(6)}, {position(epoch, 0, 0, "")}, {position(epoch, 7, 1, "trimmed"), message(7)}},
+		told:     []client.Recovery{lost(epoch, 6, 1, "trimmed")},
+		queries:  "epoch=[9f86d081] seq=6 last=, epoch=[9f86d081] seq=6 last=, epoch=[9f86d081] seq=6 last=, epoch=[9f86d081] seq=8 last=",
+		contents: numbered(7, 7), got: "9f86d081-7 1 trimmed false"},
 }
 
 // TestPositions: on every transport the subscriber asks with its position, and says what
 // the server says about it.
 func TestPositions(t *testing.T) {
 	t.Parallel()
-	at := func(epoch string, seq int64) client.Position { return client.Position{Epoch: epoch, Seq: seq} }
-	fine := func(epoch string, seq int64) client.Recovery {
-		return client.Recovery{Position: at(epoch, seq), Recovered: true}
-	}
-	lost := func(epoch string, seq, count int64, why client.Reason) client.Recovery {
-		return client.Recovery{Position: at(epoch, seq), Lost: count, Reason: why}
-	}
-	for _, c := range []struct {
-		name     string
-		sub      client.Subscriber
-		answers  [][]string
-		told     []client.Recovery
-		got      string // of the last message: position, lost, reason, restarted
-		queries  string
-		contents []string
-		streams  bool // a poll judges by the epoch and the number
-	}{
-		{name: "from now, and recovered",
-			answers:  [][]string{{position(epoch, 5, 0, ""), message(5)}, {position(epoch, 6, 0, ""), message(6)}},
-			told:     []client.Recovery{fine(epoch, 4), fine(epoch, 5)},
-			queries:  "epoch=[] seq=0 last=, epoch=[9f86d081] seq=6 last=, epoch=[9f86d081] seq=7 last=",
-			contents: numbered(5, 6), got: "9f86d081-6 0  false"},
-		{name: "all, of which the first have gone", sub: client.Subscriber{Seq: 1},
-			answers:  [][]string{{position(epoch, 8, 0, ""), message(8)}},
-			told:     []client.Recovery{fine(epoch, 7)},
-			queries:  "epoch=[] seq=1 last=, epoch=[9f86d081] seq=9 last=",
-			contents: numbered(8, 8), got: "9f86d081-8 0  false"},
-		{name: "trimmed", sub: client.Subscriber{From: at(epoch, 5), Seq: 3, Last: 2},
-			answers:  [][]string{{position(epoch, 9, 3, "trimmed"), message(9)}},
-			told:     []client.Recovery{lost(epoch, 8, 3, "trimmed")},
-			queries:  "epoch=[9f86d081] seq=6 last=, epoch=[9f86d081] seq=10 last=",
-			contents: numbered(9, 9), got: "9f86d081-9 3 trimmed false"},
-		{name: "trimmed from the beginning", sub: client.Subscriber{From: at(epoch, 0)},
-			answers:  [][]string{{position(epoch, 9, 8, "trimmed"), message(9)}},
-			told:     []client.Recovery{lost(epoch, 8, 8, "trimmed")},
-			queries:  "epoch=[9f86d081] seq=1 last=, epoch=[9f86d081] seq=10 last=",
-			contents: numbered(9, 9), got: "9f86d081-9 8 trimmed false"},
-		{name: "another life, whose numbers are higher", sub: client.Subscriber{From: at(epoch, 5)},
-			answers:  [][]string{{position(another, 1, -1, "epoch"), message(1), message(2)}},
-			told:     []client.Recovery{lost(another, 0, -1, "epoch")},
-			queries:  "epoch=[9f86d081] seq=6 last=, epoch=[0a1b2c3d] seq=3 last=",
-			contents: numbered(1, 2), got: "0a1b2c3d-2 0  false"},
-		{name: "ahead", sub: client.Subscriber{From: at(epoch, 5)},
-			answers:  [][]string{{position(epoch, 3, -1, "ahead"), message(3)}},
-			told:     []client.Recovery{lost(epoch, 2, -1, "ahead")},
-			queries:  "epoch=[9f86d081] seq=6 last=, epoch=[9f86d081] seq=4 last=",
-			contents: numbered(3, 3), got: "9f86d081-3 -1 ahead true"},
-		{name: "a number only", sub: client.Subscriber{Seq: 7},
-			answers:  [][]string{{position(epoch, 7, -1, "epoch"), message(7)}},
-			told:     []client.Recovery{lost(epoch, 6, -1, "epoch")},
-			queries:  "epoch=[] seq=7 last=, epoch=[9f86d081] seq=8 last=",
-			contents: numbered(7, 7), got: "9f86d081-7 -1 epoch false"},
-		{name: "the last ones", sub: client.Subscriber{Last: 2, Seq: 7},
-			answers:  [][]string{{position(epoch, 4, 0, ""), message(4)}},
-			told:     []client.Recovery{fine(epoch, 3)},
-			queries:  "epoch=[] seq=0 last=2, epoch=[9f86d081] seq=5 last=",
-			contents: numbered(4, 4), got: "9f86d081-4 0  false"},
-		{name: "the numbering changes under it", sub: client.Subscriber{From: at(epoch, 5)},
-			answers:  [][]string{{position(epoch, 6, 0, ""), message(6), position(another, 2, -1, "epoch"), message(2)}},
-			told:     []client.Recovery{fine(epoch, 5), lost(another, 1, -1, "epoch")},
-			queries:  "epoch=[9f86d081] seq=6 last=, epoch=[0a1b2c3d] seq=3 last=",
-			contents: []string{"m6", "m2"}, got: "0a1b2c3d-2 -1 epoch true"},
-		{name: "several losses before a message", sub: client.Subscriber{From: at(epoch, 5)},
-			answers:  [][]string{{position(epoch, 8, 2, "trimmed")}, {position(another, 1, -1, "epoch")}, {position(another, 4, 3, "trimmed"), message(4)}},
-			told:     []client.Recovery{lost(epoch, 7, 2, "trimmed"), lost(another, 0, -1, "epoch"), lost(another, 3, 3, "trimmed")},
-			queries:  "epoch=[9f86d081] seq=6 last=, epoch=[9f86d081] seq=8 last=, epoch=[0a1b2c3d] seq=1 last=, epoch=[0a1b2c3d] seq=5 last=",
-			contents: numbered(4, 4), got: "0a1b2c3d-4 -1 epoch true"},
-		{name: "recovered, but the numbers say otherwise", streams: true, sub: client.Subscriber{From: at(epoch, 5)},
-			answers:  [][]string{{position(epoch, 8, 0, ""), message(8)}},
-			told:     []client.Recovery{fine(epoch, 5), lost(epoch, 7, 2, "trimmed")},
-			queries:  "epoch=[9f86d081] seq=6 last=, epoch=[9f86d081] seq=9 last=",
-			contents: numbered(8, 8), got: "9f86d081-8 2 trimmed false"},
-		{name: "recovered, but of another life", streams: true, sub: client.Subscriber{From: at(epoch, 5)},
-			answers:  [][]string{{position(another, 6, 0, ""), message(6)}},
-			told:     []client.Recovery{lost(another, 5, -1, "epoch")},
-			queries:  "epoch=[9f86d081] seq=6 last=, epoch=[0a1b2c3d] seq=7 last=",
-			contents: numbered(6, 6), got: "0a1b2c3d-6 -1 epoch true"},
-		{name: "a position that is none", sub: client.Subscriber{From: at(epoch, 5)},
-			answers:  [][]string{{position("x", 6, 0, ""), message(6)}, {position(epoch, 0, 0, "")}, {position(epoch, 7, 1, "trimmed"), message(7)}},
-			told:     []client.Recovery{lost(epoch, 6, 1, "trimmed")},
-			queries:  "epoch=[9f86d081] seq=6 last=, epoch=[9f86d081] seq=6 last=, epoch=[9f86d081] seq=6 last=, epoch=[9f86d081] seq=8 last=",
-			contents: numbered(7, 7), got: "9f86d081-7 1 trimmed false"},
-	} {
+	for _, c := range positionCases {
 		for _, transport := range client.Transports {
 			t.Run(fmt.Sprint(c.name, " ", transport), func(t *testing.T) {
 				t.Parallel()
