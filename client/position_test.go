@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -306,6 +307,30 @@ func TestPollJudges(t *testing.T) {
 			if q := wait(t, s.requests).URL.Query(); fmt.Sprintf("epoch=%s seq=%s", q["epoch"], q.Get("seq")) != want {
 				t.Errorf("%q: asked with %s, want %s", c.answers, q, want)
 			}
+		}
+	}
+}
+
+// TestLossIsNotForgotten: a loss that no message could say any more is said by the next
+// Messages.
+func TestLossIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	for _, transport := range client.Transports {
+		lost := []string{position(another, 1, -1, "epoch")}
+		s := startScript(t, framed(transport, lost...), answer{open: true}, framed(transport, append(lost, message(1))...))
+		sub := client.Subscriber{URL: s.URL, Channel: "a", From: at(epoch, 5), Transport: transport}
+		b := witnessed(t, &sub)
+		if r := wait(t, b.told); r.Lost != -1 {
+			t.Errorf("%s: told %+v", transport, r)
+		}
+		wait(t, s.requests)
+		wait(t, s.requests)
+		b.stop()
+		if err := wait(t, b.end); !errors.Is(err, context.Canceled) || sub.From != at(epoch, 5) {
+			t.Errorf("%s: ended with %v at %v", transport, err, sub.From)
+		}
+		if m := receive(t, &sub).want("m1")[0]; m.Lost != -1 || !m.Restarted {
+			t.Errorf("%s: got %+v", transport, m)
 		}
 	}
 }

@@ -19,19 +19,34 @@ func (r *run) begin() error {
 	case r.Last > 0:
 		r.next, r.fresh = 0, true
 	}
+	r.sure = r.place
 	return nil
 }
 
+// place is where a subscription is.
+type place struct {
+	epoch string // of next; "": not known
+	next  int64  // the number of the next message wanted; 0: not known yet
+}
+
 // position is directly before the next message; the zero value if it is not known.
-func (r *run) position() Position {
-	if r.epoch == "" {
+func (p place) position() Position {
+	if p.epoch == "" {
 		return Position{}
 	}
-	return Position{r.epoch, r.next - 1}
+	return Position{p.epoch, p.next - 1}
 }
 
 // take handles what the server has sent. An error ends the connection.
 func (r *run) take(m incoming) error {
+	err := r.handle(m)
+	if r.lost == 0 {
+		r.sure = r.place
+	}
+	return err
+}
+
+func (r *run) handle(m incoming) error {
 	r.got = true
 	switch m.Type {
 	case typeData, typeBroadcast:

@@ -67,8 +67,8 @@ const (
 // ErrUnauthorized, ErrTooLarge, or one that would not change if the request were repeated:
 // a *StatusError, or a URL that is none. With SSE, a *StatusError with status 200 is an
 // answer that is no event stream.
-// A later call continues after the last message that was yielded, unless it ended with
-// ErrEnded.
+// A later call continues after the last message that was yielded, and says again what was
+// lost since; after ErrEnded nothing comes any more.
 func (s *Subscriber) Messages(ctx context.Context) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		r := run{Subscriber: s, ctx: ctx, yield: yield, http: s.HTTP, silence: s.Silence}
@@ -82,7 +82,7 @@ func (s *Subscriber) Messages(ctx context.Context) iter.Seq2[Message, error] {
 			r.http = &http.Client{Transport: transport}
 		}
 		err := r.loop()
-		s.From, s.Last, s.Seq = r.position(), r.last, r.next
+		s.From, s.Last, s.Seq = r.sure.position(), r.last, r.sure.next
 		if !errors.Is(err, errStopped) {
 			yield(Message{}, err)
 		}
@@ -105,8 +105,8 @@ type run struct {
 	eventID string        // of the last event; with SSE, what the next connection sends back
 	retry   time.Duration // what the server has asked for; 0: nothing
 
-	epoch     string // of next; "": not known
-	next      int64  // the number of the next message wanted; 0: not known yet
+	place
+	sure      place  // where a later Messages goes on: before what the next message would say is lost
 	last      int    // how many stored messages are wanted, until next is known
 	fresh     bool   // messages missing before the first one do not count as lost
 	restarted bool   // for the next message
