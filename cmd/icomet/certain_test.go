@@ -6,6 +6,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -250,5 +253,50 @@ func TestPubStops(t *testing.T) {
 	c.stop()
 	if err := c.end(); err != nil || !strings.HasSuffix(c.stderr.String(), "whether lines 1 to 2 are published is not known\n") {
 		t.Errorf("%v, told %q", err, c.stderr)
+	}
+}
+
+// TestCtrlC: the program, as a process of its own, ends at the signal with status 0, and
+// sub tells where to go on.
+func TestCtrlC(t *testing.T) {
+	t.Parallel()
+	program, err := servertest.Build(filepath.Join(t.TempDir(), "icomet"), "icomet/cmd/icomet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := servertest.Start(t)
+	s.Push("a", "m1")
+	for _, c := range []struct{ command, stdout, stderr string }{
+		{"sub a --seq 1", "m1\n", "icomet: begins after E-0\nicomet: to go on after this: --from E-1\n"},
+		{"pub b -", "", ""},
+	} {
+		cmd := exec.Command(program, append(strings.Fields(c.command), "--front", s.Front, "--admin", s.Admin)...)
+		stdout, stderr := new(servertest.Output), new(servertest.Output)
+		cmd.Stdout, cmd.Stderr = stdout, stderr
+		stdin, err := cmd.StdinPipe() // stays open
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cmd.Process.Kill() }) // it has ended, unless the test has failed
+		if c.stdout != "" {
+			servertest.CheckFor(t, servertest.Patience, func() error {
+				if stdout.String() != c.stdout {
+					return fmt.Errorf("printed %q and %q", stdout, stderr)
+				}
+				return nil
+			})
+		} else { // it has read a line when that is published
+			fmt.Fprintln(stdin, "line")
+			runs(t, s, "sub", "b", "--seq", "1", "-n", "1")
+		}
+		_ = cmd.Process.Signal(os.Interrupt)
+		err = cmd.Wait()
+		told := regexp.MustCompile("[0-9a-f]{8}-").ReplaceAllString(stderr.String(), "E-")
+		if err != nil || stdout.String() != c.stdout || told != c.stderr {
+			t.Errorf("icomet %s: %v, printed %q, told %q", c.command, err, stdout, stderr)
+		}
 	}
 }
