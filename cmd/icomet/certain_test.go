@@ -231,6 +231,10 @@ func TestPubThroughKill(t *testing.T) {
 	}
 }
 
+// unanswered is what pub tells when it is stopped: nothing, unless the answer of a line
+// that is already published was still on its way.
+var unanswered = regexp.MustCompile("^(icomet: stopped: .* is not known\n)?$")
+
 // TestPubStops: Ctrl-C ends it also while nothing comes to be read; what is not known is
 // told.
 func TestPubStops(t *testing.T) {
@@ -244,7 +248,7 @@ func TestPubStops(t *testing.T) {
 		t.Errorf("published %q", got)
 	}
 	c.stop()
-	if err := c.end(); err != nil || c.stderr.String() != "" {
+	if err := c.end(); err != nil || !unanswered.MatchString(c.stderr.String()) {
 		t.Errorf("%v, told %q", err, c.stderr)
 	}
 	s.Kill()
@@ -267,8 +271,8 @@ func TestCtrlC(t *testing.T) {
 	s := servertest.Start(t)
 	s.Push("a", "m1")
 	for _, c := range []struct{ command, stdout, stderr string }{
-		{"sub a --seq 1", "m1\n", "icomet: begins after E-0\nicomet: to go on after this: --from E-1\n"},
-		{"pub b -", "", ""},
+		{"sub a --seq 1", "m1\n", "^icomet: begins after [0-9a-f]{8}-0\nicomet: to go on after this: --from [0-9a-f]{8}-1\n$"},
+		{"pub b -", "", unanswered.String()},
 	} {
 		cmd := exec.Command(program, append(strings.Fields(c.command), "--front", s.Front, "--admin", s.Admin)...)
 		stdout, stderr := new(servertest.Output), new(servertest.Output)
@@ -294,8 +298,7 @@ func TestCtrlC(t *testing.T) {
 		}
 		_ = cmd.Process.Signal(os.Interrupt)
 		err = cmd.Wait()
-		told := regexp.MustCompile("[0-9a-f]{8}-").ReplaceAllString(stderr.String(), "E-")
-		if err != nil || stdout.String() != c.stdout || told != c.stderr {
+		if err != nil || stdout.String() != c.stdout || !regexp.MustCompile(c.stderr).MatchString(stderr.String()) {
 			t.Errorf("icomet %s: %v, printed %q, told %q", c.command, err, stdout, stderr)
 		}
 	}

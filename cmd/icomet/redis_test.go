@@ -15,7 +15,7 @@ import (
 // that follows all the time gets each once, and knows that nothing is missing.
 func TestThroughKillsWithRedis(t *testing.T) {
 	t.Parallel()
-	const kills, each = 4, 150
+	const kills, each = 2, 300
 	redis := redistest.Start(t, "--appendonly", "yes")
 	s := servertest.Start(t, append(ownPorts(t), "ICOMET_ENGINE_TYPE=redis", "ICOMET_ENGINE_REDIS_ADDRESS="+redis.Addr(),
 		"ICOMET_ENGINE_REDIS_TIMEOUT=30s", "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=1000", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")...)
