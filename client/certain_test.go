@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -37,6 +38,7 @@ func TestTruth(t *testing.T) {
 		t.Run(string(transport), func(t *testing.T) {
 			t.Parallel()
 			s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=4", "ICOMET_FRONT_CHANNEL_TIMEOUT=600",
+				"ICOMET_ENGINE_SNAPSHOT="+filepath.Join(t.TempDir(), "snapshot"),
 				fmt.Sprint("ICOMET_FRONT_LISTEN=127.0.0.1:", redistest.Port(t)),
 				fmt.Sprint("ICOMET_ADMIN_LISTEN=127.0.0.1:", redistest.Port(t)))
 			proxy := servertest.NewProxy(t, s.Front)
@@ -69,12 +71,22 @@ func TestTruth(t *testing.T) {
 			}
 			before := got.Epoch
 
+			away(func() { // its snapshot has all of it
+				s.Stop()
+				s.Restart()
+				pushAll(s, "a", numbered(13, 14))
+			})
+			got = b.want(numbered(13, 14)...)[0]
+			if r := wait(t, b.told); !r.Recovered || r.Position.Seq != 12 || got.Lost != 0 || got.Epoch != before {
+				t.Errorf("after a restart: %+v, %+v", r, got)
+			}
+
 			away(func() { // the new life is where the old one was
 				s.Kill()
 				s.Restart()
-				pushAll(s, "a", numbered(1, 13))
+				pushAll(s, "a", numbered(1, 15))
 			})
-			got = b.want(numbered(10, 13)...)[0]
+			got = b.want(numbered(12, 15)...)[0]
 			r := wait(t, b.told)
 			if r.Recovered || r.Lost != -1 || r.Reason != client.ReasonEpoch || got.Lost != -1 || !got.Restarted || got.Epoch == before {
 				t.Errorf("after a kill: %+v, %+v", r, got)
@@ -85,7 +97,7 @@ func TestTruth(t *testing.T) {
 			if err := wait(t, b.end); !errors.Is(err, client.ErrEnded) {
 				t.Errorf("ended with %v", err)
 			}
-			if err := wait(t, receive(t, sub).end); !errors.Is(err, client.ErrEnded) || sub.From.Seq != 14 {
+			if err := wait(t, receive(t, sub).end); !errors.Is(err, client.ErrEnded) || sub.From.Seq != 16 {
 				t.Errorf("after the end: %v at %v", err, sub.From)
 			}
 		})
