@@ -19,6 +19,7 @@ type frames struct {
 	buf    []byte // what has come of the message
 	spent  int    // commands, in tenths, less what time has given back
 	at     uint32 // the tick up to which it has
+	begun  uint32 // the tick at which the unfinished message began; 0: there is none
 }
 
 // Frames is the transport of a WebSocket with this handshake.
@@ -66,16 +67,28 @@ func (c *Conn) readFrames(b []byte) {
 		c.takeFrame(f, &event, set)
 	}
 	c.flushBundle()
+	switch {
+	case f.reader.Idle():
+		f.begun = 0
+	case f.begun == 0:
+		f.begun = c.loop.now
+	}
 	c.tidyFrames()
 }
 
-// tidyFrames forgets what a WebSocket client has sent when nothing of it matters any more.
+// tidyFrames forgets what a WebSocket client has sent when nothing of it matters any more,
+// and ends the connection of one who does not end a message. It is called at each read and
+// at each heartbeat.
 func (c *Conn) tidyFrames() {
 	if c.state != stateSubscribed || c.ex == nil || c.ex.frames == nil {
 		return
 	}
-	f := c.ex.frames
-	f.recover(c.loop.now, c.loop.reactor.settings.Load().Commands)
+	f, set := c.ex.frames, c.loop.reactor.settings.Load()
+	if f.begun != 0 && c.loop.now-f.begun > set.ticks.request {
+		c.failFrames(wsframe.CodePolicy, "the message was not complete in time (limits.request_timeout)")
+		return
+	}
+	f.recover(c.loop.now, set.Commands)
 	if f.reader.Idle() && f.spent == 0 {
 		c.ex = nil
 	}
