@@ -420,12 +420,22 @@ func TestManyAllHad(t *testing.T) {
 func TestManyHeartbeat(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, func(c *config.Config) { c.Front.PollingTimeout = 1 })
+	all := make(map[string]*many)
 	for _, kind := range openKinds {
+		all[kind] = s.many(kind, "noop=7&cname="+kind+"-a&seq=1&cname="+kind+"-b&seq=1")
+	}
+	for kind, m := range all {
 		first, second := kind+"-a", kind+"-b"
-		m := s.many(kind, "noop=7&cname="+first+"&seq=1&cname="+second+"&seq=1")
 		m.expect("noop "+first+"7", "noop "+first+"8")
 		s.call("/close?cname=" + first)
-		m.expect("close "+first+"1", "noop "+second+"9")
+		noop := 9
+		for ms, err := m.Messages(); ms[0].Type != "close"; ms, err = m.Messages() {
+			if err != nil || short(ms[0]) != fmt.Sprintf("noop %s%d", first, noop) {
+				t.Fatalf("%s: %v, %v", kind, ms, err)
+			}
+			noop++
+		}
+		m.expect(fmt.Sprintf("noop %s%d", second, noop))
 	}
 	m := s.many("sub", "cname=x&seq=1&cname=y&seq=1&noop=3")
 	if got := fmt.Sprint(m.answers()); got != "[noop x3]" {
