@@ -275,7 +275,11 @@ func (c *Conn) appendEventIDs(dst []byte, from int) []byte {
 	l := c.loop
 	l.positions = l.positions[:0]
 	for m := c.bundle.first; m != nil; m = m.behind {
-		l.positions = append(l.positions, wire.Position{Epoch: m.epoch, Seq: max(0, m.next-1)})
+		p := wire.Position{Epoch: m.epoch}
+		if p.Epoch != 0 { // else 00000000-0: nothing is known of it
+			p.Seq = max(0, m.next-1)
+		}
+		l.positions = append(l.positions, p)
 	}
 	return c.form().AppendIDs(dst, from, l.positions, &l.scratch.Frame)
 }
