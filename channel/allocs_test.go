@@ -32,12 +32,12 @@ func TestAllocsPublish(t *testing.T) {
 	for range small.BufferSize {
 		publish(t, h, string(name), "x")
 	}
-	wantAllocs(t, "Hub.Publish", func() { h.Publish(name, "content") })
+	wantAllocs(t, "Hub.Publish", func() { h.Publish(&Publication{Name: name, Content: "content"}) })
 
 	m := NewMemory(h)
 	defer m.Stop()
-	wantAllocs(t, "Memory.Publish", func() { m.Publish(name, "content", benchDone{}) })
-	wantAllocs(t, "Broadcast to one channel", func() { h.broadcastTo(h.shard(h.hash(name)).channels.find(h.hash(name), name), "x", nil) })
+	wantAllocs(t, "Memory.Publish", func() { m.Publish(&Publication{Name: name, Content: "content"}, benchDone{}) })
+	wantAllocs(t, "Broadcast to one channel", func() { h.broadcastTo(h.shard(h.hash(name)).channels.find(h.hash(name), name), "x", "", nil) })
 }
 
 func TestAllocsJoinLeave(t *testing.T) {
@@ -87,7 +87,7 @@ func TestAllocsIdleChannel(t *testing.T) {
 	}{
 		{"subscribed", func(h *Hub, name []byte) { h.Join(&Join{Name: name}, nil) }, 200},
 		{"signed", func(h *Hub, name []byte) { h.Sign(name, time.Minute) }, 240},
-		{"one message", func(h *Hub, name []byte) { h.Publish(name, "x") }, 300},
+		{"one message", func(h *Hub, name []byte) { h.Publish(&Publication{Name: name, Content: "x"}) }, 300},
 	} {
 		const channels = 200_000
 		l := small

@@ -32,13 +32,13 @@ func BenchmarkPublish(b *testing.B) {
 			for _, name := range names {
 				h.Join(&Join{Name: name}, nil)
 				for range 10 {
-					h.Publish(name, "x")
+					h.Publish(&Publication{Name: name, Content: "x"})
 				}
 			}
 			b.ReportAllocs()
 			b.ResetTimer()
 			for i := range b.N {
-				h.Publish(names[i%channels], "x")
+				h.Publish(&Publication{Name: names[i%channels], Content: "x"})
 			}
 		})
 	}
@@ -54,7 +54,7 @@ func BenchmarkPublishParallel(b *testing.B) {
 			defer m.Stop()
 			b.RunParallel(func(pb *testing.PB) {
 				for i := 0; pb.Next(); i++ {
-					m.Publish(names[i%channels], "x", benchDone{})
+					m.Publish(&Publication{Name: names[i%channels], Content: "x"}, benchDone{})
 				}
 			})
 		})
@@ -70,7 +70,7 @@ func BenchmarkJoinLeave(b *testing.B) {
 		b.Run(fmt.Sprint("since", since), func(b *testing.B) {
 			h, names := newBenchHub(1)
 			for range 10 {
-				h.Publish(names[0], "x")
+				h.Publish(&Publication{Name: names[0], Content: "x"})
 			}
 			replay := make([]Message, 0, 10)
 			j := Join{Name: names[0], Since: since}
@@ -92,7 +92,7 @@ func BenchmarkCreateAndSweep(b *testing.B) {
 	h, names := newBenchHub(channels)
 	for range b.N {
 		for _, name := range names {
-			h.Publish(name, "x")
+			h.Publish(&Publication{Name: name, Content: "x"})
 		}
 		now += 40 * time.Second
 		start := time.Now()
@@ -124,13 +124,13 @@ func BenchmarkBroadcast(b *testing.B) {
 	for _, name := range names {
 		h.Join(&Join{Name: name}, nil)
 		for range 10 {
-			h.Publish(name, "x")
+			h.Publish(&Publication{Name: name, Content: "x"})
 		}
 	}
 	b.ReportAllocs()
 	b.ResetTimer()
 	for range b.N {
-		h.Broadcast("x", nil)
+		h.Broadcast("x", "", nil)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/channels, "ns/channel")
 }

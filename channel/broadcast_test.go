@@ -17,10 +17,10 @@ func TestBroadcast(t *testing.T) {
 		for range i % 7 {
 			publish(t, h, name, "x")
 		}
-		want[subscribe(t, h, name)] = Message{int64(i%7 + 1), "all", Broadcast}
+		want[subscribe(t, h, name)] = Message{Seq: int64(i%7 + 1), Content: "all", Type: Broadcast}
 	}
 	publish(t, h, "nobody's", "x")
-	if err := h.Broadcast("all", neverPause); err != nil {
+	if err := h.Broadcast("all", "", neverPause); err != nil {
 		t.Fatal(err)
 	}
 	in := sink.take()
@@ -35,7 +35,7 @@ func TestBroadcast(t *testing.T) {
 	}
 	// It is also stored in a channel without subscribers.
 	got := join(t, h, Join{Name: []byte("nobody's"), Since: 1})
-	wantMessages(t, got.Replay, []Message{{1, "x", Data}, {2, "all", Broadcast}})
+	wantMessages(t, got.Replay, []Message{{Seq: 1, Content: "x", Type: Data}, {Seq: 2, Content: "all", Type: Broadcast}})
 }
 
 // TestBroadcastPauses: while a sink is busy, no message is queued to it.
@@ -47,7 +47,7 @@ func TestBroadcastPauses(t *testing.T) {
 	}
 	sink.limit = limit
 	pauses, got := 0, 0
-	err := h.Broadcast("all", func() bool {
+	err := h.Broadcast("all", "", func() bool {
 		pauses++
 		n := len(sink.take())
 		if n > limit/4 {
@@ -69,7 +69,7 @@ func TestBroadcastStopsInTheMiddle(t *testing.T) {
 		subscribe(t, h, fmt.Sprint("c", i))
 	}
 	sink.limit = 20
-	if err := h.Broadcast("all", func() bool { return false }); !errors.Is(err, ErrStopped) {
+	if err := h.Broadcast("all", "", func() bool { return false }); !errors.Is(err, ErrStopped) {
 		t.Fatalf("stopped: %v", err)
 	}
 	in := sink.take()
@@ -78,7 +78,7 @@ func TestBroadcastStopsInTheMiddle(t *testing.T) {
 	}
 	for i := range 100 {
 		c := join(t, h, Join{Name: fmt.Append(nil, "c", i), Since: 1})
-		queued := slices.Contains(in, delivery{c.Channel, Message{1, "all", Broadcast}})
+		queued := slices.Contains(in, delivery{c.Channel, Message{Seq: 1, Content: "all", Type: Broadcast}})
 		if stored := len(c.Replay) == 1; stored != queued {
 			t.Errorf("c%d: stored %v, queued %v", i, stored, queued)
 		}
@@ -92,13 +92,13 @@ func TestBroadcastMeetsAClose(t *testing.T) {
 	c := subscribe(t, h, "a")
 	sink.limit = 2
 	publish(t, h, "a", "x")
-	err := h.Broadcast("all", func() bool {
+	err := h.Broadcast("all", "", func() bool {
 		h.Close([]byte("a"))
 		return true
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantMessages(t, sink.messages(), []Message{{1, "x", Data}, {2, "", Closed}})
+	wantMessages(t, sink.messages(), []Message{{Seq: 1, Content: "x", Type: Data}, {Seq: 2, Content: "", Type: Closed}})
 	h.Leave(c, 0, true)
 }

@@ -47,7 +47,7 @@ func TestCloseReachesAFullSink(t *testing.T) {
 	sink.limit = 1
 	publish(t, h, "a", "x")
 	h.Close([]byte("a"))
-	wantMessages(t, sink.messages(), []Message{{1, "x", Data}, {2, "", Closed}})
+	wantMessages(t, sink.messages(), []Message{{Seq: 1, Content: "x", Type: Data}, {Seq: 2, Content: "", Type: Closed}})
 	h.Leave(c, 0, true)
 }
 
@@ -96,9 +96,9 @@ func TestClearKeepsSeqAndSubscribers(t *testing.T) {
 		t.Fatalf("Clear: %d, %v", next, err)
 	}
 	publish(t, h, "a", "y")
-	wantMessages(t, sink.messages(), []Message{{1, "x", Data}, {2, "y", Data}})
+	wantMessages(t, sink.messages(), []Message{{Seq: 1, Content: "x", Type: Data}, {Seq: 2, Content: "y", Type: Data}})
 	got := join(t, h, Join{Name: []byte("a"), Since: 1})
-	wantMessages(t, got.Replay, []Message{{2, "y", Data}})
+	wantMessages(t, got.Replay, []Message{{Seq: 2, Content: "y", Type: Data}})
 }
 
 func TestAlive(t *testing.T) {
@@ -124,14 +124,14 @@ func TestOverloadGivesNoSeq(t *testing.T) {
 	publish(t, h, "a", "1")
 	publish(t, h, "a", "2")
 	for range 3 {
-		if seq, err := h.Publish([]byte("a"), "refused"); !errors.Is(err, ErrOverloaded) || seq != 0 {
-			t.Fatalf("into a full sink: %d, %v", seq, err)
+		if out, err := h.Publish(&Publication{Name: []byte("a"), Content: "refused"}); !errors.Is(err, ErrOverloaded) || out.Seq != 0 {
+			t.Fatalf("into a full sink: %d, %v", out.Seq, err)
 		}
 	}
-	want := []Message{{1, "1", Data}, {2, "2", Data}}
+	want := []Message{{Seq: 1, Content: "1", Type: Data}, {Seq: 2, Content: "2", Type: Data}}
 	wantMessages(t, other.messages(), want)
 	publish(t, h, "a", "3")
-	want = append(want, Message{3, "3", Data})
+	want = append(want, Message{Seq: 3, Content: "3", Type: Data})
 	wantMessages(t, sink.messages(), want)
 	wantMessages(t, join(t, h, Join{Name: []byte("a"), Since: 1}).Replay, want)
 	other.messages()
@@ -172,7 +172,7 @@ func TestWakeHoldsNoLock(t *testing.T) {
 	}
 	step("Join", func() { subscribe(t, h, "a") })
 	step("Publish", func() { publish(t, h, "a", "x") })
-	step("Broadcast", func() { h.Broadcast("x", nil) })
+	step("Broadcast", func() { h.Broadcast("x", "", nil) })
 	step("Close", func() { h.Close([]byte("a")) })
 	step("Sign", func() { h.Sign([]byte("b"), time.Second) })
 	step("a sweep", func() { h.Tick(2 * time.Second) })

@@ -11,11 +11,14 @@ import "time"
 // ErrOverloaded when the queue to the store is full; ErrUnavailable when it is not known
 // whether the call was carried out.
 type Engine interface {
-	// Publish stores a message. When it is done, every later subscriber finds the
-	// message, on any node; Memory has then also queued it to every present one.
-	Publish(name []byte, content string, done Done)
-	// Broadcast publishes to every channel. It is done when each of them has the message.
-	Broadcast(content string, done Done)
+	// Publish is Hub.Publish. When it is done, every later subscriber finds the message, on
+	// any node; Memory has then also queued it to every present one. The engine keeps
+	// neither p nor the bytes of its name.
+	Publish(p *Publication, done Done)
+	// Broadcast publishes to every channel that has not ended. It is done when each of them
+	// has the message. With an id ("": none) it leaves out the channels that have a message
+	// with it, as Publication.ID says: so it can be repeated.
+	Broadcast(content, id string, done Done)
 	// Sign is Hub.Sign.
 	Sign(name []byte, wait time.Duration, done Done)
 	// Clear is Hub.Clear.
@@ -47,7 +50,9 @@ type Engine interface {
 
 // Result is the answer to an Engine call. Fields that the call does not set are zero.
 type Result struct {
-	Seq         int64  // Publish: the message's; Sign, Clear, Close: as the Hub's methods return it
+	Seq         int64  // Publish: as Published; Sign, Clear, Close: as the Hub's methods return it
+	Epoch       uint32 // Publish: as Published
+	Duplicate   bool   // Publish: as Published
 	Token       string // Sign
 	Channels    int    // Info without a name
 	Subscribers int    // Info

@@ -106,7 +106,7 @@ func TestExpiry(t *testing.T) {
 		{"broadcast does not prolong", func(t *testing.T, h *Hub, c *clock) {
 			publish(t, h, "a", "x")
 			c.to(20 * s)
-			h.Broadcast("x", nil)
+			h.Broadcast("x", "", nil)
 		}, 30 * s},
 		{"clear does not prolong", func(t *testing.T, h *Hub, c *clock) {
 			publish(t, h, "a", "x")

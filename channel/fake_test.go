@@ -100,11 +100,11 @@ func newTestHub(t *testing.T, l Limits) (*Hub, *fakeSink) {
 
 func publish(t *testing.T, h *Hub, name, content string) int64 {
 	t.Helper()
-	seq, err := h.Publish([]byte(name), content)
+	out, err := h.Publish(&Publication{Name: []byte(name), Content: content})
 	if err != nil {
 		t.Fatalf("Publish(%s): %v", name, err)
 	}
-	return seq
+	return out.Seq
 }
 
 func join(t *testing.T, h *Hub, j Join) Joined {
@@ -150,7 +150,7 @@ func checkHub(t *testing.T, h *Hub) {
 	var channels, subscribers int
 	for i := range h.shards {
 		for c := range h.shards[i].channels.all {
-			name := c.name
+			name := c.Name()
 			channels++
 			subscribers += int(c.subs)
 			want := 0
@@ -159,7 +159,7 @@ func checkHub(t *testing.T, h *Hub) {
 			}
 			switch {
 			case c.closed || h.shards[i].channels.find(c.hash, []byte(name)) != c || h.shard(h.hash([]byte(name))) != &h.shards[i]:
-				t.Errorf("channel %s (closed %v) is in the hub as %s", c.name, c.closed, name)
+				t.Errorf("channel %s (closed %v) is in the hub as %s", c.Name(), c.closed, name)
 			case inWheel[c] != want:
 				t.Errorf("%s: %d times in the wheel, armed %v", name, inWheel[c], c.armed)
 			case c.subs < 0 || c.subs == 0 && !c.armed || (c.subs > 0) != (c.sinks != 0):

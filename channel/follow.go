@@ -14,10 +14,12 @@ type followed struct {
 
 // Copy is the state of a channel in the store.
 type Copy struct {
+	Epoch    uint32 // not 0
 	Next     int64
 	Token    string    // hex digits; "": nobody has signed it
 	Messages []Message // the stored ones, in order; the last has seq Next-1
 	Crowded  bool      // the store has to count each further subscriber
+	Ended    bool      // nothing more can be published
 }
 
 // Change is a copy whose number of subscribers may have changed, or that has left the
@@ -57,8 +59,12 @@ func (h *Hub) followedFor(j *Join) (*Channel, error) {
 		return c, nil
 	}
 	// A seq above the copy's next may exist already: another node may have given it out.
-	known := j.Since <= c.next && !c.crowded && int(c.subs) < h.limits.Load().MaxSubscribers/4
-	if c.subs == 0 && int64(c.deadline)*slotMS-h.now.Load() < h.limits.Load().Timeout.Milliseconds()/2 {
+	class := h.classLocked(c)
+	known := j.Since <= c.next && !c.crowded && int(c.subs) < class.MaxSubscribers/4
+	if j.Position && j.Since > 0 && j.Epoch != 0 && j.Epoch != c.epoch {
+		known = false // the store may have the life that it knows
+	}
+	if c.subs == 0 && int64(c.deadline)*slotMS-h.now.Load() < class.Timeout.Milliseconds()/2 {
 		// The store may free the channel before it hears of this subscriber, unless it
 		// counts it first.
 		known = false
@@ -74,36 +80,40 @@ func (h *Hub) followedFor(j *Join) (*Channel, error) {
 // goroutine at a time calls it.
 func (h *Hub) Install(name string, s Copy) *Channel {
 	hash := h.hash([]byte(name))
-	c := &Channel{name: name, hash: hash, next: s.Next, token: parseToken(s.Token), crowded: s.Crowded}
-	if len(s.Messages) > 0 {
-		c.ring = new(ring)
-		limit := h.limits.Load().BufferSize
-		for _, m := range s.Messages {
-			c.ring.push(m, limit)
-		}
-	}
 	sh := h.shard(hash)
 	sh.mu.Lock()
+	c := newChannel(name, hash, s.Epoch, h.limits.Load().index(name))
+	c.next, c.token, c.crowded, c.ended = s.Next, parseToken(s.Token), s.Crowded, s.Ended
+	c.mu.Lock()
+	for _, m := range s.Messages {
+		h.keep(c, m)
+	}
 	sh.channels.add(c)
 	sh.mu.Unlock()
 	h.channels.Add(1)
-	c.mu.Lock()
-	c.extend(h.timeoutDeadline())
+	h.used(c)
 	h.settle(c)
 	return c
 }
 
-// Feed stores the next message of a copy and queues it to the subscribers. m.Seq is not
-// checked: the caller keeps the order. It reports whether the copy is still in the hub.
+// Feed stores the next message of a copy and queues it to the subscribers; Final and Ended
+// end the copy's channel. m.Seq is not checked: the caller keeps the order. It reports whether the copy is still in the hub.
 func (h *Hub) Feed(c *Channel, m Message) bool {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
 		return false
 	}
-	c.next = m.Seq + 1
-	h.keep(c, m)
 	wake := h.push(c, m, c.sinks)
+	switch c.ended = c.ended || m.Type == Final || m.Type == Ended; m.Type {
+	case Ended:
+	case Final:
+		m.Type = Data
+		fallthrough
+	default:
+		c.next = m.Seq + 1
+		h.keep(c, m)
+	}
 	c.mu.Unlock()
 	h.wake(wake)
 	return true
@@ -143,12 +153,7 @@ func (h *Hub) DropBelow(c *Channel, seq int64) {
 	if oldest, ok := c.ring.oldest(); !ok || oldest >= seq {
 		return
 	}
-	kept := c.ring.since(seq, nil)
-	h.save(c, c.ring.n-len(kept))
-	c.ring = nil
-	if seq < c.next {
-		c.ring = &ring{buf: kept, n: len(kept)}
-	}
+	h.shed(c, c.ring.skip(seq))
 }
 
 // Learn stores what the store says of a copy besides messages: the token (32 hex digits,
@@ -186,7 +191,7 @@ func (h *Hub) TakeChanged(dst []Change) []Change {
 }
 
 // Limits returns the present limits.
-func (h *Hub) Limits() Limits { return *h.limits.Load() }
+func (h *Hub) Limits() Limits { return h.limits.Load().Limits }
 
 // Busy reports that a broadcast has to wait for a sink.
 func (h *Hub) Busy() bool { return h.any(1<<len(h.sinks)-1, Sink.Busy) }

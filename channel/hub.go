@@ -2,8 +2,10 @@ package channel
 
 import (
 	"errors"
+	"hash/crc32"
 	"hash/maphash"
 	"math/bits"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,14 +22,22 @@ var (
 	ErrUnavailable        = errors.New("the store of the channels cannot be reached") // the call may have been carried out or not
 	ErrFetch              = errors.New("the channel has to be fetched first")         // follower: Engine.Fetch has to come first
 	ErrMemory             = errors.New("memory is short")                             // Hub.StopGrowth is on, and the call would create a channel
+	ErrEnded              = errors.New("the channel has ended")                       // nothing more can be published to it
+	ErrConflict           = errors.New("another message has this seq")                // Publication.IfSeq is not the channel's next seq, or IfEpoch not its epoch
 )
 
-// Limits bound the channels of a hub. SetLimits replaces them while the hub runs.
+// Limits bound the channels of a hub. SetLimits replaces them while the hub runs. But for
+// MaxChannels they are for the channels whose names fit none of Classes, and are explained
+// there.
 type Limits struct {
-	MaxChannels    int           // in this hub; with a store: on all nodes
-	MaxSubscribers int           // per channel
-	BufferSize     int           // messages stored per channel, at least 1
-	Timeout        time.Duration // how long a channel lives without a subscriber, at least 1 ms
+	MaxChannels    int // in this hub; with a store: on all nodes
+	MaxSubscribers int
+	BufferSize     int
+	BufferTTL      time.Duration
+	BufferBytes    int
+	Timeout        time.Duration // also how often presence is repeated
+	IDWindow       int
+	Classes        []Class // at most MaxClasses; the first whose Match fits counts
 }
 
 const shards = 256
@@ -35,14 +45,16 @@ const shards = 256
 type shard struct {
 	mu       sync.Mutex
 	channels table
-	_        [24]byte // fills the cache line, so that locks of neighbours do not share one
+	lives    uint32   // how many channels it has created
+	_        [20]byte // fills the cache line, so that locks of neighbours do not share one
 }
 
 // Hub holds all channels of this process. Its methods are concurrency-safe, except where
 // a comment says otherwise.
 type Hub struct {
 	seed   maphash.Seed
-	limits atomic.Pointer[Limits]
+	salt   uint32 // random, so that the epochs of two processes differ
+	limits atomic.Pointer[classes]
 	now    atomic.Int64 // hub time: ms since the start, by the last Tick or SetTime
 	sinks  []Sink       // fixed before the first Join
 	follow *followed    // nil: not a follower
@@ -59,8 +71,8 @@ type Hub struct {
 
 // NewHub returns an empty hub without sinks, at hub time 0.
 func NewHub(l Limits) *Hub {
-	h := &Hub{seed: maphash.MakeSeed()}
-	h.limits.Store(&l)
+	h := &Hub{seed: maphash.MakeSeed(), salt: rand.Uint32()}
+	h.limits.Store(newClasses(l))
 	return h
 }
 
@@ -73,9 +85,6 @@ func (h *Hub) AddSink(s Sink) int {
 	h.sinks = append(h.sinks, s)
 	return len(h.sinks) - 1
 }
-
-// SetLimits replaces the limits. Channels and subscribers above a lower limit stay.
-func (h *Hub) SetLimits(l Limits) { h.limits.Store(&l) }
 
 // StopGrowth says whether new channels are refused with ErrMemory.
 func (h *Hub) StopGrowth(on bool) { h.noGrowth.Store(on) }
@@ -109,8 +118,25 @@ func (h *Hub) deadlineIn(d time.Duration) int64 {
 	return h.now.Load() + d.Milliseconds() + staleMS
 }
 
-// timeoutDeadline is the deadline of a channel that is used now.
-func (h *Hub) timeoutDeadline() int64 { return h.deadlineIn(h.limits.Load().Timeout) }
+// used prolongs the life of a channel that is used now. Channel.mu is held.
+func (h *Hub) used(c *Channel) { c.extend(h.deadlineIn(h.classLocked(c).Timeout)) }
+
+// newEpoch is the epoch of a channel that the shard creates. Two channels of one name are
+// in the same shard and so have different ones: neither step maps two numbers to the same.
+// With the name in it, the position of another channel is not taken for one of this. The
+// shard's lock is held.
+func (h *Hub) newEpoch(s *shard, name string) uint32 {
+	of := crc32.ChecksumIEEE([]byte(name))
+	for {
+		s.lives++
+		x := s.lives + h.salt
+		x = (x ^ x>>16) * 0x85ebca6b
+		x = (x ^ x>>13) * 0xc2b2ae35
+		if x ^= x>>16 ^ of; x != 0 {
+			return x
+		}
+	}
+}
 
 func (h *Hub) hash(name []byte) uint32 { return uint32(maphash.Bytes(h.seed, name)) }
 
@@ -152,9 +178,10 @@ func (h *Hub) obtain(name []byte) (*Channel, error) {
 				s.mu.Unlock()
 				return nil, ErrTooManyChannels
 			}
-			c = &Channel{name: string(name), hash: hash, next: 1}
+			own := string(name)
+			c = newChannel(own, hash, h.newEpoch(s, own), h.limits.Load().index(own))
 			s.channels.add(c)
-			wake = h.announce(Online, c.name)
+			wake = h.announce(Online, own)
 		}
 		s.mu.Unlock()
 		h.wake(wake)
@@ -202,7 +229,7 @@ func (h *Hub) remove(s *shard, c *Channel) (wake uint64) {
 		h.noteLocked(c)
 		return 0
 	}
-	return h.announce(Offline, c.name)
+	return h.announce(Offline, c.Name())
 }
 
 // sweep frees the channels that are due. It waits while a sink that watches presence is

@@ -120,7 +120,7 @@ func TestLeaveOfOneOfTwo(t *testing.T) {
 	subscribe(t, h, "a")
 	h.Leave(c, 0, false)
 	publish(t, h, "a", "x")
-	wantMessages(t, sink.messages(), []Message{{1, "x", Data}})
+	wantMessages(t, sink.messages(), []Message{{Seq: 1, Content: "x", Type: Data}})
 	h.Leave(c, 0, true)
 }
 
@@ -137,7 +137,7 @@ func TestSinksGetOnlyTheirs(t *testing.T) {
 	}
 	join(t, h, Join{Name: []byte("b"), Sink: 2})
 	publish(t, h, "a", "x")
-	want := []Message{{1, "x", Data}}
+	want := []Message{{Seq: 1, Content: "x", Type: Data}}
 	wantMessages(t, first.messages(), want)
 	wantMessages(t, second.messages(), want)
 	wantMessages(t, third.messages(), nil)
@@ -186,7 +186,7 @@ func TestMaxChannels(t *testing.T) {
 	l.MaxChannels = 1
 	h, _ := newTestHub(t, l)
 	c := subscribe(t, h, "a")
-	_, pub := h.Publish([]byte("b"), "x")
+	_, pub := h.Publish(&Publication{Name: []byte("b"), Content: "x"})
 	_, sign := h.Sign([]byte("b"), 0)
 	_, join := h.Join(&Join{Name: []byte("b")}, nil)
 	for call, err := range map[string]error{"Publish": pub, "Sign": sign, "Join": join} {
@@ -218,7 +218,7 @@ func TestMaxChannelsExact(t *testing.T) {
 		name := []byte{'a' + byte(w)}
 		wg.Go(func() {
 			for range rounds {
-				_, err := h.Publish(name, "x")
+				_, err := h.Publish(&Publication{Name: name, Content: "x"})
 				if n := h.Channels(); n > places {
 					t.Errorf("%d channels", n)
 				}

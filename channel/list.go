@@ -18,6 +18,10 @@ type Brief struct {
 	Stored      int           // messages in the buffer
 	Oldest      int64         // the seq of the oldest of them; Next when there is none
 	TimeLeft    time.Duration // until it is freed; 0 while it has a subscriber
+	Epoch       uint32        // see Channel.Epoch
+	Ended       bool          // nothing more can be published to it
+	Class       string        // Class.Match of its class; "" for none
+	OldestAge   time.Duration // of the oldest message; 0 when there is none
 }
 
 // Walk calls visit with groups of channels until visit returns false. A channel that
@@ -72,18 +76,24 @@ func (t *table) step(cursor uint32, dst []*Channel) ([]*Channel, uint32) {
 }
 
 func (h *Hub) briefLocked(c *Channel) Brief {
-	b := Brief{Name: c.name, Hash: c.hash, Subscribers: int(c.subs), Next: c.next, Oldest: c.next}
+	h.expireLocked(c)
+	now := h.now.Load()
+	b := Brief{
+		Name: c.Name(), Hash: c.hash, Subscribers: int(c.subs), Next: c.next, Oldest: c.next,
+		Epoch: c.epoch, Ended: c.ended, Class: h.classLocked(c).Match,
+	}
 	if oldest, ok := c.ring.oldest(); ok {
-		b.Oldest, b.Stored = oldest, c.ring.n
+		b.Oldest, b.Stored = oldest, c.ring.stored()
+		b.OldestAge = time.Duration(max(0, now-int64(c.ring.at(0).At)*slotMS)) * time.Millisecond
 	}
 	if c.subs == 0 {
-		b.TimeLeft = time.Duration(max(0, int64(c.deadline)*slotMS-h.now.Load())) * time.Millisecond
+		b.TimeLeft = time.Duration(max(0, int64(c.deadline)*slotMS-now)) * time.Millisecond
 	}
 	return b
 }
 
 // Look summarizes one channel and appends its stored messages with seq at least since, at
-// most the last limit of them. It changes nothing and creates no channel; there is false
+// most the last limit of them. It creates no channel and prolongs no life; there is false
 // if the channel does not exist.
 func (h *Hub) Look(name []byte, since int64, limit int, dst []Message) (b Brief, ms []Message, there bool) {
 	c := h.lookup(name)

@@ -23,7 +23,7 @@ func TestWalk(t *testing.T) {
 	h := NewHub(Limits{MaxChannels: 1 << 20, MaxSubscribers: 10, BufferSize: 10, Timeout: time.Hour})
 	for n, names := 0, 0; n < 5000; n = 2*n + 1 {
 		for ; names < n; names++ {
-			if _, err := h.Publish(fmt.Append(nil, names), "x"); err != nil {
+			if _, err := h.Publish(&Publication{Name: fmt.Append(nil, names), Content: "x"}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -45,7 +45,7 @@ func TestWalkWhileTablesChange(t *testing.T) {
 	h := NewHub(Limits{MaxChannels: 1 << 20, MaxSubscribers: 10, BufferSize: 1, Timeout: time.Hour})
 	name := func(i int) []byte { return fmt.Append(nil, "stays", i) }
 	for i := range 3000 {
-		if _, err := h.Publish(name(i), "x"); err != nil {
+		if _, err := h.Publish(&Publication{Name: name(i), Content: "x"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -59,7 +59,7 @@ func TestWalkWhileTablesChange(t *testing.T) {
 		for range 600 {
 			other := fmt.Append(nil, "comes and goes", others)
 			if growing {
-				_, _ = h.Publish(other, "x")
+				_, _ = h.Publish(&Publication{Name: other, Content: "x"})
 				others++
 			} else {
 				_, _ = h.Close(other)
@@ -121,7 +121,7 @@ func TestLook(t *testing.T) {
 		t.Error("a channel that is not there")
 	}
 	for i := range 7 {
-		if _, err := h.Publish([]byte("a"), fmt.Sprint(i+1)); err != nil {
+		if _, err := h.Publish(&Publication{Name: []byte("a"), Content: fmt.Sprint(i + 1)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -132,7 +132,7 @@ func TestLook(t *testing.T) {
 		from  int64
 	}{{0, 100, 3}, {4, 100, 4}, {4, 2, 6}, {8, 100, 8}, {99, 100, 8}, {0, 0, 8}} {
 		b, ms, there := h.Look([]byte("a"), tc.since, tc.limit, nil)
-		b.Hash = 0
+		b.Hash, b.Epoch = 0, 0
 		if !there || b != want {
 			t.Errorf("%v: %+v, want %+v", tc, b, want)
 		}

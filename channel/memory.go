@@ -39,8 +39,8 @@ type callCounter struct {
 }
 
 type broadcast struct {
-	content string
-	done    Done
+	content, id string
+	done        Done
 }
 
 var _ Engine = (*Memory)(nil)
@@ -72,20 +72,20 @@ func (m *Memory) begin(name []byte, done Done) *callCounter {
 func (c *callCounter) end() { c.n.Add(-1) }
 
 // Publish is Hub.Publish.
-func (m *Memory) Publish(name []byte, content string, done Done) {
-	call := m.begin(name, done)
+func (m *Memory) Publish(p *Publication, done Done) {
+	call := m.begin(p.Name, done)
 	if call == nil {
 		return
 	}
 	defer call.end()
-	seq, err := m.hub.Publish(name, content)
-	done.Done(Result{Seq: seq, Err: err})
+	out, err := m.hub.Publish(p)
+	done.Done(Result{Seq: out.Seq, Epoch: out.Epoch, Duplicate: out.Duplicate, Err: err})
 }
 
 // Broadcast queues the message for the worker, since a million channels take a second.
 // ErrOverloaded when 64 broadcasts are waiting.
-func (m *Memory) Broadcast(content string, done Done) {
-	if err := m.enqueue(broadcast{content, done}); err != nil {
+func (m *Memory) Broadcast(content, id string, done Done) {
+	if err := m.enqueue(broadcast{content, id, done}); err != nil {
 		done.Done(Result{Err: err})
 	}
 }
@@ -181,7 +181,7 @@ func (m *Memory) broadcastLoop() {
 	for {
 		select {
 		case b := <-m.queue:
-			b.done.Done(Result{Err: m.hub.Broadcast(b.content, m.pause)})
+			b.done.Done(Result{Err: m.hub.Broadcast(b.content, b.id, m.pause)})
 		case <-m.stop:
 			m.refuseQueued()
 			return

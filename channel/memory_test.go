@@ -50,13 +50,13 @@ func TestMemoryBroadcastWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, sink := newStuck(t)
 		done := make(results, 1)
-		m.Broadcast("x", done)
+		m.Broadcast("x", "", done)
 		synctest.Wait()
 		if len(done) != 0 {
 			t.Error("answered while the sink is busy")
 		}
 		other := make(results, 1)
-		m.Publish([]byte("a"), "x", other)
+		m.Publish(&channel.Publication{Name: []byte("a"), Content: "x"}, other)
 		if err := <-other; err != nil {
 			t.Errorf("a publish meanwhile: %v", err)
 		}
@@ -75,10 +75,10 @@ func TestMemoryStopEndsBroadcasts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newStuck(t)
 		done := make(results, 1+queue+over+10)
-		m.Broadcast("under way", done)
+		m.Broadcast("under way", "", done)
 		synctest.Wait()
 		for range queue + over {
-			m.Broadcast("x", done)
+			m.Broadcast("x", "", done)
 		}
 		if len(done) != over {
 			t.Errorf("%d of %d answered at once", len(done), over)
@@ -99,7 +99,7 @@ func TestMemoryStopWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newStuck(t)
 		entered, goOn := make(chan struct{}), make(chan struct{})
-		go m.Publish([]byte("a"), "x", doneFunc(func(channel.Result) {
+		go m.Publish(&channel.Publication{Name: []byte("a"), Content: "x"}, doneFunc(func(channel.Result) {
 			close(entered)
 			<-goOn
 		}))
@@ -116,7 +116,7 @@ func TestMemoryStopWaits(t *testing.T) {
 		default:
 		}
 		refused := make(results, 1)
-		m.Publish([]byte("a"), "x", refused)
+		m.Publish(&channel.Publication{Name: []byte("a"), Content: "x"}, refused)
 		if err := <-refused; !errors.Is(err, channel.ErrStopped) {
 			t.Errorf("a call after Stop began: %v", err)
 		}

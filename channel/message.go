@@ -11,12 +11,17 @@ const (
 	Online                // presence: the channel named by Content was created, or still exists
 	Offline               // presence: the channel named by Content was freed
 	Moved                 // a follower's copy has a gap before Seq: its subscribers join again from Seq; not stored
+	Ended                 // nothing more comes: its subscribers end; not stored
+	// Final is Data behind which the channel has ended. It is one message, so that a queue
+	// never brings the one without the other. It is stored as Data.
+	Final
 )
 
 // Message is immutable and passed by value. All copies share the content, so storing one
 // in a ring or an inbox allocates nothing more.
 type Message struct {
-	Seq     int64  // its number in the channel; Closed: the channel's next seq; Moved: the seq to go on from; presence: 0
-	Content string // Data, Broadcast: the body of a JSON string, without quotes; presence: the channel's name
+	Seq     int64  // its number in the channel; Closed, Ended: the channel's next seq; Moved: the seq to go on from; presence: 0
+	Content string // Data, Broadcast, Final: the body of a JSON string, without quotes; presence: the channel's name
+	At      uint32 // Data, Broadcast, Final: when it was stored, hub time in slots of 100 ms
 	Type    Type
 }

@@ -61,7 +61,7 @@ func (h *Hub) announceShard(s *shard) (wake uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.channels.all {
-		wake |= h.announce(Online, c.name)
+		wake |= h.announce(Online, c.Name())
 	}
 	return wake
 }

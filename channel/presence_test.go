@@ -15,7 +15,7 @@ func watch(t *testing.T, l Limits) (*Hub, *fakeSink) {
 
 func TestPresenceOfALife(t *testing.T) {
 	const s = time.Second
-	online, offline := []Message{{0, "a", Online}}, []Message{{0, "a", Offline}}
+	online, offline := []Message{{Seq: 0, Content: "a", Type: Online}}, []Message{{Seq: 0, Content: "a", Type: Offline}}
 	h, sink := watch(t, small)
 	c := &clock{h: h}
 	for _, create := range []func(){
@@ -113,8 +113,8 @@ func TestPresenceDropped(t *testing.T) {
 		publish(t, h, name, "x")
 	}
 	h.Close([]byte("b"))
-	wantMessages(t, full.messages(), []Message{{0, "a", Online}})
-	wantMessages(t, other.messages(), []Message{{0, "a", Online}, {0, "b", Online}, {0, "c", Online}, {0, "b", Offline}})
+	wantMessages(t, full.messages(), []Message{{Seq: 0, Content: "a", Type: Online}})
+	wantMessages(t, other.messages(), []Message{{Seq: 0, Content: "a", Type: Online}, {Seq: 0, Content: "b", Type: Online}, {Seq: 0, Content: "c", Type: Online}, {Seq: 0, Content: "b", Type: Offline}})
 	if n := h.PresenceDropped(); n != 3 {
 		t.Errorf("%d dropped, want 3", n)
 	}

@@ -73,7 +73,7 @@ func (h *Hub) save(c *Channel, n int) {
 		return
 	}
 	for i := range n {
-		m := c.ring.buf[(c.ring.head+i)%len(c.ring.buf)]
+		m := *c.ring.at(i)
 		k.ms = append(k.ms, m)
 		k.bytes += len(m.Content) + messageCost
 	}
@@ -84,15 +84,58 @@ func (h *Hub) save(c *Channel, n int) {
 	}
 }
 
-// keep stores m as the newest message. Channel.mu is held.
+// keep stores m as the newest message, of which content and seq are set. Channel.mu is held.
 func (h *Hub) keep(c *Channel, m Message) {
-	limit := h.limits.Load().BufferSize
+	class := h.classLocked(c)
 	if c.ring == nil {
+		if class.BufferSize == 0 {
+			return
+		}
 		c.ring = new(ring)
-	} else if over := c.ring.n + 1 - limit; over > 0 {
-		h.save(c, over)
 	}
-	c.ring.push(m, limit)
+	h.shed(c, max(c.ring.excess(len(m.Content), class), c.ring.expired(h.expiredSlot(class))))
+	if class.BufferSize > 0 {
+		c.ring.push(m, class.BufferSize)
+	}
+}
+
+// shed drops the k oldest messages. Channel.mu is held.
+func (h *Hub) shed(c *Channel, k int) {
+	if k > 0 {
+		h.save(c, k)
+		c.ring.drop(k)
+	}
+}
+
+// expiredSlot is the slot of hub time before which a stored message is too old.
+func (h *Hub) expiredSlot(class *Class) int64 {
+	if class.BufferTTL == 0 {
+		return 0
+	}
+	return (h.now.Load() - class.BufferTTL.Milliseconds()) / slotMS
+}
+
+// expireLocked drops the messages that are too old. Channel.mu is held.
+func (h *Hub) expireLocked(c *Channel) {
+	if c.ring.stored() == 0 {
+		return
+	}
+	if h.shed(c, c.ring.expired(h.expiredSlot(h.classLocked(c)))); c.ring.n == 0 {
+		c.ring.buf, c.ring.head = nil, 0
+	}
+}
+
+// dropStored drops all stored messages, but not their ids. Channel.mu is held.
+func (h *Hub) dropStored(c *Channel) {
+	if c.ring == nil {
+		return
+	}
+	h.save(c, c.ring.stored())
+	if c.ring.ids == nil {
+		c.ring = nil
+	} else {
+		c.ring = &ring{ids: c.ring.ids}
+	}
 }
 
 // Piece is a part of a channel's backlog.
@@ -120,14 +163,12 @@ func (h *Hub) Read(c *Channel, since int64, limit int, dst []Message) Piece {
 		old = k.ms
 	}
 	n := len(old)
-	if c.ring != nil {
-		n += c.ring.n
-	}
+	n += c.ring.stored()
 	at := func(i int) *Message {
 		if i < len(old) {
 			return &old[i]
 		}
-		return &c.ring.buf[(c.ring.head+i-len(old))%len(c.ring.buf)]
+		return c.ring.at(i - len(old))
 	}
 	i := 0
 	if n > 0 {
@@ -152,19 +193,4 @@ func (h *Hub) EndRead(c *Channel) {
 		c.ring = nil
 	}
 	c.mu.Unlock()
-}
-
-// over reports that the messages from seq on are more than limit bytes, and which is the
-// first of them.
-func (r *ring) over(seq int64, limit int) (first int64, over bool) {
-	if r == nil || r.n == 0 {
-		return 0, false
-	}
-	skip := int(min(max(0, seq-r.buf[r.head].Seq), int64(r.n)))
-	for i := skip; i < r.n; i++ {
-		if limit -= len(r.buf[(r.head+i)%len(r.buf)].Content) + messageCost; limit < 0 {
-			return r.buf[(r.head+skip)%len(r.buf)].Seq, true
-		}
-	}
-	return 0, false
 }

@@ -32,6 +32,7 @@ func TestRing(t *testing.T) {
 			for i := range 120 {
 				limit := tc.limit(i)
 				m := Message{Seq: int64(i + 1), Content: fmt.Sprint(i)}
+				r.drop(r.excess(len(m.Content), &Class{BufferSize: limit}))
 				r.push(m, limit)
 				model = append(model, m)
 				model = model[max(0, len(model)-limit):]
@@ -43,10 +44,10 @@ func TestRing(t *testing.T) {
 
 func checkRing(t *testing.T, r *ring, model []Message, limit int) {
 	t.Helper()
-	if r.n != len(model) || len(r.buf) > max(limit, r.n) {
+	if r.stored() != len(model) || len(r.buf) > max(limit, r.stored()) {
 		t.Fatalf("%d messages in a buffer of %d, want %d and at most %d", r.n, len(r.buf), len(model), limit)
 	}
-	if r.n*2 < len(r.buf) && len(r.buf) > 1 {
+	if r.stored()*2 < len(r.buf) && len(r.buf) > 1 {
 		t.Fatalf("%d messages in a buffer of %d: more than doubled", r.n, len(r.buf))
 	}
 	if oldest, ok := r.oldest(); !ok || oldest != model[0].Seq {

@@ -226,13 +226,13 @@ func stormPublisher(t *testing.T, h *Hub, number int, goOn func() bool, refused 
 		name := stormName()
 		switch {
 		case number == 0 && i%100 == 0:
-			h.Broadcast("all", func() bool { runtime.Gosched(); return true })
+			h.Broadcast("all", "", func() bool { runtime.Gosched(); return true })
 		case number == 1 && i%40 == 0:
 			h.Close(name)
 		case number == 2 && i%60 == 0:
 			h.Sign(name, time.Second)
 		}
-		if _, err := h.Publish(name, "x"); errors.Is(err, ErrOverloaded) {
+		if _, err := h.Publish(&Publication{Name: name, Content: "x"}); errors.Is(err, ErrOverloaded) {
 			refused.Add(1)
 			runtime.Gosched()
 		} else if err != nil {
@@ -296,7 +296,7 @@ func checkStormEnd(t *testing.T, h *Hub, all []*stormLoop) {
 			subscribers += len(subs)
 			for _, s := range subs {
 				if c.closed || s.next != c.next {
-					t.Errorf("%s (closed %v): a subscriber waits for %d, the channel for %d", c.name, c.closed, s.next, c.next)
+					t.Errorf("%s (closed %v): a subscriber waits for %d, the channel for %d", c.Name(), c.closed, s.next, c.next)
 				}
 			}
 		}
@@ -347,7 +347,8 @@ func TestPublishersSeeOneSequence(t *testing.T) {
 		wg.Go(func() {
 			last := int64(0)
 			for range messages {
-				seq, err := h.Publish([]byte("a"), "x")
+				out, err := h.Publish(&Publication{Name: []byte("a"), Content: "x"})
+				seq := out.Seq
 				if err != nil || seq <= last {
 					t.Errorf("seq %d after %d, %v", seq, last, err)
 				}

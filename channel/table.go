@@ -19,7 +19,7 @@ func (t *table) find(hash uint32, name []byte) *Channel {
 		return nil
 	}
 	c := *t.at(hash)
-	for c != nil && (c.hash != hash || c.name != string(name)) {
+	for c != nil && (c.hash != hash || c.Name() != string(name)) {
 		c = c.chain
 	}
 	return c

@@ -19,7 +19,7 @@ func TestTable(t *testing.T) {
 			tab.remove(want[name])
 			delete(want, name)
 		} else if want[name] == nil {
-			c := &Channel{name: name, hash: hash}
+			c := newChannel(name, hash, 1, 0)
 			tab.add(c)
 			want[name] = c
 		}
@@ -42,8 +42,8 @@ func checkTable(t *testing.T, tab *table, want map[string]*Channel) {
 	t.Helper()
 	n := 0
 	for c := range tab.all {
-		if n++; want[c.name] != c {
-			t.Fatalf("%s is in the table and should not be", c.name)
+		if n++; want[c.Name()] != c {
+			t.Fatalf("%s is in the table and should not be", c.Name())
 		}
 	}
 	if n != len(want) || tab.n != n {

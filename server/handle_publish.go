@@ -3,6 +3,7 @@ package server
 import (
 	"log/slog"
 
+	"icomet/channel"
 	"icomet/httpparse"
 	"icomet/server/reactor"
 	"icomet/server/wire"
@@ -42,6 +43,7 @@ func nameAndContent(c *reactor.Conn, r *reactor.Request) (name, content []byte, 
 	return name, content, ok
 }
 
+// publish publishes content, the body of a JSON string.
 func (s *Server) publish(c *reactor.Conn, r *reactor.Request, name, content []byte) {
 	if s.refusedDraining(c, r) {
 		return
@@ -50,10 +52,63 @@ func (s *Server) publish(c *reactor.Conn, r *reactor.Request, name, content []by
 	if !ok {
 		return
 	}
+	position, ok := c.Flag(r, reactor.ParamPosition)
+	if !ok {
+		return
+	}
+	p := &c.Scratch().Publication
+	if !readConditions(c, r, p) {
+		return
+	}
+	p.Name, p.Content = name, string(content)
 	c.Counters().Publishes.Add(1)
 	c.Log(slog.LevelDebug, "admin call", r, name)
-	a := c.NewAnswer(r, s.formats.publish, callback, name)
-	s.engine.Publish(name, string(content), a)
+	format := s.formats.publish
+	if position {
+		format = s.formats.position
+	}
+	a := c.NewAnswer(r, format, callback, name)
+	s.engine.Publish(p, a)
+	p.Name, p.Content, p.ID = nil, "", ""
+	c.Settle(a)
+}
+
+// readConditions makes p a publish with the conditions that r says, or answers 400.
+func readConditions(c *reactor.Conn, r *reactor.Request, p *channel.Publication) (ok bool) {
+	*p = channel.Publication{}
+	if p.ID, ok = c.ID(r); !ok || !r.Params.Has[reactor.ParamIfSeq] {
+		return ok
+	}
+	if len(r.Params.Get(reactor.ParamIfSeq)) == 0 {
+		c.Refuse(r, 400, "if_seq is not an integer")
+		return false
+	}
+	p.OnlyIf = true
+	if p.IfSeq, ok = c.Int(r, reactor.ParamIfSeq); ok {
+		p.IfEpoch, ok = c.Epoch(r)
+	}
+	return ok
+}
+
+// handleEnd publishes the content, if any, and ends the channel.
+func (s *Server) handleEnd(c *reactor.Conn, r *reactor.Request) {
+	name, ok := c.Cname(r)
+	if !ok || s.refusedDraining(c, r) {
+		return
+	}
+	id, ok := c.ID(r)
+	if !ok {
+		return
+	}
+	c.Log(slog.LevelInfo, "admin call ends a channel", r, name)
+	sc := c.Scratch()
+	sc.Body = wire.AppendJSON(sc.Body[:0], r.Params.Get(reactor.ParamContent))
+	sc.Publication = channel.Publication{
+		Name: name, Content: string(sc.Body), ID: id, End: true, NoContent: !r.Params.Has[reactor.ParamContent],
+	}
+	a := c.NewAnswer(r, s.formats.next, nil, name)
+	s.engine.Publish(&sc.Publication, a)
+	sc.Publication = channel.Publication{}
 	c.Settle(a)
 }
 
@@ -62,12 +117,20 @@ func (s *Server) handleBroadcast(c *reactor.Conn, r *reactor.Request) {
 	if !ok || s.refusedDraining(c, r) {
 		return
 	}
+	if r.Params.Has[reactor.ParamPosition] || r.Params.Has[reactor.ParamIfSeq] {
+		c.Refuse(r, 400, "a broadcast has no position: position and if_seq are for one channel")
+		return
+	}
+	id, ok := c.ID(r)
+	if !ok {
+		return
+	}
 	c.Counters().Broadcasts.Add(1)
 	c.Log(slog.LevelInfo, "admin call broadcasts", r, nil)
 	sc := c.Scratch()
 	sc.Body = wire.AppendJSON(sc.Body[:0], content)
 	a := c.NewAnswer(r, s.formats.broadcast, nil, nil)
-	s.engine.Broadcast(string(sc.Body), a)
+	s.engine.Broadcast(string(sc.Body), id, a)
 	c.Settle(a)
 }
 

@@ -10,13 +10,14 @@ import (
 
 // formats are how the engine's results become answers.
 type formats struct {
-	publish, broadcast, sign, next, info, totals, check reactor.Format
+	publish, position, broadcast, sign, next, info, totals, check reactor.Format
 }
 
 // newFormats makes the functions once, so that a publish allocates none.
 func (s *Server) newFormats() formats {
 	return formats{
 		publish:   orError(formatPublish),
+		position:  orError(formatPosition),
 		broadcast: orError(func(dst []byte, a *reactor.Answer) []byte { return a.AppendText(dst, []byte("ok\n")) }),
 		sign:      orError(s.formatSign),
 		next:      orError(formatNext),
@@ -46,6 +47,48 @@ func appendBody(dst []byte, a *reactor.Answer, body []byte) []byte {
 
 func formatPublish(dst []byte, a *reactor.Answer) []byte {
 	return appendBody(dst, a, append(a.Conn.Scratch().Body[:0], `{"type":"ok"}`...))
+}
+
+// formatPosition answers a publish with where the message is.
+func formatPosition(dst []byte, a *reactor.Answer) []byte {
+	b := append(a.Conn.Scratch().Body[:0], `{"type":"ok","cname":"`...)
+	b = wire.AppendJSON(b, a.Cname)
+	b = append(b, `","seq":`...)
+	b = wire.AppendInt(b, a.Res.Seq)
+	b = append(b, `,"epoch":"`...)
+	b = append(wire.AppendEpoch(b, a.Res.Epoch), '"')
+	if a.Res.Duplicate {
+		b = append(b, `,"duplicate":true`...)
+	}
+	return appendBody(dst, a, append(b, '}'))
+}
+
+// appendConflict answers a publish that the state of its channel forbids.
+func appendConflict(dst []byte, a *reactor.Answer, why string) []byte {
+	sc := a.Conn.Scratch()
+	b := append(sc.Body[:0], `{"type":"409","cname":"`...)
+	b = wire.AppendJSON(b, a.Cname)
+	b = append(b, `","seq":`...)
+	b = wire.AppendInt(b, a.Res.Seq)
+	b = append(b, `,"content":"`...)
+	b = append(b, why...)
+	b = append(b, `","epoch":"`...)
+	if a.Res.Epoch != 0 {
+		b = wire.AppendEpoch(b, a.Res.Epoch)
+	}
+	sc.Body = append(b, "\"}\n"...)
+	return a.AppendConflict(dst, sc.Body, why)
+}
+
+// conflictText is why the state of a channel forbids a publish; "": err is another error.
+func conflictText(err error) string {
+	switch {
+	case errors.Is(err, channel.ErrEnded):
+		return "the channel has ended"
+	case errors.Is(err, channel.ErrConflict):
+		return "the next message of the channel is another one than if_seq and epoch say"
+	}
+	return ""
 }
 
 func (s *Server) formatSign(dst []byte, a *reactor.Answer) []byte {
@@ -110,13 +153,22 @@ var engineErrors = []struct {
 }
 
 func appendEngineError(dst []byte, a *reactor.Answer) []byte {
+	if why := conflictText(a.Res.Err); why != "" {
+		return appendConflict(dst, a, why)
+	}
 	if errors.Is(a.Res.Err, channel.ErrNotFound) {
 		return a.AppendError(dst, 404, "channel["+string(wire.AppendJSON(nil, a.Cname))+"] not connected")
 	}
+	status, text := engineError(a.Res.Err)
+	return a.AppendError(dst, status, text)
+}
+
+// engineError is the status and the sentence for what an engine refuses.
+func engineError(err error) (status int, text string) {
 	for _, e := range engineErrors {
-		if errors.Is(a.Res.Err, e.err) {
-			return a.AppendError(dst, e.status, e.text)
+		if errors.Is(err, e.err) {
+			return e.status, e.text
 		}
 	}
-	return a.AppendError(dst, 500, a.Res.Err.Error())
+	return 500, err.Error()
 }

@@ -27,6 +27,8 @@ type endpoint struct {
 	// a POST may have any body.
 	needs reactor.ParamSet
 	shows bool // on the admin port: who follows a link of another site may see it
+	// lines says that the call is a POST whose body is no parameters.
+	lines bool
 }
 
 // guard is what the admin port checks in addition to the client's address.
@@ -49,6 +51,10 @@ func (s *Server) pollEndpoint(callback []byte) *endpoint {
 	e := subscribeEndpoint(wire.TransportPoll, func(c *reactor.Conn, r *reactor.Request) { s.poll(c, r, callback) })
 	e.callback = callback
 	return e
+}
+
+func (s *Server) openEndpoint(t wire.Transport) *endpoint {
+	return subscribeEndpoint(t, func(c *reactor.Conn, r *reactor.Request) { s.open(c, r, t) })
 }
 
 func fileEndpoint(f *file) *endpoint {
@@ -74,9 +80,9 @@ func (s *Server) frontEndpoints() map[string]*endpoint {
 	return map[string]*endpoint{
 		"/poll":   s.pollEndpoint(wire.DefaultCallback),
 		"/sub":    s.pollEndpoint(nil),
-		"/stream": subscribeEndpoint(wire.TransportStream, s.handleStream),
-		"/sse":    subscribeEndpoint(wire.TransportSSE, s.handleSSE),
-		"/iframe": subscribeEndpoint(wire.TransportIframe, s.handleIframe),
+		"/stream": s.openEndpoint(wire.TransportStream),
+		"/sse":    s.openEndpoint(wire.TransportSSE),
+		"/iframe": s.openEndpoint(wire.TransportIframe),
 		"/ping":   {allow: "GET, HEAD, OPTIONS", head: true, handle: s.handlePing},
 
 		"/icomet.js":  fileEndpoint(newFile("text/javascript; charset=utf-8", web.Script)),
@@ -92,6 +98,8 @@ func (s *Server) adminEndpoints() map[string]*endpoint {
 		"/pub":       writeEndpoint(s.handlePub, cname, content),
 		"/push":      writeEndpoint(s.handlePush, cname, content),
 		"/broadcast": writeEndpoint(s.handleBroadcast, content),
+		"/batch":     {allow: "POST", post: true, lines: true, handle: s.handleBatch},
+		"/end":       writeEndpoint(s.handleEnd, cname),
 		"/close":     writeEndpoint(s.handleClose, cname),
 		"/clear":     writeEndpoint(s.handleClear, cname),
 		"/info":      readEndpoint(s.handleInfo, cname),
@@ -153,7 +161,7 @@ func (s *Server) Serve(c *reactor.Conn, r *reactor.Request) {
 		c.Refuse(r, 404, s.noSuchPath(c, r))
 	case r.Method == httpparse.HEAD && e.head:
 		s.headOnly(c, r, e)
-	case r.Method == httpparse.GET, r.Method == httpparse.POST && e.post:
+	case r.Method == httpparse.GET && !e.lines, r.Method == httpparse.POST && e.post:
 		s.answerCall(c, r, e)
 	default:
 		c.RefuseWith(r, &wire.Head{Status: 405, Allow: e.allow, Connection: r.Connection}, "the method does not fit the path; it takes "+e.allow)
@@ -187,7 +195,7 @@ func (s *Server) Refuses(c *reactor.Conn, r *reactor.Request) bool {
 	}
 	switch r.Method {
 	case httpparse.GET:
-		return false
+		return e.lines
 	case httpparse.HEAD:
 		return !e.head
 	case httpparse.POST:
@@ -243,7 +251,7 @@ func (s *Server) guardRefusal(r *reactor.Request, e *endpoint) (status int, why 
 }
 
 func (s *Server) answerCall(c *reactor.Conn, r *reactor.Request, e *endpoint) {
-	if parseParams(c, r, e) {
+	if e.lines || parseParams(c, r, e) {
 		e.handle(c, r)
 	}
 }
@@ -254,12 +262,17 @@ func parseParams(c *reactor.Conn, r *reactor.Request, e *endpoint) bool {
 	if err == nil {
 		return true
 	}
-	status := 400
+	refuseUnread(c, r, err)
+	return false
+}
+
+// refuseUnread answers why the parameters or the body of r cannot be read.
+func refuseUnread(c *reactor.Conn, r *reactor.Request, err error) {
+	status, text := 400, "the parameters cannot be read: "+err.Error()
 	if bad, ok := err.(*httpparse.Error); ok {
 		status = bad.Status
 	}
-	c.Refuse(r, status, "the parameters cannot be read: "+err.Error())
-	return false
+	c.Refuse(r, status, text)
 }
 
 // headOnly answers HEAD with the head of GET. On a subscribe path GET would not end, so

@@ -18,8 +18,23 @@ type settings struct {
 	reactor *reactor.Settings
 	keys    access.Keys
 	origins access.AdminOrigins
-	jwt     *access.TokenVerifier // nil unless front.auth is jwt
-	auth    bool                  // front.auth is token
+	jwt     *access.TokenVerifier // nil when auth is jwt for no channel
+}
+
+// The kinds of front.auth that need more than a word.
+const (
+	authToken = "token"
+	authJWT   = "jwt"
+)
+
+// authOf is how the subscribers of a channel are judged.
+func (s *settings) authOf(name []byte) string {
+	for i := range s.config.Channels {
+		if c := &s.config.Channels[i]; channel.Match(c.Match, name) {
+			return c.Auth
+		}
+	}
+	return s.config.Front.Auth
 }
 
 func newSettings(cfg config.Config) (*settings, error) {
@@ -27,7 +42,7 @@ func newSettings(cfg config.Config) (*settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	verifier, err := access.NewTokenVerifier(&cfg.Front)
+	verifier, err := access.NewTokenVerifier(&cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +52,7 @@ func newSettings(cfg config.Config) (*settings, error) {
 	}
 	return &settings{
 		config: cfg, reactor: set, keys: keys, origins: access.NewAdminOrigins(&cfg.Admin),
-		jwt: verifier, auth: cfg.Front.Auth == "token",
+		jwt: verifier,
 	}, nil
 }
 
@@ -77,8 +92,18 @@ func CheckConfig(cfg config.Config) error {
 
 func (s *settings) hubLimits() channel.Limits {
 	f := &s.config.Front
-	return channel.Limits{
+	l := channel.Limits{
 		MaxChannels: f.MaxChannels, MaxSubscribers: f.MaxSubscribersPerChannel,
 		BufferSize: f.ChannelBufferSize, Timeout: time.Duration(f.ChannelTimeout) * time.Second,
+		IDWindow: f.IDWindow,
 	}
+	for i := range s.config.Channels {
+		c := &s.config.Channels[i]
+		l.Classes = append(l.Classes, channel.Class{
+			Match: c.Match, BufferSize: c.BufferSize, BufferTTL: time.Duration(c.BufferTTL),
+			BufferBytes: int(c.BufferBytes), Timeout: time.Duration(c.Timeout) * time.Second,
+			MaxSubscribers: c.MaxSubscribers, IDWindow: f.IDWindow,
+		})
+	}
+	return l
 }

@@ -91,7 +91,7 @@ func unframe(t Transport, b []byte) (inner []byte, id int64, ok bool) {
 		}
 		if data, line, has := bytes.Cut(inner, []byte("\n")); has {
 			if line, has = after(line, "id: "); has {
-				id, has = readDecimal(line)
+				id, has = readDecimal(line[bytes.LastIndexByte(line, '-')+1:]) // EPOCH-SEQ
 			}
 			return data, id, has
 		}

@@ -77,7 +77,7 @@ func call(t *testing.T, do func(channel.Done)) channel.Result {
 
 func (n *node) publish(t *testing.T, name, content string) channel.Result {
 	t.Helper()
-	return call(t, func(d channel.Done) { n.engine.Publish([]byte(name), content, d) })
+	return call(t, func(d channel.Done) { n.engine.Publish(&channel.Publication{Name: []byte(name), Content: content}, d) })
 }
 
 func (n *node) sign(t *testing.T, name string) channel.Result {
@@ -97,7 +97,7 @@ func (n *node) close(t *testing.T, name string) channel.Result {
 
 func (n *node) broadcast(t *testing.T, content string) channel.Result {
 	t.Helper()
-	return call(t, func(d channel.Done) { n.engine.Broadcast(content, d) })
+	return call(t, func(d channel.Done) { n.engine.Broadcast(content, "", d) })
 }
 
 func (n *node) info(t *testing.T, name string) channel.Result {
@@ -260,6 +260,9 @@ func message(seq int64, content string, typ channel.Type) channel.Message {
 
 func wantMessages(t *testing.T, got []channel.Message, want ...channel.Message) {
 	t.Helper()
+	for i := range got {
+		got[i].At = 0
+	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("got %v, want %v", got, want)
 	}

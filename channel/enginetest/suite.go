@@ -38,7 +38,7 @@ func testPublishFromMany(t *testing.T, n *node) {
 		all[i] = newAnswers(messages)
 		wg.Go(func() {
 			for range messages {
-				n.engine.Publish(a, "x", all[i].next())
+				n.engine.Publish(&channel.Publication{Name: a, Content: "x"}, all[i].next())
 			}
 		})
 	}
@@ -156,7 +156,7 @@ func testCallerReusesName(t *testing.T, n *node) {
 			copy(buf, "z")
 		})
 	}
-	wantOK(t, "Publish", reused(func(b []byte, d channel.Done) { n.engine.Publish(b, "x", d) }), 1)
+	wantOK(t, "Publish", reused(func(b []byte, d channel.Done) { n.engine.Publish(&channel.Publication{Name: b, Content: "x"}, d) }), 1)
 	wantOK(t, "Sign", reused(func(b []byte, d channel.Done) { n.engine.Sign(b, 0, d) }), 1)
 	wantOK(t, "Clear", reused(func(b []byte, d channel.Done) { n.engine.Clear(b, d) }), 2)
 	if !n.info(t, "a").Alive || n.info(t, "z").Alive {
@@ -168,10 +168,10 @@ func testCallerReusesName(t *testing.T, n *node) {
 // testCallFromDone: a Done may make the next call at once.
 func testCallFromDone(t *testing.T, n *node) {
 	r := call(t, func(d channel.Done) {
-		n.engine.Publish(a, "1", doneFunc(func(channel.Result) {
-			n.engine.Broadcast("2", doneFunc(func(channel.Result) {
+		n.engine.Publish(&channel.Publication{Name: a, Content: "1"}, doneFunc(func(channel.Result) {
+			n.engine.Broadcast("2", "", doneFunc(func(channel.Result) {
 				n.engine.Sign(a, 0, doneFunc(func(channel.Result) {
-					n.engine.Publish(a, "3", d)
+					n.engine.Publish(&channel.Publication{Name: a, Content: "3"}, d)
 				}))
 			}))
 		}))
@@ -203,8 +203,8 @@ func testStopInTheMiddle(t *testing.T, n *node) {
 		all[i] = newAnswers(rounds * 4)
 		wg.Go(func() {
 			for round := range rounds {
-				n.engine.Publish(a, "x", all[i].next())
-				n.engine.Broadcast("x", all[i].next())
+				n.engine.Publish(&channel.Publication{Name: a, Content: "x"}, all[i].next())
+				n.engine.Broadcast("x", "", all[i].next())
 				n.engine.Sign(a, 0, all[i].next())
 				n.engine.Clear(a, all[i].next())
 				if round == 1 {

@@ -150,13 +150,13 @@ func (w *world) publish(t *rapid.T) {
 	case w.anyFull(c):
 		want = channel.ErrOverloaded
 	}
-	seq, err := w.hub.Publish([]byte(name), content)
+	out, err := w.hub.Publish(&channel.Publication{Name: []byte(name), Content: content})
 	if !errors.Is(err, want) {
 		t.Fatalf("publish to %s: %v, want %v", name, err, want)
 	}
 	if want == nil {
-		if seq != c.next {
-			t.Fatalf("publish to %s: seq %d, want %d", name, seq, c.next)
+		if out.Seq != c.next {
+			t.Fatalf("publish to %s: seq %d, want %d", name, out.Seq, c.next)
 		}
 		w.store(c, channel.Message{Type: channel.Data, Content: content})
 		w.extend(c, w.limits.Timeout)
@@ -176,7 +176,7 @@ func (w *world) anyFull(c *modelChannel) bool {
 // They deliver it later, since the order between channels does not matter.
 func (w *world) broadcast(t *rapid.T) {
 	content := w.content()
-	err := w.hub.Broadcast(content, func() bool {
+	err := w.hub.Broadcast(content, "", func() bool {
 		for _, s := range w.sinks {
 			s.take()
 		}

@@ -38,7 +38,7 @@ func BenchmarkPublish(b *testing.B) {
 	for i := range b.N {
 		places <- struct{}{}
 		answered.Add(1)
-		n.Publish(names[i%len(names)], content, doneFunc(func(r channel.Result) {
+		n.Publish(&channel.Publication{Name: names[i%len(names)], Content: content}, doneFunc(func(r channel.Result) {
 			if r.Err != nil {
 				failed.Add(1)
 			}
@@ -101,7 +101,7 @@ func BenchmarkDeliveryElsewhere(b *testing.B) {
 	to.sink.onPush = func() { got <- struct{}{} }
 	b.ResetTimer()
 	for range b.N {
-		from.Publish([]byte("c"), "x", doneFunc(func(channel.Result) {}))
+		from.Publish(&channel.Publication{Name: []byte("c"), Content: "x"}, doneFunc(func(channel.Result) {}))
 		select {
 		case <-got:
 		case <-time.After(patience):

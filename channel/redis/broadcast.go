@@ -31,7 +31,7 @@ type broadcast struct {
 
 // Broadcast writes to every channel that Redis has when its partition's turn comes. It
 // queues the message for one worker; ErrOverloaded when 64 broadcasts are waiting.
-func (e *Engine) Broadcast(content string, done channel.Done) {
+func (e *Engine) Broadcast(content, _ string, done channel.Done) {
 	if !e.begin(done) {
 		return
 	}

@@ -65,7 +65,8 @@ func (e *Engine) countMade(made rueidis.RedisMessage) {
 
 // Publish is as in channel.Engine. Before the answer, this node's own copy gets the
 // message, so that the next subscriber on this node finds it.
-func (e *Engine) Publish(name []byte, content string, done channel.Done) {
+func (e *Engine) Publish(pub *channel.Publication, done channel.Done) {
+	name, content := pub.Name, pub.Content
 	if e.congested.Load() > 0 {
 		done.Done(channel.Result{Err: channel.ErrOverloaded})
 		return

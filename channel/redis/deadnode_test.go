@@ -13,10 +13,7 @@ func (n *testNode) die() {
 	n.mu.Lock()
 	n.stopped = true
 	n.mu.Unlock()
-	close(n.stop)
-	n.workers.Wait()
-	n.stopGroups()
-	n.client.Close()
+	n.disconnect()
 }
 
 // TestDeadNode: a dead node's subscribers keep a channel alive for node_timeout plus the

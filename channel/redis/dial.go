@@ -3,7 +3,9 @@ package redis
 import (
 	"context"
 	"crypto/tls"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -16,6 +18,9 @@ const redialInterval = time.Second
 type dialer struct {
 	through func(ctx context.Context, addr string, d *net.Dialer, t *tls.Config) (net.Conn, error)
 
+	life context.Context // ends with close
+	end  context.CancelFunc
+
 	mu   sync.Mutex
 	open map[*guard]struct{}
 	last time.Time // of redial
@@ -25,7 +30,8 @@ func newDialer(through func(context.Context, string, *net.Dialer, *tls.Config) (
 	if through == nil {
 		through = dialNetwork
 	}
-	return &dialer{through: through, open: make(map[*guard]struct{})}
+	life, end := context.WithCancel(context.Background())
+	return &dialer{through: through, life: life, end: end, open: make(map[*guard]struct{})}
 }
 
 func dialNetwork(ctx context.Context, addr string, d *net.Dialer, t *tls.Config) (net.Conn, error) {
@@ -36,6 +42,9 @@ func dialNetwork(ctx context.Context, addr string, d *net.Dialer, t *tls.Config)
 }
 
 func (d *dialer) dial(ctx context.Context, addr string, n *net.Dialer, t *tls.Config) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(d.life, cancel)()
 	c, err := d.through(ctx, addr, n, t)
 	if err != nil {
 		return nil, err
@@ -44,7 +53,22 @@ func (d *dialer) dial(ctx context.Context, addr string, n *net.Dialer, t *tls.Co
 	d.mu.Lock()
 	d.open[g] = struct{}{}
 	d.mu.Unlock()
+	if err := d.life.Err(); err != nil {
+		_ = g.Close()
+		return nil, err
+	}
 	return g, nil
+}
+
+// close ends all connections, and those that are being made, for good.
+func (d *dialer) close() {
+	d.end()
+	d.mu.Lock()
+	list := slices.Collect(maps.Keys(d.open))
+	d.mu.Unlock()
+	for _, g := range list {
+		_ = g.Close()
+	}
 }
 
 func (d *dialer) forget(g *guard) {

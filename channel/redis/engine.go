@@ -46,7 +46,9 @@ type Engine struct {
 	stats       stats
 	tickers     atomic.Int64 // made so far
 
-	stop    chan struct{}  // closed by Stop when all calls are answered
+	stop    chan struct{}   // closed by Stop when all calls are answered
+	life    context.Context // of every request to Redis; ends with stop
+	endLife context.CancelFunc
 	workers sync.WaitGroup // every goroutine except those of the groups
 
 	moved    chan struct{} // asks for a look at the layout; capacity 1
@@ -80,10 +82,12 @@ func New(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, o.explain(err)
 	}
+	life, endLife := context.WithCancel(context.Background())
 	e := &Engine{
 		opts: o, hub: o.Hub, log: o.Logger, client: client, dialer: dial, publish: "PUBLISH", keepFor: millis(o.KeepTime),
 		node: o.seams.node, started: time.Now(), broadcasts: make(chan broadcast, broadcastQueue),
 		groups: make(map[string]*group), moved: make(chan struct{}, 1), dead: make(chan []string, 1), stop: make(chan struct{}), quiet: make(chan struct{}),
+		life: life, endLife: endLife,
 	}
 	for i := range o.seams.partitions {
 		e.parts = append(e.parts, newPartition(o.Prefix, i))
@@ -96,9 +100,7 @@ func New(o Options) (*Engine, error) {
 		err = e.start()
 	}
 	if err != nil {
-		close(e.stop)
-		e.stopGroups()
-		client.Close()
+		e.disconnect()
 		return nil, o.explain(err)
 	}
 	return e, nil
@@ -168,7 +170,7 @@ func flag(on bool) string {
 
 // deadline is the context of one call to Redis.
 func (e *Engine) deadline() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), e.opts.Timeout)
+	return context.WithTimeout(e.life, e.opts.Timeout)
 }
 
 // loadScripts loads the scripts into every node that answers, replicas too, since one may
@@ -235,8 +237,11 @@ func (e *Engine) finish(done channel.Done, r channel.Result) {
 	e.calls.Done()
 }
 
-// Stop answers the calls in progress, takes this node out of Redis and disconnects.
+// Stop answers the calls in progress, takes this node out of Redis and disconnects. The
+// calls have Timeout at the most, and what follows has what they have left of it, or a
+// quarter of it: a process that ends must not be held up by a Redis that hangs.
 func (e *Engine) Stop() {
+	began := time.Now()
 	e.mu.Lock()
 	first := !e.stopped
 	if first {
@@ -251,12 +256,26 @@ func (e *Engine) Stop() {
 	}
 	e.signingOff.Store(true)
 	e.watching.Store(false)
-	if e.up() {
-		e.catchUp() // so that subscribers get what was acknowledged
-		e.leave()
+	patience := e.opts.Timeout
+	ctx, cancel := context.WithTimeout(e.life, max(patience-time.Since(began), patience/4))
+	defer cancel()
+	if e.up() && e.catchUp(ctx) { // so that subscribers get what was acknowledged
+		e.leave(ctx)
 	}
+	e.disconnect()
+}
+
+// disconnect ends everything that works for this node. Its connections are closed first:
+// the client library waits for a silent Redis up to a second each time that it makes or
+// closes one.
+func (e *Engine) disconnect() {
 	close(e.stop)
+	groups := e.closeGroups()
+	e.endLife()
+	e.dialer.close()
 	e.workers.Wait()
-	e.stopGroups()
+	for _, g := range groups {
+		g.ended.Wait()
+	}
 	e.client.Close()
 }

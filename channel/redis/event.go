@@ -78,3 +78,9 @@ func storedMessage(kind byte, seq int64, content string) channel.Message {
 	}
 	return m
 }
+
+// wireEpoch is what subscribers get of an epoch: its first 8 digits, never 0.
+func wireEpoch(epoch string) uint32 {
+	n, _ := strconv.ParseUint(epoch[:8], 16, 32)
+	return max(1, uint32(n))
+}

@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -329,7 +328,7 @@ func refusedOnly(err error) bool {
 // that the connection must be given up. What Redis refuses at present has its error in
 // the results only.
 func (g *group) do(conn rueidis.DedicatedClient, b *batch) ([]rueidis.RedisResult, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), g.e.opts.Timeout)
+	ctx, cancel := g.e.deadline()
 	defer cancel()
 	began := time.Now()
 	results := send(ctx, conn, b.all()...)

@@ -227,7 +227,7 @@ func (f doneFunc) Done(r channel.Result) { f(r) }
 
 func (n *testNode) publishTo(name, content string) channel.Result {
 	n.t.Helper()
-	return result(n.t, func(d channel.Done) { n.Publish([]byte(name), content, d) })
+	return result(n.t, func(d channel.Done) { n.Publish(&channel.Publication{Name: []byte(name), Content: content}, d) })
 }
 
 func (n *testNode) mustPublish(name, content string) int64 {

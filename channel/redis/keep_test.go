@@ -37,7 +37,7 @@ func (n *testNode) busy(name string) {
 	}
 	result(n.t, func(d channel.Done) { n.Close([]byte(name+"closed"), d) })
 	n.join(name+"joined", 0)
-	if r := result(n.t, func(d channel.Done) { n.Broadcast("x", d) }); r.Err != nil {
+	if r := result(n.t, func(d channel.Done) { n.Broadcast("x", "", d) }); r.Err != nil {
 		n.t.Fatal(r.Err)
 	}
 }

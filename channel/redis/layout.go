@@ -229,7 +229,8 @@ func (e *Engine) allGroups() []*group {
 	return slices.Collect(maps.Values(e.groups))
 }
 
-func (e *Engine) stopGroups() {
+// closeGroups ends all groups, which the caller then waits for.
+func (e *Engine) closeGroups() map[string]*group {
 	e.groupsMu.Lock()
 	groups := e.groups
 	e.groups = nil
@@ -237,7 +238,5 @@ func (e *Engine) stopGroups() {
 	for _, g := range groups {
 		g.close()
 	}
-	for _, g := range groups {
-		g.ended.Wait()
-	}
+	return groups
 }

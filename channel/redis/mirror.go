@@ -288,7 +288,7 @@ func (e *Engine) continueLocked(m *mirror) {
 }
 
 func (e *Engine) installLocked(m *mirror, s *state, crowded bool) {
-	m.ch = e.hub.Install(m.name, channel.Copy{Next: s.next, Token: s.token, Messages: s.history, Crowded: crowded})
+	m.ch = e.hub.Install(m.name, channel.Copy{Epoch: wireEpoch(s.epoch), Next: s.next, Token: s.token, Messages: s.history, Crowded: crowded})
 	m.epoch, m.next, m.mark, m.floor = s.epoch, s.next, s.mark, s.floor
 }
 

@@ -32,6 +32,8 @@ type nodes struct {
 	living []string // sorted
 	known  []string // the living, and those who have been silent for long
 	about  []nodeStatus
+
+	beaten time.Time // when the last answered heartbeat was sent; only beat uses it
 }
 
 // nodeStatus is what a node publishes about itself.
@@ -64,8 +66,10 @@ func (e *Engine) nodeKeys() []string {
 }
 
 // beat sends a heartbeat. If Redis does not know this node any more (another node has
-// taken it for dead, or FLUSHALL), everything is compared.
+// taken it for dead, or FLUSHALL), everything is compared; so it is when the answer to the
+// heartbeat that would have told it may be lost.
 func (e *Engine) beat() error {
+	began := time.Now()
 	ctx, cancel := e.deadline()
 	defer cancel()
 	text, err := json.Marshal(nodeStatus{
@@ -96,9 +100,10 @@ func (e *Engine) beat() error {
 		return err
 	}
 	e.nodes.learn(living, about, dead)
-	if unknown == 1 {
+	if unknown == 1 || !e.nodes.beaten.IsZero() && time.Since(e.nodes.beaten) > e.opts.NodeTimeout {
 		e.compareAll()
 	}
+	e.nodes.beaten = began
 	if rank, _ := e.nodes.rank(e.node); rank == 0 && len(dead) > 0 {
 		select {
 		case e.dead <- dead:
@@ -198,7 +203,7 @@ func (e *Engine) strangers() (list []string) {
 
 func (e *Engine) bury(node string) {
 	e.log.Warn("redis: a node is dead: no heartbeat within node_timeout", "node", node)
-	if err := e.forget(context.Background(), node); err != nil && !ended(e.quiet) {
+	if err := e.forget(e.life, node); err != nil && !ended(e.quiet) {
 		e.log.Warn("redis: the counts of a dead node are not removed yet", "node", node, "error", err)
 	}
 }
@@ -253,11 +258,9 @@ func (e *Engine) forgetSome(ctx context.Context, parts []*partition, node string
 	return left, nil
 }
 
-// leave takes this node out of Redis when it stops, within the time of one call. What it
-// does not manage, the other nodes do after node_timeout.
-func (e *Engine) leave() {
-	ctx, cancel := e.deadline()
-	defer cancel()
+// leave takes this node out of Redis when it stops. What it does not manage, the other
+// nodes do after node_timeout.
+func (e *Engine) leave(ctx context.Context) {
 	if err := e.forget(ctx, e.node); err != nil {
 		e.log.Warn("redis: this node could not remove its counts; the others will", "error", err)
 	}

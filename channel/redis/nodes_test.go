@@ -226,7 +226,7 @@ func TestBroadcastOnce(t *testing.T) {
 	a, b := n[0].join("both", 0), n[1].join("both", 0)
 	c := n[1].join("one", 0)
 	n[0].mustPublish("both", "x")
-	if r := result(t, func(d channel.Done) { n[0].Broadcast("all", d) }); r.Err != nil {
+	if r := result(t, func(d channel.Done) { n[0].Broadcast("all", "", d) }); r.Err != nil {
 		t.Fatal(r.Err)
 	}
 	all := func(seq int64) channel.Message {
@@ -320,5 +320,29 @@ func TestExpiry(t *testing.T) {
 	})
 	if age := time.Since(left); age < limits.Timeout-50*time.Millisecond || age > limits.Timeout+lateness {
 		t.Errorf("freed %v after the last subscriber has left", age)
+	}
+}
+
+// TestCountedAgain: a channel whose subscribers were taken for those of a dead node is
+// subscribed again by a mere comparison, although that does not prolong its life.
+func TestCountedAgain(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, testOptions(redistest.Start(t).Addr()), testLimits)
+	n.join("c", 0)
+	p, ctx := n.partition([]byte("c")), t.Context()
+	for _, call := range []struct {
+		*script
+		args []string
+	}{
+		{forgetScript, []string{n.node, "1", "100"}},
+		{syncScript, []string{n.node, "1", "c", "1", "0"}},
+	} {
+		if err := n.run(ctx, call.script, p.keys(), call.args...).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	due, err := n.client.Do(ctx, n.client.B().Zscore().Key(p.due).Member("c").Build()).ToString()
+	if err != nil || due != "inf" {
+		t.Errorf("the channel is due at %q (%v), although it is subscribed", due, err)
 	}
 }

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -86,13 +87,16 @@ func (e *Engine) watchAll(s *watching, off bool) {
 }
 
 // catchUp returns when the pub/sub connections have brought everything published before,
-// which comes ahead of the answer to any later command. It waits at most for Timeout.
-func (e *Engine) catchUp() {
-	done := make(chan struct{})
-	e.watchAll(&watching{done: func(error) { close(done) }}, true)
+// which comes ahead of the answer to any later command. false: they have
+// not, and ctx has ended or a connection has.
+func (e *Engine) catchUp(ctx context.Context) bool {
+	done := make(chan error, 1)
+	e.watchAll(&watching{done: func(err error) { done <- err }}, true)
 	select {
-	case <-done:
-	case <-time.After(e.opts.Timeout):
+	case err := <-done:
+		return err == nil
+	case <-ctx.Done():
+		return false
 	}
 }
 

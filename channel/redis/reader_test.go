@@ -143,7 +143,7 @@ func (l *load) publish(t *testing.T, n *testNode, node int, names []string) {
 		content := fmt.Sprintf("%d.%d.%d", l.id, node, k)
 		got := make(chan channel.Result, 1)
 		start := time.Now()
-		n.Publish([]byte(name), content, doneFunc(func(r channel.Result) { got <- r }))
+		n.Publish(&channel.Publication{Name: []byte(name), Content: content}, doneFunc(func(r channel.Result) { got <- r }))
 		var r channel.Result
 		select {
 		case r = <-got:

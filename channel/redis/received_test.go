@@ -77,7 +77,7 @@ func TestWatchAgain(t *testing.T) {
 		t.Fatal(r.Err)
 	}
 	n[0].hub.WatchPresence(0, true)
-	n[0].catchUp() // unsubscribes, and waits for it, as when nobody had watched a moment ago
+	n[0].catchUp(t.Context()) // unsubscribes, and waits for it, as when nobody had watched a moment ago
 	n[0].mustPublish("c", "x")
 	result(t, func(d channel.Done) { n[0].Close([]byte("c"), d) })
 	checkFor(t, patience/4, func() error { return n[0].saw(channel.Message{Type: channel.Offline, Content: "c"}, 1) })

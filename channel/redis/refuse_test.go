@@ -28,7 +28,7 @@ func TestBurstsBesidePollers(t *testing.T) {
 		done := make(chan channel.Result, 20)
 		for i := range cap(done) {
 			acked = append(acked, fmt.Sprintf("%d.%d", burst, i))
-			nodes[0].Publish([]byte("c"), acked[len(acked)-1], doneFunc(func(r channel.Result) { done <- r }))
+			nodes[0].Publish(&channel.Publication{Name: []byte("c"), Content: acked[len(acked)-1]}, doneFunc(func(r channel.Result) { done <- r }))
 		}
 		if burst%7 == 0 {
 			result(t, func(d channel.Done) { nodes[1].Clear([]byte("c"), d) })
@@ -115,7 +115,7 @@ func TestStopWhileRedisHangs(t *testing.T) {
 	t.Cleanup(func() { s.Signal(syscall.SIGCONT) })
 	answers := make(chan error, 20)
 	for range cap(answers) {
-		n.Broadcast("b", doneFunc(func(r channel.Result) { answers <- r.Err }))
+		n.Broadcast("b", "", doneFunc(func(r channel.Result) { answers <- r.Err }))
 	}
 	began := time.Now()
 	n.Stop()

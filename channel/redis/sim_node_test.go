@@ -101,7 +101,7 @@ func (w *world) takeAnswers() {
 func (w *world) options(name string) Options {
 	o := Options{
 		Addresses: []string{"sim:6379"}, Prefix: "s:", Pool: 1 + w.rnd.IntN(2), DialTimeout: time.Second,
-		Timeout: 800 * time.Millisecond, NodeTimeout: 5 * time.Second, CheckInterval: 3 * time.Second,
+		Timeout: simTimeout, NodeTimeout: 5 * time.Second, CheckInterval: 3 * time.Second,
 	}
 	random := rand.New(rand.NewPCG(w.rnd.Uint64(), 2))
 	var turn = make(chan struct{}, 1)

@@ -49,7 +49,7 @@ func (w *world) publishSome() {
 	for range k {
 		content := strconv.Itoa(w.next)
 		w.next++
-		c := w.call(n, "publish "+content, func(d channel.Done) { n.Publish([]byte(name), content, d) })
+		c := w.call(n, "publish "+content, func(d channel.Done) { n.Publish(&channel.Publication{Name: []byte(name), Content: content}, d) })
 		c.content, c.name = content, name
 	}
 }
@@ -58,7 +58,7 @@ func (w *world) broadcastOne() {
 	n, content := w.pick(), "b"+strconv.Itoa(w.next)
 	w.next++
 	w.note("%s broadcasts %s", n.name, content)
-	w.call(n, "broadcast", func(d channel.Done) { n.Broadcast(content, d) }).slow = true
+	w.call(n, "broadcast", func(d channel.Done) { n.Broadcast(content, "", d) }).slow = true
 }
 
 func (w *world) subscribeOne() {
@@ -227,7 +227,7 @@ func (w *world) stopOne() {
 		n := w.pick()
 		took := w.stop(n, false)
 		w.note("%s has stopped after %v", n.name, took)
-		if took > 5*time.Second {
+		if took > 2*simTimeout {
 			w.fail("%s stops in %v", n.name, took)
 		}
 	}
@@ -242,11 +242,11 @@ func (w *world) hangAndStop() {
 	w.truth.held = true
 	n := w.pick()
 	for range 20 {
-		w.call(n, "broadcast", func(d channel.Done) { n.Broadcast("x", d) }).slow = true
+		w.call(n, "broadcast", func(d channel.Done) { n.Broadcast("x", "", d) }).slow = true
 	}
 	w.hung = true
 	w.note("Redis hangs, %s stops with 20 broadcasts", n.name)
-	if took := w.stop(n, false); took > 5*time.Second {
+	if took := w.stop(n, false); took > simTimeout*5/4+simTimeout/8 {
 		w.fail("%s stops in %v, while Redis hangs", n.name, took)
 	}
 	w.hung = false

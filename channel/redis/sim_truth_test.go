@@ -187,7 +187,7 @@ func (t *truth) ended(s *simSub) {
 
 // answered judges the calls.
 func (t *truth) answered() {
-	timeout := 800*time.Millisecond + 2*t.w.rtt + 200*time.Millisecond
+	timeout := simTimeout + 2*t.w.rtt + 200*time.Millisecond
 	t.w.calls = slices.DeleteFunc(t.w.calls, func(c *simCall) bool {
 		c.healthy = c.healthy && t.healthy()
 		if c.answers > 1 {
@@ -208,7 +208,7 @@ func (t *truth) answered() {
 }
 
 func (t *truth) judge(c *simCall) {
-	if took := c.ended.Sub(c.began); took > 800*time.Millisecond+2*t.w.rtt+200*time.Millisecond && !c.slow {
+	if took := c.ended.Sub(c.began); took > simTimeout+2*t.w.rtt+200*time.Millisecond && !c.slow {
 		t.w.fail("%s on %s was answered after %v", c.what, c.node.name, took)
 	}
 	err := c.result.Err

@@ -20,6 +20,9 @@ import (
 // the scheduler: it decides which bytes pass when, and nothing else happens between two of
 // its decisions but what follows from the last one. Time is that of a synctest bubble.
 
+// simTimeout is Options.Timeout.
+const simTimeout = 800 * time.Millisecond
+
 // simPartitions are fewer than in earnest, so that a sweep costs little.
 const simPartitions = 4
 

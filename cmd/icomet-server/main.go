@@ -69,6 +69,9 @@ func runConfigured(o options, environ []string, stdout, stderr io.Writer) error 
 		for _, w := range cfg.Warnings() {
 			fmt.Fprintf(stderr, "icomet-server: warning: %s\n", w)
 		}
+		for i := range cfg.Channels {
+			fmt.Fprintln(stdout, cfg.Channels[i].String())
+		}
 		fmt.Fprintln(stdout, "configuration ok")
 		return nil
 	}

@@ -52,6 +52,7 @@ func TestCheckConfiguration(t *testing.T) {
 	t.Parallel()
 	good := writeConfig(t)
 	bad := writeConfig(t, "front.channel_buffer_size = 0")
+	classes := writeConfig(t, "[[channels]]\nmatch = \"chat.*\"\nbuffer_ttl = \"1h\"")
 	missing := filepath.Join(t.TempDir(), "missing.toml")
 	for _, c := range []struct {
 		name    string
@@ -61,6 +62,9 @@ func TestCheckConfiguration(t *testing.T) {
 	}{
 		{"no file", nil, []string{"-t"}, result{0, "configuration ok\n", ""}},
 		{"good file", nil, []string{"-t", good}, result{0, "configuration ok\n", ""}},
+		{"channel classes", []string{"ICOMET_FRONT_CHANNEL_TIMEOUT=5"}, []string{"-t", classes}, result{
+			0, `[[channels]] "chat.*": buffer_size 10, buffer_ttl 1h0m0s, buffer_bytes 0, timeout 5, max_subscribers 1000000, auth none` + "\nconfiguration ok\n", "",
+		}},
 		{"bad file", nil, []string{"-t", bad}, result{
 			1, "", "icomet-server: " + bad + ":3: front.channel_buffer_size = 0: must be 1 to 100000\n",
 		}},

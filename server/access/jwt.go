@@ -41,11 +41,12 @@ type TokenVerifier struct {
 	anyAud bool // an audience is configured, which the parser then checks
 }
 
-// NewTokenVerifier reads the keys; nil when auth is something else.
-func NewTokenVerifier(cfg *config.Front) (*TokenVerifier, error) {
-	if cfg.Auth != "jwt" {
+// NewTokenVerifier reads the keys; nil when auth is jwt for no channel.
+func NewTokenVerifier(all *config.Config) (*TokenVerifier, error) {
+	if !all.Uses("jwt") {
 		return nil, nil
 	}
+	cfg := &all.Front
 	v := &TokenVerifier{keys: make(map[string]jwt.VerificationKeySet), anyAud: cfg.JWTAudience != ""}
 	for _, path := range cfg.JWTKeys {
 		method, key, err := loadTokenKey(path)

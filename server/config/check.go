@@ -204,13 +204,15 @@ func (l *loader) checkTogether() error {
 	case cfg.Admin.ProxyProtocol && len(cfg.Admin.TrustedProxies) == 0:
 		return l.places["admin.proxy_protocol"].mistake(true, lonely)
 	case cfg.Engine.Type != "redis":
-		return nil
+		return l.resolveClasses()
+	case cfg.Engine.Snapshot != "":
+		return l.places["engine.snapshot"].mistake(cfg.Engine.Snapshot, `needs engine.type = "memory": Redis itself keeps the channels across a restart`)
 	case len(cfg.Engine.Redis.Address) == 0:
 		return l.places["engine.redis.address"].mistake(nil, "must have an address")
 	case cfg.Engine.Redis.TLSCA != "" && !cfg.Engine.Redis.TLS: // else all would go in the clear
 		return l.places["engine.redis.tls_ca"].mistake(cfg.Engine.Redis.TLSCA, "needs engine.redis.tls")
 	}
-	return nil
+	return l.resolveClasses()
 }
 
 // textForms are the values of the tag "form".
@@ -224,6 +226,7 @@ var textForms = map[string]func(string) error{
 	"server":    checkServer,
 	"prefix":    checkPrefix,
 	"key":       CheckKey,
+	"glob":      checkGlob,
 }
 
 // checkAnyText is for paths: the system takes everything but a NUL.

@@ -19,13 +19,15 @@ import (
 //	restart   "yes": a running server cannot change it
 //	secret    "yes": its value never appears in a message
 type Config struct {
-	Pidfile string  `toml:"pidfile" restart:"yes"`
-	Logger  Logger  `toml:"logger"`
-	Front   Front   `toml:"front"`
-	Admin   Admin   `toml:"admin"`
-	Limits  Limits  `toml:"limits"`
-	Runtime Runtime `toml:"runtime"`
-	Engine  Engine  `toml:"engine"`
+	Pidfile string `toml:"pidfile" restart:"yes"`
+	Logger  Logger `toml:"logger"`
+	Front   Front  `toml:"front"`
+	// Channels are the classes, in the order in which they are tried.
+	Channels []ChannelClass `toml:"channels"`
+	Admin    Admin          `toml:"admin"`
+	Limits   Limits         `toml:"limits"`
+	Runtime  Runtime        `toml:"runtime"`
+	Engine   Engine         `toml:"engine"`
 }
 
 // Logger says what is logged, where to and in which form.
@@ -44,9 +46,10 @@ type Front struct {
 	CreateOnSubscribe        bool     `toml:"create_on_subscribe"`
 	MaxChannels              int      `toml:"max_channels" range:"1..100000000"`
 	MaxSubscribersPerChannel int      `toml:"max_subscribers_per_channel" range:"1..100000000"`
-	ChannelBufferSize        int      `toml:"channel_buffer_size" range:"1..100000"` // messages
-	ChannelTimeout           int      `toml:"channel_timeout" range:"1..86400"`      // seconds
-	PollingTimeout           int      `toml:"polling_timeout" range:"1..86400"`      // seconds
+	ChannelBufferSize        int      `toml:"channel_buffer_size" range:"1..100000"`    // messages
+	IDWindow                 int      `toml:"id_window" range:"64..100000" unset:"yes"` // publishes; 0: see config.toml
+	ChannelTimeout           int      `toml:"channel_timeout" range:"1..86400"`         // seconds
+	PollingTimeout           int      `toml:"polling_timeout" range:"1..86400"`         // seconds
 	AllowOrigins             []string `toml:"allow_origins" form:"origin"`
 	TrustedProxies           []string `toml:"trusted_proxies" form:"network"`
 	ProxyProtocol            bool     `toml:"proxy_protocol"`
@@ -95,8 +98,9 @@ type Runtime struct {
 
 // Engine says where the channels are.
 type Engine struct {
-	Type  string `toml:"type" oneof:"memory|redis" restart:"yes"`
-	Redis Redis  `toml:"redis"`
+	Type     string `toml:"type" oneof:"memory|redis" restart:"yes"`
+	Snapshot string `toml:"snapshot" restart:"yes"` // file; "" = none
+	Redis    Redis  `toml:"redis"`
 }
 
 // Redis is for engine.type = "redis".
@@ -219,7 +223,8 @@ func (f *keyField) variable() string {
 }
 
 // fieldsOf lists every key in the order of declaration, which is also the
-// order of the shipped file.
+// order of the shipped file, but for those of the channel classes, since there
+// may be any number of them.
 func fieldsOf(cfg *Config) []keyField {
 	return appendFields(nil, "", reflect.ValueOf(cfg).Elem())
 }
@@ -230,6 +235,9 @@ func appendFields(fields []keyField, prefix string, v reflect.Value) []keyField 
 		key := prefix + tag.Get("toml")
 		if v.Field(i).Kind() == reflect.Struct {
 			fields = appendFields(fields, key+".", v.Field(i))
+			continue
+		}
+		if v.Type().Field(i).Type == reflect.TypeFor[[]ChannelClass]() {
 			continue
 		}
 		fields = append(fields, keyField{key: key, value: v.Field(i), tag: tag})

@@ -26,6 +26,8 @@ type loader struct {
 	cfg    Config
 	fields []keyField       // of cfg
 	places map[string]place // by key: where its value was set; a default has none
+
+	classes []*classTable // in the order of the file
 }
 
 // place is where a value comes from.
@@ -165,6 +167,8 @@ func (w *fileWalker) line(node *unstable.Node) int {
 
 func (w *fileWalker) header(p place, array bool) error {
 	switch {
+	case p.name == classSection:
+		return w.classHeader(p, array)
 	case w.field(p.name) != nil:
 		return p.mistake(nil, "is a key, not a section")
 	case !w.isSection(p.name):
@@ -176,7 +180,7 @@ func (w *fileWalker) header(p place, array bool) error {
 }
 
 func (l *loader) sections() []string {
-	var sections []string
+	sections := []string{classSection}
 	for i := range l.fields {
 		if section, _, found := strings.Cut(l.fields[i].key, "."); found {
 			sections = append(sections, section)
@@ -190,6 +194,12 @@ func (w *fileWalker) keyValue(section []string, node *unstable.Node) error {
 	names, line := w.key(node)
 	names = append(section[:len(section):len(section)], names...)
 	p := place{w.path, line, joinKey(names)}
+	if names[0] == classSection {
+		if len(section) == 0 {
+			return p.mistake(nil, "channel classes are tables: write [[channels]] and the keys below")
+		}
+		return w.classKey(p, names[len(section):], node)
+	}
 	value := w.lookup(names)
 	f := w.field(p.name)
 	if f != nil {
@@ -274,6 +284,10 @@ func (l *loader) readEnvironment(environ []string) (warnings []string, err error
 			continue
 		}
 		f := variables[name]
+		if isClassVariable(name) {
+			warnings = append(warnings, "environment variable "+shorten(name)+" is ignored: channel classes, [[channels]], are only in the file")
+			continue
+		}
 		if f == nil {
 			warnings = append(warnings, "unknown environment variable "+shorten(name)+didYouMean(nearestName(name, names)))
 			continue

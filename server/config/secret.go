@@ -73,7 +73,7 @@ func (c *Config) Warnings() (warnings []string) {
 		}
 	}
 	look("admin.keys_file", c.Admin.KeysFile)
-	if c.Front.Auth == "jwt" {
+	if c.Uses("jwt") {
 		for _, path := range c.Front.JWTKeys {
 			look("front.jwt_keys", path)
 		}

@@ -8,27 +8,28 @@ type KeyState struct {
 	Value   any    `json:"value"` // null: a secret
 	Secret  bool   `json:"secret,omitempty"`
 	Set     bool   `json:"set"`     // a secret: there is one
-	Changed bool   `json:"changed"` // it is not the default
+	Changed bool   `json:"changed"` // it is not the default; of a class: not what [front] says
 	Restart bool   `json:"restart"`
 }
 
-// ShowKeys lists all keys of cfg in the order of the file, without secrets.
+// ShowKeys lists all keys of cfg in the order of the file, then those of the channel
+// classes (channels.1.match, …), without secrets.
 func ShowKeys(cfg *Config) []KeyState {
-	var keys []KeyState
 	standard := Default()
-	defaults := fieldsOf(&standard)
-	for i, f := range fieldsOf(cfg) {
+	keys := appendStates(nil, fieldsOf(cfg), fieldsOf(&standard))
+	for i := range cfg.Channels {
+		standard := classFrom(&cfg.Front)
+		standard.Match = cfg.Channels[i].Match // it has no default
+		keys = appendStates(keys, cfg.Channels[i].fields(i), standard.fields(i))
+	}
+	return keys
+}
+
+func appendStates(keys []KeyState, fields, defaults []keyField) []KeyState {
+	for i, f := range fields {
 		k := KeyState{
-			Key: f.key, Secret: f.tag.Get("secret") == "yes", Restart: f.tag.Get("restart") == "yes",
+			Key: f.key, Value: f.shown(), Secret: f.tag.Get("secret") == "yes", Restart: f.tag.Get("restart") == "yes",
 			Changed: !reflect.DeepEqual(f.value.Interface(), defaults[i].value.Interface()),
-		}
-		switch v := f.value.Interface().(type) {
-		case Size:
-			k.Value = v.String()
-		case Duration:
-			k.Value = v.String()
-		default:
-			k.Value = v
 		}
 		if k.Secret {
 			k.Value, k.Set = nil, !f.value.IsZero() && (f.value.Kind() != reflect.Slice || f.value.Len() > 0)

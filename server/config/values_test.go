@@ -21,6 +21,7 @@ func everyVariable() []string {
 		"ICOMET_FRONT_MAX_CHANNELS=1",
 		"ICOMET_FRONT_MAX_SUBSCRIBERS_PER_CHANNEL=100000000",
 		"ICOMET_FRONT_CHANNEL_BUFFER_SIZE=100000",
+		"ICOMET_FRONT_ID_WINDOW=64",
 		"ICOMET_FRONT_CHANNEL_TIMEOUT=1",
 		"ICOMET_FRONT_POLLING_TIMEOUT=2",
 		"ICOMET_FRONT_ALLOW_ORIGINS=https://example.com, http://[::1]:3000,chrome-extension://abc",
@@ -83,8 +84,11 @@ func TestConfigEveryKeyFromEnvironment(t *testing.T) {
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("\n got %+v\nwant %+v", cfg, want)
 	}
-	if n := len(fieldsOf(&cfg)); n != len(everyVariable()) {
+	if n := len(fieldsOf(&cfg)); n != len(everyVariable())+len("S") { // engine.snapshot
 		t.Errorf("%d keys, %d variables in the test", n, len(everyVariable()))
+	}
+	if cfg, _, err = Load("", []string{"ICOMET_ENGINE_SNAPSHOT=/s"}); err != nil || cfg.Engine.Snapshot != "/s" {
+		t.Errorf("snapshot %q, error %v", cfg.Engine.Snapshot, err)
 	}
 }
 
@@ -129,6 +133,7 @@ func TestConfigEnvironmentMistakes(t *testing.T) {
 // TestConfigRedisNeeds: what the Redis engine cannot start with, or would pass over.
 func TestConfigRedisNeeds(t *testing.T) {
 	for entry, want := range map[string]string{
+		"ICOMET_ENGINE_SNAPSHOT=/s":        `ICOMET_ENGINE_SNAPSHOT = "/s": needs engine.type = "memory": Redis itself keeps the channels across a restart`,
 		"ICOMET_ENGINE_REDIS_ADDRESS=":     `ICOMET_ENGINE_REDIS_ADDRESS: must have an address`,
 		"ICOMET_ENGINE_REDIS_TLS_CA=a.pem": `ICOMET_ENGINE_REDIS_TLS_CA = "a.pem": needs engine.redis.tls`,
 	} {
@@ -149,11 +154,13 @@ func TestConfigRedisNeeds(t *testing.T) {
 
 func TestConfigUnknownVariables(t *testing.T) {
 	cfg, warnings, err := Load("", []string{
-		"ICOMET_FRONT_LISTE=x", "ICOMET_HOME=/", "icomet_front_listen=x", "NOT_ICOMET_FRONT_LISTEN=x",
+		"ICOMET_FRONT_LISTE=x", "ICOMET_HOME=/", "ICOMET_CHANNELS=a", "ICOMET_CHANNELS_0_MATCH=a", "icomet_front_listen=x", "NOT_ICOMET_FRONT_LISTEN=x",
 	})
 	want := []string{
 		"unknown environment variable ICOMET_FRONT_LISTE, did you mean ICOMET_FRONT_LISTEN?",
 		"unknown environment variable ICOMET_HOME",
+		"environment variable ICOMET_CHANNELS is ignored: channel classes, [[channels]], are only in the file",
+		"environment variable ICOMET_CHANNELS_0_MATCH is ignored: channel classes, [[channels]], are only in the file",
 	}
 	if err != nil || !slices.Equal(warnings, want) || !reflect.DeepEqual(cfg, Default()) {
 		t.Errorf("\n got %q, %v\nwant %q", warnings, err, want)

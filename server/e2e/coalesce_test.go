@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"icomet/channel"
 )
 
 // pause stops an event loop at the beginning of a run, and returns what lets it go on.
@@ -60,7 +62,7 @@ func TestWaitingMessagesShareAWrite(t *testing.T) {
 		before := segmentsIn(t, c)
 		release := s.pauseAll()
 		for i := range 8 {
-			if _, err := s.hub.Publish(name, fmt.Sprint("m", i)); err != nil {
+			if _, err := s.hub.Publish(&channel.Publication{Name: name, Content: fmt.Sprint("m", i)}); err != nil {
 				t.Error(err)
 			}
 		}

@@ -87,7 +87,7 @@ func TestNoByteOfOneReachesAnother(t *testing.T) {
 		publishers.Go(func() {
 			for i := 0; !ch.stop.Load(); i++ {
 				if name := ch.names[i%workers].Load(); name != nil {
-					if _, err := s.hub.Publish([]byte(*name), "tag-"+*name); err != nil && !errors.Is(err, channel.ErrOverloaded) {
+					if _, err := s.hub.Publish(&channel.Publication{Name: []byte(*name), Content: "tag-" + *name}); err != nil && !errors.Is(err, channel.ErrOverloaded) {
 						t.Error(err)
 						return
 					}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"icomet/channel"
 	"icomet/server/config"
 	"icomet/server/reactor"
 	"icomet/server/servertest"
@@ -211,7 +212,7 @@ func TestDrainUnderLoad(t *testing.T) {
 		c.Runtime.EventLoops = 3
 	})
 	for i := range 20_000 {
-		if _, err := s.hub.Publish(fmt.Appendf(nil, "bulk%d", i), "x"); err != nil {
+		if _, err := s.hub.Publish(&channel.Publication{Name: fmt.Appendf(nil, "bulk%d", i), Content: "x"}); err != nil {
 			t.Fatal(err)
 		}
 	}

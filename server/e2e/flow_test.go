@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"icomet/channel"
 	"icomet/server/config"
 	"icomet/server/reactor"
 	"icomet/server/servertest"
@@ -22,7 +23,7 @@ func TestSlowDownload(t *testing.T) {
 	s := narrowServer(t, func(c *config.Config) {
 		c.Limits.RequestTimeout, c.Limits.IdleTimeout = config.Duration(timeout), config.Duration(timeout)
 	})
-	if _, err := s.hub.Publish([]byte("a"), strings.Repeat("z", size)); err != nil {
+	if _, err := s.hub.Publish(&channel.Publication{Name: []byte("a"), Content: strings.Repeat("z", size)}); err != nil {
 		t.Fatal(err)
 	}
 	var all []*client

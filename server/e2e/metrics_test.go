@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"icomet/channel"
 	"icomet/server/reactor"
 	"icomet/server/wire"
 )
@@ -148,7 +149,7 @@ func TestPublishToWrite(t *testing.T) {
 	s.waitSubscribers("a", 3)
 	release := s.pause(0)
 	start := time.Now()
-	if _, err := s.hub.Publish([]byte("a"), "x"); err != nil {
+	if _, err := s.hub.Publish(&channel.Publication{Name: []byte("a"), Content: "x"}); err != nil {
 		t.Fatal(err)
 	}
 	const wait = 60 * time.Millisecond

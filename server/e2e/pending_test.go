@@ -22,7 +22,7 @@ type heldCall struct {
 	done    channel.Done
 }
 
-func (e *heldEngine) Broadcast(content string, done channel.Done) {
+func (e *heldEngine) Broadcast(content, _ string, done channel.Done) {
 	e.held <- heldCall{content, done}
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"icomet/channel"
 	"icomet/server/config"
 	"icomet/server/wire"
 )
@@ -42,7 +43,7 @@ func TestPresenceOrder(t *testing.T) {
 		writers.Go(func() {
 			for range rounds {
 				name := fmt.Appendf(nil, "n%d", i)
-				if _, err := s.hub.Publish(name, "x"); err != nil {
+				if _, err := s.hub.Publish(&channel.Publication{Name: name, Content: "x"}); err != nil {
 					t.Error(err)
 				}
 				if _, err := s.hub.Close(name); err != nil {
@@ -92,7 +93,7 @@ func TestPresenceOrder(t *testing.T) {
 func (s *testServer) hubWatching() bool {
 	release := s.pauseAll()
 	defer release()
-	if _, err := s.hub.Publish([]byte("is anybody there"), "x"); err != nil {
+	if _, err := s.hub.Publish(&channel.Publication{Name: []byte("is anybody there"), Content: "x"}); err != nil {
 		s.t.Error(err)
 	}
 	watched := false

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"icomet/channel"
 	"icomet/server/config"
 	"icomet/server/reactor"
 	"icomet/server/servertest"
@@ -77,7 +78,7 @@ func TestSlowReadersAreCut(t *testing.T) {
 	most := uint64(0)
 	for i := range messages {
 		content := fmt.Sprint(i, "-", text)
-		if _, err := s.hub.Publish([]byte("a"), content); err != nil {
+		if _, err := s.hub.Publish(&channel.Publication{Name: []byte("a"), Content: content}); err != nil {
 			t.Fatal(err)
 		}
 		if ms, err := good.Messages(); err != nil || ms[0].Seq != int64(i+1) || ms[0].Content != content {
@@ -157,7 +158,7 @@ func TestPresenceWatcherThatDoesNotRead(t *testing.T) {
 	const channels = 1000
 	for i := range channels {
 		name := fmt.Sprintf("name%d-%s", i, strings.Repeat("n", 200))
-		if _, err := s.hub.Publish([]byte(name), "x"); err != nil {
+		if _, err := s.hub.Publish(&channel.Publication{Name: []byte(name), Content: "x"}); err != nil {
 			t.Fatal(err)
 		}
 		// In step, so that it is not slow itself.

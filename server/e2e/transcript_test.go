@@ -272,8 +272,9 @@ func (p *player) expect(at, want string) {
 	blank := strings.Repeat("?", 32)
 	want = strings.ReplaceAll(want, "{token}", blank)
 	want = strings.ReplaceAll(want, "{date}", http.TimeFormat)
+	want = strings.ReplaceAll(want, "{epoch}", anyEpoch)
 	got := p.cur.readSome(len(want))
-	want = p.dates(at, got, want)
+	want = takeEpochs(got, p.dates(at, got, want))
 	if i := strings.Index(want, blank); i >= 0 && len(got) == len(want) {
 		if p.token = got[i : i+32]; !tokenForm.MatchString(p.token) {
 			p.t.Errorf("%s: the token is %q", at, p.token)
@@ -282,6 +283,23 @@ func (p *player) expect(at, want string) {
 	}
 	if got != want {
 		p.t.Fatalf("%s: got\n%s\nwant\n%s", at, showBytes(got), showBytes(want))
+	}
+}
+
+// anyEpoch stands in a text that is wanted for 8 hex digits, whichever they are.
+const anyEpoch = "~~~~~~~~"
+
+var epochForm = regexp.MustCompile(`^[0-9a-f]{8}$`)
+
+// takeEpochs takes over into want the epochs that stand in got where want has anyEpoch.
+func takeEpochs(got, want string) string {
+	for {
+		i := strings.Index(want, anyEpoch)
+		end := i + len(anyEpoch)
+		if i < 0 || end > len(got) || !epochForm.MatchString(got[i:end]) {
+			return want
+		}
+		want = want[:i] + got[i:end] + want[end:]
 	}
 }
 

@@ -15,7 +15,7 @@ func TestListRates(t *testing.T) {
 	l := newLister(h)
 	publish := func(name string, n int) {
 		for range n {
-			if _, err := h.Publish([]byte(name), "x"); err != nil {
+			if _, err := h.Publish(&channel.Publication{Name: []byte(name), Content: "x"}); err != nil {
 				t.Fatal(err)
 			}
 		}

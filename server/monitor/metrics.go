@@ -179,13 +179,13 @@ type connectionCount struct {
 
 // connections sorts the open connections by port and transport.
 func (m *Monitor) connections() []connectionCount {
-	out := make([]connectionCount, 0, wire.TransportCount+1)
+	out := make([]connectionCount, 0, wire.TransportKinds+1)
 	front, admin := int64(0), int64(0)
 	for _, c := range m.reactor.Counters() {
 		front += c.Front.Load()
 		admin += c.Admin.Load()
 	}
-	for t := wire.TransportPoll; t < wire.TransportCount; t++ {
+	for t := wire.TransportPoll; t < wire.TransportKinds; t++ {
 		n := connectionCount{role: "front", transport: t.String()}
 		for _, c := range m.reactor.Counters() {
 			n.count += c.Subscribers[t].Load()

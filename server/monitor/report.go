@@ -111,7 +111,7 @@ func (out *Report) addLoop(s *reactor.Counters) {
 	out.Connections.Front += s.Front.Load()
 	out.Connections.Admin += s.Admin.Load()
 	out.Connections.Accepted += s.Accepted.Load()
-	for t := wire.TransportPoll; t < wire.TransportCount; t++ {
+	for t := wire.TransportPoll; t < wire.TransportKinds; t++ {
 		out.Connections.ByKind[t.String()] += s.Subscribers[t].Load()
 	}
 	out.Requests += s.Requests.Load()

@@ -109,7 +109,7 @@ func (c *Conn) client(r *Request) (client netip.Addr, ok bool) {
 	return c.trust().Client(peer, &r.Request)
 }
 
-// enter counts c in and reports whether it may stay. c.refusal then says what its
+// enter counts c in and reports whether it may stay. c.refusal() then says what its
 // requests are refused for. The caller owes leave.
 func (c *Conn) enter() bool {
 	room := c.loop.reactor.counts.Enter(c.has(flagAdmin))
@@ -122,7 +122,7 @@ func (c *Conn) enter() bool {
 	}
 	switch {
 	case room != access.RoomYes:
-		c.refusal = ReasonConnections
+		c.setRefusal(ReasonConnections)
 	case !c.has(flagTrusted): // else it speaks for others, who are judged one by one
 		c.admit(ip)
 	}
@@ -143,7 +143,7 @@ func (c *Conn) leave() {
 // sourced takes the source address of c's PROXY header; the zero Addr for none.
 func (c *Conn) sourced(source netip.Addr) {
 	c.loop.proxied[c] = proxied{source: source, silent: !source.IsValid()}
-	if peer := c.peer(); c.refusal == ReasonPeer && !c.trust().Trusts(peer) {
+	if peer := c.peer(); c.refusal() == ReasonPeer && !c.trust().Trusts(peer) {
 		c.admit(peer)
 	}
 }
@@ -153,13 +153,13 @@ func (c *Conn) admit(client netip.Addr) {
 	set := c.loop.reactor.settings.Load()
 	if c.has(flagAdmin) {
 		if !set.AdminRules.Allowed(client) {
-			c.refusal = ReasonAddress
+			c.setRefusal(ReasonAddress)
 		}
 		return
 	}
 	if limit := set.ConnectionsPerIP; limit > 0 {
 		if c.count(client, false) > limit {
-			c.refusal = ReasonPerIP
+			c.setRefusal(ReasonPerIP)
 		}
 	}
 }
@@ -167,7 +167,7 @@ func (c *Conn) admit(client netip.Addr) {
 // Over says why c is one connection too many: ErrPerIP, of its client, or ErrConnections,
 // of all. nil: it is not.
 func (c *Conn) Over() error {
-	switch c.refusal {
+	switch c.refusal() {
 	case ReasonPerIP:
 		return ErrPerIP
 	case ReasonConnections:
@@ -229,13 +229,13 @@ func (c *Conn) uncount() {
 func (c *Conn) refused(r *Request) bool {
 	if c.has(flagTrusted) && c.has(flagAdmin) {
 		// Every request can be another client's.
-		c.refusal = ReasonPeer
+		c.setRefusal(ReasonPeer)
 		client, ok := c.client(r)
 		if !ok || !c.loop.reactor.settings.Load().AdminRules.Allowed(client) {
-			c.refusal = ReasonAddress
+			c.setRefusal(ReasonAddress)
 		}
 	}
-	switch c.refusal {
+	switch c.refusal() {
 	case ReasonAddress:
 		c.failWith(wire.Head{Status: 403}, "this address may not use the admin port (admin.allow, admin.deny)", ReasonAddress)
 		return true

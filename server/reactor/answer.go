@@ -157,8 +157,17 @@ func (l *loop) appendResult(dst []byte, a *Answer) []byte {
 
 // AppendJSON appends a's answer with a JSON text, which ends with a newline, in its
 // callback if there is one.
-func (a *Answer) AppendJSON(dst, body []byte) []byte {
-	h := wire.Head{Status: 200, Date: a.Conn.loop.reactor.dateText(), Ctype: wire.ContentJSON, CORS: a.cors, Connection: a.connLine}
+func (a *Answer) AppendJSON(dst, body []byte) []byte { return a.appendJSON(dst, 200, body) }
+
+// AppendConflict is AppendJSON for a call that was refused because of the channel's state.
+func (a *Answer) AppendConflict(dst, body []byte, why string) []byte {
+	a.Conn.loop.stats.refused(409)
+	a.Conn.logError(a.Cname, 409, why)
+	return a.appendJSON(dst, 409, body)
+}
+
+func (a *Answer) appendJSON(dst []byte, status int, body []byte) []byte {
+	h := wire.Head{Status: status, Date: a.Conn.loop.reactor.dateText(), Ctype: wire.ContentJSON, CORS: a.cors, Connection: a.connLine}
 	callback := a.callback
 	if len(callback) == 0 {
 		callback = nil
@@ -168,7 +177,12 @@ func (a *Answer) AppendJSON(dst, body []byte) []byte {
 
 // AppendText appends a's answer with a text, which ends with a newline.
 func (a *Answer) AppendText(dst, body []byte) []byte {
-	h := wire.Head{Status: 200, Date: a.Conn.loop.reactor.dateText(), Ctype: wire.ContentText, CORS: a.cors, Connection: a.connLine, Length: len(body)}
+	return a.AppendBody(dst, wire.ContentText, body)
+}
+
+// AppendBody appends a's answer with a body of that Content-Type.
+func (a *Answer) AppendBody(dst []byte, ctype string, body []byte) []byte {
+	h := wire.Head{Status: 200, Date: a.Conn.loop.reactor.dateText(), Ctype: ctype, CORS: a.cors, Connection: a.connLine, Length: len(body)}
 	return append(h.Append(dst), body...)
 }
 

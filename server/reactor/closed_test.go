@@ -27,7 +27,7 @@ func TestNothingIsWrittenAfterClose(t *testing.T) {
 		"doom":       func(c *Conn) { c.loop.doom(c, ReasonIdle); c.loop.closeDoomed() },
 		"deliver": func(c *Conn) {
 			c.transport = wire.TransportStream
-			b := &batch{msgs: []channel.Message{{Seq: 1 << 40, Content: "foreign"}}, cname: []byte("a")}
+			b := &batch{msgs: []channel.Message{{Seq: 1 << 40, Content: "foreign"}}, name: []byte("a")}
 			c.loop.deliver(b, c)
 			c.transport = wire.TransportNone
 		},

@@ -1,6 +1,8 @@
 package reactor
 
 import (
+	"slices"
+
 	"github.com/panjf2000/gnet/v2"
 
 	"icomet/channel"
@@ -63,8 +65,28 @@ type Conn struct {
 	state     connState
 	transport wire.Transport
 	reason    CloseReason
-	refusal   CloseReason // why its requests are refused; ReasonPeer if they are not
+	marks     connMarks
 }
+
+// connMarks are what flags has no room for.
+type connMarks uint8
+
+const (
+	markRefusal  connMarks = 1<<2 - 1 // index in refusals
+	markPosition connMarks = 1 << 2   // as a subscriber, it is told its position
+)
+
+// refusals are why the requests of a connection can be refused; the first: they are not.
+var refusals = [...]CloseReason{ReasonPeer, ReasonConnections, ReasonAddress, ReasonPerIP}
+
+// refusal is one of refusals.
+func (c *Conn) refusal() CloseReason { return refusals[c.marks&markRefusal] }
+
+func (c *Conn) setRefusal(why CloseReason) {
+	c.marks = c.marks&^markRefusal | connMarks(slices.Index(refusals[:], why))
+}
+
+func (c *Conn) tellsPosition() bool { return c.marks&markPosition != 0 }
 
 func (c *Conn) has(f connFlags) bool { return c.flags&f != 0 }
 func (c *Conn) set(f connFlags)      { c.flags |= f }
@@ -150,6 +172,7 @@ const (
 	ReasonPanic                             // a bug, recovered at gnet's boundary
 	ReasonInternal                          // a connection of the server's own
 	ReasonUnavailable                       // the store of the channels cannot be reached
+	ReasonChannelEnded                      // /end, on a connection that cannot be kept
 	ReasonCount                             // how many there are
 )
 
@@ -158,7 +181,7 @@ var ReasonNames = [ReasonCount]string{
 	"peer", "answered", "bad_request", "request_timeout", "idle_timeout", "slow_consumer",
 	"channel_closed", "drain", "address_refused", "connection_limit", "per_ip_limit",
 	"pipelined_input", "flush_timeout", "panic", "internal",
-	"unavailable",
+	"unavailable", "channel_ended",
 }
 
 // String is the name in ReasonNames.

@@ -27,7 +27,7 @@ type Counters struct {
 	Held                              atomic.Uint64 // bytes queued for slow readers, and given up with them
 	Accepted, RefusedAtOpen           atomic.Uint64
 	Front, Admin                      atomic.Int64
-	Subscribers                       [wire.TransportCount]atomic.Int64
+	Subscribers                       [wire.TransportKinds]atomic.Int64
 	ClosedBy                          [ReasonCount]atomic.Uint64
 	RefusedStatus                     [600]atomic.Uint32
 	TokenErrors, TooManyCh, TooManySu atomic.Uint64
@@ -44,7 +44,7 @@ func (c *Counters) ticked(now, lag time.Duration) {
 	c.WorstLag.add(now, lag)
 }
 
-func (c *Counters) subscribed(t wire.Transport, n int64) { c.Subscribers[t].Add(n) }
+func (c *Counters) subscribed(t wire.Transport, n int64) { c.Subscribers[t.Kind()].Add(n) }
 
 // frontSubscribers counts those of every transport of the front port.
 func (c *Counters) frontSubscribers() (n int64) {

@@ -99,7 +99,7 @@ func (l *loop) deadline(c *Conn) uint32 {
 	t := &l.reactor.settings.Load().ticks
 	switch c.state {
 	case stateSubscribed:
-		if c.transport >= wire.TransportPresence {
+		if c.transport == wire.TransportPresence || c.transport == wire.TransportDashboard {
 			return neverDue // no heartbeat, no idle timeout
 		}
 		return c.since + t.polling
@@ -109,7 +109,7 @@ func (l *loop) deadline(c *Conn) uint32 {
 		}
 		return l.now // in every tick, because gnet does not tell when it is flushed
 	}
-	if c.refusal == ReasonConnections {
+	if c.refusal() == ReasonConnections {
 		return c.since + refusedTicks
 	}
 	if c.has(flagMidRequest) {
@@ -157,7 +157,7 @@ func (l *loop) timeout(c *Conn) {
 		c.drainOn()
 	case stateReading:
 		switch {
-		case c.refusal == ReasonConnections:
+		case c.refusal() == ReasonConnections:
 			l.doom(c, ReasonConnections)
 			return
 		case c.has(flagMidRequest):

@@ -21,12 +21,12 @@ type batch struct {
 	cursor  *Conn    // the next subscriber to serve
 	started bool
 	next    *batch // batchQueue
-	cname   []byte // encoded
+	name    []byte // encoded
 	forms   [wire.FormCount]encoded
 }
 
 // encoded is a batch in one form. offsets says where each message begins, for a
-// subscriber that has got the first ones already.
+// subscriber that has got the first ones already, and where the last one ends.
 type encoded struct {
 	buf     *bytebufferpool.ByteBuffer
 	offsets []int32
@@ -94,6 +94,14 @@ func (l *loop) fillBatches() {
 	}
 }
 
+// from is the channel as the messages name it.
+func (b *batch) from() wire.Channel {
+	if b.ch == nil {
+		return wire.Channel{}
+	}
+	return wire.Channel{Name: b.name, Epoch: b.ch.Epoch()}
+}
+
 func (b *batch) add(d *delivery) {
 	b.msgs, b.queued = append(b.msgs, d.msg), append(b.queued, d.queued)
 }
@@ -149,9 +157,9 @@ func (l *loop) finish(b *batch) {
 func (l *loop) walk(b *batch, budget int) (used int, done bool) {
 	if !b.started {
 		b.started, b.cursor = true, l.subs.first(b.ch)
-		b.cname = b.cname[:0]
+		b.name = b.name[:0]
 		if b.ch != nil {
-			b.cname = wire.AppendJSON(b.cname, []byte(b.ch.Name()))
+			b.name = wire.AppendJSON(b.name, []byte(b.ch.Name()))
 		}
 	}
 	for b.cursor != nil && used < budget {
@@ -192,11 +200,12 @@ func (l *loop) deliver(b *batch, c *Conn) {
 		}
 	}
 	last := &b.msgs[len(b.msgs)-1]
+	end := len(b.msgs)
+	if last.Type == channel.Moved && c.tellsPosition() {
+		end-- // it is told its position instead, when it has joined again
+	}
 	if c.transport == wire.TransportPoll {
-		if l.answerPoll(b, c, first) {
-			l.stats.Deliveries.Add(uint64(len(b.msgs) - first))
-			c.endResponse(ReasonAnswered)
-		}
+		l.deliverPoll(b, c, first, end)
 		return
 	}
 	f := wire.OpenForm(c.transport, c.has(flagHTTP10))
@@ -204,16 +213,23 @@ func (l *loop) deliver(b *batch, c *Conn) {
 	if e.buf == nil {
 		l.encode(b, f)
 	}
-	if !c.send(e.buf.B[e.offsets[first]:]) {
+	if bytes := e.buf.B[e.offsets[first]:e.offsets[end]]; len(bytes) > 0 && !c.send(bytes) {
 		return
 	}
-	l.stats.Deliveries.Add(uint64(len(b.msgs) - first))
-	c.next, c.since = last.Seq+1, l.now
+	l.stats.Deliveries.Add(uint64(end - first))
+	c.since = l.now
 	switch last.Type {
 	case channel.Closed:
 		c.endResponse(ReasonChannelClosed)
+	case channel.Ended, channel.Final:
+		c.endResponse(ReasonChannelEnded)
 	case channel.Moved:
+		if end > first {
+			c.next = max(c.next, b.msgs[end-1].Seq+1)
+		}
 		c.rejoin(last.Seq)
+	default:
+		c.next = last.Seq + 1
 	}
 }
 
@@ -223,17 +239,31 @@ func (l *loop) encode(b *batch, f wire.Form) {
 	e.offsets = e.offsets[:0]
 	for i := range b.msgs {
 		e.offsets = append(e.offsets, int32(len(buf.B)))
-		buf.B = f.AppendMessage(buf.B, b.cname, &b.msgs[i], &l.scratch.Frame)
+		buf.B = f.AppendMessage(buf.B, b.from(), &b.msgs[i], &l.scratch.Frame)
 	}
+	e.offsets = append(e.offsets, int32(len(buf.B)))
 	e.buf = buf
+}
+
+// deliverPoll gives a waiting poll the messages from first up to end, or, if there are none
+// but its channel has moved, its position.
+func (l *loop) deliverPoll(b *batch, c *Conn, first, end int) {
+	if first == end {
+		c.rejoin(b.msgs[end].Seq)
+		return
+	}
+	if l.answerPoll(b, c, first, end) {
+		l.stats.Deliveries.Add(uint64(end - first))
+		c.endResponse(ReasonAnswered)
+	}
 }
 
 // answerPoll answers a waiting poll. Polls with the default callback or none share their
 // bytes.
-func (l *loop) answerPoll(b *batch, c *Conn, first int) bool {
-	if first > 0 || c.ex != nil || c.has(flagHTTP10|flagClose) || l.reactor.draining.Load() {
+func (l *loop) answerPoll(b *batch, c *Conn, first, end int) bool {
+	if first > 0 || end < len(b.msgs) || c.ex != nil || c.has(flagHTTP10|flagClose) || l.reactor.draining.Load() {
 		style := c.pollStyle()
-		l.scratch.Body = style.AppendMessages(l.scratch.Body[:0], b.cname, b.msgs[first:], false)
+		l.scratch.Body = style.AppendMessages(l.scratch.Body[:0], b.from(), b.msgs[first:end])
 		l.scratch.Frame = style.AppendAnswer(l.scratch.Frame[:0], l.scratch.Body)
 		return c.send(l.scratch.Frame)
 	}
@@ -243,7 +273,7 @@ func (l *loop) answerPoll(b *batch, c *Conn, first int) bool {
 	}
 	if e.buf == nil {
 		style := c.pollStyle()
-		l.scratch.Body = style.AppendMessages(l.scratch.Body[:0], b.cname, b.msgs, false)
+		l.scratch.Body = style.AppendMessages(l.scratch.Body[:0], b.from(), b.msgs)
 		e.buf = getBuffer()
 		e.buf.B = style.AppendAnswer(e.buf.B, l.scratch.Body)
 	}
@@ -253,9 +283,14 @@ func (l *loop) answerPoll(b *batch, c *Conn, first int) bool {
 // endResponse ends an open response whose last bytes have been sent. The connection goes
 // on with the next request if HTTP allows it.
 func (c *Conn) endResponse(reason CloseReason) {
-	l := c.loop
 	open := c.transport != wire.TransportPoll
-	l.unsubscribe(c)
+	c.loop.unsubscribe(c)
+	c.responded(reason, open)
+}
+
+// responded goes on behind a response; open: one that was endless.
+func (c *Conn) responded(reason CloseReason, open bool) {
+	l := c.loop
 	c.since = l.now
 	if leaving := l.reactor.draining.Load(); leaving || c.has(flagClose) || (open && c.has(flagHTTP10)) {
 		if leaving {

@@ -70,7 +70,7 @@ func subscribe(c *Conn, r *Request, t wire.Transport) {
 	sc.Name = wire.AppendJSON(sc.Name[:0], name)
 	if t != wire.TransportPoll {
 		out.B = c.AppendOpenHead(out.B, r, t)
-		c.Backlog(&joined, sc.Name)
+		c.Backlog(&joined, wire.OpenForm(t, r.Minor == 0), wire.Channel{Name: sc.Name, Epoch: joined.Channel.Epoch()})
 		return
 	}
 	callback := wire.DefaultCallback
@@ -80,13 +80,13 @@ func subscribe(c *Conn, r *Request, t wire.Transport) {
 	style := c.NewPollStyle(r, callback)
 	switch {
 	case joined.More:
-		c.LongAnswer(&joined, &style)
+		c.LongAnswer(&joined, &style, nil)
 		return
 	case joined.Subscribed:
 		c.Remember(&style)
 		return
 	}
-	sc.Body = style.AppendMessages(sc.Body[:0], sc.Name, joined.Replay, true)
+	sc.Body = style.AppendStored(sc.Body[:0], nil, wire.Channel{Name: sc.Name, Epoch: joined.Channel.Epoch()}, joined.Replay, nil)
 	c.Replayed(joined.Replay)
 	out.B = style.AppendAnswer(out.B, sc.Body)
 }
@@ -191,7 +191,7 @@ func (s *testReactor) checkFor(f func() error) {
 
 func (s *testReactor) publish(cname, content string) {
 	s.t.Helper()
-	if _, err := s.hub.Publish([]byte(cname), content); err != nil {
+	if _, err := s.hub.Publish(&channel.Publication{Name: []byte(cname), Content: content}); err != nil {
 		s.t.Fatal(err)
 	}
 }

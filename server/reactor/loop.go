@@ -334,6 +334,8 @@ type Scratch struct {
 	Frame  []byte            // what is framed or wrapped around another
 	Name   []byte            // an encoded channel name
 	Replay []channel.Message // what a Join returns
+
+	Publication channel.Publication // what is being published
 }
 
 // trim frees scratch space that one huge message has made huge.

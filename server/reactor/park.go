@@ -23,6 +23,8 @@ type parked struct {
 
 	transport wire.Transport
 	seq, noop int64
+	epoch     uint32 // of the copy before
+	had       int64  // the seq of the first message that it has not got
 }
 
 // Done takes the engine's result. It is called once. Concurrency-safe.
@@ -97,11 +99,13 @@ func (c *Conn) fetched() (again bool, err error) {
 	return true, c.ex.fetchErr
 }
 
-// rejoin lets a subscriber that was told that its channel goes on at seq join the channel
-// as it is now.
+// rejoin lets a subscriber whose channel goes on at seq join the channel as it is now.
 func (c *Conn) rejoin(seq int64) {
 	l := c.loop
-	p := &parked{conn: c, name: []byte(c.ch.Name()), transport: c.transport, seq: seq, noop: c.noop}
+	p := &parked{
+		conn: c, name: []byte(c.ch.Name()), transport: c.transport, seq: seq, noop: c.noop,
+		epoch: c.ch.Epoch(), had: c.next,
+	}
 	l.detach(c)
 	l.moveOn(p)
 }
@@ -110,14 +114,20 @@ func (c *Conn) rejoin(seq int64) {
 // again.
 func (l *loop) moveOn(p *parked) {
 	c := p.conn
-	j := channel.Join{Name: p.name, Since: p.seq, Sink: l.sink, Fetched: true, Limit: l.pieceLimit(), Keep: int(l.reactor.settings.Load().OutboundBuffer)}
+	poll := p.transport == wire.TransportPoll
+	j := channel.Join{
+		Name: p.name, Since: p.seq, Sink: l.sink, Fetched: true, OneShot: poll, Told: poll,
+		Limit: l.pieceLimit(), Keep: int(l.reactor.settings.Load().OutboundBuffer),
+	}
 	err := p.res.Err
 	var joined channel.Joined
 	if err == nil {
 		joined, err = l.reactor.hub.Join(&j, l.scratch.Replay[:0])
 	}
 	if err == channel.ErrFetch {
-		next := &parked{conn: c, name: p.name, transport: p.transport, seq: p.seq, noop: p.noop}
+		next := &parked{
+			conn: c, name: p.name, transport: p.transport, seq: p.seq, noop: p.noop, epoch: p.epoch, had: p.had,
+		}
 		l.reactor.engine.Fetch(&j, next)
 		next.wait()
 		return
@@ -126,24 +136,81 @@ func (l *loop) moveOn(p *parked) {
 		l.doom(c, ReasonUnavailable) // it comes back with its seq
 		return
 	}
-	c.ch, c.next, c.noop, c.transport = joined.Channel, joined.Next, p.noop, p.transport
-	c.since = l.now
-	l.subscribe(c)
 	l.scratch.Name = wire.AppendJSON(l.scratch.Name[:0], p.name)
-	f := wire.OpenForm(c.transport, c.has(flagHTTP10))
+	if joined.Subscribed {
+		c.ch, c.next, c.noop, c.transport = joined.Channel, joined.Next, p.noop, p.transport
+		c.since = l.now
+		l.subscribe(c)
+	}
+	if poll {
+		l.movePoll(p, &joined)
+	} else {
+		l.moveOpen(p, &joined)
+	}
+}
+
+// moved is what a subscriber whose channel has moved misses.
+func (p *parked) moved(joined *channel.Joined) channel.Recovery {
+	if joined.Channel.Epoch() == p.epoch && joined.First >= p.had {
+		return channel.Recovery{Lost: joined.First - p.had, Reason: channel.ReasonTrimmed}
+	}
+	return channel.Recovery{Lost: channel.LostUnknown, Reason: channel.ReasonEpoch}
+}
+
+// moveOpen goes on with an open response. Who is not told its position has had next_seq.
+func (l *loop) moveOpen(p *parked, joined *channel.Joined) {
+	c := p.conn
+	ch := wire.Channel{Name: l.scratch.Name, Epoch: joined.Channel.Epoch()}
+	f := wire.OpenForm(p.transport, c.has(flagHTTP10))
 	b := l.scratch.Body[:0]
-	if joined.TellNext {
-		e := wire.NextSeqEvent(l.scratch.Name, joined.Next)
+	recovery := p.moved(joined)
+	switch {
+	case c.tellsPosition():
+		e := wire.PositionEvent(ch, joined.First, &recovery)
+		b = f.AppendOpen(b, &e, &l.scratch.Frame)
+	case joined.TellNext:
+		e := wire.NextSeqEvent(ch, joined.Next)
 		b = f.AppendOpen(b, &e, &l.scratch.Frame)
 	}
-	for i := range joined.Replay {
-		b = f.AppendMessage(b, l.scratch.Name, &joined.Replay[i], &l.scratch.Frame)
+	if !joined.More {
+		b = l.appendReplay(b, joined, f, ch)
 	}
 	l.scratch.Body = b
 	c.Replayed(joined.Replay)
-	c.send(b)
-	if joined.More {
-		l.beginReplay(c, 0)
+	switch {
+	case len(b) > 0 && !c.send(b):
+	case joined.More:
+		l.beginReplay(c, joined, false)
+		l.arm(c)
+	case joined.Ended:
+		c.leaveOpen()
+		c.responded(ReasonChannelEnded, true)
+	default:
+		l.arm(c)
 	}
-	l.arm(c)
+}
+
+// movePoll answers a poll with its position and what is stored.
+func (l *loop) movePoll(p *parked, joined *channel.Joined) {
+	c := p.conn
+	if joined.More { // too long for one write: it asks again from where the channel goes on
+		l.doom(c, ReasonUnavailable)
+		return
+	}
+	ch := wire.Channel{Name: l.scratch.Name, Epoch: joined.Channel.Epoch()}
+	style := c.pollStyle()
+	recovery := p.moved(joined)
+	first := wire.PositionEvent(ch, joined.First, &recovery)
+	var end *wire.Event
+	if joined.Ended {
+		e := wire.EndEvent(ch, joined.Next)
+		end = &e
+	}
+	l.scratch.Body = style.AppendStored(l.scratch.Body[:0], &first, ch, joined.Replay, end)
+	l.scratch.Frame = style.AppendAnswer(l.scratch.Frame[:0], l.scratch.Body)
+	c.Replayed(joined.Replay)
+	if c.send(l.scratch.Frame) {
+		c.leaveOpen()
+		c.responded(ReasonAnswered, false)
+	}
 }

@@ -320,7 +320,7 @@ func (c *Conn) dispatch(req *Request) (more bool) {
 	if c.has(flagClose) && (c.ex == nil || len(c.ex.pending) == 0) {
 		c.flush()
 		reason := ReasonAnswered
-		if c.refusal == ReasonConnections {
+		if c.refusal() == ReasonConnections {
 			reason = ReasonConnections
 		}
 		c.beginDrain(reason)

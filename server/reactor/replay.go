@@ -24,10 +24,10 @@ const (
 type replay struct {
 	conn   *Conn
 	end    int64           // poll: the first seq that is not in the answer; else 0
-	closed channel.Message // with Type Closed: the channel was closed meanwhile
+	over   channel.Message // Closed or Ended: it follows the backlog, and then nothing more; else Data
 	next   *replay         // replayQueue
 	queued bool
-	begun  bool // a message has gone out
+	begun  bool // something of the body has gone out
 }
 
 // replayQueue holds the replays whose next piece can go out.
@@ -59,36 +59,62 @@ func (l *loop) pieceLimit() int {
 	return int(min(replayPiece, l.reactor.settings.Load().OutboundBuffer))
 }
 
-// Backlog gives c, whose response is open, the backlog that joined says: at once if it is
-// short. cname is encoded.
-func (c *Conn) Backlog(joined *channel.Joined, cname []byte) {
+// Backlog gives c, whose response of this form is open, the backlog that joined says: at
+// once if it is short. If the channel has ended, the response ends behind it.
+func (c *Conn) Backlog(joined *channel.Joined, f wire.Form, ch wire.Channel) {
 	l := c.loop
 	if joined.More {
-		l.beginReplay(c, 0)
+		l.beginReplay(c, joined, false)
 		return
 	}
-	f := wire.OpenForm(c.transport, c.has(flagHTTP10))
-	for i := range joined.Replay {
-		l.out.B = f.AppendMessage(l.out.B, cname, &joined.Replay[i], &l.scratch.Frame)
-	}
+	l.out.B = l.appendReplay(l.out.B, joined, f, ch)
 	c.Replayed(joined.Replay)
+	if joined.Ended && !f.Chunked() {
+		c.EndAfter()
+	}
 }
 
-// LongAnswer answers a poll with a backlog that is too long for one write.
-func (c *Conn) LongAnswer(joined *channel.Joined, style *wire.PollStyle) {
+// appendReplay appends the stored messages that a Join has returned, and the end.
+func (l *loop) appendReplay(dst []byte, joined *channel.Joined, f wire.Form, ch wire.Channel) []byte {
+	for i := range joined.Replay {
+		dst = f.AppendMessage(dst, ch, &joined.Replay[i], &l.scratch.Frame)
+	}
+	if joined.Ended {
+		dst = f.AppendMessage(dst, ch, &channel.Message{Seq: joined.Next, Type: channel.Ended}, &l.scratch.Frame)
+	}
+	return dst
+}
+
+// LongAnswer answers a poll with a backlog that is too long for one write, behind an event
+// if first is not nil.
+func (c *Conn) LongAnswer(joined *channel.Joined, style *wire.PollStyle, first *wire.Event) {
 	l := c.loop
 	c.Remember(style)
 	l.out.B = style.AppendLongHead(l.out.B, c.has(flagHTTP10))
 	if c.has(flagHTTP10) {
 		c.set(flagClose)
 	}
-	l.beginReplay(c, joined.End)
+	if first != nil {
+		l.scratch.Body = style.AppendLongFirst(l.scratch.Body[:0], first)
+		if c.has(flagHTTP10) {
+			l.out.B = append(l.out.B, l.scratch.Body...)
+		} else {
+			l.out.B = wire.AppendChunk(l.out.B, l.scratch.Body)
+		}
+	}
+	l.beginReplay(c, joined, first != nil)
 }
 
-// beginReplay puts the backlog of a subscriber on its way. end: see replay.
-func (l *loop) beginReplay(c *Conn, end int64) {
+// beginReplay puts the backlog of a subscriber on its way. begun: see replay.
+func (l *loop) beginReplay(c *Conn, joined *channel.Joined, begun bool) {
 	c.set(flagReplaying)
-	p := &replay{conn: c, end: end}
+	p := &replay{conn: c, begun: begun}
+	if c.transport == wire.TransportPoll {
+		p.end = joined.End
+	}
+	if joined.Ended {
+		p.over = channel.Message{Seq: joined.End, Type: channel.Ended}
+	}
 	if l.replays == nil {
 		l.replays = make(map[int32]*replay)
 	}
@@ -163,8 +189,8 @@ func (l *loop) replayOne(p *replay) (size int) {
 		c.next, p.begun = ms[n-1].Seq+1, true
 	}
 	over = over && (n == len(ms) || c.transport == wire.TransportPoll)
-	if over && p.closed.Type == channel.Closed && c.transport != wire.TransportPoll {
-		l.scratch.Body = wire.OpenForm(c.transport, c.has(flagHTTP10)).AppendMessage(l.scratch.Body, l.scratch.Name, &p.closed, &l.scratch.Frame)
+	if over && p.over.Type != channel.Data && c.transport != wire.TransportPoll {
+		l.scratch.Body = wire.OpenForm(c.transport, c.has(flagHTTP10)).AppendMessage(l.scratch.Body, c.from(), &p.over, &l.scratch.Frame)
 	}
 	c.Replayed(ms[:n])
 	clear(ms)
@@ -184,8 +210,10 @@ func (l *loop) replayed(p *replay) {
 	switch {
 	case c.transport == wire.TransportPoll:
 		c.endResponse(ReasonAnswered)
-	case p.closed.Type == channel.Closed:
+	case p.over.Type == channel.Closed:
 		c.endResponse(ReasonChannelClosed)
+	case p.over.Type == channel.Ended:
+		c.endResponse(ReasonChannelEnded)
 	default:
 		l.arm(c)
 	}
@@ -198,7 +226,7 @@ func (l *loop) appendOpen(c *Conn, ms []channel.Message, limit int) (n int) {
 	for ; n < len(ms); n++ {
 		was := len(b)
 		b, l.scratch.Frame = room(b, &ms[n]), room(l.scratch.Frame[:0], &ms[n])
-		if b = f.AppendMessage(b, l.scratch.Name, &ms[n], &l.scratch.Frame); len(b) > limit && n > 0 {
+		if b = f.AppendMessage(b, c.from(), &ms[n], &l.scratch.Frame); len(b) > limit && n > 0 {
 			b = b[:was]
 			break
 		}
@@ -224,14 +252,17 @@ func (l *loop) appendLong(p *replay, ms []channel.Message, limit int, stored boo
 	for ; n < len(ms) && ms[n].Seq < p.end; n++ {
 		was := len(b)
 		b = room(b, &ms[n])
-		if b = style.AppendLong(b, l.scratch.Name, &ms[n], !p.begun && n == 0); len(b) > limit && n > 0 {
+		if b = style.AppendLong(b, c.from(), &ms[n], p.begun || n > 0); len(b) > limit && n > 0 {
 			b = b[:was]
 			break
 		}
 	}
 	over = n == len(ms) && stored || n > 0 && ms[n-1].Seq+1 >= p.end || n < len(ms) && ms[n].Seq >= p.end
-	if over {
-		b = style.AppendLongEnd(b)
+	if over && p.over.Type == channel.Ended && p.over.Seq == p.end {
+		end := wire.EndEvent(c.from(), p.over.Seq)
+		b = style.AppendLongEnd(b, &end)
+	} else if over {
+		b = style.AppendLongEnd(b, nil)
 	}
 	l.scratch.Frame = b
 	if c.has(flagHTTP10) {
@@ -253,13 +284,19 @@ func (l *loop) appendLong(p *replay, ms []channel.Message, limit int, stored boo
 func (l *loop) passBy(b *batch, c *Conn) {
 	last := &b.msgs[len(b.msgs)-1]
 	switch {
-	case last.Type == channel.Closed:
-		l.replays[c.fd].closed = *last
+	case last.Type == channel.Closed || last.Type == channel.Ended:
+		l.replays[c.fd].over = *last
+	case last.Type == channel.Final:
+		l.replays[c.fd].over = channel.Message{Seq: last.Seq + 1, Type: channel.Ended}
 	case last.Type != channel.Moved:
 	case c.transport == wire.TransportPoll:
 		l.doom(c, ReasonUnavailable) // its answer cannot be ended; it asks again
 	default:
 		l.endReplay(c)
+		if c.tellsPosition() {
+			c.rejoin(last.Seq)
+			return
+		}
 		c.next = last.Seq
 		l.deliver(b, c)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"unicode/utf8"
 
+	"icomet/channel"
 	"icomet/httpparse"
 	"icomet/server/wire"
 )
@@ -47,10 +48,19 @@ const (
 	ParamContent
 	ParamExpires
 	ParamLastEventID
+	ParamEpoch
+	ParamLast
+	ParamRaw
+	ParamID
+	ParamIfSeq
+	ParamPosition
 	paramCount
 )
 
-var paramNames = [paramCount]string{"cname", "seq", "noop", "token", "cb", "content", "expires", "lastEventId"}
+var paramNames = [paramCount]string{
+	"cname", "seq", "noop", "token", "cb", "content", "expires", "lastEventId",
+	"epoch", "last", "raw", "id", "if_seq", "position",
+}
 
 // ParamSet is a set of parameters.
 type ParamSet uint16
@@ -147,6 +157,19 @@ func (r *Request) ParseParams(needs ParamSet) error {
 	return p.addPairs(r.Query)
 }
 
+// ParseLines reads the query, and checks that the body is of that Content-Type and not
+// encoded. It returns the body.
+func (r *Request) ParseLines(ctype string) ([]byte, error) {
+	given, err := r.contentType()
+	if err == nil && !httpparse.ContentTypeIs(given, ctype) {
+		err = httpparse.ErrBodyType
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.body, r.Params.addPairs(r.Query)
+}
+
 var byteOrderMark = []byte("\xEF\xBB\xBF")
 
 // bodyKind is what a body says that it is.
@@ -157,19 +180,10 @@ type bodyKind struct {
 
 // bodyKind reads the fields about the body. Its error says why the body is no parameters.
 func (r *Request) bodyKind() (k bodyKind, err error) {
-	var ctype []byte
-	for i := range r.Fields {
-		switch f := &r.Fields[i]; {
-		case f.Is("content-encoding") && !httpparse.TokenIs(f.Value, "identity") && len(f.Value) > 0:
-			return k, httpparse.ErrBodyCoding
-		case !f.Is("content-type"):
-		case ctype != nil && !bytes.Equal(ctype, f.Value):
-			return k, httpparse.ErrBodyType
-		default:
-			ctype = f.Value
-		}
-	}
+	ctype, err := r.contentType()
 	switch {
+	case err != nil:
+		return k, err
 	case httpparse.ContentTypeIsJSON(ctype):
 		k.json = true
 	case len(ctype) > 0 && !httpparse.ContentTypeIs(ctype, "application/x-www-form-urlencoded"):
@@ -181,6 +195,22 @@ func (r *Request) bodyKind() (k bodyKind, err error) {
 	k.foreign = len(charset) > 0 && !httpparse.TokenIs(charset, "utf-8") && !httpparse.TokenIs(charset, "utf8") &&
 		!httpparse.TokenIs(charset, "us-ascii")
 	return k, nil
+}
+
+// contentType is the Content-Type of a body that is not encoded.
+func (r *Request) contentType() (ctype []byte, err error) {
+	for i := range r.Fields {
+		switch f := &r.Fields[i]; {
+		case f.Is("content-encoding") && !httpparse.TokenIs(f.Value, "identity") && len(f.Value) > 0:
+			return nil, httpparse.ErrBodyCoding
+		case !f.Is("content-type"):
+		case ctype != nil && !bytes.Equal(ctype, f.Value):
+			return nil, httpparse.ErrBodyType
+		default:
+			ctype = f.Value
+		}
+	}
+	return ctype, nil
 }
 
 // looksLikeJSON reports that the first character is the one that a JSON object has. No
@@ -244,23 +274,79 @@ func (p *params) addJSON(b []byte) error {
 	return m.Err()
 }
 
-// maxName bounds a channel's name, in bytes after decoding.
-const maxName = 255
-
 // Cname returns the channel's name, or answers 400.
 func (c *Conn) Cname(r *Request) (name []byte, ok bool) {
 	name = r.Params.Get(ParamCname)
+	if why := NameFault(name); why != "" {
+		c.Refuse(r, 400, why)
+		return nil, false
+	}
+	return name, true
+}
+
+// NameFault says why a channel cannot have this name; "": it can.
+func NameFault(name []byte) string {
 	switch {
 	case len(name) == 0:
-		c.Refuse(r, 400, "cname is missing: the name of the channel is needed")
-	case len(name) > maxName:
-		c.Refuse(r, 400, "cname is too long: a channel's name has at most 255 bytes")
+		return "cname is missing: the name of the channel is needed"
+	case len(name) > channel.MaxName:
+		return "cname is too long: a channel's name has at most 255 bytes"
 	case !utf8.Valid(name):
-		c.Refuse(r, 400, "cname is not valid UTF-8")
-	default:
-		return name, true
+		return "cname is not valid UTF-8"
 	}
-	return nil, false
+	return ""
+}
+
+// maxID bounds the id of a publish, in bytes.
+const maxID = 64
+
+// IDFault says why a publish cannot have this id; "": it can.
+func IDFault(id []byte) string {
+	ok := len(id) > 0 && len(id) <= maxID
+	for _, b := range id {
+		ok = ok && b > ' ' && b < 0x7f
+	}
+	if !ok {
+		return "id is not 1 to 64 visible ASCII characters"
+	}
+	return ""
+}
+
+// ID returns the id of a publish, "" when there is none, or answers 400.
+func (c *Conn) ID(r *Request) (id string, ok bool) {
+	if !r.Params.Has[ParamID] {
+		return "", true
+	}
+	text := r.Params.Get(ParamID)
+	if why := IDFault(text); why != "" {
+		c.Refuse(r, 400, why)
+		return "", false
+	}
+	return string(text), true
+}
+
+// Epoch returns an epoch, 0 when it is absent or empty, or answers 400.
+func (c *Conn) Epoch(r *Request) (epoch uint32, ok bool) {
+	text := r.Params.Get(ParamEpoch)
+	if len(text) == 0 {
+		return 0, true
+	}
+	if epoch, ok = wire.ParseEpoch(text); !ok {
+		c.Refuse(r, 400, "epoch is not 8 lower-case hex digits")
+	}
+	return epoch, ok
+}
+
+// Flag returns whether a parameter that is 0 or 1 is 1, or answers 400.
+func (c *Conn) Flag(r *Request, n Param) (on, ok bool) {
+	switch string(r.Params.Get(n)) {
+	case "1":
+		return true, true
+	case "", "0":
+		return false, true
+	}
+	c.Refuse(r, 400, paramNames[n]+" is neither 0 nor 1")
+	return false, false
 }
 
 // Int returns a number, 0 when it is absent, or answers 400.

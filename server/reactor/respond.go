@@ -52,6 +52,13 @@ func (c *Conn) RefuseWith(r *Request, h *wire.Head, text string) {
 	c.Text(r, h, text)
 }
 
+// NoContent answers 204: there is nothing, and there will be nothing.
+func (c *Conn) NoContent(r *Request) {
+	h := wire.Head{Status: 204, Length: wire.LengthNone, Connection: r.Connection}
+	c.SetCommon(r, &h)
+	c.loop.out.B = h.Append(c.loop.out.B)
+}
+
 // Text answers with one line of text, without its newline.
 func (c *Conn) Text(r *Request, h *wire.Head, text string) {
 	c.SetCommon(r, h)

@@ -162,10 +162,19 @@ func (c *Conn) Join(j *channel.Join, t wire.Transport, noop int64) (joined chann
 	if err == nil && joined.Subscribed {
 		c.set(flagServed)
 		c.ch, c.next, c.noop, c.transport = joined.Channel, joined.Next, noop, t
+		c.marks &^= markPosition
+		if j.Told {
+			c.marks |= markPosition
+		}
 		c.since = l.now
 		l.subscribe(c)
 	}
 	return joined, err
+}
+
+// from is the channel of c as the messages name it, with its name in the scratch space.
+func (c *Conn) from() wire.Channel {
+	return wire.Channel{Name: c.loop.scratch.Name, Epoch: c.ch.Epoch()}
 }
 
 // Replayed counts a replay and keeps its space, but not its messages.
@@ -203,7 +212,7 @@ func (c *Conn) WatchPresence(r *Request) error {
 func (c *Conn) heartbeat() {
 	l := c.loop
 	l.scratch.Name = wire.AppendJSON(l.scratch.Name[:0], []byte(c.ch.Name()))
-	e := wire.Event{Type: wire.TypeNoop, Cname: l.scratch.Name, Seq: c.noop}
+	e := wire.Event{Type: wire.TypeNoop, Channel: c.from(), Seq: c.noop}
 	c.noop = max(c.noop, c.noop+1) // the largest has none behind it
 	l.stats.Heartbeats.Add(1)
 	if c.transport == wire.TransportPoll {

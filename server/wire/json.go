@@ -2,7 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
-	"strconv"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -164,43 +164,70 @@ func appendScriptSafe[T string | []byte](dst []byte, body T) []byte {
 	return append(dst, body[start:]...)
 }
 
-// The types of an event on the wire.
-const (
-	TypeData      = "data"
-	TypeBroadcast = "broadcast"
-	typeNextSeq   = "next_seq"
-	TypeNoop      = "noop"
-	typeClose     = "close"
-	TypeToken     = "401"
-	TypeTooMany   = "429"
-)
-
-// Event is one message as a subscriber sees it. cname and content are encoded
-// JSON string bodies.
-type Event struct {
-	Type    string
-	Cname   []byte
-	Seq     int64
-	Content string
+// appendDecoded appends the text of which body is the JSON string body, with each line end
+// in it (CR LF, CR or LF) as lineEnd, or with "" as it is.
+func appendDecoded(dst []byte, body, lineEnd string) []byte {
+	afterCR := false
+	for i := 0; i < len(body); {
+		c := body[i]
+		if c != '\\' {
+			end := i + 1
+			for end < len(body) && body[end] != '\\' {
+				end++
+			}
+			dst = append(dst, body[i:end]...)
+			i, afterCR = end, false
+			continue
+		}
+		r, size := unescape(body[i:])
+		i += size
+		switch {
+		case lineEnd == "" || r != '\r' && r != '\n':
+			dst = utf8.AppendRune(dst, r)
+		case r == '\n' && afterCR:
+		default:
+			dst = append(dst, lineEnd...)
+		}
+		afterCR = r == '\r'
+	}
+	return dst
 }
 
-// append writes {"type":…,"cname":…,"seq":…,"content":…}, compact, in this order.
-func (e *Event) append(dst []byte, scriptSafe bool) []byte {
-	dst = append(dst, `{"type":"`...)
-	dst = append(dst, e.Type...)
-	dst = append(dst, `","cname":"`...)
-	if scriptSafe {
-		dst = appendScriptSafe(dst, e.Cname)
-	} else {
-		dst = append(dst, e.Cname...)
+// unescape reads the escape at the start of s, which is valid, and says how long it is. An
+// escaped pair of surrogates is one character.
+func unescape(s string) (r rune, size int) {
+	switch s[1] {
+	case 'b':
+		return '\b', 2
+	case 'f':
+		return '\f', 2
+	case 'n':
+		return '\n', 2
+	case 'r':
+		return '\r', 2
+	case 't':
+		return '\t', 2
+	case 'u':
+	default:
+		return rune(s[1]), 2
 	}
-	dst = append(dst, `","seq":`...)
-	dst = strconv.AppendInt(dst, e.Seq, 10)
-	dst = append(dst, `,"content":"`...)
-	if scriptSafe {
-		dst = appendScriptSafe(dst, e.Content)
-	} else {
-		dst = append(dst, e.Content...)
+	r = hex4(s[2:6])
+	if utf16.IsSurrogate(r) && len(s) >= 12 && s[6] == '\\' && s[7] == 'u' {
+		if pair := utf16.DecodeRune(r, hex4(s[8:12])); pair != utf8.RuneError {
+			return pair, 12
+		}
 	}
-	return append(dst, `"}`...)
+	return r, 6
+}
+
+// hex4 reads four hex digits.
+func hex4(s string) (r rune) {
+	for i := range 4 {
+		c := s[i]
+		if c > '9' {
+			c = c&^0x20 - 'A' + 10 + '0'
+		}
+		r = r<<4 | rune(c-'0')
+	}
+	return r
 }

@@ -19,10 +19,10 @@ func (s *PollStyle) AppendEvent(dst []byte, e *Event) []byte {
 	return s.close(e.append(dst, s.Callback != nil))
 }
 
-// AppendMessages appends a body: an object for one live message; an array for a backlog,
-// for several messages, and for a broadcast with its next_seq.
-func (s *PollStyle) AppendMessages(dst []byte, cname []byte, ms []channel.Message, backlog bool) []byte {
-	array := backlog || len(ms) > 1 || ms[0].Type == channel.Broadcast
+// AppendMessages appends a body with live messages: an object for one, an array for
+// several, and for one that another event follows.
+func (s *PollStyle) AppendMessages(dst []byte, ch Channel, ms []channel.Message) []byte {
+	array := len(ms) > 1 || ms[0].Type == channel.Broadcast || ms[0].Type == channel.Final
 	if dst = s.open(dst); array {
 		dst = append(dst, '[')
 	}
@@ -30,7 +30,7 @@ func (s *PollStyle) AppendMessages(dst []byte, cname []byte, ms []channel.Messag
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = s.appendElement(dst, cname, &ms[i])
+		dst = s.appendElement(dst, ch, &ms[i])
 	}
 	if array {
 		dst = append(dst, ']')
@@ -38,13 +38,43 @@ func (s *PollStyle) AppendMessages(dst []byte, cname []byte, ms []channel.Messag
 	return s.close(dst)
 }
 
-// appendElement appends a message as an element of an array, and behind a broadcast its
-// next_seq.
-func (s *PollStyle) appendElement(dst []byte, cname []byte, m *channel.Message) []byte {
-	e := messageEvent(cname, m)
+// AppendStored appends a body with what a poll gets at once: an event, the stored messages
+// and an event, of which some may be absent (nil). It is an array if there are messages or
+// both events.
+func (s *PollStyle) AppendStored(dst []byte, first *Event, ch Channel, ms []channel.Message, last *Event) []byte {
+	array := len(ms) > 0 || first != nil && last != nil
+	if dst = s.open(dst); array {
+		dst = append(dst, '[')
+	}
+	start := len(dst)
+	if first != nil {
+		dst = first.append(dst, s.Callback != nil)
+	}
+	for i := range ms {
+		dst = s.appendElement(appendComma(dst, start), ch, &ms[i])
+	}
+	if last != nil {
+		dst = last.append(appendComma(dst, start), s.Callback != nil)
+	}
+	if array {
+		dst = append(dst, ']')
+	}
+	return s.close(dst)
+}
+
+// appendComma appends a comma unless nothing was appended since start.
+func appendComma(dst []byte, start int) []byte {
+	if len(dst) == start {
+		return dst
+	}
+	return append(dst, ',')
+}
+
+// appendElement appends a message as an element of an array, and the event that follows it.
+func (s *PollStyle) appendElement(dst []byte, ch Channel, m *channel.Message) []byte {
+	e := messageEvent(ch, m)
 	dst = e.append(dst, s.Callback != nil)
-	if m.Type == channel.Broadcast {
-		e = NextSeqEvent(cname, m.Seq+1)
+	if e, ok := behind(ch, m); ok {
 		dst = e.append(append(dst, ','), s.Callback != nil)
 	}
 	return dst
@@ -93,15 +123,26 @@ func (s *PollStyle) AppendLongHead(dst []byte, http10 bool) []byte {
 	return h.Append(dst)
 }
 
-// AppendLong appends a message to the body of such an answer.
-func (s *PollStyle) AppendLong(dst []byte, cname []byte, m *channel.Message, first bool) []byte {
-	if first {
-		dst = append(s.open(dst), '[')
-	} else {
-		dst = append(dst, ',')
-	}
-	return s.appendElement(dst, cname, m)
+// AppendLongFirst appends the beginning of the body of such an answer, with an event.
+func (s *PollStyle) AppendLongFirst(dst []byte, e *Event) []byte {
+	return e.append(append(s.open(dst), '['), s.Callback != nil)
 }
 
-// AppendLongEnd ends the body.
-func (s *PollStyle) AppendLongEnd(dst []byte) []byte { return s.close(append(dst, ']')) }
+// AppendLong appends a message to the body of such an answer; begun says that something is
+// in it already.
+func (s *PollStyle) AppendLong(dst []byte, ch Channel, m *channel.Message, begun bool) []byte {
+	if begun {
+		dst = append(dst, ',')
+	} else {
+		dst = append(s.open(dst), '[')
+	}
+	return s.appendElement(dst, ch, m)
+}
+
+// AppendLongEnd ends the body, with an event if last is not nil.
+func (s *PollStyle) AppendLongEnd(dst []byte, last *Event) []byte {
+	if last != nil {
+		dst = last.append(append(dst, ','), s.Callback != nil)
+	}
+	return s.close(append(dst, ']'))
+}

@@ -17,22 +17,41 @@ const (
 	TransportIframe                     // endless chunks of script elements
 	TransportPresence                   // /psub: lines about channels
 	TransportDashboard                  // the dashboard's feed
-	TransportCount                      // how many there are
+	TransportKinds                      // how many are counted apart
 )
 
-var transportNames = [TransportCount]string{"none", "poll", "stream", "sse", "iframe", "psub", "dashboard"}
+// Further transports are counted as one of those.
+const (
+	TransportRawStream = TransportKinds + iota // TransportStream with the contents alone
+	TransportRawSSE                            // TransportSSE with the contents alone
+	TransportCount                             // how many there are
+)
+
+var transportNames = [TransportKinds]string{"none", "poll", "stream", "sse", "iframe", "psub", "dashboard"}
 
 // String is the name that metrics and reports use.
-func (t Transport) String() string { return transportNames[t] }
+func (t Transport) String() string { return transportNames[t.Kind()] }
+
+// Kind is the transport as which t is counted.
+func (t Transport) Kind() Transport {
+	switch t {
+	case TransportRawStream:
+		return TransportStream
+	case TransportRawSSE:
+		return TransportSSE
+	}
+	return t
+}
 
 // TransportContentType is the Content-Type of an open response by transport.
 var TransportContentType = [TransportCount]string{
-	TransportStream:   ContentJSON,
-	TransportSSE:      "text/event-stream; charset=utf-8",
-	TransportIframe:   "text/html; charset=utf-8",
-	TransportPresence: ContentText,
-
-	TransportDashboard: "text/event-stream; charset=utf-8",
+	TransportStream:    ContentJSON,
+	TransportSSE:       contentEvents,
+	TransportIframe:    "text/html; charset=utf-8",
+	TransportRawStream: ContentText,
+	TransportRawSSE:    contentEvents,
+	TransportPresence:  ContentText,
+	TransportDashboard: contentEvents,
 }
 
 // Content-Types that several kinds of answer have.
@@ -40,6 +59,8 @@ const (
 	ContentJSON   = "application/json; charset=utf-8"
 	ContentScript = "text/javascript; charset=utf-8"
 	ContentText   = "text/plain; charset=utf-8"
+	ContentLines  = "application/x-ndjson"
+	contentEvents = "text/event-stream; charset=utf-8"
 )
 
 // The times, in ms, that an EventSource waits before it connects again: after a connection
@@ -52,7 +73,8 @@ const (
 // Preambles are what an open response begins with, by transport, before any message. A
 // proxy that waits for the first byte opens the response with it.
 var Preambles = [TransportCount]string{
-	TransportSSE: retryBroken,
+	TransportSSE:    retryBroken,
+	TransportRawSSE: retryBroken,
 	TransportIframe: `<html><head><meta http-equiv="Content-Type" content="text/html; charset=utf-8">` +
 		`<meta http-equiv="Cache-Control" content="no-cache"><meta http-equiv="Expires" content="0">` +
 		`<title></title></head><body>` + "\n",
@@ -84,20 +106,20 @@ func (f Form) transport() Transport { return Transport((f - formOpen) / 2) }
 // Chunked reports that the response has chunked framing.
 func (f Form) Chunked() bool { return (f-formOpen)%2 == 0 }
 
-// appendPart appends one event in the transport's framing, without the chunk.
+// Raw reports that subscribers get the contents alone.
+func (t Transport) Raw() bool { return t == TransportRawStream || t == TransportRawSSE }
+
+// appendPart appends one event in the transport's framing, without the chunk. There may be
+// nothing to append.
 func (t Transport) appendPart(dst []byte, e *Event) []byte {
 	switch t {
 	case TransportSSE:
-		switch e.Type {
-		case typeClose, TypeToken, TypeTooMany:
-			dst = append(dst, retryRefused...)
-		}
-		dst = append(dst, "data: "...)
-		dst = append(e.append(dst, false), '\n')
-		return append(appendEventID(dst, e), '\n')
+		return e.appendSSE(dst)
 	case TransportIframe:
 		dst = append(dst, "<script>parent.icomet_cb("...)
 		return append(e.append(dst, true), ");</script>\n"...)
+	case TransportRawStream, TransportRawSSE:
+		return e.appendRaw(dst, t)
 	case TransportPresence:
 		dst = append(dst, e.Type...)
 		dst = append(dst, ' ')
@@ -106,21 +128,55 @@ func (t Transport) appendPart(dst []byte, e *Event) []byte {
 	return append(e.append(dst, false), '\n')
 }
 
-// appendEventID gives a browser what it repeats as Last-Event-ID when it
-// reconnects; behind next_seq, the number before the one it is to ask for. It stands
-// behind the data: many clients take an id as had when they read it, and would lose the
-// message of an event that is cut between the two.
-func appendEventID(dst []byte, e *Event) []byte {
-	id := e.Seq
+func (e *Event) appendSSE(dst []byte) []byte {
+	switch e.Type {
+	case typeClose, TypeToken, TypeTooMany:
+		dst = append(dst, retryRefused...)
+	}
+	if e.Named {
+		dst = append(dst, "event: lost\n"...)
+	}
+	dst = append(dst, "data: "...)
+	dst = append(e.append(dst, false), '\n')
+	return append(e.appendID(dst), '\n')
+}
+
+// appendRaw appends the content as it was published. Heartbeats are what readers skip:
+// a comment, or an empty line.
+func (e *Event) appendRaw(dst []byte, t Transport) []byte {
+	content := e.Type == TypeData || e.Type == TypeBroadcast
+	switch {
+	case t == TransportRawSSE && content:
+		dst = append(dst, "data: "...)
+		dst = append(appendDecoded(dst, e.Content, "\ndata: "), '\n')
+		return append(e.appendID(dst), '\n')
+	case t == TransportRawSSE && e.Type == TypeNoop:
+		return append(dst, ":\n\n"...)
+	case content:
+		return append(appendDecoded(dst, e.Content, ""), '\n')
+	case e.Type == TypeNoop:
+		return append(dst, '\n')
+	}
+	return dst
+}
+
+// appendID gives a browser what it repeats as Last-Event-ID when it reconnects: the
+// position of the last message that it has had. Behind next_seq and position that is the
+// one before the seq that it is to ask for. It stands behind the data: many clients take an
+// id as had when they read it, and would lose the message of an event that is cut between
+// the two.
+func (e *Event) appendID(dst []byte) []byte {
+	seq := e.Seq
 	switch e.Type {
 	case TypeData, TypeBroadcast:
-	case typeNextSeq:
-		id--
+	case typeNextSeq, typePosition:
+		seq--
 	default:
 		return dst
 	}
 	dst = append(dst, "id: "...)
-	return append(AppendInt(dst, id), '\n')
+	dst = append(AppendEpoch(dst, e.Channel.Epoch), '-')
+	return append(AppendInt(dst, seq), '\n')
 }
 
 // AppendOpen appends one event to an open response of that form: a chunk of its
@@ -130,46 +186,34 @@ func (f Form) AppendOpen(dst []byte, e *Event, scratch *[]byte) []byte {
 		return f.transport().appendPart(dst, e)
 	}
 	*scratch = f.transport().appendPart((*scratch)[:0], e)
+	if len(*scratch) == 0 {
+		return dst // an empty chunk would be the last one
+	}
 	return AppendChunk(dst, *scratch)
 }
 
-// AppendMessage appends a stored or control message to an open response: the event,
-// after a broadcast the next_seq that old clients need, after a close the end.
-func (f Form) AppendMessage(dst []byte, cname []byte, m *channel.Message, scratch *[]byte) []byte {
-	e := messageEvent(cname, m)
+// AppendMessage appends a stored or control message to an open response, and what follows
+// it: behind a broadcast the next_seq that old clients need, behind a Final the end, and
+// where the channel is over the end of the response.
+func (f Form) AppendMessage(dst []byte, ch Channel, m *channel.Message, scratch *[]byte) []byte {
+	e := messageEvent(ch, m)
 	dst = f.AppendOpen(dst, &e, scratch)
-	switch m.Type {
-	case channel.Broadcast:
-		e = NextSeqEvent(cname, m.Seq+1)
+	if e, ok := behind(ch, m); ok {
 		dst = f.AppendOpen(dst, &e, scratch)
-	case channel.Closed:
-		if f.Chunked() {
-			dst = append(dst, LastChunk...)
-		}
+	}
+	switch m.Type {
+	case channel.Closed, channel.Ended, channel.Final:
+		dst = f.AppendEnd(dst)
 	}
 	return dst
 }
 
-func messageEvent(cname []byte, m *channel.Message) Event {
-	e := Event{Type: TypeData, Cname: cname, Seq: m.Seq, Content: m.Content}
-	switch m.Type {
-	case channel.Broadcast:
-		e.Type = TypeBroadcast
-	case channel.Closed:
-		e.Type = typeClose
-	case channel.Moved:
-		e.Type = typeNextSeq
-	case channel.Online:
-		e.Type = "1"
-	case channel.Offline:
-		e.Type = "0"
+// AppendEnd ends an open response cleanly, as far as its framing can say so.
+func (f Form) AppendEnd(dst []byte) []byte {
+	if f.Chunked() {
+		return append(dst, LastChunk...)
 	}
-	return e
-}
-
-// NextSeqEvent tells a subscriber the next seq to ask for. cname is encoded.
-func NextSeqEvent(cname []byte, seq int64) Event {
-	return Event{Type: typeNextSeq, Cname: cname, Seq: seq}
+	return dst
 }
 
 // appendPresenceName percent-encodes what would not fit in a line, and the percent sign, so

@@ -48,8 +48,8 @@ local function settle(name, wait)
   end
 end
 
--- count sets the number of subscribers that a channel has on a node, and returns their
--- number on all nodes.
+-- count sets the number of subscribers that a channel has on a node. It returns their
+-- number on all nodes, and whether it was another before. The caller calls settle if so.
 local function count(name, node, n)
   local key = counts(node)
   local old = tonumber(redis.call('HGET', key, name) or 0)
@@ -66,7 +66,7 @@ local function count(name, node, n)
       last(base .. 'ns')
     end
   end
-  return redis.call('HINCRBY', state(name), 's', n - old)
+  return redis.call('HINCRBY', state(name), 's', n - old), n ~= old
 end
 
 -- free deletes a channel.

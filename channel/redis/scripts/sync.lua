@@ -11,8 +11,8 @@ for i = 3, #ARGV, 3 do
   local name, n, used = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2] == '1'
   local v = redis.call('HMGET', state(name), 'e', 'n', 'f', 'm')
   if v[1] then
-    local total = count(name, node, n)
-    if used then settle(name, timeout) end
+    local total, changed = count(name, node, n)
+    if used or changed then settle(name, used and timeout or 0) end
     out[#out + 1] = {v[1], tonumber(v[2]), tonumber(v[3] or 0), total, v[4] or '00000000'}
   else
     out[#out + 1] = {}
