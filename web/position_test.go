@@ -154,5 +154,46 @@ func TestFromPosition(t *testing.T) {
 	wantEvents(p, fmt.Sprintf(unknownFrom, 13))
 	p.Run("try { new iComet({channel: 'a', subUrl: '/', from: 'nonsense'}) } catch (e) { window.mistake = e.name }")
 	p.Want("mistake", `"TypeError"`)
-	p.WantNoMistakes()
+	if m := withoutNetworkErrors(p.Mistakes()); len(m) > 0 {
+		t.Errorf("errors in the page: %q", m)
+	}
+}
+
+// TestEnd: who is there, who comes back having had all, and who comes later: each gets the
+// whole channel and the event, and does not connect again.
+func TestEnd(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	b := browser.Start(t)
+	site := newSite(t, s.Front)
+	for _, name := range transports {
+		t.Run(name, func(t *testing.T) {
+			proxy := servertest.NewProxy(t, s.Front)
+			p := b.Open(t, site.URL)
+			defer p.Close()
+			options := fmt.Sprintf("seq: 1, subUrl: %q, transports: [%q]", proxy.URL, name)
+			connect(p, name, options)
+			connect(p, name, options)
+			s.WaitSubscribers(name, 2)
+			s.Push(name, "m1")
+			p.Want("got", `["m1","m1"]`)
+			p.Run("comets[1].stop()")
+			s.Call("/end", "cname", name)
+			p.Want("comets[0].state", `"ended"`)
+			wantEvents(p, `[{"type":"end"}]`)
+			p.Run("comets[1].start()")
+			p.Want("comets[1].state", `"ended"`)
+			wantEvents(p, `[{"type":"end"}]`)
+			connect(p, name, options)
+			p.Want("comets[2].state", `"ended"`)
+			p.Want("got", `["m1","m1","m1"]`)
+			wantEvents(p, `[{"type":"end"}]`)
+			n := proxy.Connections()
+			p.Run("new Promise(r => setTimeout(r, 2000))") // many times the wait before it would come back
+			if more := proxy.Connections() - n; more > 0 {
+				t.Errorf("connected %d times after the end", more)
+			}
+			p.WantNoMistakes()
+		})
+	}
 }

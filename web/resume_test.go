@@ -2,6 +2,8 @@ package web_test
 
 import (
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -75,6 +77,7 @@ func ignoresEpoch(t *testing.T, s *servertest.Server) string {
 	}
 	return newPlainServer(t, &httputil.ReverseProxy{
 		FlushInterval: -1,
+		ErrorLog:      log.New(io.Discard, "", 0), // answers end early when the server is killed
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(front)
 			q := r.Out.URL.Query()
