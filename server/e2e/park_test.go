@@ -46,14 +46,16 @@ func (e *storeEngine) Stop()                   {}
 func (e *storeEngine) Status() any             { return nil }
 
 // install gives the hub a copy with messages from..next-1.
-func (e *storeEngine) install(name string, from, next int64) {
+func (e *storeEngine) install(name string, from, next int64) { e.installAs(name, 7, from, next) }
+
+func (e *storeEngine) installAs(name string, epoch uint32, from, next int64) {
 	var ms []channel.Message
 	for seq := from; seq < next; seq++ {
 		ms = append(ms, channel.Message{Seq: seq, Content: fmt.Sprint("m", seq)})
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.copies[name] = e.hub.Install(name, channel.Copy{Next: next, Messages: ms})
+	e.copies[name] = e.hub.Install(name, channel.Copy{Epoch: epoch, Next: next, Messages: ms})
 }
 
 // next takes the next Fetch.
