@@ -99,3 +99,39 @@ func TestNativeResume(t *testing.T) {
 		t.Errorf("errors in the page: %q", m)
 	}
 }
+
+// TestSnapshot: with a snapshot, a drained server goes on where it was. Nobody misses
+// anything, and each client knows that.
+func TestSnapshot(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, "ICOMET_ENGINE_SNAPSHOT="+t.TempDir()+"/channels", "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=100", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
+	native := openNative(t, s.Front, "cname=a&seq=1")
+	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
+	for _, name := range transports {
+		connect(p, "a", fmt.Sprintf("seq: 1, transports: [%q]", name))
+	}
+	s.WaitSubscribers("a", 1+len(transports))
+	n := 0
+	push := func(count int) {
+		t.Helper()
+		pushAll(s, "a", numbered("", n+1, n+count))
+		n += count
+		native.Want("log", js(numbered("", 1, n)))
+		for i := range transports {
+			p.Want(fmt.Sprintf("comets[%d].seq", i), fmt.Sprint(n+1))
+		}
+		p.Want("got.length", fmt.Sprint(n*len(transports)))
+	}
+	push(3)
+	for life := 1; life <= 2; life++ {
+		s.Stop()
+		p.Want("comets.some(c => c.state === 'open')", "false")
+		s.Restart()
+		push(20)
+		p.Want("events", "[]")
+		p.Want("recoveries", fmt.Sprint(life*len(transports)))
+	}
+	if m := withoutNetworkErrors(append(p.Mistakes(), native.Mistakes()...)); len(m) > 0 {
+		t.Errorf("errors in the page: %q", m)
+	}
+}
