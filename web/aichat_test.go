@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"icomet/server/servertest"
@@ -18,32 +17,18 @@ const aiChat = "../examples/ai-chat"
 
 // startAIChat starts the example with an icomet-server that has the example's
 // configuration. What is written to model is what the model answers, a word a line.
-func startAIChat(t *testing.T) (url string, model io.Writer, restart func(end syscall.Signal)) {
+func startAIChat(t *testing.T) (s *servertest.Server, url string, model io.Writer) {
 	t.Helper()
 	if _, err := os.Stat(aiChat + "/node_modules"); err != nil {
 		t.Skip("the AI SDK is not there: make test-needs gets it from npm")
 	}
-	launch := func(front, admin string) *servertest.Process {
-		return servertest.Launch(t, servertest.Command(t, servertest.Binary, []string{
-			"ICOMET_FRONT_LISTEN=" + front, "ICOMET_ADMIN_LISTEN=" + admin, "ICOMET_LIMITS_DRAIN_TIMEOUT=100ms",
-		}, aiChat+"/icomet.toml"))
-	}
-	server := launch("127.0.0.1:0", "127.0.0.1:0")
-	front, admin := server.Address("front"), server.Address("admin")
-	restart = func(end syscall.Signal) {
-		t.Helper()
-		server.Send(end)
-		<-server.Ended
-		server = launch(front, admin)
-		server.Address("admin")
-	}
-
+	s = servertest.StartWith(t, aiChat+"/icomet.toml")
 	dir, err := filepath.Abs(aiChat)
 	if err != nil {
 		t.Fatal(err)
 	}
 	app := exec.Command("node", dir+"/server.mjs")
-	app.Env = append(os.Environ(), "MODEL=stdin", "PORT=0", "FRONT=http://"+front, "ADMIN=http://"+admin)
+	app.Env = append(os.Environ(), "MODEL=stdin", "PORT=0", "FRONT="+s.Front, "ADMIN="+s.Admin)
 	output := new(servertest.Output)
 	app.Stdout = output
 	model, err = app.StdinPipe()
@@ -58,7 +43,7 @@ func startAIChat(t *testing.T) (url string, model io.Writer, restart func(end sy
 		}
 		return nil
 	})
-	return url, model, restart
+	return s, url, model
 }
 
 // TestAIChat: an answer of the AI SDK comes through the server, word by word. It survives
@@ -66,7 +51,7 @@ func startAIChat(t *testing.T) (url string, model io.Writer, restart func(end sy
 // so that the channel is lost.
 func TestAIChat(t *testing.T) {
 	t.Parallel()
-	url, model, restart := startAIChat(t)
+	s, url, model := startAIChat(t)
 	p := browser.Start(t).Open(t, url+"/#a")
 	say := func(words string) {
 		t.Helper()
@@ -93,10 +78,12 @@ func TestAIChat(t *testing.T) {
 	want("Who are you?", "I am")
 	say("not a")
 	want("Who are you?", "I am not a")
-	restart(syscall.SIGKILL)
+	s.Kill()
+	s.Restart()
 	say("model, but")
 	want("Who are you?", "I am not a model, but")
-	restart(syscall.SIGTERM)
+	s.Stop()
+	s.Restart()
 	say("a test.")
 	want("Who are you?", "I am not a model, but a test.")
 	p.Want("document.querySelector('.status').textContent", `"streaming"`)
