@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"sync"
@@ -160,15 +161,15 @@ func (s *testServer) waitRead() {
 // until reads until text has come, and returns everything.
 func (c *client) until(text string) string {
 	c.t.Helper()
-	var b strings.Builder
-	for !strings.Contains(b.String(), text) {
+	var b []byte
+	for !bytes.HasSuffix(b, []byte(text)) {
 		one, err := c.R.ReadByte()
 		if err != nil {
-			c.t.Fatalf("%v before %q, after %q", err, text, b.String())
+			c.t.Fatalf("%v before %q, after %q", err, text, b[max(0, len(b)-1000):])
 		}
-		b.WriteByte(one)
+		b = append(b, one)
 	}
-	return b.String()
+	return string(b)
 }
 
 // TestParkedJoinKeepsOrder: what is pipelined behind a parked request waits for it.
