@@ -124,6 +124,7 @@ torture: build ## hostile clients and faults at full size, and 1,000,000 simulat
 	ICOMET_SIMULATIONS=$(SIMULATIONS) go test -count=1 -timeout 12h -run '^TestSimulation$$' ./channel/redis
 	ICOMET_MODEL_CHECKS=$(MODEL_CHECKS) go test -count=1 -timeout 60m -run '^TestModel$$' ./server/e2e
 	ICOMET_MODEL_CHECKS=$$((100 * $(MODEL_CHECKS))) go test -count=1 -timeout 60m ./channel/modeltest
+	ICOMET_TORTURE=full go test -count=1 -timeout 60m -run '^TestRandomHistories$$' ./web
 	bench/million/run-in-vm --mem 1G --timeout 180 -- server/torture/clock-steps bin/icomet-server
 
 # How long "make soak" runs, in seconds.
