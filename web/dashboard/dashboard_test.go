@@ -276,13 +276,14 @@ func TestPositions(t *testing.T) {
 	b := browser.Start(t)
 	list := open(t, b, s, "#/channels?sort=name", wide)
 	cells := `[...document.querySelectorAll('.channels tbody tr')].map(r => [...r.children].slice(4).map(e => e.textContent))`
-	list.Want(cells+`.map(r => r.slice(0, 3))[0].join().replace(/\d+ s$|\d+ s,/, 'AGE,')`, `"ended3,AGE,answer.*"`)
+	list.Want("["+cells+"[0][0], "+cells+"[0][2]]", `["ended3","answer.*"]`)
+	list.Want(`/^\d+ (s|min)/.test(`+cells+`[0][1])`, "true")
 	list.Want(cells+`[0][3]`, `"`+first+`"`)
 	list.Want(cells+`[1].slice(0, 3)`, `["1","–","–"]`)
 
 	p := open(t, b, s, "#/channel/answer.1", wide)
-	p.Want(fact(0)+`.startsWith('ended, no subscriber, expires in 59 min')`, "true")
-	p.Want(`/^\d+ s old$/.test(`+fact(4)+`)`, "true")
+	p.Want(`/^ended, no subscriber, expires in 5\d min/.test(`+fact(0)+`)`, "true")
+	p.Want(`/^\d+ (s|min .*) old$/.test(`+fact(4)+`)`, "true")
 	p.Want("["+fact(5)+","+fact(6)+"]", `["`+first+`","answer.*"]`)
 	s.Call("/close", "cname", "answer.1")
 	p.Want(fact(0), `"not there"`)

@@ -91,13 +91,17 @@ export class Connection extends Position {
         this._heard = now();
       }),
       messages: mine(list => {
-        this._got += list.length;
+        // A position says no more than the head of the answer: it comes at once, also where
+        // nothing else gets through.
+        const news = list.filter(msg => msg.type !== 'position').length;
+        this._got += news;
         this._heard = now();
         for (const msg of list) {
           this._take(msg);
           if (run !== this._run) return;
         }
-        this._tries = this._denied = this._silences = 0;
+        this._denied = 0;
+        if (news) this._tries = this._silences = 0;
         this._opened();
       }),
       end: mine(error => this._ended(error)),
