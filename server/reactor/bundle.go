@@ -187,6 +187,7 @@ func (l *loop) deliverBundled(b *batch, m *member) {
 // ends.
 func (c *Conn) memberOver(m *member) {
 	c.leaveMember(m)
+	c.forgetOver(m)
 	if b := c.bundle; b.live == 0 {
 		b.over = true
 		c.gather()
@@ -239,6 +240,7 @@ func (c *Conn) flushBundle() {
 	out := b.out
 	b.out = nil
 	defer putBuffer(out)
+	b.over = b.over && b.live == 0 // a further channel may have been subscribed behind the last end
 	if c.state != stateSubscribed || c.has(flagDoomed) {
 		return
 	}

@@ -146,6 +146,9 @@ func (p *parkedMember) goOn() {
 	}
 	l.cur = c
 	c.joinMember(p, p.res.Err)
+	if c.bundle.live == 0 && !c.transport.Frames() {
+		c.bundle.over = true // the last one has been refused
+	}
 	c.flushBundle()
 	l.cur = nil
 }

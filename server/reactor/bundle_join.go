@@ -129,7 +129,6 @@ func (c *Conn) readPieces(list []Wanted) {
 // channel, so that it names all that the client has named.
 func (c *Conn) subscribeAll(list []Wanted, t wire.Transport, noop int64) {
 	l := c.loop
-	c.set(flagServed)
 	c.bundle, c.noop, c.transport, c.state, c.since = new(bundle), noop, t, stateSubscribed, l.now
 	l.stats.subscribed(t, 1)
 	for i := range list {
@@ -155,6 +154,7 @@ func (c *Conn) enterMember(m *member, w *Wanted) {
 	j := &w.Joined
 	m.name, m.epoch, m.next = j.Channel.Name(), j.Channel.Epoch(), j.Next
 	if j.Subscribed {
+		c.set(flagServed)
 		m.ch, m.state = j.Channel, memberLive
 		c.bundle.live++
 		c.loop.subs.add(&m.subscription)

@@ -84,6 +84,7 @@ func (p *parked) goOn() {
 	l.cur = c
 	if p.transport != wire.TransportNone {
 		l.moveOn(p)
+		c.readKept()
 	} else {
 		c.set(flagFetched)
 		c.exchange().fetchErr = p.res.Err
