@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/HdrHistogram/hdrhistogram-go v1.4.0
+	github.com/coder/websocket v1.8.15
 	github.com/go-analyze/charts v0.6.4
 	github.com/panjf2000/gnet/v2 v2.9.7
 	github.com/pelletier/go-toml/v2 v2.4.3
@@ -15,6 +16,8 @@ require (
 )
 
 require github.com/yuin/gopher-lua v1.1.2
+
+require github.com/klauspost/compress v1.20.4
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect

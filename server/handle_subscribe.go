@@ -142,7 +142,7 @@ func (w *wish) readRaw(c *reactor.Conn, r *reactor.Request) bool {
 	case !raw:
 	case w.transport == wire.TransportSSE:
 		w.transport = wire.TransportRawSSE
-	case w.transport == wire.TransportWebSocket:
+	case w.transport.Frames():
 		w.transport = wire.TransportRawWebSocket
 	default:
 		w.transport = wire.TransportRawStream

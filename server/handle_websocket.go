@@ -27,7 +27,7 @@ func (s *Server) handleWebSocket(c *reactor.Conn, r *reactor.Request) {
 	if !ok {
 		return
 	}
-	_, err = c.JoinAll(list, wire.TransportWebSocket, noop)
+	_, err = c.JoinAll(list, c.Frames(&h), noop)
 	switch {
 	case err == reactor.ErrParked:
 	case err != nil:
@@ -50,9 +50,12 @@ func refuseHandshake(c *reactor.Conn, r *reactor.Request, err error) {
 
 // openSocket accepts a WebSocket with one channel.
 func (s *Server) openSocket(c *reactor.Conn, r *reactor.Request, h *wsframe.Handshake) {
-	w := wish{transport: wire.TransportWebSocket}
+	w := wish{transport: c.Frames(h)}
 	if !w.readRaw(c, r) {
 		return
+	}
+	if w.transport.Raw() {
+		h.Deflate = wsframe.DeflateNone
 	}
 	joined, err := s.join(c, r, &w)
 	f := wire.OpenForm(w.transport, false)

@@ -70,7 +70,8 @@ func reactorSettings(cfg *config.Config) (*reactor.Settings, error) {
 		Keepalive:   time.Duration(cfg.Limits.Keepalive),
 		Connections: cfg.Limits.Connections, ConnectionsPerIP: cfg.Limits.ConnectionsPerIP,
 		Commands: cfg.Limits.Commands, Channels: cfg.Limits.ChannelsPerConnection,
-		Origins: access.NewFrontOrigins(cfg.Front.AllowOrigins),
+		Compression: cfg.Front.WebSocketCompression,
+		Origins:     access.NewFrontOrigins(cfg.Front.AllowOrigins),
 	}
 	var err error
 	if set.AdminRules, err = access.CompileRules(cfg.Admin.Allow, cfg.Admin.Deny); err != nil {

@@ -6,7 +6,8 @@
 // has to keep its Reader; the others need none. A message that arrives whole stays where
 // it is, in the bytes of the caller. Only the parts of one that does not are collected, in
 // a buffer that the caller lends and that grows with what has come, never with a length
-// that a client claims. Nothing else is allocated.
+// that a client claims. Only that buffer and the dst of an Append function may grow;
+// nothing else is allocated.
 //
 // Compressed messages are passed on as they are: inflating them, and judging size and
 // UTF-8 of the result, is the caller's. Time is too: a client may send a message in many

@@ -10,14 +10,14 @@ import (
 
 // Handshake is what a client asked for that may be granted. Its slices are of the request.
 type Handshake struct {
-	Key      []byte // Sec-WebSocket-Key, for AppendAccept
-	Protocol []byte // "icomet" as the client spelled it, for Sec-WebSocket-Protocol; nil if it was not offered
-	Deflate  Deflate
+	Key      []byte  // Sec-WebSocket-Key, for AppendAccept
+	Protocol []byte  // "icomet" as the client spelled it, for Sec-WebSocket-Protocol; nil if it was not offered
+	Deflate  Deflate // the offer that may be granted, if the server compresses
 }
 
 // Upgrade judges the opening handshake (RFC 6455 section 4.2.1). It returns what was asked
-// for, or one of the refusals of a handshake, an *httpparse.Error. Origin and the target are the caller's to
-// judge.
+// for, or one of the refusals of a handshake, an *httpparse.Error. Origin and the target
+// are the caller's to judge.
 func Upgrade(r *httpparse.Request) (Handshake, error) {
 	var h Handshake
 	switch {

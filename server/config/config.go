@@ -51,6 +51,7 @@ type Front struct {
 	ChannelTimeout           int      `toml:"channel_timeout" range:"1..86400"`         // seconds
 	PollingTimeout           int      `toml:"polling_timeout" range:"1..86400"`         // seconds
 	AllowOrigins             []string `toml:"allow_origins" form:"origin"`
+	WebSocketCompression     bool     `toml:"websocket_compression"`
 	TrustedProxies           []string `toml:"trusted_proxies" form:"network"`
 	ProxyProtocol            bool     `toml:"proxy_protocol"`
 }

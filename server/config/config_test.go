@@ -185,6 +185,7 @@ front.jwt_audience = "push"
 front.create_on_subscribe = false
 front.trusted_proxies = ["10.0.0.1"]
 front.proxy_protocol = true
+front.websocket_compression = true
 [admin]
 listen = "localhost:0"
 allow = ["all"]
@@ -242,8 +243,9 @@ func everyKeyConfig() Config {
 		Front: Front{
 			Listen: "[::]:80", Auth: "token", MaxChannels: 1, MaxSubscribersPerChannel: 100_000_000,
 			ChannelBufferSize: 100_000, IDWindow: 64, ChannelTimeout: 1, PollingTimeout: 2,
-			AllowOrigins: []string{"https://example.com", "http://[::1]:3000", "chrome-extension://abc"},
-			JWTKeys:      []string{"/etc/icomet/a.pem", "b"}, JWTAudience: "push",
+			WebSocketCompression: true,
+			AllowOrigins:         []string{"https://example.com", "http://[::1]:3000", "chrome-extension://abc"},
+			JWTKeys:              []string{"/etc/icomet/a.pem", "b"}, JWTAudience: "push",
 			TrustedProxies: []string{"10.0.0.1"}, ProxyProtocol: true,
 		},
 		Admin: Admin{
@@ -256,7 +258,7 @@ func everyKeyConfig() Config {
 			RequestLine: 64, Header: 1 << 20, HeaderFields: 10_000, Body: 1 << 30,
 			RequestTimeout: Duration(100 * time.Millisecond), IdleTimeout: Duration(24 * time.Hour),
 			OutboundBuffer: 1024, SendBuffer: 64_000, Keepalive: Duration(90 * time.Second),
-			Connections: 5, ConnectionsPerIP: 6, DrainDelay: Duration(20 * time.Second), DrainTimeout: Duration(time.Hour),
+			Connections: 5, ConnectionsPerIP: 6, ChannelsPerConnection: 7, Commands: 8, DrainDelay: Duration(20 * time.Second), DrainTimeout: Duration(time.Hour),
 		},
 		Runtime: Runtime{EventLoops: 64, MemoryLimit: 2 << 30},
 		Engine: Engine{Type: "redis", Redis: Redis{

@@ -35,7 +35,7 @@ type feedHistory struct {
 
 // feedColumns names the columns of a row; a counter for each reason of closing follows.
 var feedColumns = []string{
-	"time", "poll", "stream", "sse", "iframe", "front", "admin", "channels", "subscribers",
+	"time", "poll", "stream", "sse", "iframe", "websocket", "front", "admin", "channels", "subscribers",
 	"queued", "lag", "rss", "used", "heap", "goroutines", "gc_cycles", "gc_cpu",
 	"requests", "publishes", "deliveries", "replayed", "bytes_in", "bytes_out", "accepted",
 }

@@ -261,6 +261,8 @@ type Settings struct {
 	Commands         int // that a WebSocket client may send, a second
 	Channels         int // cap of channels of one connection
 
+	Compression bool // WebSockets may negotiate permessage-deflate
+
 	AdminRules             *access.Rules
 	FrontTrust, AdminTrust access.Trust
 	Origins                access.FrontOrigins

@@ -147,7 +147,9 @@ func (c *Conn) heartbeat() {
 		}
 		return
 	}
-	c.tidyFrames()
+	if c.tidyFrames(); c.state != stateSubscribed {
+		return
+	}
 	l.scratch.Body = c.form().AppendOpen(l.scratch.Body[:0], &e, &l.scratch.Frame)
 	c.send(l.scratch.Body)
 }

@@ -1,8 +1,11 @@
 package reactor
 
 import (
+	"unicode/utf8"
+
 	"icomet/channel"
 	"icomet/httpparse/wsframe"
+	"icomet/server/deflate"
 	"icomet/server/wire"
 )
 
@@ -16,6 +19,15 @@ type frames struct {
 	buf    []byte // what has come of the message
 	spent  int    // commands, in tenths, less what time has given back
 	at     uint32 // the tick up to which it has
+	begun  uint32 // the tick at which the unfinished message began; 0: there is none
+}
+
+// Frames is the transport of a WebSocket with this handshake.
+func (c *Conn) Frames(h *wsframe.Handshake) wire.Transport {
+	if h.Deflate == wsframe.DeflateNone || !c.loop.reactor.settings.Load().Compression {
+		return wire.TransportWebSocket
+	}
+	return wire.TransportDeflateWebSocket
 }
 
 // AcceptFrames appends the answer to a handshake.
@@ -25,6 +37,9 @@ func (c *Conn) AcceptFrames(r *Request, h *wsframe.Handshake) {
 		string(wsframe.AppendAccept(nil, h.Key)) + "\r\n"
 	if h.Protocol != nil {
 		fields += "Sec-WebSocket-Protocol: " + string(h.Protocol) + "\r\n"
+	}
+	if c.Frames(h) == wire.TransportDeflateWebSocket {
+		fields += "Sec-WebSocket-Extensions: " + h.Deflate.Extension() + "\r\n"
 	}
 	head := wire.Head{Status: 101, Length: wire.LengthNone, Fields: fields}
 	c.SetCommon(r, &head)
@@ -40,7 +55,7 @@ func (c *Conn) readFrames(b []byte) {
 		ex.frames = &frames{at: c.loop.now}
 	}
 	f := ex.frames
-	rules := wsframe.Rules{Limit: set.Parse.RequestLine}
+	rules := wsframe.Rules{Limit: set.Parse.RequestLine, Deflate: c.transport == wire.TransportDeflateWebSocket}
 	for len(b) > 0 && c.state == stateSubscribed && !c.has(flagDoomed) {
 		event, n, err := f.reader.Next(b, &f.buf, rules)
 		b = b[n:]
@@ -52,16 +67,28 @@ func (c *Conn) readFrames(b []byte) {
 		c.takeFrame(f, &event, set)
 	}
 	c.flushBundle()
+	switch {
+	case f.reader.Idle():
+		f.begun = 0
+	case f.begun == 0:
+		f.begun = c.loop.now
+	}
 	c.tidyFrames()
 }
 
-// tidyFrames forgets what a WebSocket client has sent when nothing of it matters any more.
+// tidyFrames forgets what a WebSocket client has sent when nothing of it matters any more,
+// and ends the connection of one who does not end a message. It is called at each read and
+// at each heartbeat.
 func (c *Conn) tidyFrames() {
 	if c.state != stateSubscribed || c.ex == nil || c.ex.frames == nil {
 		return
 	}
-	f := c.ex.frames
-	f.recover(c.loop.now, c.loop.reactor.settings.Load().Commands)
+	f, set := c.ex.frames, c.loop.reactor.settings.Load()
+	if f.begun != 0 && c.loop.now-f.begun > set.ticks.request {
+		c.failFrames(wsframe.CodePolicy, "the message was not complete in time (limits.request_timeout)")
+		return
+	}
+	f.recover(c.loop.now, set.Commands)
 	if f.reader.Idle() && f.spent == 0 {
 		c.ex = nil
 	}
@@ -82,7 +109,7 @@ func (c *Conn) takeFrame(f *frames, event *wsframe.Event, set *Settings) {
 	switch event.Kind {
 	case wsframe.Text:
 		l.stats.Requests.Add(1)
-		l.reactor.handler.Command(c, event.Payload)
+		c.takeText(event, set)
 	case wsframe.Ping:
 		c.flushBundle()
 		l.scratch.Frame = wsframe.AppendPong(l.scratch.Frame[:0], event.Payload)
@@ -90,6 +117,27 @@ func (c *Conn) takeFrame(f *frames, event *wsframe.Event, set *Settings) {
 	case wsframe.Close:
 		c.closeFrames(event.Code, "", ReasonPeer)
 	}
+}
+
+// takeText has a text message carried out.
+func (c *Conn) takeText(event *wsframe.Event, set *Settings) {
+	text := event.Payload
+	if event.Compressed {
+		var err error
+		text, err = deflate.AppendInflated(nil, text, set.Parse.RequestLine)
+		switch {
+		case err == deflate.ErrTooLarge:
+			c.failFrames(wsframe.CodeTooLarge, err.Error())
+			return
+		case err != nil:
+			c.failFrames(wsframe.CodeText, err.Error())
+			return
+		case !utf8.Valid(text):
+			c.failFrames(wsframe.CodeText, wsframe.ErrText.Text)
+			return
+		}
+	}
+	c.loop.reactor.handler.Command(c, text)
 }
 
 // may counts a command and reports whether it is within the rate of limit a second.

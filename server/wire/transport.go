@@ -5,6 +5,7 @@ import (
 
 	"icomet/channel"
 	"icomet/httpparse/wsframe"
+	"icomet/server/deflate"
 )
 
 // Transport is how a subscriber gets its messages.
@@ -24,14 +25,15 @@ const (
 
 // Further transports are counted as one of those.
 const (
-	TransportRawStream    = TransportKinds + iota // TransportStream with the contents alone
-	TransportRawSSE                               // TransportSSE with the contents alone
-	TransportRawWebSocket                         // TransportWebSocket with the contents alone
-	TransportBundlePoll                           // TransportPoll with several channels
-	TransportBundleStream                         // TransportStream with several channels
-	TransportBundleSSE                            // TransportSSE with several channels
-	TransportBundleIframe                         // TransportIframe with several channels
-	TransportCount                                // how many there are
+	TransportRawStream        = TransportKinds + iota // TransportStream with the contents alone
+	TransportRawSSE                                   // TransportSSE with the contents alone
+	TransportRawWebSocket                             // TransportWebSocket with the contents alone
+	TransportDeflateWebSocket                         // TransportWebSocket with permessage-deflate
+	TransportBundlePoll                               // TransportPoll with several channels
+	TransportBundleStream                             // TransportStream with several channels
+	TransportBundleSSE                                // TransportSSE with several channels
+	TransportBundleIframe                             // TransportIframe with several channels
+	TransportCount                                    // how many there are
 )
 
 var transportNames = [TransportKinds]string{"none", "poll", "stream", "sse", "iframe", "websocket", "psub", "dashboard"}
@@ -50,7 +52,7 @@ func (t Transport) Kind() Transport {
 		return TransportSSE
 	case TransportBundleIframe:
 		return TransportIframe
-	case TransportRawWebSocket:
+	case TransportRawWebSocket, TransportDeflateWebSocket:
 		return TransportWebSocket
 	}
 	return t
@@ -161,7 +163,7 @@ func (t Transport) appendPart(dst []byte, e *Event) []byte {
 		return append(e.appendID(e.appendSSE(dst)), '\n')
 	case TransportBundleSSE: // the connection has one id for all its channels, see AppendIDs
 		return append(e.appendSSE(dst), '\n')
-	case TransportWebSocket:
+	case TransportWebSocket, TransportDeflateWebSocket:
 		return e.append(dst, false)
 	case TransportIframe, TransportBundleIframe:
 		dst = append(dst, "<script>parent.icomet_cb("...)
@@ -237,7 +239,9 @@ func (f Form) AppendOpen(dst []byte, e *Event, scratch *[]byte) []byte {
 	}
 	*scratch = t.appendPart((*scratch)[:0], e)
 	switch {
-	case t == TransportWebSocket, t == TransportRawWebSocket && (e.Type == TypeData || e.Type == TypeBroadcast):
+	case t == TransportDeflateWebSocket && len(*scratch) >= deflate.Least:
+		return appendDeflated(dst, scratch)
+	case t == TransportWebSocket, t == TransportDeflateWebSocket, t == TransportRawWebSocket && (e.Type == TypeData || e.Type == TypeBroadcast):
 		return wsframe.AppendText(dst, *scratch)
 	case t == TransportRawWebSocket && e.Type == TypeNoop:
 		return wsframe.AppendPing(dst, nil)
@@ -245,6 +249,14 @@ func (f Form) AppendOpen(dst []byte, e *Event, scratch *[]byte) []byte {
 		return dst // an empty chunk would be the last one
 	}
 	return AppendChunk(dst, *scratch)
+}
+
+// appendDeflated appends what is in the scratch space as a compressed message.
+func appendDeflated(dst []byte, scratch *[]byte) []byte {
+	n := len(*scratch)
+	*scratch = deflate.Append(*scratch, (*scratch)[:n])
+	payload := (*scratch)[n:]
+	return append(wsframe.AppendHeader(dst, len(payload), true), payload...)
 }
 
 // AppendMessage appends a stored or control message to an open response, and what follows

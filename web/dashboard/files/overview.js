@@ -15,7 +15,7 @@ const axisSteps = new Map([[short, steps.count], [bytes, steps.bytes], [bytesPer
 
 // charts are title, format, and the lines for the rows in view.
 const charts = [
-  ['Subscribers by transport', short, (h, r) => gauges(h, r, ['poll', 'stream', 'sse', 'iframe'])],
+  ['Subscribers by transport', short, (h, r) => gauges(h, r, ['poll', 'stream', 'sse', 'iframe', 'websocket'])],
   ['Publishes', perSecond, (h, r) => ({ publishes: h.rates(r, 'publishes') })],
   ['Deliveries', perSecond, (h, r) => ({ live: h.rates(r, 'deliveries'), replayed: h.rates(r, 'replayed') })],
   ['Traffic', bytesPerSecond, (h, r) => ({ out: h.rates(r, 'bytes_out'), in: h.rates(r, 'bytes_in') })],
