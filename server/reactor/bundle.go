@@ -187,6 +187,7 @@ func (l *loop) deliverBundled(b *batch, m *member) {
 // ends.
 func (c *Conn) memberOver(m *member) {
 	c.leaveMember(m)
+	c.forgetOver(m)
 	if b := c.bundle; b.live == 0 {
 		b.over = true
 		c.gather()

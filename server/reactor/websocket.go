@@ -198,11 +198,10 @@ func (c *Conn) SubscribeMore(j *channel.Join, refusal error) {
 	c.makeBundle()
 	wish := *j
 	wish.Name, wish.Token = append([]byte(nil), j.Name...), append([]byte(nil), j.Token...)
-	m := &member{}
-	m.conn = c
+	m := &member{name: string(j.Name)}
+	m.conn, m.next = c, max(0, j.Since) // until it has joined
 	c.bundle.add(m)
 	c.joinMember(&parkedMember{m: m, wish: wish}, refusal)
-	c.forgetOver(m)
 }
 
 // forgetOver takes a member that is over out of the bundle: who names no channels in an event
