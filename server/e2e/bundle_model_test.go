@@ -30,7 +30,8 @@ type manyStorm struct {
 	s      *testServer
 	seen   stormLog
 	failed chan error
-	over   atomic.Bool // the last messages have been published
+	over   atomic.Bool  // the last messages are being published
+	since  atomic.Int64 // when over became true, as time.Now().UnixNano
 	heard  [3]atomic.Int64
 }
 
@@ -77,6 +78,7 @@ func TestManyStorm(t *testing.T) {
 			m.s.call("/close?cname=" + stormName(i))
 		}
 	}
+	m.since.Store(time.Now().UnixNano())
 	m.over.Store(true)
 	for i := range stormNames {
 		m.s.call("/push?cname=" + stormName(i) + "&content=" + strings.ReplaceAll(stormLast, " ", "+"))
@@ -201,7 +203,7 @@ func (u *stormSub) write() {
 			fmt.Fprintf(&b, "&epoch=%s", u.chans[name].epoch)
 		}
 	}
-	u.query = strings.TrimPrefix(b.String(), "&")
+	u.query = "noop=0" + b.String()
 }
 
 // connect reads until the connection ends, and returns the last event id if it is to be
@@ -251,6 +253,9 @@ func (u *stormSub) connect(id string) (last string, err error) {
 			if err == io.EOF {
 				return "", nil
 			}
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				return "", u.waits(err.Error())
+			}
 			return u.f.LastID, nil
 		}
 		for _, m := range ms {
@@ -261,11 +266,23 @@ func (u *stormSub) connect(id string) (last string, err error) {
 		if u.done() {
 			return "", errStormOver
 		}
+		if at := u.m.since.Load(); at != 0 && time.Since(time.Unix(0, at)) > patience {
+			return "", u.waits(fmt.Sprintf("%+v", ms))
+		}
 		if u.kind == "ws" && u.r.IntN(20) == 0 {
 			u.command()
 		}
 	}
 	return u.f.LastID, nil
+}
+
+// waits is the error of who waits for ever.
+func (u *stormSub) waits(last string) error {
+	var all []string
+	for name, p := range u.chans {
+		all = append(all, fmt.Sprintf("%s: %d %q last %v", name, p.next, p.state, p.last))
+	}
+	return fmt.Errorf("waits for ever behind %s: %q, asked for %s", last, all, u.query)
 }
 
 // done reports that each channel that is not over has brought its last message.
