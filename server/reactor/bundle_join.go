@@ -143,8 +143,10 @@ func (c *Conn) subscribeAll(list []Wanted, t wire.Transport, noop int64) {
 func (c *Conn) enterMember(m *member, w *Wanted) {
 	m.name, m.told = string(w.Join.Name), w.Join.Told
 	if w.Err != nil {
-		if m.next = max(0, w.Join.Since); m.next > 0 && m.epoch == 0 {
-			m.epoch = w.Join.Epoch // what the client has had; without it, its URL says it again
+		if m.epoch == 0 { // else it is known what the client has had
+			if m.next = max(0, w.Join.Since); m.next > 0 {
+				m.epoch = w.Join.Epoch
+			}
 		}
 		if unavailable(w.Err) {
 			c.waitMember(m, w)

@@ -210,10 +210,9 @@ func (c *Conn) SubscribeMore(j *channel.Join, refusal error) {
 	wish := *j
 	wish.Name, wish.Token = append([]byte(nil), j.Name...), append([]byte(nil), j.Token...)
 	m := &member{name: string(j.Name)} // which it needs while it is fetched
-	m.conn = c
+	m.conn, m.next = c, max(0, j.Since) // until it has joined
 	c.bundle.add(m)
 	c.joinMember(&parkedMember{m: m, wish: wish}, refusal)
-	c.forgetOver(m)
 }
 
 // forgetOver takes a member that is over out of the bundle: who names no channels in an event
