@@ -19,6 +19,7 @@ type Server struct {
 	Front, Admin string // http://host:port, kept over a Restart
 
 	t       testing.TB // calls may come from a website's goroutine during a Restart
+	config  []string   // the configuration file, if there is one
 	environ []string
 }
 
@@ -26,7 +27,18 @@ type Server struct {
 // is killed at the end of the test.
 func Start(t testing.TB, environ ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, environ: append(environ, "ICOMET_LIMITS_DRAIN_TIMEOUT=100ms")}
+	return start(t, nil, environ)
+}
+
+// StartFile is Start with a configuration file, for tests that Reload.
+func StartFile(t testing.TB, config string, environ ...string) *Server {
+	t.Helper()
+	return start(t, []string{config}, environ)
+}
+
+func start(t testing.TB, config, environ []string) *Server {
+	t.Helper()
+	s := &Server{t: t, config: config, environ: append(environ, "ICOMET_LIMITS_DRAIN_TIMEOUT=100ms")}
 	s.launch(t, "127.0.0.1:0", "127.0.0.1:0")
 	s.Front, s.Admin = "http://"+s.Address("front"), "http://"+s.Address("admin")
 	return s
@@ -35,7 +47,16 @@ func Start(t testing.TB, environ ...string) *Server {
 func (s *Server) launch(t testing.TB, front, admin string) {
 	t.Helper()
 	listen := []string{"ICOMET_FRONT_LISTEN=" + front, "ICOMET_ADMIN_LISTEN=" + admin}
-	s.Process = Launch(t, Command(t, Binary, append(listen, s.environ...)))
+	s.Process = Launch(t, Command(t, Binary, append(listen, s.environ...), s.config...))
+}
+
+// Reload has the server read its configuration file again.
+func (s *Server) Reload() {
+	s.t.Helper()
+	const done = "msg=\"configuration reloaded\""
+	before := strings.Count(s.Log.String(), done)
+	s.Send(syscall.SIGHUP)
+	s.WaitLog(done, before+1)
 }
 
 // Stop drains the server.

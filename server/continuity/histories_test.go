@@ -1,0 +1,83 @@
+package continuity
+
+import (
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"icomet/server/servertest"
+)
+
+// historiesVariable is how many random histories TestHistories has.
+const historiesVariable = "ICOMET_HISTORIES"
+
+// localServers is how many servers share the histories, each living through one after the
+// other: most of the time of a history is waiting.
+const localServers = 16
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	n := 100
+	if value, err := strconv.Atoi(os.Getenv(historiesVariable)); err == nil {
+		n = value
+	}
+	// Slow ones fail by the model's own patience; shrinking over sockets is slow.
+	for name, value := range map[string]string{"rapid.checks": strconv.Itoa((n + localServers - 1) / localServers), "rapid.shrinktime": "10s"} {
+		if err := flag.Set(name, value); err != nil {
+			panic(err)
+		}
+	}
+	servertest.Main(m)
+}
+
+// TestHistories does random things to the memory engine.
+func TestHistories(t *testing.T) {
+	t.Parallel()
+	for i := range localServers {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
+			t.Parallel()
+			live(t, startLocal(t))
+		})
+	}
+}
+
+// TestHistoriesOfProcesses does random things to server processes, which are also killed.
+func TestHistoriesOfProcesses(t *testing.T) {
+	t.Parallel()
+	for name, environ := range map[string][]string{
+		"no snapshot": nil,
+		"snapshot":    {"ICOMET_ENGINE_SNAPSHOT=" + filepath.Join(t.TempDir(), "snapshot")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			live(t, startProcess(t, environ != nil, environ...))
+		})
+	}
+}
+
+// live has the servers live through histories.
+func live(t *testing.T, on target) {
+	admin := &http.Client{Timeout: patience, Transport: &http.Transport{}}
+	t.Cleanup(admin.CloseIdleConnections)
+	n := 0
+	rapid.Check(t, func(t *rapid.T) {
+		n++
+		w := newWorld(on, admin, fmt.Sprintf("h%d", n))
+		t.Cleanup(w.leave)
+		w.configure(t)
+		t.Repeat(map[string]func(*rapid.T){
+			"subscribe": w.subscribe, "subscribe2": w.subscribe, "subscribe3": w.subscribe, "subscribe4": w.subscribe,
+			"publish": w.publish, "publish2": w.publish, "publish3": w.publish, "batch": w.batch,
+			"broadcast": w.broadcast, "end": w.end, "clear": w.clear, "close": w.close,
+			"expire": w.expire, "pass": w.pass, "configure": w.configure, "restart": w.restart,
+			"disconnect": w.disconnect, "settle": w.settle,
+		})
+		w.settle(t)
+	})
+}

@@ -1,0 +1,100 @@
+package continuity
+
+import (
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"icomet/server"
+	"icomet/server/config"
+	"icomet/server/servertest"
+)
+
+// target is the servers that a history happens to.
+type target interface {
+	nodes() []node
+	ways() []way
+	reload(setup) error
+}
+
+// node is the addresses of a server.
+type node struct{ front, admin string }
+
+// way is a way to restart the servers.
+type way struct {
+	name    string
+	keeps   bool   // they know afterwards what they knew before
+	ends    ending // of the responses that are open
+	restart func() error
+}
+
+// local is a server in this process. A restart is a new one on the same ports.
+type local struct {
+	log   servertest.Output
+	cfg   config.Config
+	srv   *server.Server
+	ended chan error
+}
+
+func startLocal(t testing.TB) *local {
+	l := &local{cfg: config.Default()}
+	l.cfg.Front.Listen, l.cfg.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
+	l.cfg.Runtime.EventLoops = 2
+	l.cfg.Limits.DrainTimeout = config.Duration(100 * time.Millisecond)
+	if err := l.start(); err != nil {
+		t.Fatalf("%v\n%s", err, &l.log)
+	}
+	l.cfg.Front.Listen, l.cfg.Admin.Listen = l.srv.FrontAddr().String(), l.srv.AdminAddr().String()
+	t.Cleanup(func() {
+		if err := l.stop(); err != nil {
+			t.Errorf("%v\n%s", err, &l.log)
+		}
+	})
+	return l
+}
+
+func (l *local) start() (err error) {
+	l.srv, err = server.New(server.Options{Config: l.cfg, Logger: slog.New(slog.NewTextHandler(&l.log, nil)), CrashOnPanic: true})
+	if err != nil {
+		return err
+	}
+	srv, ended := l.srv, make(chan error, 1)
+	l.ended = ended
+	go func() { ended <- srv.Run() }()
+	select {
+	case <-srv.Ready():
+		return nil
+	case err := <-ended:
+		return fmt.Errorf("the server ended at once: %w", err)
+	case <-time.After(patience):
+		return fmt.Errorf("the server does not start")
+	}
+}
+
+func (l *local) stop() error {
+	l.srv.Shutdown()
+	select {
+	case err := <-l.ended:
+		l.ended <- err // for a second stop
+		return err
+	case <-time.After(patience):
+		return fmt.Errorf("the server does not stop")
+	}
+}
+
+func (l *local) nodes() []node { return []node{{l.cfg.Front.Listen, l.cfg.Admin.Listen}} }
+
+func (l *local) reload(s setup) error {
+	s.apply(&l.cfg)
+	return l.srv.Reload(l.cfg)
+}
+
+func (l *local) ways() []way {
+	return []way{{name: "drain", ends: drained, restart: func() error {
+		if err := l.stop(); err != nil {
+			return err
+		}
+		return l.start()
+	}}}
+}
