@@ -108,6 +108,7 @@ torture: build ## hostile clients and faults at full size, and 1,000,000 simulat
 	ICOMET_TORTURE=full go test -count=1 -parallel 1 -run '$(PUNCTUAL)' ./server/e2e
 	ICOMET_TORTURE=full go test -count=1 -p 1 -parallel 1 -run '$(PUNCTUAL_REDIS)' ./channel/redis ./cmd/icomet-server
 	ICOMET_TORTURE=full go test -count=1 -run '^Test(MaxChannelsExact|RandomOperations)$$' ./channel
+	ICOMET_TORTURE=full go test -count=1 -p 1 -run '^Test(SnapshotUnderLoad|AllocsManyChannels)$$' ./cmd/icomet-server ./channel/snapshot
 	ICOMET_SIMULATIONS=$(SIMULATIONS) go test -count=1 -timeout 12h -run '^TestSimulation$$' ./channel/redis
 	ICOMET_MODEL_CHECKS=$(MODEL_CHECKS) go test -count=1 -timeout 60m -run '^TestModel$$' ./server/e2e
 	ICOMET_MODEL_CHECKS=$$((100 * $(MODEL_CHECKS))) go test -count=1 -timeout 60m ./channel/modeltest

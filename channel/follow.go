@@ -138,7 +138,7 @@ func (h *Hub) Uncopy(c *Channel, last Message) (subscribers int) {
 		return 0
 	}
 	h.remove(s, c)
-	wake := h.push(c, last, c.sinks)
+	wake := h.last(c, last)
 	subscribers = int(c.subs)
 	c.mu.Unlock()
 	s.mu.Unlock()

@@ -55,7 +55,8 @@ type Hub struct {
 	seed   maphash.Seed
 	salt   uint32 // random, so that the epochs of two processes differ
 	limits atomic.Pointer[classes]
-	now    atomic.Int64 // hub time: ms since the start, by the last Tick or SetTime
+	now    atomic.Int64 // hub time: base + ms since the start, by the last Tick or SetTime
+	base   int64        // 0, or what Resume has set
 	sinks  []Sink       // fixed before the first Join
 	follow *followed    // nil: not a follower
 
@@ -97,12 +98,12 @@ func (h *Hub) Subscribers() int { return int(h.subscribers.Load()) }
 
 // SetTime sets the hub's time, as the duration since the start, between two Ticks that
 // are far apart.
-func (h *Hub) SetTime(now time.Duration) { h.now.Store(now.Milliseconds()) }
+func (h *Hub) SetTime(now time.Duration) { h.now.Store(h.base + now.Milliseconds()) }
 
 // Tick sets the hub's time, as the duration since the start, frees the channels that have
 // expired and repeats presence. One goroutine calls it, about every 100 ms.
 func (h *Hub) Tick(now time.Duration) {
-	ms := now.Milliseconds()
+	ms := h.base + now.Milliseconds()
 	h.now.Store(ms)
 	h.sweep(ms)
 	h.repeatPresence(ms)
@@ -272,6 +273,15 @@ func (h *Hub) push(c *Channel, m Message, set uint64) (wake uint64) {
 		}
 	}
 	return wake
+}
+
+// last queues m, behind which nothing more comes. Who has been told that the channel has
+// ended gets no second end. Channel.mu is held.
+func (h *Hub) last(c *Channel, m Message) (wake uint64) {
+	if c.ended {
+		return 0
+	}
+	return h.push(c, m, c.sinks)
 }
 
 func (h *Hub) wake(set uint64) {

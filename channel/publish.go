@@ -208,7 +208,7 @@ func (h *Hub) Close(name []byte) (next int64, err error) {
 	c.mu.Lock()
 	wake := h.remove(s, c)
 	next = c.next
-	wake |= h.push(c, Message{Seq: next, Type: Closed}, c.sinks)
+	wake |= h.last(c, Message{Seq: next, Type: Closed})
 	c.mu.Unlock()
 	s.mu.Unlock()
 	h.wake(wake)

@@ -63,6 +63,7 @@ var (
 	ErrNUL    = &Error{400, "a NUL byte is not allowed"}
 
 	ErrBodyType    = &Error{415, "the body is neither a form (application/x-www-form-urlencoded) nor JSON (application/json)"}
+	ErrBodyLines   = &Error{415, "the body is not of type application/x-ndjson"}
 	ErrBodyCoding  = &Error{415, "the body has a Content-Encoding: send it without"}
 	ErrBodyNotForm = &Error{415, "the body begins as JSON, but its Content-Type does not say so: application/json is needed"}
 	ErrBodyCharset = &Error{415, "the body is not in UTF-8"}

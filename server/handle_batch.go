@@ -44,9 +44,9 @@ func (b *batch) done() {
 
 // handleBatch publishes a message for each line of the body, in their order.
 func (s *Server) handleBatch(c *reactor.Conn, r *reactor.Request) {
-	body, err := r.ParseLines(wire.ContentLines)
+	body, err := r.ParseLines()
 	if err != nil {
-		refuseUnread(c, r, err)
+		refuseUnread(c, r, "body", err)
 		return
 	}
 	if s.refusedDraining(c, r) {

@@ -262,13 +262,13 @@ func parseParams(c *reactor.Conn, r *reactor.Request, e *endpoint) bool {
 	if err == nil {
 		return true
 	}
-	refuseUnread(c, r, err)
+	refuseUnread(c, r, "parameters", err)
 	return false
 }
 
-// refuseUnread answers why the parameters or the body of r cannot be read.
-func refuseUnread(c *reactor.Conn, r *reactor.Request, err error) {
-	status, text := 400, "the parameters cannot be read: "+err.Error()
+// refuseUnread answers why what of r cannot be read.
+func refuseUnread(c *reactor.Conn, r *reactor.Request, what string, err error) {
+	status, text := 400, "the "+what+" cannot be read: "+err.Error()
 	if bad, ok := err.(*httpparse.Error); ok {
 		status = bad.Status
 	}

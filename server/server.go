@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"icomet/channel"
+	"icomet/channel/snapshot"
 	"icomet/server/config"
 	"icomet/server/monitor"
 	"icomet/server/reactor"
@@ -39,6 +40,7 @@ type Server struct {
 	engine   channel.Engine
 	reactor  *reactor.Reactor
 	monitor  *monitor.Monitor
+	snapshot *snapshot.Store // nil: engine.snapshot is empty
 
 	front, admin map[string]*endpoint // by path
 	formats      formats
@@ -51,16 +53,20 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	addrs, err := reactor.Listen(o.Config.Front.Listen, o.Config.Admin.Listen)
-	if err != nil {
+	s := &Server{log: o.Logger}
+	s.settings.Store(set)
+	if err := s.openHub(set, o.Config.Engine.Snapshot); err != nil {
 		return nil, err
 	}
-	s := &Server{log: o.Logger, hub: channel.NewHub(set.hubLimits())}
-	s.settings.Store(set)
-	if o.Engine == nil {
-		s.engine = channel.NewMemory(s.hub)
-	} else if s.engine, err = o.Engine(s.hub); err != nil {
-		addrs.Release()
+	addrs, err := reactor.Listen(o.Config.Front.Listen, o.Config.Admin.Listen)
+	if err == nil {
+		s.engine, err = s.newEngine(o.Engine)
+	}
+	if err != nil {
+		if addrs != nil {
+			addrs.Release()
+		}
+		s.closeSnapshot()
 		return nil, err
 	}
 	s.reactor = reactor.New(reactor.Options{
@@ -75,6 +81,13 @@ func New(o Options) (*Server, error) {
 	s.formats = s.newFormats()
 	s.front, s.admin = s.frontEndpoints(), s.adminEndpoints()
 	return s, nil
+}
+
+func (s *Server) newEngine(of func(*channel.Hub) (channel.Engine, error)) (channel.Engine, error) {
+	if of == nil {
+		return channel.NewMemory(s.hub), nil
+	}
+	return of(s.hub)
 }
 
 // loopCount is the number of event loops for runtime.event_loops. With 0, one CPU stays
@@ -96,12 +109,6 @@ func (s *Server) FrontAddr() net.Addr { return s.reactor.FrontAddr() }
 
 // AdminAddr is the bound address of the admin port, with the same reservation.
 func (s *Server) AdminAddr() net.Addr { return s.reactor.AdminAddr() }
-
-// Close gives up a server that is not going to Run.
-func (s *Server) Close() { s.reactor.Close() }
-
-// Run serves until a drain has ended, and returns nil then.
-func (s *Server) Run() error { return s.reactor.Run() }
 
 // Shutdown has the server leave: after limits.drain_delay, in which it only says so
 // (/readyz), new front connections are refused, subscribers are ended evenly over

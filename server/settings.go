@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"icomet/channel"
+	"icomet/channel/snapshot"
 	"icomet/httpparse"
 	"icomet/server/access"
 	"icomet/server/config"
@@ -86,8 +87,15 @@ func reactorSettings(cfg *config.Config) (*reactor.Settings, error) {
 // CheckConfig says what New or Reload would refuse beyond what config.Load checks, such
 // as key files that are missing or that other users can read.
 func CheckConfig(cfg config.Config) error {
-	_, err := newSettings(cfg)
-	return err
+	if _, err := newSettings(cfg); err != nil {
+		return err
+	}
+	if path := cfg.Engine.Snapshot; path != "" {
+		if err := snapshot.Check(path); err != nil {
+			return fmt.Errorf("engine.snapshot: %w", err)
+		}
+	}
+	return nil
 }
 
 func (s *settings) hubLimits() channel.Limits {

@@ -43,6 +43,16 @@ func Run(t *testing.T, start Start) {
 		{"CallFromDone", testCallFromDone},
 		{"Stop", testStop},
 		{"StopInTheMiddle", testStopInTheMiddle},
+		{"Epoch", testEpoch},
+		{"Recovery", testRecovery},
+		{"IDs", testIDs},
+		{"IDsFromMany", testIDsFromMany},
+		{"BroadcastID", testBroadcastID},
+		{"IfSeq", testIfSeq},
+		{"End", testEnd},
+		{"EndOfNothing", testEndOfNothing},
+		{"Classes", testClasses},
+		{"TTL", testTTL},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.run(t, newNode(t, start)) })
 	}

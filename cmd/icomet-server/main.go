@@ -23,6 +23,9 @@ const (
 // stopReserve is how much longer than drain_delay and drain_timeout "-s stop" waits.
 const stopReserve = 5 * time.Second
 
+// snapshotReserve is how much longer it waits when the channels are saved then.
+const snapshotReserve = time.Minute
+
 func main() {
 	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
@@ -77,6 +80,9 @@ func runConfigured(o options, environ []string, stdout, stderr io.Writer) error 
 	}
 	if o.signal != "" {
 		limit := time.Duration(cfg.Limits.DrainDelay) + time.Duration(cfg.Limits.DrainTimeout) + stopReserve
+		if cfg.Engine.Snapshot != "" {
+			limit += snapshotReserve
+		}
 		if err := signalServer(cfg.Pidfile, o.signal, limit); err != nil {
 			return fmt.Errorf("-s %s: %w", o.signal, err)
 		}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"sync"
@@ -46,14 +47,16 @@ func (e *storeEngine) Stop()                   {}
 func (e *storeEngine) Status() any             { return nil }
 
 // install gives the hub a copy with messages from..next-1.
-func (e *storeEngine) install(name string, from, next int64) {
+func (e *storeEngine) install(name string, from, next int64) { e.installAs(name, 7, from, next) }
+
+func (e *storeEngine) installAs(name string, epoch uint32, from, next int64) {
 	var ms []channel.Message
 	for seq := from; seq < next; seq++ {
 		ms = append(ms, channel.Message{Seq: seq, Content: fmt.Sprint("m", seq)})
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.copies[name] = e.hub.Install(name, channel.Copy{Next: next, Messages: ms})
+	e.copies[name] = e.hub.Install(name, channel.Copy{Epoch: epoch, Next: next, Messages: ms})
 }
 
 // next takes the next Fetch.
@@ -158,15 +161,15 @@ func (s *testServer) waitRead() {
 // until reads until text has come, and returns everything.
 func (c *client) until(text string) string {
 	c.t.Helper()
-	var b strings.Builder
-	for !strings.Contains(b.String(), text) {
+	var b []byte
+	for !bytes.HasSuffix(b, []byte(text)) {
 		one, err := c.R.ReadByte()
 		if err != nil {
-			c.t.Fatalf("%v before %q, after %q", err, text, b.String())
+			c.t.Fatalf("%v before %q, after %q", err, text, b[max(0, len(b)-1000):])
 		}
-		b.WriteByte(one)
+		b = append(b, one)
 	}
-	return b.String()
+	return string(b)
 }
 
 // TestParkedJoinKeepsOrder: what is pipelined behind a parked request waits for it.

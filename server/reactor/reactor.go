@@ -142,7 +142,6 @@ func (r *Reactor) Run() error {
 	case !r.stopping:
 		return errors.New("the event engine has ended by itself; its log line above says why")
 	}
-	r.log.Info("stopped")
 	return nil
 }
 

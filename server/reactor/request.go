@@ -157,12 +157,12 @@ func (r *Request) ParseParams(needs ParamSet) error {
 	return p.addPairs(r.Query)
 }
 
-// ParseLines reads the query, and checks that the body is of that Content-Type and not
-// encoded. It returns the body.
-func (r *Request) ParseLines(ctype string) ([]byte, error) {
+// ParseLines reads the query, and checks that the body is lines of JSON and not encoded. It
+// returns the body.
+func (r *Request) ParseLines() ([]byte, error) {
 	given, err := r.contentType()
-	if err == nil && !httpparse.ContentTypeIs(given, ctype) {
-		err = httpparse.ErrBodyType
+	if err == nil && !httpparse.ContentTypeIs(given, wire.ContentLines) {
+		err = httpparse.ErrBodyLines
 	}
 	if err != nil {
 		return nil, err
