@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"icomet/channel/redis/redistest"
 	"icomet/server"
 	"icomet/server/config"
 	"icomet/server/servertest"
@@ -39,13 +40,13 @@ type local struct {
 
 func startLocal(t testing.TB) *local {
 	l := &local{cfg: config.Default()}
-	l.cfg.Front.Listen, l.cfg.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
+	l.cfg.Front.Listen = fmt.Sprint("127.0.0.1:", redistest.Port(t))
+	l.cfg.Admin.Listen = fmt.Sprint("127.0.0.1:", redistest.Port(t))
 	l.cfg.Runtime.EventLoops = 2
 	l.cfg.Limits.DrainTimeout = config.Duration(100 * time.Millisecond)
 	if err := l.start(); err != nil {
 		t.Fatalf("%v\n%s", err, &l.log)
 	}
-	l.cfg.Front.Listen, l.cfg.Admin.Listen = l.srv.FrontAddr().String(), l.srv.AdminAddr().String()
 	t.Cleanup(func() {
 		if err := l.stop(); err != nil {
 			t.Errorf("%v\n%s", err, &l.log)
@@ -54,13 +55,13 @@ func startLocal(t testing.TB) *local {
 	return l
 }
 
-func (l *local) start() (err error) {
-	l.srv, err = server.New(server.Options{Config: l.cfg, Logger: slog.New(slog.NewTextHandler(&l.log, nil)), CrashOnPanic: true})
+func (l *local) start() error {
+	srv, err := server.New(server.Options{Config: l.cfg, Logger: slog.New(slog.NewTextHandler(&l.log, nil)), CrashOnPanic: true})
 	if err != nil {
 		return err
 	}
-	srv, ended := l.srv, make(chan error, 1)
-	l.ended = ended
+	ended := make(chan error, 1)
+	l.srv, l.ended = srv, ended
 	go func() { ended <- srv.Run() }()
 	select {
 	case <-srv.Ready():

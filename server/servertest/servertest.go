@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"icomet/channel/redis/redistest"
 )
 
 // Server is a running icomet-server on ports that the system picked.
@@ -39,7 +41,8 @@ func StartFile(t testing.TB, config string, environ ...string) *Server {
 func start(t testing.TB, config, environ []string) *Server {
 	t.Helper()
 	s := &Server{t: t, config: config, environ: append(environ, "ICOMET_LIMITS_DRAIN_TIMEOUT=100ms")}
-	s.launch(t, "127.0.0.1:0", "127.0.0.1:0")
+	// Ports of the test's own, so that nobody takes them during a Restart.
+	s.launch(t, fmt.Sprint("127.0.0.1:", redistest.Port(t)), fmt.Sprint("127.0.0.1:", redistest.Port(t)))
 	s.Front, s.Admin = "http://"+s.Address("front"), "http://"+s.Address("admin")
 	return s
 }
