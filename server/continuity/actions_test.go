@@ -210,7 +210,7 @@ func (w *world) end(t *rapid.T) {
 	if !l.ended {
 		l.ended = true
 		w.tell(c, append(es, l.end()))
-		w.finish(c, clean)
+		w.finish(c, clean, all)
 	}
 	if l.epoch == "" {
 		w.probe(t, c, l)
@@ -242,7 +242,7 @@ func (w *world) closeIt(t *rapid.T, c *channelOf) {
 	w.must(t, w.nextOf(c), "/close", "cname", c.name)
 	if l := c.life; l != nil {
 		w.tell(c, []servertest.Event{l.event("close", l.next, "")})
-		w.finish(c, clean)
+		w.finish(c, clean, all)
 		c.dies()
 	}
 }
@@ -322,34 +322,38 @@ func (w *world) configure(t *rapid.T) {
 	}
 }
 
-// restart ends the servers and starts them again. What they knew may be gone.
-func (w *world) restart(t *rapid.T) {
-	if w.restarts == 3 {
+// happen ends servers and starts them again, or does what else can happen to them. What
+// they knew may be gone.
+func (w *world) happen(t *rapid.T) {
+	if w.happened == 3 {
 		return
 	}
-	w.restarts++
-	how := rapid.SampledFrom(w.ways()).Draw(t, "way")
-	if how.keeps {
-		for _, c := range w.channels {
-			if c.kind == "brief" && c.life != nil {
-				w.closeIt(t, c) // nobody would keep it
-			}
+	w.happened++
+	how := w.ways()[rapid.IntRange(0, len(w.ways())-1).Draw(t, "what happens")]
+	t.Log(how.name)
+	for _, c := range w.channels {
+		if how.keeps && c.kind == "brief" && c.life != nil {
+			w.closeIt(t, c) // nobody would keep it
 		}
 	}
 	w.counted(t)
 	for _, c := range w.channels {
-		for _, s := range c.subs {
+		w.finish(c, how.ends, func(s *sub) bool {
 			s.noop = []servertest.Event{{Message: servertest.Message{Type: "noop", Cname: c.name}}}
-		}
-		w.finish(c, how.ends)
+			return how.node == everybody || how.node == s.node
+		})
 		if !how.keeps {
 			c.dies()
 		}
 	}
-	w.admin.CloseIdleConnections()
-	if err := how.restart(); err != nil {
-		t.Fatal(err)
+	if how.node == everybody {
+		for _, s := range w.ended {
+			_ = s.Close()
+		}
+		w.counted(t)
 	}
+	w.admin.CloseIdleConnections()
+	how.does()
 	w.settle(t)
 }
 

@@ -50,13 +50,25 @@ func TestHistories(t *testing.T) {
 // TestHistoriesOfProcesses does random things to server processes, which are also killed.
 func TestHistoriesOfProcesses(t *testing.T) {
 	t.Parallel()
-	for name, environ := range map[string][]string{
-		"no snapshot": nil,
-		"snapshot":    {"ICOMET_ENGINE_SNAPSHOT=" + filepath.Join(t.TempDir(), "snapshot")},
-	} {
-		t.Run(name, func(t *testing.T) {
+	t.Run("no snapshot", func(t *testing.T) {
+		t.Parallel()
+		live(t, startProcesses(t, 1, ""))
+	})
+	t.Run("snapshot", func(t *testing.T) {
+		t.Parallel()
+		p := startProcesses(t, 1, fmt.Sprintf("engine.snapshot = %q\n", filepath.Join(t.TempDir(), "snapshot")))
+		p.keeps = true
+		live(t, p)
+	})
+}
+
+// TestHistoriesOnRedis does random things to servers on one Redis, and to that.
+func TestHistoriesOnRedis(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 3} {
+		t.Run(strconv.Itoa(n), func(t *testing.T) {
 			t.Parallel()
-			live(t, startProcess(t, environ != nil, environ...))
+			live(t, startOnRedis(t, n))
 		})
 	}
 }
@@ -75,7 +87,7 @@ func live(t *testing.T, on target) {
 			"subscribe": w.subscribe, "subscribe2": w.subscribe, "subscribe3": w.subscribe, "subscribe4": w.subscribe,
 			"publish": w.publish, "publish2": w.publish, "publish3": w.publish, "batch": w.batch,
 			"broadcast": w.broadcast, "end": w.end, "clear": w.clear, "close": w.close,
-			"expire": w.expire, "pass": w.pass, "configure": w.configure, "restart": w.restart,
+			"expire": w.expire, "pass": w.pass, "configure": w.configure, "happen": w.happen,
 			"disconnect": w.disconnect, "settle": w.settle,
 		})
 		w.settle(t)

@@ -126,7 +126,7 @@ func (w *world) join(t *rapid.T, c *channelOf, a *ask) {
 	}
 	w.enter(t, c, s)
 	if l.ended {
-		w.finish(c, clean)
+		w.finish(c, clean, all)
 	}
 }
 

@@ -22,16 +22,24 @@ type target interface {
 // node is the addresses of a server.
 type node struct{ front, admin string }
 
-// way is a way to restart the servers.
+// way is something that happens to the servers, mostly a restart.
 type way struct {
-	name    string
-	keeps   bool   // they know afterwards what they knew before
-	ends    ending // of the responses that are open
-	restart func() error
+	name  string
+	node  int    // whose subscribers end
+	keeps bool   // the servers know afterwards what they knew before
+	ends  ending // of the responses that are open
+	does  func()
 }
+
+// Values of way.node that are no node's number.
+const (
+	everybody = -1 // they leave before it happens
+	nobody    = -2
+)
 
 // local is a server in this process. A restart is a new one on the same ports.
 type local struct {
+	t     testing.TB
 	log   servertest.Output
 	cfg   config.Config
 	srv   *server.Server
@@ -39,7 +47,7 @@ type local struct {
 }
 
 func startLocal(t testing.TB) *local {
-	l := &local{cfg: config.Default()}
+	l := &local{t: t, cfg: config.Default()}
 	l.cfg.Front.Listen = fmt.Sprint("127.0.0.1:", redistest.Port(t))
 	l.cfg.Admin.Listen = fmt.Sprint("127.0.0.1:", redistest.Port(t))
 	l.cfg.Runtime.EventLoops = 2
@@ -92,10 +100,12 @@ func (l *local) reload(s setup) error {
 }
 
 func (l *local) ways() []way {
-	return []way{{name: "drain", ends: drained, restart: func() error {
+	return []way{{"drain", 0, false, drained, func() {
 		if err := l.stop(); err != nil {
-			return err
+			l.t.Fatal(err)
 		}
-		return l.start()
+		if err := l.start(); err != nil {
+			l.t.Fatal(err)
+		}
 	}}}
 }

@@ -43,7 +43,7 @@ type world struct {
 	ids      []string // that were used
 	sent     int
 	waited   bool // it has waited for a time to pass, which takes a second
-	restarts int
+	happened int
 }
 
 func newWorld(target target, admin *http.Client, prefix string) *world {
@@ -138,16 +138,24 @@ func (w *world) tell(c *channelOf, es []servertest.Event) {
 	}
 }
 
-// finish ends the subscribers of c.
-func (w *world) finish(c *channelOf, how ending) {
+// finish ends those subscribers of c that are meant.
+func (w *world) finish(c *channelOf, how ending, who func(*sub) bool) {
+	stay := c.subs[:0]
 	for _, s := range c.subs {
+		if !who(s) {
+			stay = append(stay, s)
+			continue
+		}
 		if s.waits() {
 			s.end = how
 		}
+		w.ended = append(w.ended, s)
 	}
-	w.ended = append(w.ended, c.subs...)
-	c.subs = nil
+	clear(c.subs[len(stay):])
+	c.subs = stay
 }
+
+func all(*sub) bool { return true }
 
 // counted waits until the nodes have the subscribers that the model has, so that a poll,
 // which says nothing, is where it is thought to be.
@@ -181,14 +189,14 @@ func (w *world) counted(t *rapid.T) {
 
 // checkNow fails when something is wrong already.
 func (w *world) checkNow(t *rapid.T) {
-	for _, s := range w.everybody() {
+	for _, s := range w.subscribers() {
 		if err := s.check(); errors.Is(err, errWrong) {
 			t.Fatal(err)
 		}
 	}
 }
 
-func (w *world) everybody() []*sub {
+func (w *world) subscribers() []*sub {
 	all := slices.Clone(w.ended)
 	for _, c := range w.channels {
 		all = append(all, c.subs...)
@@ -198,7 +206,7 @@ func (w *world) everybody() []*sub {
 
 // settle waits until everybody has got what the model says.
 func (w *world) settle(t *rapid.T) {
-	for _, s := range w.everybody() {
+	for _, s := range w.subscribers() {
 		err := servertest.Poll(patience, func() error {
 			if err := s.check(); !errors.Is(err, errWrong) {
 				return err
@@ -231,7 +239,7 @@ func (w *world) settle(t *rapid.T) {
 
 // leave ends a history: nobody stays, and no channel.
 func (w *world) leave() {
-	for _, s := range w.everybody() {
+	for _, s := range w.subscribers() {
 		_ = s.hangUp()
 	}
 	for _, c := range w.channels {
