@@ -354,7 +354,32 @@ func (w *world) happen(t *rapid.T) {
 	}
 	w.admin.CloseIdleConnections()
 	how.does()
+	if how.node < 0 {
+		w.reachable(t)
+	}
 	w.settle(t)
+}
+
+// reachable waits until every node can say something about every channel: after an outage
+// each connection to Redis has to be noticed to be broken.
+func (w *world) reachable(t *rapid.T) {
+	for _, node := range w.nodes() {
+		for _, c := range w.channels {
+			w.until(t, func() error {
+				l, err := servertest.Listen(node.front, "rawstream", "cname="+c.name, "")
+				if err != nil {
+					return err
+				}
+				l.Close()
+				status, body, err := servertest.ReadAnswer(w.admin.Get("http://" + node.admin + "/info?cname=" + c.name))
+				if l.Status == 503 || status != 200 || err != nil {
+					return fmt.Errorf("%s cannot be reached: %d, %d %s %w", c.name, l.Status, status, body, err)
+				}
+				return nil
+			})
+		}
+	}
+	w.counted(t)
 }
 
 // disconnect lets a subscriber leave.
