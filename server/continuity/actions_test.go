@@ -22,13 +22,21 @@ func (w *world) content(t *rapid.T) string {
 	return text
 }
 
-// id is none, a new one or one that was used.
-func (w *world) id(t *rapid.T) string {
-	switch n := rapid.IntRange(0, 9).Draw(t, "id"); {
-	case n < 5:
+// id is none, a new one or one that was used, for a publish to the life.
+func (w *world) id(t *rapid.T, l *life) string {
+	n := rapid.IntRange(0, 9).Draw(t, "id")
+	switch {
+	case n < 4:
 		return ""
-	case n < 8 && len(w.ids) > 0:
+	case n < 7 && len(w.ids) > 0:
 		return rapid.SampledFrom(w.ids[max(0, len(w.ids)-8):]).Draw(t, "old id")
+	case n < 8 && l != nil: // at the edge of what is known
+		edge := l.next - idWindow - int64(rapid.IntRange(0, 1).Draw(t, "beyond"))
+		for id, seq := range l.ids {
+			if seq == edge {
+				return id
+			}
+		}
 	}
 	w.ids = append(w.ids, fmt.Sprintf("%s/%d", w.channels[0].name, len(w.ids)))
 	return w.ids[len(w.ids)-1]
@@ -52,7 +60,7 @@ func (w *world) publish(t *rapid.T) {
 	if l == nil {
 		l = newLife(c.name)
 	}
-	content, id := w.content(t), w.id(t)
+	content, id := w.content(t), w.id(t, l)
 	args := []string{"cname", c.name, "content", content}
 	if id != "" {
 		args = append(args, "id", id)
@@ -122,7 +130,7 @@ func (w *world) batch(t *rapid.T) {
 			want.WriteString("error 400\n")
 			continue
 		}
-		content, id := w.content(t), w.id(t)
+		content, id := w.content(t), w.id(t, l)
 		line := map[string]string{"cname": c.name, "content": content}
 		if id != "" {
 			line["id"] = id
@@ -164,7 +172,7 @@ func (w *world) batch(t *rapid.T) {
 }
 
 func (w *world) broadcast(t *rapid.T) {
-	content, id, at := w.content(t), w.id(t), time.Now()
+	content, id, at := w.content(t), w.id(t, nil), time.Now()
 	args := []string{"content", content}
 	if id != "" {
 		args = append(args, "id", id)
@@ -187,7 +195,7 @@ func (w *world) end(t *rapid.T) {
 	args := []string{"cname", c.name}
 	withContent, content, id := rapid.Bool().Draw(t, "with content"), "", ""
 	if withContent {
-		if content, id = w.content(t), w.id(t); rapid.IntRange(0, 4).Draw(t, "empty") == 4 {
+		if content, id = w.content(t), w.id(t, l); rapid.IntRange(0, 4).Draw(t, "empty") == 4 {
 			content = ""
 		}
 		args = append(args, "content", content)
@@ -249,11 +257,11 @@ func (w *world) closeIt(t *rapid.T, c *channelOf) {
 
 // expire lets everybody leave a brief channel, which then ends in its time.
 func (w *world) expire(t *rapid.T) {
-	c := w.pick(t)
-	if c.kind != "brief" || w.waited {
+	c := rapid.SampledFrom(w.of("brief")).Draw(t, "brief channel")
+	if c.life == nil || w.expired {
 		return
 	}
-	w.waited = true
+	w.expired = true
 	for _, s := range c.subs {
 		if err := s.hangUp(); err != nil {
 			t.Fatal(err)
@@ -280,12 +288,14 @@ func (w *world) expire(t *rapid.T) {
 
 // pass lets the time of all stored messages of a channel pass.
 func (w *world) pass(t *rapid.T) {
-	c := w.pick(t)
+	c := rapid.SampledFrom(w.of("ttl")).Draw(t, "ttl channel")
 	l := c.life
-	if c.kind != "ttl" || w.waited || l == nil || l.oldest == l.next || w.setup.keeping("ttl").ttl != shortTTL {
+	if w.passed || l == nil || l.oldest == l.next {
 		return
 	}
-	w.waited = true
+	w.passed = true
+	w.setup.ttl.ttl = shortTTL
+	w.use(t)
 	node := rapid.SampledFrom(w.nodes()).Draw(t, "node")
 	w.until(t, func() error {
 		p, err := servertest.Listen(node.front, "sub", "cname="+c.name+"&last=1&epoch=", "")
@@ -312,6 +322,10 @@ func (w *world) until(t *rapid.T, f func() error) {
 // configure changes what the classes keep.
 func (w *world) configure(t *rapid.T) {
 	w.setup = drawSetup(t)
+	w.use(t)
+}
+
+func (w *world) use(t *rapid.T) {
 	if err := w.reload(w.setup); err != nil {
 		t.Fatal(err)
 	}

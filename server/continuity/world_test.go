@@ -42,8 +42,9 @@ type world struct {
 	ended    []*sub   // what they got has not been compared yet
 	ids      []string // that were used
 	sent     int
-	waited   bool // it has waited for a time to pass, which takes a second
 	happened int
+	// A channel has expired, and messages have: it takes a second, so it happens once.
+	expired, passed bool
 }
 
 func newWorld(target target, admin *http.Client, prefix string) *world {
@@ -82,6 +83,16 @@ func (w *world) must(t *rapid.T, want string, path string, pairs ...string) {
 	if got := strconv.Itoa(status) + " " + body; got != want {
 		t.Fatalf("%s %q: %q, want %q", path, pairs, got, want)
 	}
+}
+
+// of is the channels of a kind.
+func (w *world) of(kind string) (out []*channelOf) {
+	for _, c := range w.channels {
+		if c.kind == kind {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // pick draws a channel. A brief one that is to be there gets its subscriber first.
