@@ -15,7 +15,7 @@ import (
 // content is a text of its own.
 func (w *world) content(t *rapid.T) string {
 	w.sent++
-	text := fmt.Sprint(w.sent, " ", rapid.SampledFrom([]string{"", "a", "two\nlines\n", `"<\>`, strings.Repeat("ä", 40)}).Draw(t, "text"))
+	text := fmt.Sprintf("%04d ", w.sent) + rapid.SampledFrom([]string{"", "10 in", "two\nlines\n", `"<\>`, strings.Repeat("ä", 40)}).Draw(t, "text")
 	if rapid.IntRange(0, 30).Draw(t, "long") == 30 {
 		text += strings.Repeat("x", 40<<10)
 	}
@@ -326,7 +326,9 @@ func (w *world) configure(t *rapid.T) {
 }
 
 func (w *world) use(t *rapid.T) {
-	if err := w.reload(w.setup); err != nil {
+	err := w.reload(w.setup)
+	w.note("classes %+v %v", w.setup, err)
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range w.channels {
@@ -344,7 +346,7 @@ func (w *world) happen(t *rapid.T) {
 	}
 	w.happened++
 	how := w.ways()[rapid.IntRange(0, len(w.ways())-1).Draw(t, "what happens")]
-	t.Log(how.name)
+	w.note("%s, node %d", how.name, how.node)
 	for _, c := range w.channels {
 		if how.keeps && c.kind == "brief" && c.life != nil {
 			w.closeIt(t, c) // nobody would keep it
@@ -368,6 +370,7 @@ func (w *world) happen(t *rapid.T) {
 	}
 	w.admin.CloseIdleConnections()
 	how.does()
+	w.note("done")
 	if how.node < 0 {
 		w.reachable(t)
 	}

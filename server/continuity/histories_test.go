@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -75,13 +76,20 @@ func TestHistoriesOnRedis(t *testing.T) {
 
 // live has the servers live through histories.
 func live(t *testing.T, on target) {
+	var failed sync.Once // rapid tries shorter ones then
 	admin := &http.Client{Timeout: patience, Transport: &http.Transport{}}
 	t.Cleanup(admin.CloseIdleConnections)
 	n := 0
+	outer := t
 	rapid.Check(t, func(t *rapid.T) {
 		n++
 		w := newWorld(on, admin, fmt.Sprintf("h%d", n))
 		t.Cleanup(w.leave)
+		t.Cleanup(func() {
+			if t.Failed() {
+				failed.Do(func() { outer.Logf("the first history that failed:\n%s", &w.trace) })
+			}
+		})
 		w.configure(t)
 		t.Repeat(map[string]func(*rapid.T){
 			"subscribe": w.subscribe, "subscribe2": w.subscribe, "subscribe3": w.subscribe, "subscribe4": w.subscribe,

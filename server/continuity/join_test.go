@@ -138,7 +138,9 @@ func (w *world) ask(t *rapid.T, c *channelOf, a *ask) *sub {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &sub{Listener: l, node: i, asked: fmt.Sprintf("%s?%s, event id %q, of %s", a.kind, query, eventID, c)}
+	s := &sub{Listener: l, node: i, asked: fmt.Sprintf("%s?%s, event id %q, of %s", a.kind, query, eventID, c)}
+	w.note("%s at %s: %d", s.asked, w.nodes()[i].front, s.Status)
+	return s
 }
 
 // refused is the answer for who is to come no more.

@@ -43,6 +43,7 @@ type world struct {
 	ids      []string // that were used
 	sent     int
 	happened int
+	trace    strings.Builder // what was done, for failures
 	// A channel has expired, and messages have: it takes a second, so it happens once.
 	expired, passed bool
 }
@@ -59,6 +60,15 @@ func newWorld(target target, admin *http.Client, prefix string) *world {
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
+// note writes down what is done.
+func (w *world) note(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if len(text) > 300 {
+		text = text[:300] + "…"
+	}
+	fmt.Fprintln(&w.trace, time.Now().Format("05.000"), text)
+}
+
 // call makes an admin request with a form.
 func (w *world) call(t *rapid.T, path string, pairs ...string) (status int, body string) {
 	form := url.Values{}
@@ -71,6 +81,7 @@ func (w *world) call(t *rapid.T, path string, pairs ...string) (status int, body
 func (w *world) post(t *rapid.T, path, kind, body string) (int, string) {
 	node := rapid.SampledFrom(w.nodes()).Draw(t, "admin node")
 	status, answer, err := servertest.ReadAnswer(w.admin.Post("http://"+node.admin+path, kind, strings.NewReader(body)))
+	w.note("%s %s at %s: %d %q %v", path, body, node.admin, status, answer, err)
 	if err != nil {
 		t.Fatalf("%s %s: %v", path, body, err)
 	}
@@ -128,6 +139,7 @@ func (w *world) probe(t *rapid.T, c *channelOf, l *life) {
 	}
 	defer p.Close()
 	es, err := p.Events()
+	w.note("a poll from now of %s at %s: %s", c.name, node.front, show(es))
 	if err != nil || len(es) == 0 || es[0].Type != "position" || !es[0].Recovered || es[0].Seq != l.next {
 		t.Fatalf("a poll from now of %s gets %s, %v; want its position with seq %d", c.name, show(es), err, l.next)
 	}
