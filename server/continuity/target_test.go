@@ -52,15 +52,21 @@ func startLocal(t testing.TB) *local {
 	l.cfg.Admin.Listen = fmt.Sprint("127.0.0.1:", redistest.Port(t))
 	l.cfg.Runtime.EventLoops = 2
 	l.cfg.Limits.DrainTimeout = config.Duration(100 * time.Millisecond)
-	if err := l.start(); err != nil {
-		t.Fatalf("%v\n%s", err, &l.log)
-	}
+	l.mustStart()
 	t.Cleanup(func() {
 		if err := l.stop(); err != nil {
 			t.Errorf("%v\n%s", err, &l.log)
 		}
 	})
 	return l
+}
+
+// mustStart tries again while a process that another test has just begun still shares the
+// descriptor by which the server has looked whether its port is free.
+func (l *local) mustStart() {
+	if err := servertest.Poll(patience, l.start); err != nil {
+		l.t.Fatalf("%v\n%s", err, &l.log)
+	}
 }
 
 func (l *local) start() error {
@@ -104,8 +110,6 @@ func (l *local) ways() []way {
 		if err := l.stop(); err != nil {
 			l.t.Fatal(err)
 		}
-		if err := l.start(); err != nil {
-			l.t.Fatal(err)
-		}
+		l.mustStart()
 	}}}
 }
