@@ -383,6 +383,11 @@ func (w *world) reachable(t *rapid.T) {
 	for _, node := range w.nodes() {
 		for _, c := range w.channels {
 			w.until(t, func() error {
+				if c.life == nil {
+					if err := unknown(c, node); err != nil {
+						return err
+					}
+				}
 				l, err := servertest.Listen(node.front, "rawstream", "cname="+c.name, "")
 				if err != nil {
 					return err

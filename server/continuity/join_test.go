@@ -3,6 +3,7 @@ package continuity
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"pgregory.net/rapid"
@@ -130,9 +131,52 @@ func (w *world) join(t *rapid.T, c *channelOf, a *ask) {
 	}
 }
 
+// synced waits until a node knows what the other nodes have answered for: it hears of that
+// a moment later.
+func (w *world) synced(t *rapid.T, c *channelOf, node node) {
+	if len(w.nodes()) == 1 {
+		return
+	}
+	w.until(t, func() error {
+		if c.life == nil {
+			return unknown(c, node)
+		}
+		l, err := servertest.Listen(node.front, "sub", "cname="+c.name+"&epoch=&last=1000000", "")
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		es, err := l.Events()
+		if err != nil {
+			return err
+		}
+		for seq := c.life.oldest; seq <= c.life.certain(time.Now()); seq++ {
+			a := &ask{kind: "sub", hasEpoch: true, last: 1000000, idSeq: -1}
+			if slices.Equal(es, seenAs("sub", c.life.first(a, seq))) {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s has %s of %s", node.front, show(es), c)
+	})
+}
+
+// unknown fails unless the node says that there is no such channel.
+func unknown(c *channelOf, node node) error {
+	l, err := servertest.Listen(node.front, "rawstream", "cname="+c.name, "")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if l.Status != 204 {
+		return fmt.Errorf("%s knows %s, which is gone: %d", node.front, c.name, l.Status)
+	}
+	return nil
+}
+
 // ask sends a subscriber's request.
 func (w *world) ask(t *rapid.T, c *channelOf, a *ask) *sub {
 	i := rapid.IntRange(0, len(w.nodes())-1).Draw(t, "node")
+	w.synced(t, c, w.nodes()[i])
 	query, eventID := a.request(t, c.name)
 	l, err := servertest.Listen(w.nodes()[i].front, a.kind, query, eventID)
 	if err != nil {
