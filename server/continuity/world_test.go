@@ -122,12 +122,15 @@ func (w *world) begin(t *rapid.T, c *channelOf, l *life, epoch string) {
 	if l.epoch = epoch; len(epoch) != 8 || strings.Trim(epoch, "0123456789abcdef") != "" {
 		t.Fatalf("%s has the epoch %q", c.name, epoch)
 	}
-	for _, old := range c.old {
-		if old.epoch == epoch {
-			t.Fatalf("%s has the epoch of an earlier life: %s", c.name, epoch)
-		}
+	if c.had(epoch) {
+		t.Fatalf("%s has the epoch of an earlier life: %s", c.name, epoch)
 	}
 	c.life = l
+}
+
+// had reports that an earlier life had the epoch.
+func (c *channelOf) had(epoch string) bool {
+	return slices.ContainsFunc(c.old, func(l *life) bool { return l.epoch == epoch })
 }
 
 // probe asks for the epoch of a channel that is there. Of several nodes, one may not have
@@ -143,7 +146,7 @@ func (w *world) probe(t *rapid.T, c *channelOf, l *life) {
 		p.Close()
 		w.note("a poll from now of %s at %s: %s", c.name, node.front, show(es))
 		switch {
-		case err == nil && len(es) > 0 && es[0].Type == "position" && es[0].Recovered && es[0].Seq == l.next:
+		case err == nil && len(es) > 0 && es[0].Type == "position" && es[0].Recovered && es[0].Seq == l.next && (len(w.nodes()) == 1 || !c.had(es[0].Epoch)):
 			w.begin(t, c, l, es[0].Epoch)
 			return
 		case len(w.nodes()) == 1 || time.Now().After(late):
