@@ -326,6 +326,11 @@ func (w *world) configure(t *rapid.T) {
 }
 
 func (w *world) use(t *rapid.T) {
+	for _, c := range w.channels {
+		for _, node := range w.nodes() { // it may hear of a publish when its class has changed
+			w.synced(t, c, node)
+		}
+	}
 	err := w.reload(w.setup)
 	w.note("classes %+v %v", w.setup, err)
 	if err != nil {
