@@ -110,10 +110,10 @@ func (w *world) publish(t *rapid.T) {
 // batch publishes several messages at once, some of them in lines that cannot be.
 func (w *world) batch(t *rapid.T) {
 	lines := rapid.IntRange(1, 6).Draw(t, "lines")
-	if rapid.IntRange(0, 9).Draw(t, "many") == 9 {
-		lines = idWindow + 6
-	}
 	channels := []*channelOf{w.pick(t), w.pick(t)}
+	if rapid.IntRange(0, 5).Draw(t, "many") == 5 {
+		lines, channels = idWindow+6, channels[:1]
+	}
 	lives := map[*channelOf]*life{}
 	at := time.Now()
 	var body, want strings.Builder
