@@ -23,11 +23,14 @@ const MaxClasses = 255
 // leastIDs is how many messages back an id is known at least.
 const leastIDs = 64
 
-func (c *Class) idWindow() int64 {
+func (c *Class) idWindow() int64 { return int64(c.IDs()) }
+
+// IDs is how many messages back an id is known.
+func (c *Class) IDs() int {
 	if c.IDWindow > 0 {
-		return int64(c.IDWindow)
+		return c.IDWindow
 	}
-	return int64(max(leastIDs, c.BufferSize))
+	return max(leastIDs, c.BufferSize)
 }
 
 // classes are limits made ready for use. They are immutable.

@@ -31,7 +31,10 @@ type Change struct {
 }
 
 // Follow makes the hub a follower. It must be called before the first Join.
-func (h *Hub) Follow() { h.follow = new(followed) }
+func (h *Hub) Follow() {
+	h.follow = new(followed)
+	h.startAt(resumedMS)
+}
 
 // Following reports that the hub is a follower: it has only the channels that have, or
 // recently had, subscribers on this node.
@@ -85,8 +88,12 @@ func (h *Hub) Install(name string, s Copy) *Channel {
 	c := newChannel(name, hash, s.Epoch, h.limits.Load().index(name))
 	c.next, c.token, c.crowded, c.ended = s.Next, parseToken(s.Token), s.Crowded, s.Ended
 	c.mu.Lock()
+	// All that the store has: limits that have become smaller since count from the next message on.
+	if len(s.Messages) > 0 {
+		c.ring = new(ring)
+	}
 	for _, m := range s.Messages {
-		h.keep(c, m)
+		c.ring.push(m, len(s.Messages))
 	}
 	sh.channels.add(c)
 	sh.mu.Unlock()
@@ -189,6 +196,10 @@ func (h *Hub) TakeChanged(dst []Change) []Change {
 	}
 	return dst
 }
+
+// Slot is the present hub time, for Message.At. A follower's is more than any BufferTTL:
+// what was stored before it has started has a time, too.
+func (h *Hub) Slot() uint32 { return uint32(h.now.Load() / slotMS) }
 
 // Limits returns the present limits.
 func (h *Hub) Limits() Limits { return h.limits.Load().Limits }

@@ -56,7 +56,7 @@ type Hub struct {
 	salt   uint32 // random, so that the epochs of two processes differ
 	limits atomic.Pointer[classes]
 	now    atomic.Int64 // hub time: base + ms since the start, by the last Tick or SetTime
-	base   int64        // 0, or what Resume has set
+	base   int64        // see startAt
 	sinks  []Sink       // fixed before the first Join
 	follow *followed    // nil: not a follower
 

@@ -22,6 +22,20 @@ const (
 type Message struct {
 	Seq     int64  // its number in the channel; Closed, Ended: the channel's next seq; Moved: the seq to go on from; presence: 0
 	Content string // Data, Broadcast, Final: the body of a JSON string, without quotes; presence: the channel's name
-	At      uint32 // Data, Broadcast, Final: when it was stored, hub time in slots of 100 ms
+	At      uint32 // Data, Broadcast, Final: when it was stored, hub time in slots of 100 ms (see Hub.Slot); Moved: see NewEpoch
 	Type    Type
+}
+
+// NewEpoch is 0 or, of a Moved, the epoch that the channel has now. Nothing else has changed:
+// who joins it in that life and has had everything before Seq misses nothing.
+func (m *Message) NewEpoch() uint32 {
+	if m.Type != Moved {
+		return 0
+	}
+	return m.At
+}
+
+// Renamed is the Moved of a channel that has only got another epoch.
+func Renamed(seq int64, epoch uint32) Message {
+	return Message{Seq: seq, Type: Moved, At: epoch}
 }

@@ -93,7 +93,7 @@ func (h *Hub) store(c *Channel, t Type, content, id string) (seq int64, wake uin
 	if h.any(c.sinks, Sink.Full) {
 		return 0, 0, ErrOverloaded
 	}
-	m := Message{Seq: c.next, Content: content, Type: t, At: uint32(h.now.Load() / slotMS)}
+	m := Message{Seq: c.next, Content: content, Type: t, At: h.Slot()}
 	c.next++
 	wake = h.push(c, m, c.sinks)
 	if t == Final {

@@ -93,7 +93,13 @@ func (h *Hub) keep(c *Channel, m Message) {
 		}
 		c.ring = new(ring)
 	}
-	h.shed(c, max(c.ring.excess(len(m.Content), class), c.ring.expired(h.expiredSlot(class))))
+	over := c.ring.excess(len(m.Content), class)
+	if class.BufferTTL > 0 {
+		over = max(over, c.ring.expired(h.expiredSlot(class)))
+	}
+	if over > 0 {
+		h.shed(c, over)
+	}
 	if class.BufferSize > 0 {
 		c.ring.push(m, class.BufferSize)
 	}

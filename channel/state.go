@@ -40,7 +40,7 @@ var (
 
 const (
 	// resumedMS is the hub time at which a snapshot was taken, as the hub sees it that goes
-	// on from it. Messages were stored before, and hub time cannot be negative. It is more
+	// on from it, and that of a follower's start. Messages were stored before, and hub time cannot be negative. It is more
 	// than the largest buffer_ttl: what is older than it is as if it were that old.
 	resumedMS = 400 * 24 * 3600 * 1000
 	// longestLife is how far ahead a deadline can be, with a reserve. Who has been away for
@@ -67,9 +67,14 @@ func (h *Hub) Resume(l Lives, away time.Duration) {
 	for i := range h.shards {
 		h.shards[i].lives = l.Count // a name can be in any shard: the hash has another seed
 	}
-	h.base = resumedMS + min(max(0, away), longestLife).Milliseconds()
-	h.now.Store(h.base)
-	h.expiry.swept = h.base / slotMS
+	h.startAt(resumedMS + min(max(0, away), longestLife).Milliseconds())
+}
+
+// startAt sets the hub time of the start (ms).
+func (h *Hub) startAt(base int64) {
+	h.base = base
+	h.now.Store(base)
+	h.expiry.swept = base / slotMS
 }
 
 // States calls visit with each channel that is alive, until visit returns an error. Nothing

@@ -16,10 +16,13 @@ import (
 
 // Admin makes calls to the admin port. It is safe for concurrent use. Each method returns
 // a *StatusError if the server refuses the call, otherwise the error of the connection or
-// of ctx.
+// of ctx. What is said to be repeated is repeated while Temporary errors last.
 type Admin struct {
 	URL string // http://host:port
 	Key string // one of admin.keys; "": the server needs none
+
+	// OnError, if set, is called for each failure after which a call is repeated, in wait.
+	OnError func(err error, wait time.Duration)
 
 	// HTTP, if set, is used instead of http.DefaultClient.
 	HTTP *http.Client
@@ -70,16 +73,18 @@ func (a *Admin) Sign(ctx context.Context, channel string, expires time.Duration)
 }
 
 // Push publishes a text, and creates the channel if needed. When it returns nil, the
-// message is stored and queued to every subscriber.
+// message is stored and queued to every subscriber. After an error of the connection it
+// may be or not: Publish can be certain. To a channel that has ended, the error is a
+// *ConflictError.
 func (a *Admin) Push(ctx context.Context, channel, content string) error {
 	_, err := a.call(ctx, "/push", url.Values{"cname": {channel}, "content": {content}})
-	return err
+	return (&Publication{}).conflict(err)
 }
 
 // Pub is Push for content that is already the body of a JSON string, without the quotes.
 func (a *Admin) Pub(ctx context.Context, channel, encoded string) error {
 	_, err := a.call(ctx, "/pub", url.Values{"cname": {channel}, "content": {encoded}})
-	return err
+	return (&Publication{}).conflict(err)
 }
 
 // Broadcast publishes a text to every channel that exists.
@@ -92,16 +97,16 @@ func (a *Admin) Broadcast(ctx context.Context, content string) error {
 // next message would have had. If there is no such channel, the error is a *StatusError
 // with status 404.
 func (a *Admin) Close(ctx context.Context, channel string) (next int64, err error) {
-	return a.control(ctx, "/close", channel)
+	return a.control(ctx, "/close", url.Values{"cname": {channel}})
 }
 
 // Clear drops the stored messages of the channel. Otherwise it is like Close.
 func (a *Admin) Clear(ctx context.Context, channel string) (next int64, err error) {
-	return a.control(ctx, "/clear", channel)
+	return a.control(ctx, "/clear", url.Values{"cname": {channel}})
 }
 
-func (a *Admin) control(ctx context.Context, path, channel string) (next int64, err error) {
-	b, err := a.call(ctx, path, url.Values{"cname": {channel}})
+func (a *Admin) control(ctx context.Context, path string, form url.Values) (next int64, err error) {
+	b, err := a.call(ctx, path, form)
 	if err != nil {
 		return 0, err
 	}
@@ -201,7 +206,12 @@ func (a *Admin) client() *http.Client {
 }
 
 func (a *Admin) call(ctx context.Context, path string, form url.Values) ([]byte, error) {
-	resp, err := request(ctx, a.client(), call{method: http.MethodPost, base: a.URL, path: path, form: form, key: a.Key})
+	return a.post(ctx, path, "application/x-www-form-urlencoded", []byte(form.Encode()))
+}
+
+func (a *Admin) post(ctx context.Context, path, media string, body []byte) ([]byte, error) {
+	header := http.Header{"Content-Type": {media}}
+	resp, err := request(ctx, a.client(), call{method: http.MethodPost, base: a.URL, path: path, body: body, header: header, key: a.Key})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -120,7 +121,15 @@ func (r *run) receive(ctx context.Context, w watch) error {
 	if !found {
 		return &StatusError{Status: http.StatusBadRequest, Text: "there is no transport " + strconv.Quote(string(transport))}
 	}
-	query := url.Values{"cname": {r.Channel}, "seq": {strconv.FormatInt(r.next, 10)}}
+	if r.asked = r.epoch; transport == Poll && !r.told {
+		// A poll of a server before 0.2 looks like one that misses nothing. Without the
+		// epoch the others tell their position.
+		r.asked = ""
+	}
+	query := url.Values{"cname": {r.Channel}, "seq": {strconv.FormatInt(r.next, 10)}, "epoch": {r.asked}}
+	if r.last > 0 {
+		query.Set("last", strconv.Itoa(r.last))
+	}
 	if r.token != "" {
 		query.Set("token", r.token)
 	}
@@ -128,7 +137,7 @@ func (r *run) receive(ctx context.Context, w watch) error {
 	header := http.Header{"Cache-Control": {"no-cache"}}
 	if transport == SSE {
 		header.Set("Accept", eventStream)
-		if sendable(r.eventID) {
+		if r.epoch == "" && sendable(r.eventID) {
 			header.Set("Last-Event-ID", r.eventID)
 		}
 	}
@@ -148,7 +157,7 @@ func (r *run) receive(ctx context.Context, w watch) error {
 	}
 	switch {
 	case transport != Poll:
-		return errEnded
+		return errCut
 	case r.moved || r.got && time.Since(begun) > leastHeartbeat:
 		return errAgain
 	}
@@ -160,8 +169,8 @@ func (r *run) receive(ctx context.Context, w watch) error {
 type call struct {
 	method, base, path string
 	query              url.Values
-	form               url.Values // the body; nil: none
-	key                string     // sent as Authorization: Bearer; "": none
+	body               []byte // nil: none
+	key                string // sent as Authorization: Bearer; "": none
 	header             http.Header
 }
 
@@ -206,17 +215,14 @@ func request(ctx context.Context, c *http.Client, what call) (*http.Response, er
 		return nil, err
 	}
 	var body io.Reader
-	if what.form != nil {
-		body = strings.NewReader(what.form.Encode())
+	if what.body != nil {
+		body = bytes.NewReader(what.body)
 	}
 	req, err := http.NewRequestWithContext(ctx, what.method, address, body)
 	if err != nil {
 		return nil, err
 	}
 	maps.Copy(req.Header, what.header)
-	if what.form != nil {
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
 	if what.key != "" {
 		req.Header.Set("Authorization", "Bearer "+what.key)
 	}

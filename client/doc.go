@@ -12,7 +12,16 @@
 // A Subscriber reconnects by itself, and gets what was published meanwhile as long as the
 // server has it: the channel's last channel_buffer_size messages, and of a channel that is
 // without subscribers and publishes for channel_timeout (30 s by default) nothing.
-// Message.Lost and Message.Restarted say what is missing.
+//
+// It knows its position, an epoch and a number, so that it can say whether anything is
+// missing: nothing, how many messages, or that nobody can know. See Message.Lost,
+// OnPosition, and From, by which a program that was restarted goes on where it was.
+//
+// Admin.Publish with an ID, and Batch, are certain: they repeat a call whose answer was
+// lost, and the message is stored once.
+//
+// With a server before 0.2, which knows neither positions nor ids, nothing is claimed:
+// Message.Epoch is "", and what would have to be repeated fails with ErrTooOld.
 //
 // It needs the standard library only and must not know the server's packages. One
 // goroutine runs a Subscriber; any goroutine may call an Admin.

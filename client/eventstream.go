@@ -104,8 +104,8 @@ func checkEventStream(resp *http.Response) error {
 	return nil
 }
 
-// sendable reports whether an id can stand in a header field. One that cannot is not sent
-// back.
+// sendable reports whether an id is sent back: it must be possible in a header field. A
+// number says no more than seq does, and keeps a server from telling the position.
 func sendable(id string) bool {
-	return id != "" && strings.IndexFunc(id, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) < 0
+	return strings.Trim(id, "0123456789") != "" && strings.IndexFunc(id, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) < 0
 }

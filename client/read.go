@@ -101,8 +101,7 @@ func (r *run) readCalls(body io.Reader) error {
 	return tooLong(lines.Err())
 }
 
-// readEvents reads server-sent events. It takes those that a browser's onmessage gets, and
-// lost, by which the server says that it could not continue after Last-Event-ID.
+// readEvents reads server-sent events. It takes those that a browser's onmessage gets.
 func (r *run) readEvents(body io.Reader) error {
 	events := newEventReader(body, r.eventID)
 	for {
@@ -114,7 +113,7 @@ func (r *run) readEvents(body io.Reader) error {
 			return ended(tooLong(err))
 		}
 		r.eventID = e.id
-		if len(e.data) == 0 || e.name != "" && e.name != "message" && e.name != "lost" {
+		if len(e.data) == 0 || e.name != "" && e.name != "message" {
 			continue
 		}
 		m, err := decode(e.data)

@@ -14,8 +14,13 @@ import (
 type Subscriber struct {
 	URL       string    // of the front port: http://host:port, with a path if a proxy needs one
 	Channel   string    // 1 to 255 bytes of UTF-8
-	Seq       int64     // the first message wanted; 0: from now; 1: all stored messages
 	Transport Transport // "": Stream
+
+	// From, Last or Seq say where Messages begins. From wins over Last, which wins over
+	// Seq. Messages keeps From and Seq at where it has come to.
+	From Position // after this message: a Message's Position, or what Messages left here; Seq 0: before the first one
+	Last int      // the newest messages that are stored, and on; 0: none (a server before 0.2 ignores it)
+	Seq  int64    // the first message wanted; 0: from now; 1: all stored messages; of another number nobody can know what was lost
 
 	// Token returns the token, if the server needs one. denied is the number of tokens
 	// that the server has refused since it accepted one. If Token returns
@@ -36,6 +41,12 @@ type Subscriber struct {
 	// wait.
 	OnError func(err error, wait time.Duration)
 
+	// OnPosition, if set, is called when the server says what a new connection misses, when
+	// the numbering changes, and when messages turn out to be missing: always before the
+	// message with the same Lost and Reason. Of a server before 0.2 it is only told what
+	// the numbers show to be missing.
+	OnPosition func(Recovery)
+
 	// HTTP, if set, replaces the Subscriber's own client. It must have no Timeout.
 	HTTP *http.Client
 }
@@ -52,21 +63,26 @@ const (
 )
 
 // Messages yields the channel's messages in order, each exactly once, over any number of
-// connections. The last pair has the error that ended it: ctx's, ErrClosed,
+// connections. The last pair has the error that ended it: ctx's, ErrEnded, ErrClosed,
 // ErrUnauthorized, ErrTooLarge, or one that would not change if the request were repeated:
 // a *StatusError, or a URL that is none. With SSE, a *StatusError with status 200 is an
 // answer that is no event stream.
-// A later call continues after the last message that was yielded.
+// A later call continues after the last message that was yielded, and says again what was
+// lost since; after ErrEnded nothing comes any more.
 func (s *Subscriber) Messages(ctx context.Context) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
-		r := run{Subscriber: s, ctx: ctx, yield: yield, http: s.HTTP, next: s.Seq, fresh: s.Seq < 2, silence: s.Silence}
+		r := run{Subscriber: s, ctx: ctx, yield: yield, http: s.HTTP, silence: s.Silence}
+		if err := r.begin(); err != nil {
+			yield(Message{}, err)
+			return
+		}
 		if r.http == nil {
 			transport := http.DefaultTransport.(*http.Transport).Clone()
 			defer transport.CloseIdleConnections()
 			r.http = &http.Client{Transport: transport}
 		}
 		err := r.loop()
-		s.Seq = r.next
+		s.From, s.Last, s.Seq = r.sure.position(), r.last, r.sure.next
 		if !errors.Is(err, errStopped) {
 			yield(Message{}, err)
 		}
@@ -89,25 +105,32 @@ type run struct {
 	eventID string        // of the last event; with SSE, what the next connection sends back
 	retry   time.Duration // what the server has asked for; 0: nothing
 
-	next      int64  // the number of the next message wanted; 0: not known yet
+	place
+	sure      place  // where a later Messages goes on: before what the next message would say is lost
+	last      int    // how many stored messages are wanted, until next is known
 	fresh     bool   // messages missing before the first one do not count as lost
 	restarted bool   // for the next message
-	lost      int64  // for the next message
+	lost      int64  // for the next message; -1: unknown
+	reason    Reason // for the next message
 	token     string // the last result of Token
 	signed    bool   // token is to be sent
 	denied    int    // tokens refused in a row
 	failures  int    // connections failed in a row
 	got       bool   // this connection has brought something
 	moved     bool   // and that was new
+	told      bool   // this connection has brought a position; with Poll, this one or one since the last failure
+	asked     string // the epoch that this connection has asked with
 }
 
 func (r *run) loop() error {
 	for {
-		r.got, r.moved = false, false
+		r.got, r.moved, r.told = false, false, r.told && r.Transport == Poll
 		err := r.connect()
-		switch {
-		case errors.Is(err, errAgain):
+		if errors.Is(err, errAgain) {
 			continue
+		}
+		r.told = false
+		switch {
 		case final(err):
 			return err
 		case r.ctx.Err() != nil:
@@ -127,7 +150,7 @@ func (r *run) loop() error {
 		status, _ := errors.AsType[*StatusError](err)
 		switch {
 		case status != nil && status.Status == http.StatusNoContent:
-			return ErrClosed
+			return ErrEnded
 		case !Temporary(err) && !errors.Is(err, ErrUnauthorized): // there may be a better token
 			return err
 		}
@@ -139,7 +162,7 @@ func (r *run) loop() error {
 
 // final reports whether err ends Messages whatever else has happened.
 func final(err error) bool {
-	return errors.Is(err, errStopped) || errors.Is(err, ErrClosed) || errors.Is(err, ErrTooLarge)
+	return errors.Is(err, errStopped) || errors.Is(err, ErrEnded) || errors.Is(err, ErrClosed) || errors.Is(err, ErrTooLarge)
 }
 
 // wait waits before the next connection.
@@ -173,77 +196,5 @@ func (r *run) wait(err error) error {
 		return r.ctx.Err()
 	case <-timer.C:
 		return nil
-	}
-}
-
-// take handles what the server has sent. An error ends the connection.
-func (r *run) take(m incoming) error {
-	r.got = true
-	switch m.Type {
-	case typeData, typeBroadcast:
-		r.denied = 0
-		return r.deliver(m.Message)
-	case typeNextSeq:
-		r.denied = 0
-		return r.numbering(m.Seq)
-	case typePosition:
-		r.denied = 0
-		r.position(m)
-		return nil
-	case typeClose:
-		return ErrClosed
-	case typeToken:
-		r.got = false
-		return ErrUnauthorized
-	case typeTooMany:
-		r.got = false
-		return ErrTooMany
-	}
-	return nil // a heartbeat, or a type of a later server version
-}
-
-func (r *run) deliver(m Message) error {
-	if m.Seq < r.next {
-		return nil
-	}
-	if r.next > 0 && !r.fresh {
-		r.lost += m.Seq - r.next
-	}
-	m.Lost, m.Restarted = r.lost, r.restarted
-	r.lost, r.restarted, r.fresh, r.moved = 0, false, false, true
-	r.next = m.Seq + 1
-	if !r.yield(m, nil) {
-		return errStopped
-	}
-	return nil
-}
-
-// numbering handles what the server says is the next message's number.
-func (r *run) numbering(next int64) error {
-	if next != r.next {
-		r.moved = true
-	}
-	switch {
-	case r.next == 0 || r.fresh:
-		r.next, r.fresh = next, false
-	case next > r.next:
-		r.lost += next - r.next
-		r.next = next
-	case next < r.next:
-		// The channel is a new one. Its first messages may still be stored, so they are
-		// asked for from the first on.
-		r.restarted, r.next, r.eventID = true, 1, ""
-		if next > 1 {
-			return errAgain
-		}
-	}
-	return nil
-}
-
-// position handles what the server says about an event id that it could not continue
-// after: the messages from m.Seq on follow.
-func (r *run) position(m incoming) {
-	if m.Reason == "epoch" || m.Reason == "ahead" { // another numbering than the client knows
-		r.restarted, r.lost, r.next, r.fresh = true, 0, m.Seq, false
 	}
 }

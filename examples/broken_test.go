@@ -63,6 +63,9 @@ func TestGarbage(t *testing.T) {
 		ok + "\r\n", ok + "\r\nnonsense\n", ok + "\r\n[1,2]\n", ok + "\r\n1\n", ok + "\r\nnull\n", ok + "\r\n\"x\"\n", ok + "\r\n[]\n",
 		ok + "\r\n{}\n", ok + "\r\n{\"type\":1,\"seq\":\"x\",\"content\":{}}\n", ok + "\r\n\xff\xfe\n",
 		ok + "\r\n{\"type\":\"data\",\"cname\":\"a\",\"seq\":\"x\",\"content\":\"x\"}\n",
+		ok + "\r\n{\"type\":\"position\",\"cname\":\"a\",\"seq\":9,\"content\":\"\"}\n",
+		ok + "\r\n{\"type\":\"position\",\"cname\":\"a\",\"seq\":9,\"content\":\"\",\"epoch\":7,\"recovered\":true,\"lost\":0}\n",
+		ok + "\r\n{\"type\":\"position\",\"cname\":\"a\",\"seq\":9,\"content\":\"\",\"epoch\":\"x\",\"recovered\":true,\"lost\":0}\n",
 		ok + "\r\n" + strings.Repeat("[", 100000) + "\n", ok + "\r\n<html>\n",
 		"HTTP/1.1 500 x\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 502 x\r\nContent-Length: 100\r\n\r\nx", "HTTP/1.1 503 x\r\nRetry-After: 1\r\n\r\n",
 	}
@@ -210,7 +213,10 @@ func TestMistakes(t *testing.T) {
 			bare = exec.Command("sh", "curl/subscribe.sh")
 		}
 		wantSentence(t, e.name+" without arguments", bare, "usage: ")
-		wantSentence(t, e.name+" with seq x", e.command(&servertest.Server{Front: "http://" + nowhere}, "a", "x"), "x|SEQ")
+		for _, beginning := range []string{"x", "9f86d081-x", "9f86d081-", "9F86D081-5", "9f86d08-5", "-"} {
+			wantSentence(t, e.name+" from "+beginning, e.command(&servertest.Server{Front: "http://" + nowhere}, "a", beginning),
+				beginning+": want a position, EPOCH-SEQ, or a whole number")
+		}
 		if e.name != "curl" { // it takes an address without a scheme
 			for _, address := range []string{nowhere, "localhost:1", "http://", "ftp://" + nowhere} {
 				wantSentence(t, e.name+" with "+address, e.command(&servertest.Server{Front: address}, "a", "1"), "http://")

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -74,8 +75,9 @@ func wantOutput(t *testing.T, o, diagnostics *servertest.Output, want string) {
 	})
 }
 
-// TestSubscribers: each gets the stored messages and the new ones, continues without loss
-// after a cut and after a restart of the server, and ends when the channel is closed.
+// TestSubscribers: each gets the stored messages and the new ones, continues after cuts
+// and a kill of the server, says truly what is missing, goes on from the position that it
+// tells when it is interrupted, and ends when the channel ends.
 func TestSubscribers(t *testing.T) {
 	t.Parallel()
 	goProgram, err := servertest.Build(filepath.Join(t.TempDir(), "go-example"), "icomet/examples/go")
@@ -90,38 +92,85 @@ func TestSubscribers(t *testing.T) {
 		withAddress("Go", front, goProgram),
 		java,
 	}) {
-		t.Run(e.name, func(t *testing.T) {
-			s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
-			proxy := servertest.NewProxy(t, s.Front)
-			const channel = "a & ü"
-			s.Push(channel, "stored")
-			cmd := e.command(&servertest.Server{Front: proxy.URL}, channel, "1")
-			ended, stdout, stderr := start(t, cmd)
-			wantOutput(t, stdout, stderr, "stored\n")
-			s.WaitSubscribers(channel, 1)
-			s.Push(channel, `live "ü" \ 😀`)
-			want := "stored\nlive \"ü\" \\ 😀\n"
-			wantOutput(t, stdout, stderr, want)
-			proxy.Cut()
-			s.Push(channel, "while away")
-			s.Call("/broadcast", "content", "to all")
-			want += "while away\nto all\n"
-			wantOutput(t, stdout, stderr, want)
-			s.Kill()
-			s.Restart()
-			s.Push(channel, "new life")
-			s.Push(channel, "goes on")
-			want += "new life\ngoes on\n"
-			wantOutput(t, stdout, stderr, want)
-			s.WaitSubscribers(channel, 1)
-			s.Call("/close", "cname", channel)
-			if err := ended(); err != nil {
-				t.Errorf("ended with %v: %s", err, stderr)
-			}
-			wantOutput(t, stdout, stderr, want)
-		})
+		t.Run(e.name, func(t *testing.T) { testSubscriber(t, e) })
 	}
 }
+
+func testSubscriber(t *testing.T, e example) {
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600") // it stores the last 10 messages
+	proxy := servertest.NewProxy(t, s.Front)
+	const channel = "a & ü"
+	pushAll := func(prefix string, count int) (last10 string) {
+		for n := range count {
+			s.Push(channel, fmt.Sprint(prefix, n))
+			if n >= count-10 {
+				last10 += fmt.Sprint(prefix, n, "\n")
+			}
+		}
+		return last10
+	}
+	away := func(while func()) {
+		proxy.Freeze(true)
+		proxy.Cut()
+		while()
+		proxy.Freeze(false)
+		proxy.Cut()
+	}
+	wantMissing := func(stderr *servertest.Output, want string) {
+		t.Helper()
+		if got := missing.FindAllString(stderr.String(), -1); strings.Join(got, "") != want {
+			t.Errorf("told %q, want %q; all of it: %s", got, want, stderr)
+		}
+	}
+
+	s.Push(channel, "stored")
+	cmd := e.command(&servertest.Server{Front: proxy.URL}, channel, "1")
+	ended, stdout, stderr := start(t, cmd)
+	wantOutput(t, stdout, stderr, "stored\n")
+	s.WaitSubscribers(channel, 1)
+	s.Push(channel, `live "ü" \ 😀`)
+	want := "stored\nlive \"ü\" \\ 😀\n"
+	wantOutput(t, stdout, stderr, want)
+	proxy.Cut()
+	s.Push(channel, "while away")
+	s.Call("/broadcast", "content", "to all")
+	want += "while away\nto all\n"
+	wantOutput(t, stdout, stderr, want)
+	wantMissing(stderr, "")
+	away(func() { want += pushAll("away", 14) })
+	wantOutput(t, stdout, stderr, want)
+	told := "4 messages are missing: trimmed\n"
+	wantMissing(stderr, told)
+	away(func() { // the new life is further on than the old one
+		s.Kill()
+		s.Restart()
+		want += pushAll("new life", 25)
+	})
+	wantOutput(t, stdout, stderr, want)
+	told += "messages may be missing, and nobody can know how many: epoch\n"
+	wantMissing(stderr, told)
+	s.WaitSubscribers(channel, 1)
+
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) // as a terminal does
+	_ = ended()                                        // each has a status of its own
+	position := regexp.MustCompile("to go on after the last message: ([0-9a-f]{8}-25)\n").FindStringSubmatch(stderr.String())
+	if position == nil {
+		t.Fatalf("told no position: %s", stderr)
+	}
+	want = pushAll("meanwhile", 2)
+	ended, stdout, stderr = start(t, e.command(&servertest.Server{Front: proxy.URL}, channel, position[1]))
+	wantOutput(t, stdout, stderr, want)
+	s.WaitSubscribers(channel, 1)
+	s.Call("/end", "cname", channel, "content", "the last")
+	if err := ended(); err != nil {
+		t.Errorf("ended with %v: %s", err, stderr)
+	}
+	wantOutput(t, stdout, stderr, want+"the last\n")
+	wantMissing(stderr, "")
+}
+
+// missing are the words by which the examples say what is missing.
+var missing = regexp.MustCompile("([0-9]+ messages are missing|messages may be missing, and nobody can know how many): .*\n")
 
 // start runs a command in a process group of its own; ended waits for its end.
 func start(t *testing.T, cmd *exec.Cmd) (ended func() error, stdout, stderr *servertest.Output) {

@@ -147,7 +147,7 @@ func record(t *testing.T, s *servertest.Server, path string) string {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	fmt.Fprintf(c, "GET %s?cname=a&seq=1 HTTP/1.1\r\nHost: x\r\n\r\n", path)
+	fmt.Fprintf(c, "GET %s?cname=a&seq=1&epoch= HTTP/1.1\r\nHost: x\r\n\r\n", path)
 	got, buf := "", make([]byte, 4096)
 	for !strings.Contains(got, `"m2"}`) || !strings.HasSuffix(got, "]\n") && !strings.HasSuffix(got, "\n\r\n") {
 		n, err := c.Read(buf)

@@ -25,18 +25,18 @@ const (
 )
 
 type broadcast struct {
-	content string
-	done    channel.Done
+	content, id string
+	done        channel.Done
 }
 
 // Broadcast writes to every channel that Redis has when its partition's turn comes. It
 // queues the message for one worker; ErrOverloaded when 64 broadcasts are waiting.
-func (e *Engine) Broadcast(content, _ string, done channel.Done) {
+func (e *Engine) Broadcast(content, id string, done channel.Done) {
 	if !e.begin(done) {
 		return
 	}
 	select {
-	case e.broadcasts <- broadcast{content, done}:
+	case e.broadcasts <- broadcast{content, id, done}:
 	default:
 		e.finish(done, channel.Result{Err: channel.ErrOverloaded})
 	}
@@ -49,7 +49,7 @@ func (e *Engine) broadcastLoop() {
 	for {
 		select {
 		case b := <-e.broadcasts:
-			err := e.broadcast(b.content)
+			err := e.broadcast(&b)
 			e.finish(b.done, channel.Result{Err: err})
 			if err != nil {
 				e.refuseBroadcasts(err)
@@ -73,8 +73,8 @@ func (e *Engine) refuseBroadcasts(err error) {
 }
 
 // broadcast writes to some partitions at a time. When it fails, some channels have the
-// message.
-func (e *Engine) broadcast(content string) error {
+// message: with an id it can be repeated, by any node.
+func (e *Engine) broadcast(b *broadcast) error {
 	for parts := range slices.Chunk(e.parts, broadcastParts) {
 		if e.lanesDown() {
 			return channel.ErrUnavailable
@@ -82,7 +82,7 @@ func (e *Engine) broadcast(content string) error {
 		if err := e.pause(); err != nil {
 			return err
 		}
-		calls, err := e.broadcastCalls(parts, content)
+		calls, err := e.broadcastCalls(parts, b)
 		if err != nil {
 			return e.failed("broadcast", err)
 		}
@@ -113,17 +113,31 @@ func (e *Engine) lanesDown() bool {
 	return false
 }
 
-// broadcastCalls are the script calls that write to all channels of some partitions.
-func (e *Engine) broadcastCalls(parts []*partition, content string) (calls []scriptCall, err error) {
+// broadcastCalls are the script calls that write to all channels of some partitions. A
+// call is for channels of one class.
+func (e *Engine) broadcastCalls(parts []*partition, b *broadcast) (calls []scriptCall, err error) {
 	lists, err := e.names(parts)
 	if err != nil {
 		return nil, err
 	}
-	size := itoa(e.hub.Limits().BufferSize)
 	for i, p := range parts {
-		for names := range slices.Chunk(lists[i], broadcastSlice) {
-			args := append([]string{content, size, e.publish, e.newEpoch()[:markLen]}, names...)
-			calls = append(calls, scriptCall{broadcastScript, p.keys(), args})
+		var classes []*channel.Class
+		byClass := make(map[*channel.Class][]string)
+		for _, name := range lists[i] {
+			class := e.hub.ClassOf([]byte(name))
+			if byClass[class] == nil {
+				classes = append(classes, class)
+			}
+			byClass[class] = append(byClass[class], name)
+		}
+		for _, class := range classes {
+			for names := range slices.Chunk(byClass[class], broadcastSlice) {
+				args := append([]string{
+					b.content, e.publish, e.newEpoch()[:markLen], itoa(class.BufferSize), millis(class.BufferTTL),
+					itoa(class.BufferBytes), b.id, itoa(class.IDs()),
+				}, names...)
+				calls = append(calls, scriptCall{broadcastScript, p.keys(), args})
+			}
 		}
 	}
 	return calls, nil

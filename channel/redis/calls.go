@@ -63,45 +63,6 @@ func (e *Engine) countMade(made rueidis.RedisMessage) {
 	}
 }
 
-// Publish is as in channel.Engine. Before the answer, this node's own copy gets the
-// message, so that the next subscriber on this node finds it.
-func (e *Engine) Publish(pub *channel.Publication, done channel.Done) {
-	name, content := pub.Name, pub.Content
-	if e.congested.Load() > 0 {
-		done.Done(channel.Result{Err: channel.ErrOverloaded})
-		return
-	}
-	p, cname, limits, epoch := e.partition(name), string(name), e.hub.Limits(), e.newEpoch()
-	mark := epoch[:markLen]
-	e.submit(&op{
-		part: p, done: done, at: time.Now(), size: int64(len(content)), mayArg: 5, mark: mark,
-		scriptCall: scriptCall{
-			publishScript, []string{p.state(cname), p.base + "h:" + cname, p.due, p.presence},
-			[]string{
-				cname, content, itoa(limits.BufferSize), millis(limits.Timeout), epoch, "0", e.publish, e.keepFor, "",
-			},
-		},
-		read: func(values []rueidis.RedisMessage) (channel.Result, error) {
-			if none(values) {
-				return channel.Result{Err: channel.ErrTooManyChannels}, nil
-			}
-			epoch, seq, err := epochAndSeq(values, 1)
-			if err != nil || len(values) < 5 {
-				return channel.Result{}, errShape
-			}
-			before, err := values[4].ToString()
-			if err != nil {
-				return channel.Result{}, errShape
-			}
-			e.countMade(values[3])
-			e.applyOwn(p, cname, event{
-				kind: kindData, epoch: epoch, seq: seq, before: before, mark: mark, content: content,
-			})
-			return channel.Result{Seq: seq}, nil
-		},
-	})
-}
-
 // Sign is as in channel.Engine.
 func (e *Engine) Sign(name []byte, wait time.Duration, done channel.Done) {
 	p := e.partition(name)
@@ -109,8 +70,9 @@ func (e *Engine) Sign(name []byte, wait time.Duration, done channel.Done) {
 		part: p, done: done, at: time.Now(), mayArg: 4,
 		scriptCall: scriptCall{signScript, p.keys(), []string{
 			string(name), millis(wait), channel.NewToken(), e.newEpoch(), "0", e.publish, e.keepFor,
+			millis(e.hub.ClassOf(name).BufferTTL),
 		}},
-		read: func(values []rueidis.RedisMessage) (channel.Result, error) {
+		reading: readFunc(func(values []rueidis.RedisMessage) (channel.Result, error) {
 			if none(values) {
 				return channel.Result{Err: channel.ErrTooManyChannels}, nil
 			}
@@ -127,7 +89,7 @@ func (e *Engine) Sign(name []byte, wait time.Duration, done channel.Done) {
 			}
 			e.countMade(values[3])
 			return channel.Result{Seq: seq, Token: token}, nil
-		},
+		}),
 	})
 }
 
@@ -147,7 +109,7 @@ func (e *Engine) change(name []byte, s *script, kind byte, done channel.Done, ar
 	e.submit(&op{
 		part: p, done: done, at: time.Now(),
 		scriptCall: scriptCall{s, p.keys(), append([]string{cname}, args...)},
-		read: func(values []rueidis.RedisMessage) (channel.Result, error) {
+		reading: readFunc(func(values []rueidis.RedisMessage) (channel.Result, error) {
 			if none(values) {
 				return channel.Result{Err: channel.ErrNotFound}, nil
 			}
@@ -160,7 +122,7 @@ func (e *Engine) change(name []byte, s *script, kind byte, done channel.Done, ar
 			}
 			e.applyOwn(p, cname, event{kind: kind, epoch: epoch, seq: next})
 			return channel.Result{Seq: next}, nil
-		},
+		}),
 	})
 }
 
@@ -177,14 +139,14 @@ func (e *Engine) Info(name []byte, done channel.Done) {
 	e.submit(&op{
 		part: p, done: done, at: time.Now(),
 		scriptCall: scriptCall{infoScript, p.keys(), []string{cname, e.node}},
-		read: func(values []rueidis.RedisMessage) (channel.Result, error) {
+		reading: readFunc(func(values []rueidis.RedisMessage) (channel.Result, error) {
 			n, err := ints(values, 2)
 			if err != nil {
 				return channel.Result{}, err
 			}
 			own := e.hub.ChannelSubscribers([]byte(cname))
 			return channel.Result{Subscribers: int(n[1]) + own, Alive: n[0] == 1 || own > 0}, nil
-		},
+		}),
 	})
 }
 

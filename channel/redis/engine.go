@@ -119,6 +119,9 @@ func (e *Engine) start() error {
 	if err := e.layOut(); err != nil {
 		return err
 	}
+	if err := e.refuseOld(ctx); err != nil {
+		return err
+	}
 	if err := e.beat(); err != nil {
 		return err
 	}
@@ -148,11 +151,16 @@ func nodeName() string {
 	return fmt.Sprintf("%s:%d:%08x", host, os.Getpid(), rand.Uint32())
 }
 
-// newEpoch returns the epoch of a new channel.
+// newEpoch returns the epoch of a new channel. On the wire, its first 8 digits stand for
+// it, and 0 means none.
 func (e *Engine) newEpoch() string {
+	v := e.opts.seams.random()
+	for uint32(v) == 0 {
+		v = e.opts.seams.random()
+	}
 	var b [epochLen / 2]byte
-	for i, v := 0, e.opts.seams.random(); i < len(b); i, v = i+1, v>>8 {
-		b[i] = byte(v)
+	for i := range b {
+		b[i] = byte(v >> (8 * i))
 	}
 	return hex.EncodeToString(b[:])
 }

@@ -16,6 +16,9 @@ const (
 	kindClosed    = 'X'
 	kindCleared   = 'C'
 	kindFreed     = 'F'
+	kindFinal     = 'L' // a message that ends the channel
+	kindEnded     = 'E'
+	kindRenamed   = 'R' // it has this epoch from here on
 )
 
 // markLen is the length of a mark, which tells apart two messages with the same seq:
@@ -29,15 +32,17 @@ const noMark = "00000000"
 type event struct {
 	kind    byte
 	epoch   string
-	seq     int64  // Closed, Cleared, Freed: the channel's next
-	before  string // Data, Broadcast: the mark of the message before
-	mark    string // Data, Broadcast: its own mark
+	seq     int64  // of the message; other kinds: the channel's next
+	before  string // the mark of the message before
+	mark    string // its own mark
 	content string
 	heard   int // its place among the events that its mirror has held, from 1
 }
 
 // stored reports that the event is a message.
-func (ev *event) stored() bool { return ev.kind == kindData || ev.kind == kindBroadcast }
+func (ev *event) stored() bool {
+	return ev.kind == kindData || ev.kind == kindBroadcast || ev.kind == kindFinal
+}
 
 // parseEvent reads KIND EPOCH SEQ ":" CONTENT. For a message, the two marks precede the
 // content.
@@ -67,20 +72,40 @@ func parseEvent(s string) (ev event, ok bool) {
 }
 
 // message returns the message of an event for which stored is true.
-func (ev *event) message() channel.Message {
-	return storedMessage(ev.kind, ev.seq, ev.content)
-}
-
-func storedMessage(kind byte, seq int64, content string) channel.Message {
-	m := channel.Message{Seq: seq, Content: content}
-	if kind == kindBroadcast {
+func (ev *event) message(at uint32) channel.Message {
+	m := channel.Message{Seq: ev.seq, Content: ev.content, At: at}
+	switch ev.kind {
+	case kindBroadcast:
 		m.Type = channel.Broadcast
+	case kindFinal:
+		m.Type = channel.Final
 	}
 	return m
 }
 
-// wireEpoch is what subscribers get of an epoch: its first 8 digits, never 0.
-func wireEpoch(epoch string) uint32 {
-	n, _ := strconv.ParseUint(epoch[:8], 16, 32)
-	return max(1, uint32(n))
+// stampLen is the length of the time in a stored message: tenths of a second.
+const stampLen = 11
+
+// parseStored reads an element of a history, see scripts/shed.lua. at is when it was
+// stored; 0: nobody knows.
+func parseStored(text string) (m channel.Message, mark string, at int64, ok bool) {
+	if len(text) < 1+markLen {
+		return m, "", 0, false
+	}
+	kind, mark, rest := text[0], text[1:1+markLen], text[1+markLen:]
+	if kind == 'd' || kind == 'b' {
+		if len(rest) < stampLen {
+			return m, "", 0, false
+		}
+		var err error
+		if at, err = strconv.ParseInt(rest[:stampLen], 10, 64); err != nil {
+			return m, "", 0, false
+		}
+		rest = rest[stampLen:]
+	}
+	m.Content = rest
+	if kind == 'b' || kind == kindBroadcast {
+		m.Type = channel.Broadcast
+	}
+	return m, mark, at, true
 }

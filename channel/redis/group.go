@@ -26,28 +26,30 @@ const (
 
 // fetch is a Join that needs Redis.
 type fetch struct {
-	m     *mirror
-	auth  bool // the right token is needed
-	known bool // the channel must exist already
-	token string
-	done  channel.Done
-	at    time.Time // of the call
-	kept  bool      // a place for a new channel is reserved
-	over  bool      // answered; the partition's lock protects it
+	m        *mirror
+	auth     bool // the right token is needed
+	known    bool // the channel must exist already, else ErrToken
+	existing bool // the same with ErrNotFound
+	token    string
+	done     channel.Done
+	at       time.Time // of the call
+	kept     bool      // a place for a new channel is reserved
+	over     bool      // answered; the partition's lock protects it
 }
 
 // group serves the partitions of one master. It has the lanes of calls, and the pub/sub
 // connection, on which it also compares copies. Its goroutine makes one round trip after
 // the other, so no Join is in progress while it sends counts to Redis.
 type group struct {
-	e     *Engine
-	addr  string
-	lanes []*lane
-	stop  chan struct{}
-	wake  chan struct{} // capacity 1
-	ended sync.WaitGroup
-	live  atomic.Bool
-	full  atomic.Bool // the master is at its maxmemory
+	e      *Engine
+	addr   string
+	lanes  []*lane
+	stop   chan struct{}
+	wake   chan struct{} // capacity 1
+	ended  sync.WaitGroup
+	live   atomic.Bool
+	server atomic.Pointer[string] // the run id of the Redis that the pub/sub connection has reached
+	full   atomic.Bool            // the master is at its maxmemory
 	// Used by the group's goroutine only:
 	batch  int       // the present groupBatch
 	putOff time.Time // comparisons and counts wait until then
@@ -214,11 +216,16 @@ func (g *group) session() error {
 	defer conn.Close()
 	ended := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: g.onMessage, OnSubscription: g.onSubscription})
 	ctx, cancel := g.e.deadline()
-	err := firstError(send(ctx, conn, loadCommands(conn.B())...))
+	results := send(ctx, conn, append(loadCommands(conn.B()), conn.B().Info().Section("server").Build())...)
 	cancel()
+	if err := firstError(results); err != nil {
+		return err
+	}
+	info, err := results[len(results)-1].ToString()
 	if err != nil {
 		return err
 	}
+	g.server.Store(runID(info))
 	first := g.began.IsZero()
 	g.began = time.Now()
 	g.begin()

@@ -156,8 +156,9 @@ type sink struct {
 	mu       sync.Mutex
 	inbox    []delivery
 	presence []channel.Message
-	onPush   func() // set while nothing is pushed
-	full     bool   // what Full returns
+	epochs   []uint32 // that channels have got
+	onPush   func()   // set while nothing is pushed
+	full     bool     // what Full returns
 }
 
 type delivery struct {
@@ -168,6 +169,10 @@ type delivery struct {
 func (s *sink) Push(ch *channel.Channel, m channel.Message) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if e := m.NewEpoch(); e != 0 {
+		s.epochs = append(s.epochs, e)
+	}
+	m.At = 0 // tests compare whole messages
 	if ch == nil {
 		s.presence = append(s.presence, m)
 	} else {
@@ -194,6 +199,12 @@ func (s *sink) setFull(full bool) {
 	s.mu.Lock()
 	s.full = full
 	s.mu.Unlock()
+}
+
+func (s *sink) renamed() []uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.epochs
 }
 
 func (s *sink) of(ch *channel.Channel) (out []channel.Message) {
@@ -253,6 +264,9 @@ func (n *testNode) tryJoin(j channel.Join) (channel.Joined, error) {
 	n.t.Helper()
 	for {
 		got, err := n.hub.Join(&j, nil)
+		for i := range got.Replay {
+			got.Replay[i].At = 0
+		}
 		if j.Fetched {
 			n.Release(j.Name)
 		}

@@ -24,7 +24,7 @@ func (e *Engine) Fetch(j *channel.Join, done channel.Done) {
 	}
 	m.waiting++
 	p.mu.Unlock()
-	e.queueFetch(&fetch{m: m, auth: j.Auth, known: j.Known, token: string(j.Token), done: done, at: time.Now()})
+	e.queueFetch(&fetch{m: m, auth: j.Auth, known: j.Known, existing: j.Existing, token: string(j.Token), done: done, at: time.Now()})
 }
 
 func (e *Engine) queueFetch(f *fetch) {
@@ -187,7 +187,7 @@ func (e *Engine) joinedLocked(s *step, status string, values []rueidis.RedisMess
 	}
 	switch status {
 	case "ok":
-		st, err := readState(values)
+		st, err := readState(values, e.hub.Slot())
 		if err != nil {
 			return nil, false, err
 		}
@@ -218,6 +218,8 @@ func (e *Engine) joinedLocked(s *step, status string, values []rueidis.RedisMess
 		e.uncopyLocked(m, m.next) // Redis has no such channel, and it has no subscribers here
 	} else if status == "absent" && s.fetch.known {
 		result = channel.ErrToken
+	} else if status == "absent" && s.fetch.existing {
+		result = channel.ErrNotFound
 	}
 	return result, false, nil
 }
@@ -241,9 +243,10 @@ func readNext(values []rueidis.RedisMessage) (int64, error) {
 }
 
 // readState reads
-// {'ok', epoch, next, floor, subscribers, token, made, mark, history...}.
-func readState(values []rueidis.RedisMessage) (*state, error) {
-	const fixed = 8
+// {'ok', epoch, next, floor, subscribers, token, made, mark, ended, time, before, history...}.
+// now is the present hub time.
+func readState(values []rueidis.RedisMessage, now uint32) (*state, error) {
+	const fixed = 11
 	if len(values) < fixed {
 		return nil, errShape
 	}
@@ -267,16 +270,37 @@ func readState(values []rueidis.RedisMessage) (*state, error) {
 	if s.mark, err = values[7].ToString(); err != nil {
 		return nil, errShape
 	}
-	list := values[fixed:]
+	n, err := ints(values[8:10], 2)
+	if err != nil {
+		return nil, err
+	}
+	s.ended = n[0] == 1
+	if s.before, err = values[10].ToString(); err != nil {
+		return nil, errShape
+	}
+	return s, s.readHistory(values[fixed:], n[1], now)
+}
+
+// readHistory reads the stored messages. The present time is redisNow for Redis, in tenths
+// of a second, and now for the hub.
+func (s *state) readHistory(list []rueidis.RedisMessage, redisNow int64, now uint32) error {
 	for i := range list {
 		text, err := list[i].ToString()
-		if err != nil || len(text) < 1+markLen {
-			return nil, errShape
+		if err != nil {
+			return errShape
 		}
-		s.marks = append(s.marks, text[1:1+markLen])
-		s.history = append(s.history, storedMessage(text[0], s.next-int64(len(list)-i), text[1+markLen:]))
+		m, mark, at, ok := parseStored(text)
+		if !ok {
+			return errShape
+		}
+		m.Seq = s.next - int64(len(list)-i)
+		if at > 0 {
+			m.At = now - uint32(min(max(0, redisNow-at), int64(now)))
+		}
+		s.marks = append(s.marks, mark)
+		s.history = append(s.history, m)
 	}
-	return s, nil
+	return nil
 }
 
 // synced handles the answer of sync.lua.
@@ -340,7 +364,7 @@ func (e *Engine) syncedOne(m *mirror, asked known, values []rueidis.RedisMessage
 	if err != nil {
 		return err
 	}
-	if len(values) < 5 {
+	if len(values) < 6 {
 		return errShape
 	}
 	n, err := ints(values[2:4], 2)
@@ -351,15 +375,20 @@ func (e *Engine) syncedOne(m *mirror, asked known, values []rueidis.RedisMessage
 	if err != nil {
 		return errShape
 	}
+	ended, err := values[5].AsInt64()
+	if err != nil {
+		return errShape
+	}
 	// Events may have been applied between the question and the answer. An answer between
 	// the copy's next then and now is merely older, and no mismatch.
 	older := asked.next <= next && next < m.next
-	if epoch != m.epoch || !older && (next != m.next || mark != m.mark) {
+	endDiffers := ended == 1 != m.ended && asked.ended == m.ended
+	if epoch != m.epoch || endDiffers || !older && (next != m.next || mark != m.mark) {
 		e.refresh(m, whyBehind)
 		return nil
 	}
 	s := state{total: n[1]}
-	e.hub.Learn(m.ch, "", s.crowded(e.hub.Limits().MaxSubscribers))
+	e.hub.Learn(m.ch, "", s.crowded(e.hub.ClassOf([]byte(m.name)).MaxSubscribers))
 	if n[0] > m.floor {
 		m.floor = n[0]
 		e.hub.DropBelow(m.ch, m.floor)

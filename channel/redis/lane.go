@@ -30,12 +30,21 @@ type op struct {
 	size   int64  // of its content, in bytes
 	mayArg int    // index of the argument that says whether it may create a channel; 0: it never creates one
 	kept   bool   // a place for a new channel is reserved
-	mark   string // of a publish; "": another call
+	mark   string // of the message that it stores; "": none
 	done   channel.Done
 	at     time.Time
-	// read turns the answer into the result.
-	read func([]rueidis.RedisMessage) (channel.Result, error)
+	reading
 }
+
+// reading turns the answer to a call into the result.
+type reading interface {
+	read([]rueidis.RedisMessage) (channel.Result, error)
+}
+
+// readFunc is a reading.
+type readFunc func([]rueidis.RedisMessage) (channel.Result, error)
+
+func (f readFunc) read(values []rueidis.RedisMessage) (channel.Result, error) { return f(values) }
 
 // lane sends the calls of some partitions in batches, one after the other. Calls that
 // come while Redis works form the next batch, in their order.
@@ -246,9 +255,12 @@ func (l *lane) exec(ctx context.Context, batch []*op) []rueidis.RedisResult {
 func keepOrder(batch []*op) {
 	last := make(map[string]string, len(batch)) // channel → mark
 	for _, o := range batch {
-		if o.mark != "" {
-			name := o.args[publishName]
-			o.args[publishAfter], last[name] = last[name], o.mark
+		if o.script != publishScript {
+			continue
+		}
+		name := o.args[publishName]
+		if o.args[publishAfter] = last[name]; o.mark != "" {
+			last[name] = o.mark
 		}
 	}
 }

@@ -25,8 +25,11 @@ type mirror struct {
 	next  int64  // the seq of the next message
 	mark  string // of the message before next
 	floor int64  // messages below this seq have been cleared
+	ended bool   // nothing more can be published
 
-	parted     bool // it has messages that Redis has lost: the whole history is needed
+	server *string // the Redis that has last brought it up to date; see group.server
+
+	parted     bool // it has, or may have, messages that Redis has lost: the whole history is needed
 	live       bool // events are applied; otherwise they are held until Redis has answered
 	subscribed bool // on the present connection
 	held       []event
@@ -101,10 +104,11 @@ func (e *Engine) applyLocked(m *mirror, ev event) {
 	case !m.live:
 		m.hold(ev)
 	case ev.epoch != m.epoch:
-		if ev.stored() || ev.kind == kindCleared {
+		if ev.kind != kindClosed && ev.kind != kindFreed {
 			m.hold(ev)
 			e.refresh(m, whyEpoch)
 		}
+	case ev.kind == kindRenamed: // by this node
 	case ev.seq < m.next:
 		if ev.kind == kindCleared {
 			m.floor = max(m.floor, ev.seq)
@@ -120,18 +124,34 @@ func (e *Engine) applyLocked(m *mirror, ev event) {
 		}
 		e.hub.Uncopy(m.ch, channel.Message{Seq: ev.seq, Type: channel.Closed})
 		e.dropLocked(m)
-	case ev.seq > m.next, ev.stored() && ev.before != m.mark:
+	case ev.seq > m.next, ev.stored() && (ev.before != m.mark || m.ended):
 		m.hold(ev)
 		e.refresh(m, whyGap)
 	case ev.kind == kindCleared:
 		m.floor = ev.seq
 		e.hub.DropBelow(m.ch, ev.seq)
 	default:
-		m.next, m.mark = m.next+1, ev.mark
-		if !e.hub.Feed(m.ch, ev.message()) {
+		if !e.feedLocked(m, &ev) {
 			e.dropLocked(m) // the hub has freed the copy
 		}
 	}
+}
+
+// feedLocked gives the hub the next message of a copy, or its end. It reports whether the
+// copy is still there.
+func (e *Engine) feedLocked(m *mirror, ev *event) bool {
+	if ev.kind == kindEnded {
+		return m.ended || e.endLocked(m)
+	}
+	there := e.hub.Feed(m.ch, ev.message(e.hub.Slot()))
+	m.next, m.mark, m.ended = m.next+1, ev.mark, ev.kind == kindFinal
+	return there
+}
+
+// endLocked ends the channel of a copy, and with it the copy's subscribers.
+func (e *Engine) endLocked(m *mirror) bool {
+	m.ended = true
+	return e.hub.Feed(m.ch, channel.Message{Seq: m.next, Type: channel.Ended})
 }
 
 func (m *mirror) hold(ev event) {
@@ -168,7 +188,7 @@ func (e *Engine) dropLocked(m *mirror) {
 
 // forget resets the mirror to the state without a copy.
 func (m *mirror) forget() {
-	m.ch, m.epoch, m.next, m.mark, m.floor, m.parted = nil, "", 0, "", 0, false
+	m.ch, m.epoch, m.next, m.mark, m.floor, m.ended, m.parted = nil, "", 0, "", 0, false, false
 	m.life++
 }
 
@@ -181,6 +201,8 @@ type state struct {
 	made    int64 // 1: the call has created it
 	token   string
 	mark    string // of the last message
+	ended   bool
+	before  string // the epoch that the channel had before it got this one; "": none
 	history []channel.Message
 	marks   []string // of the messages in history
 	part    bool     // history begins at the seq that the copy asked for
@@ -220,7 +242,7 @@ func (m *mirror) checkThere(h *channel.Hub) {
 // bringLocked brings the copy up to date with Redis's answer, and then applies the held
 // events.
 func (e *Engine) bringLocked(m *mirror, s *state) {
-	crowded := s.crowded(e.hub.Limits().MaxSubscribers)
+	crowded := s.crowded(e.hub.ClassOf([]byte(m.name)).MaxSubscribers)
 	e.continueLocked(m)
 	switch {
 	case s.older(m):
@@ -235,7 +257,7 @@ func (e *Engine) bringLocked(m *mirror, s *state) {
 		}
 	case m.ch == nil:
 		e.installLocked(m, s, crowded)
-	case m.partedFrom(s) && s.part:
+	case s.part && (m.partedFrom(s) || m.mayHaveParted(s)):
 		m.parted = true
 		e.refresh(m, whyParted)
 		return
@@ -248,7 +270,9 @@ func (e *Engine) bringLocked(m *mirror, s *state) {
 				e.stats.fetched.Add(1)
 			}
 		}
-		m.mark = s.mark
+		if m.mark = s.mark; s.ended && !m.ended {
+			e.endLocked(m)
+		}
 		if m.floor = s.floor; s.floor > 0 {
 			e.hub.DropBelow(m.ch, s.floor)
 		}
@@ -256,7 +280,7 @@ func (e *Engine) bringLocked(m *mirror, s *state) {
 		e.moveLocked(m, s, crowded)
 	}
 	held := m.held
-	m.held, m.live, m.parted = nil, true, false
+	m.held, m.live, m.parted, m.server = nil, true, false, m.part.group.Load().server.Load()
 	if m.lost {
 		m.lost = false
 		e.refresh(m, whyOverflow)
@@ -277,9 +301,9 @@ func (e *Engine) continueLocked(m *mirror) {
 	}
 	rest := m.held[:0]
 	for _, ev := range m.held {
-		if ev.stored() && ev.epoch == m.epoch && ev.seq == m.next && ev.before == m.mark && e.hub.Feed(m.ch, ev.message()) {
-			m.next, m.mark = m.next+1, ev.mark
-		} else {
+		continues := ev.epoch == m.epoch && ev.seq == m.next && !m.ended &&
+			(ev.stored() && ev.before == m.mark || ev.kind == kindEnded)
+		if !continues || !e.feedLocked(m, &ev) {
 			rest = append(rest, ev)
 		}
 	}
@@ -288,20 +312,27 @@ func (e *Engine) continueLocked(m *mirror) {
 }
 
 func (e *Engine) installLocked(m *mirror, s *state, crowded bool) {
-	m.ch = e.hub.Install(m.name, channel.Copy{Epoch: wireEpoch(s.epoch), Next: s.next, Token: s.token, Messages: s.history, Crowded: crowded})
-	m.epoch, m.next, m.mark, m.floor = s.epoch, s.next, s.mark, s.floor
+	m.ch = e.hub.Install(m.name, channel.Copy{
+		Epoch: wireEpoch(s.epoch), Next: s.next, Token: s.token, Messages: s.history, Crowded: crowded, Ended: s.ended,
+	})
+	m.epoch, m.next, m.mark, m.floor, m.ended = s.epoch, s.next, s.mark, s.floor, s.ended
 }
 
 // moveLocked replaces a copy that cannot be continued: messages that it lacks are gone
 // from the history, or Redis has others under their seqs (FLUSHALL, or a fail-over that
-// has lost messages). The subscribers are told where to go on, and join again.
+// has lost messages), or another node has found that and has given the channel a new
+// epoch. The subscribers are told where to go on, and join again.
 func (e *Engine) moveLocked(m *mirror, s *state, crowded bool) {
-	seq := s.first()
-	if s.epoch == m.epoch && seq <= m.next {
-		seq = e.firstNew(m, s)
+	moved := channel.Message{Seq: s.first(), Type: channel.Moved}
+	if m.renamed(s) {
+		moved = channel.Renamed(m.next, wireEpoch(s.epoch))
+	} else if m.sameLife(s) && moved.Seq <= m.next {
+		moved.Seq = e.firstNew(m, s)
 	}
-	told := e.hub.Uncopy(m.ch, channel.Message{Seq: seq, Type: channel.Moved})
-	e.stats.gaps.Add(1)
-	e.stats.gapSubscribers.Add(uint64(told))
+	told := e.hub.Uncopy(m.ch, moved)
+	if moved.NewEpoch() == 0 {
+		e.stats.gaps.Add(1)
+		e.stats.gapSubscribers.Add(uint64(told))
+	}
 	e.installLocked(m, s, crowded)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -62,7 +63,29 @@ func (n *nodes) rank(node string) (rank, of int) {
 }
 
 func (e *Engine) nodeKeys() []string {
-	return []string{e.opts.Prefix + "{nodes}seen", e.opts.Prefix + "{nodes}about"}
+	return []string{e.opts.Prefix + "{nodes}beats", e.opts.Prefix + "{nodes}status"}
+}
+
+// oldNodes is where the nodes of version 0.1 have their heartbeats.
+func (e *Engine) oldNodes() string { return e.opts.Prefix + "{nodes}seen" }
+
+// oldPatience is how long a node of version 0.1 must have been silent, so that it has not
+// only lost its connection for a moment.
+const oldPatience = time.Minute
+
+// refuseOld is an error while nodes of version 0.1 use these channels. They know no end, no
+// ids and no classes, so together neither version could keep what it says. The channels
+// that they leave behind are taken over.
+func (e *Engine) refuseOld(ctx context.Context) error {
+	old, err := e.run(ctx, versionScript, []string{e.oldNodes()}, millis(oldPatience)).AsStrSlice()
+	switch {
+	case err != nil:
+		return fmt.Errorf("heartbeat: %w", err)
+	case len(old) > 0:
+		return fmt.Errorf("nodes of version 0.1 use these channels, or did so within the last %v: %s; two versions cannot share them: stop those nodes first, or give the new ones another prefix",
+			oldPatience, strings.Join(old, ", "))
+	}
+	return nil
 }
 
 // beat sends a heartbeat. If Redis does not know this node any more (another node has
@@ -78,7 +101,7 @@ func (e *Engine) beat() error {
 	if err != nil {
 		return err
 	}
-	values, err := e.run(ctx, heartbeatScript, e.nodeKeys(), e.node, string(text),
+	values, err := e.run(ctx, heartbeatScript, append(e.nodeKeys(), e.oldNodes()), e.node, string(text),
 		millis(e.opts.NodeTimeout), e.keepFor).ToArray()
 	if err != nil {
 		return fmt.Errorf("heartbeat: %w", err)
@@ -240,13 +263,14 @@ func (e *Engine) forgetSome(ctx context.Context, parts []*partition, node string
 	defer cancel()
 	// Should the node live after all, it has the time of several heartbeats to count its
 	// subscribers again before their channels are freed.
-	wait := e.hub.Limits().Timeout
+	var least time.Duration
 	if node != e.node {
-		wait = max(wait, e.opts.NodeTimeout)
+		least = e.opts.NodeTimeout
 	}
+	args := []string{node, millis(least), itoa(forgetSlice), millis(e.hub.Limits().Timeout)}
 	calls := make([]scriptCall, len(parts))
 	for i, p := range parts {
-		calls[i] = scriptCall{forgetScript, p.keys(), []string{node, millis(wait), itoa(forgetSlice)}}
+		calls[i] = scriptCall{forgetScript, p.keys(), args}
 	}
 	for _, r := range runScripts(ctx, e.client, calls) {
 		n, err := r.AsInt64()

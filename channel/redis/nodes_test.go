@@ -334,8 +334,8 @@ func TestCountedAgain(t *testing.T) {
 		*script
 		args []string
 	}{
-		{forgetScript, []string{n.node, "1", "100"}},
-		{syncScript, []string{n.node, "1", "c", "1", "0"}},
+		{forgetScript, []string{n.node, "1", "100", "1"}},
+		{syncScript, []string{n.node, "c", "1", "0"}},
 	} {
 		if err := n.run(ctx, call.script, p.keys(), call.args...).Error(); err != nil {
 			t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"embed"
 	"encoding/hex"
+	"strings"
 
 	"github.com/redis/rueidis"
 )
@@ -20,31 +21,30 @@ type script struct {
 }
 
 var (
-	publishScript   = readScript("publish", false)
-	joinScript      = readScript("join", true)
-	syncScript      = readScript("sync", true)
-	signScript      = readScript("sign", true)
-	clearScript     = readScript("clear", true)
-	closeScript     = readScript("close", true)
-	broadcastScript = readScript("broadcast", true)
-	infoScript      = readScript("info", true)
-	sweepScript     = readScript("sweep", true)
-	forgetScript    = readScript("forget", true)
-	heartbeatScript = readScript("heartbeat", false)
-	countedScript   = readScript("counted", true)
+	publishScript   = newScript(strings.Replace(mustRead("publish"), "-- SHED", mustRead("shed"), 1))
+	joinScript      = readScript("join")
+	syncScript      = readScript("sync")
+	signScript      = readScript("sign")
+	clearScript     = readScript("clear")
+	closeScript     = readScript("close")
+	broadcastScript = readScript("broadcast")
+	infoScript      = readScript("info")
+	sweepScript     = readScript("sweep")
+	forgetScript    = readScript("forget")
+	heartbeatScript = newScript(mustRead("heartbeat"))
+	versionScript   = newScript(mustRead("version"))
+	countedScript   = readScript("counted")
 
 	allScripts = []*script{
 		publishScript, joinScript, syncScript, signScript, clearScript, closeScript,
 		broadcastScript, infoScript, sweepScript, forgetScript, heartbeatScript, countedScript,
+		versionScript,
 	}
 )
 
-func readScript(name string, lib bool) *script {
-	text := mustRead(name)
-	if lib {
-		text = mustRead("lib") + text
-	}
-	return newScript(text)
+// readScript reads a script that uses lib.lua.
+func readScript(name string) *script {
+	return newScript(mustRead("shed") + mustRead("lib") + mustRead(name))
 }
 
 func newScript(text string) *script {
@@ -141,7 +141,7 @@ func outOfOrder(c *scriptCall, r rueidis.RedisResult) bool {
 		return false
 	}
 	n, err := values[0].AsInt64()
-	return err == nil && n == 2
+	return err == nil && n == publishEarly
 }
 
 func loadCommands(b rueidis.Builder) []rueidis.Completed {

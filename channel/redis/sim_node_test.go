@@ -35,7 +35,8 @@ type simSub struct {
 	joined time.Time
 	ch     *channel.Channel
 	next   int64
-	got    map[string]int // content → times
+	got    map[string]int   // content → times
+	have   map[int64]string // what it has had, by seq; while its position holds
 	told   []simGap
 	breaks int // the node's, when it joined
 	moving bool
@@ -48,10 +49,12 @@ type simGap struct{ from, to int64 }
 
 // simJoin is a Join that waits for its Fetch.
 type simJoin struct {
-	n    *simNode
-	j    channel.Join
-	sub  *simSub // nil: a poll, or one that leaves at once
-	call *simCall
+	n       *simNode
+	j       channel.Join
+	sub     *simSub    // nil: a poll, or one that leaves at once
+	client  *simClient // whose poll it is; nil: of nobody in particular
+	renamed uint32     // the subscriber misses nothing if this is the channel's epoch
+	call    *simCall
 }
 
 // simCall is one call of an engine.
@@ -60,6 +63,8 @@ type simCall struct {
 	node    *simNode
 	content string // of a publish
 	name    string
+	id      bool  // the publish may be repeated
+	onlyIf  int64 // the seq that it must get
 	began   time.Time
 	ended   time.Time // zero: not answered
 	result  channel.Result
@@ -210,7 +215,7 @@ func (w *world) stop(n *simNode, kill bool) (took time.Duration) {
 
 // subscribe begins a subscription, as a loop of the server does.
 func (w *world) subscribe(n *simNode, name string, since int64) {
-	sub := &simSub{n: n, name: name, got: make(map[string]int)}
+	sub := &simSub{n: n, name: name, got: make(map[string]int), have: make(map[int64]string)}
 	n.join(&simJoin{n: n, j: channel.Join{Name: []byte(name), Since: since}, sub: sub})
 }
 
@@ -235,8 +240,11 @@ func (n *simNode) join(p *simJoin) {
 		if joined.Subscribed {
 			n.leaveHub(joined.Channel, nil)
 		}
+		if p.client != nil {
+			p.client.answered(n, &p.j, &joined)
+		}
 	default:
-		n.joined(p.sub, joined)
+		n.joined(p, joined)
 	}
 }
 
@@ -248,7 +256,8 @@ func (n *simNode) gaveUp(p *simJoin) {
 	n.subs = slices.DeleteFunc(n.subs, func(s *simSub) bool { return s == p.sub })
 }
 
-func (n *simNode) joined(s *simSub, j channel.Joined) {
+func (n *simNode) joined(p *simJoin, j channel.Joined) {
+	s := p.sub
 	first := s.ch == nil && !s.moving
 	s.ch = j.Channel
 	from := j.Next - int64(len(j.Replay))
@@ -260,13 +269,17 @@ func (n *simNode) joined(s *simSub, j channel.Joined) {
 		n.w.note("%s joins %s at %d of %s (live %v)", n.name, s.name, from, epoch, live)
 	} else {
 		n.w.note("%s joins %s again at %d of %s", n.name, s.name, from, epoch)
-		n.w.truth.moved(s, from, epoch)
+		n.w.truth.moved(s, from, epoch, p.renamed != 0 && p.renamed == j.Channel.Epoch())
 	}
 	if s.moving = false; !live {
 		s.breaks-- // the copy is behind a break that came before
 	}
 	for _, m := range j.Replay {
 		n.message(s, m)
+	}
+	if j.Ended {
+		s.closed = true
+		n.forgetSub(s)
 	}
 }
 
@@ -297,6 +310,7 @@ func (n *simNode) message(s *simSub, m channel.Message) {
 		n.w.fail("%s on %s gets seq %d, %d was next, and nobody told it", s.name, n.name, m.Seq, s.next)
 	default:
 		s.next++
+		s.have[m.Seq] = m.Content
 		s.got[m.Content]++
 		if s.got[m.Content] > 1 {
 			n.w.fail("%s on %s gets %q twice", s.name, n.name, m.Content)
@@ -310,16 +324,6 @@ func (n *simNode) leaveHub(ch *channel.Channel, except *simSub) {
 		last = last && (s == except || s.ch != ch)
 	}
 	n.hub.Leave(ch, 0, last)
-}
-
-// unsubscribe ends a subscription from the client's side.
-func (n *simNode) unsubscribe(i int) {
-	s := n.subs[i]
-	if s.moving {
-		return
-	}
-	n.leaveHub(s.ch, s)
-	n.subs = slices.Delete(n.subs, i, i+1)
 }
 
 // follow lets the loops of all nodes work off what has come.
@@ -369,14 +373,19 @@ func (n *simNode) delivery(s *simSub, m channel.Message) {
 	switch m.Type {
 	case channel.Closed:
 		n.w.truth.ended(s)
-		s.closed = true
-		n.leaveHub(s.ch, s)
-		n.subs = slices.DeleteFunc(n.subs, func(other *simSub) bool { return other == s })
+		n.endSub(s)
+	case channel.Final:
+		n.message(s, m)
+		n.w.truth.finished(s, m.Seq+1)
+		n.endSub(s)
+	case channel.Ended:
+		n.w.truth.finished(s, m.Seq)
+		n.endSub(s)
 	case channel.Moved:
 		n.w.note("%s: %s moves from %d to %d", n.name, s.name, s.next, m.Seq)
 		s.moving = true
 		n.leaveHub(s.ch, s)
-		n.join(&simJoin{n: n, j: channel.Join{Name: []byte(s.name), Since: m.Seq, Fetched: true}, sub: s})
+		n.join(&simJoin{n: n, j: channel.Join{Name: []byte(s.name), Since: m.Seq, Fetched: true}, sub: s, renamed: m.NewEpoch()})
 	default:
 		n.message(s, m)
 	}

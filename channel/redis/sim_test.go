@@ -26,8 +26,23 @@ type weighted struct {
 	do     func(*world)
 }
 
-// simNames are of three partitions.
-var simNames = []string{"a", "b", "d"}
+// simNames are of three partitions. The last one is ended now and then.
+var simNames = []string{"a", "b", "d", "e"}
+
+// simLimits are drawn for each schedule. Channel b keeps its messages for a time, d by their
+// bytes.
+func (w *world) simLimits() channel.Limits {
+	l := channel.Limits{
+		MaxChannels: 100_000, MaxSubscribers: 1000, BufferSize: 1 + w.rnd.IntN(8), Timeout: time.Duration(2+w.rnd.IntN(4)) * time.Second,
+		IDWindow: 10_000,
+	}
+	class := channel.Class{BufferSize: l.BufferSize, Timeout: l.Timeout, MaxSubscribers: l.MaxSubscribers, IDWindow: l.IDWindow}
+	b, d := class, class
+	b.Match, b.BufferTTL = "b", w.between(time.Second, 5*time.Second)
+	d.Match, d.BufferBytes = "d", 1+w.rnd.IntN(30)
+	l.Classes = []channel.Class{b, d}
+	return l
+}
 
 func (w *world) aName() string { return simNames[w.rnd.IntN(len(simNames))] }
 
@@ -68,6 +83,10 @@ func (w *world) subscribeOne() {
 
 func (w *world) pollOne() {
 	n, name := w.pick(), w.aName()
+	if w.rnd.IntN(2) == 0 {
+		w.pollAgain(n)
+		return
+	}
 	w.note("%s polls %s", n.name, name)
 	w.poll(n, name, []int64{0, 1, 99999999}[w.rnd.IntN(3)])
 }
@@ -167,6 +186,8 @@ func (w *world) restartRedis() {
 	w.truth.faulty("Redis restarts with all data")
 	w.truth.held = true
 	w.note("Redis restarts")
+	w.truth.unsure = true
+	w.srv.Runs++
 	w.cutAll()
 	w.srv.FlushScripts()
 }
@@ -268,13 +289,14 @@ func (w *world) failOver() {
 		w.note("all data are lost")
 	}
 	w.srv.Restore(before)
+	w.srv.Runs++
 	w.truth.lost()
 }
 
 var calm = []weighted{
 	{6, (*world).publishSome}, {3, (*world).subscribeOne}, {5, (*world).pollOne}, {1, (*world).leaveOne},
 	{1, (*world).clearOne}, {1, (*world).infoOne}, {6, (*world).wait}, {1, (*world).waitLong}, {3, (*world).holdShort},
-	{1, (*world).broadcastOne},
+	{1, (*world).broadcastOne}, {3, (*world).publishWithID}, {1, (*world).publishIf}, {1, (*world).broadcastWithID}, {1, (*world).endOne},
 }
 
 func with(base []weighted, more ...weighted) []weighted {
@@ -314,9 +336,7 @@ func simulate(t *testing.T, p *profile, seed uint64) (w *world) {
 		w = newWorld(seed)
 		defer w.srv.Close()
 		w.partitions, w.rtt = p.partitions, p.rtts[w.rnd.IntN(len(p.rtts))]
-		w.truth.limits = channel.Limits{
-			MaxChannels: 100_000, MaxSubscribers: 1000, BufferSize: 1 + w.rnd.IntN(8), Timeout: time.Duration(2+w.rnd.IntN(4)) * time.Second,
-		}
+		w.truth.limits = w.simLimits()
 		w.note("seed %d: %s, round trip %v, buffer %d", seed, p.name, w.rtt, w.truth.limits.BufferSize)
 		for range 1 + w.rnd.IntN(3) {
 			w.startNode()

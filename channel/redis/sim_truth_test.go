@@ -2,8 +2,10 @@ package redis
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"icomet/channel"
@@ -23,6 +25,7 @@ type truth struct {
 	sick     bool                     // a fault is at work, or was a moment ago
 	held     bool                     // something has been held back for long, so heartbeats may have been late
 	lossy    bool                     // Redis has lost data
+	unsure   bool                     // it has restarted, so that nobody can be sure that it has not
 }
 
 // simChannel is a channel as Redis has had it.
@@ -31,6 +34,11 @@ type simChannel struct {
 	messages []simMessage
 	closed   map[string]int64 // epoch → next, of lives that were ended by Close
 	gone     map[string]bool  // epochs of lives that have ended otherwise
+
+	// Of the present life, even under another epoch:
+	line  map[int64]string // its messages by seq, also those that are no longer stored
+	once  map[string]int64 // content → seq of those with an id
+	ended bool
 }
 
 type simMessage struct {
@@ -51,6 +59,7 @@ func (t *truth) channel(name string) *simChannel {
 	c := t.channels[name]
 	if c == nil {
 		c = &simChannel{closed: make(map[string]int64), gone: make(map[string]bool)}
+		c.begin()
 		t.channels[name] = c
 	}
 	return c
@@ -61,13 +70,11 @@ func (t *truth) carried(l *redissim.Link, name string, _, args []string, answer 
 	list, _ := answer.([]any)
 	switch name {
 	case "publish":
-		if len(list) == 5 {
-			t.store(args[0], list[1].(string), list[2].(int64), args[1])
-		}
+		t.published(args, list)
 	case "broadcast":
 		for i, one := range list {
 			if pair := one.([]any); len(pair) == 2 {
-				t.store(args[4+i], pair[0].(string), pair[1].(int64), args[0])
+				t.store(args[8+i], pair[0].(string), pair[1].(int64), args[0])
 			}
 		}
 	case "close":
@@ -77,7 +84,7 @@ func (t *truth) carried(l *redissim.Link, name string, _, args []string, answer 
 		}
 	case "join":
 		if len(list) > 2 && list[0] == "ok" {
-			t.channel(args[0]).epoch = list[1].(string)
+			t.joined(args, list)
 		}
 	case "heartbeat":
 		t.beat(args[0])
@@ -90,7 +97,11 @@ func (t *truth) carried(l *redissim.Link, name string, _, args []string, answer 
 
 func (t *truth) store(name, epoch string, seq int64, content string) {
 	c := t.channel(name)
-	c.epoch = epoch
+	if seq == 1 || c.line == nil {
+		c.begin()
+	}
+	c.epoch, c.line[seq] = epoch, content
+	t.stores(c, name, seq, content)
 	c.messages = append(c.messages, simMessage{epoch: epoch, seq: seq, content: content})
 	t.stored[name+" "+content]++
 	t.places[name+" "+content] = len(t.places)
@@ -146,10 +157,15 @@ func (t *truth) oldest(name string) int64 {
 	return t.next(name) - int64(t.w.srv.Len(t.base(name)+"h:"+name))
 }
 
-// moved judges that a subscriber was told to go on at from.
-func (t *truth) moved(s *simSub, from int64, epoch string) {
+// moved judges that a subscriber was told to go on at from. renamed: and that it misses
+// nothing.
+func (t *truth) moved(s *simSub, from int64, epoch string, renamed bool) {
 	c := t.channel(s.name)
 	switch {
+	case renamed && !t.lossy && !t.unsure:
+		t.w.fail("%s on %s has got another epoch, and Redis has lost nothing", s.name, s.n.name)
+	case renamed:
+		t.whatItHad(fmt.Sprintf("%s on %s, whose channel has got another epoch,", s.name, s.n.name), c, s.have, epoch)
 	case t.lossy:
 	case epoch != s.epoch:
 		_, closed := c.closed[s.epoch]
@@ -161,9 +177,10 @@ func (t *truth) moved(s *simSub, from int64, epoch string) {
 	case s.next < from && s.next >= t.oldest(s.name):
 		t.w.fail("%s on %s was told of a gap from %d to %d, and the history begins at %d", s.name, s.n.name, s.next, from, t.oldest(s.name))
 	}
-	if epoch == s.epoch {
-		s.told = append(s.told, simGap{s.next, from})
+	if epoch == s.epoch || renamed {
+		s.epoch, s.told = epoch, append(s.told, simGap{s.next, from})
 	} else {
+		clear(s.have)
 		s.epoch, s.from, s.told = epoch, from, nil
 	}
 	s.breaks, s.next = s.n.broken(), from
@@ -220,13 +237,15 @@ func (t *truth) judge(c *simCall) {
 	}
 	n := t.stored[c.name+" "+c.content]
 	switch {
-	case n > 1:
+	case n > 1 && !c.id:
 		t.w.fail("%q was stored %d times", c.content, n)
 	case err == nil && n == 0:
 		t.w.fail("%q was acknowledged and is nowhere", c.content)
-	case err == nil:
+	case err == nil && c.onlyIf != 0 && c.result.Seq != c.onlyIf:
+		t.w.fail("%q became message %d, not %d", c.content, c.result.Seq, c.onlyIf)
+	case err == nil && !c.id:
 		t.ordered(c)
-	case err != nil && !errors.Is(err, channel.ErrUnavailable) && n > 0:
+	case err != nil && !errors.Is(err, channel.ErrUnavailable) && n > 0 && !c.id:
 		t.w.fail("%q was refused with %v and stored", c.content, err)
 	}
 }
@@ -247,7 +266,7 @@ func (t *truth) lost() {
 	clear(t.places)
 	clear(t.acked)
 	for name, c := range t.channels {
-		c.epoch = t.state(name)["e"]
+		c.lost(t.state(name), t.next(name))
 	}
 }
 
@@ -260,7 +279,7 @@ func (t *truth) rest() {
 		t.nothingLeft(n)
 	}
 	for key, n := range t.stored {
-		if n > 1 {
+		if _, content, _ := strings.Cut(key, " "); n > 1 && !hasID(content) { // else each life may have it
 			t.w.fail("%q was stored %d times", key, n)
 		}
 	}
@@ -316,7 +335,11 @@ func (t *truth) whole(s *simSub, c *simChannel) {
 	if next := t.next(s.name); s.next != next {
 		t.w.fail("%s on %s is at %d, Redis at %d", s.name, s.n.name, s.next, next)
 	}
+	if c.ended {
+		t.w.fail("%s on %s is still subscribed, and the channel has ended", s.name, s.n.name)
+	}
 	if t.lossy {
+		t.whatItHad(fmt.Sprintf("%s on %s", s.name, s.n.name), c, s.have, s.epoch)
 		return
 	}
 	for _, m := range c.messages {

@@ -35,7 +35,7 @@ var simScripts = func() map[string]*redissim.Script {
 	for name, s := range map[string]*script{
 		"publish": publishScript, "join": joinScript, "sync": syncScript, "sign": signScript, "clear": clearScript,
 		"close": closeScript, "broadcast": broadcastScript, "info": infoScript, "sweep": sweepScript,
-		"forget": forgetScript, "heartbeat": heartbeatScript, "counted": countedScript,
+		"forget": forgetScript, "heartbeat": heartbeatScript, "counted": countedScript, "version": versionScript,
 	} {
 		compiled, err := redissim.Compile(name, s.text)
 		if err != nil {
@@ -66,10 +66,11 @@ type world struct {
 
 	active chan struct{} // capacity 1: a client has written
 
-	nodes []*simNode
-	truth truth
-	calls []*simCall
-	next  int // number of the next publish's content
+	nodes   []*simNode
+	clients []*simClient
+	truth   truth
+	calls   []*simCall
+	next    int // number of the next publish's content
 
 	start  time.Time
 	steps  int
@@ -83,6 +84,7 @@ func newWorld(seed uint64) *world {
 		rnd: rand.New(rand.NewPCG(seed, 1)), srv: redissim.New(simScripts), wires: make(map[*redissim.Link]*wire),
 		active: make(chan struct{}, 1), start: time.Now(),
 	}
+	w.srv.Skew = 30 * 365 * 24 * time.Hour // a bubble begins in 2000; today's times have a digit more
 	w.truth.w = w
 	w.truth.channels, w.truth.stored = make(map[string]*simChannel), make(map[string]int)
 	w.truth.places, w.truth.acked = make(map[string]int), make(map[string]int)

@@ -30,9 +30,10 @@ type known struct {
 	life  int
 	next  int64
 	heard int // what it has held before is part of the answer
+	ended bool
 }
 
-func (m *mirror) known() known { return known{m.life, m.next, m.heard} }
+func (m *mirror) known() known { return known{m.life, m.next, m.heard, m.ended} }
 
 // batch is one round trip on the pub/sub connection: first the unsubscriptions, then the
 // new subscriptions, then the scripts. So everything published after a script has run
@@ -240,7 +241,7 @@ func (b *batch) count(list []*mirror) {
 
 func (b *batch) sync(p *partition, ms []*mirror, used bool) {
 	e := b.g.e
-	args := []string{e.node, millis(e.hub.Limits().Timeout)}
+	args := []string{e.node}
 	knew := make([]known, 0, len(ms))
 	p.mu.Lock()
 	for _, m := range ms {
@@ -249,7 +250,11 @@ func (b *batch) sync(p *partition, ms []*mirror, used bool) {
 		if now := p.mirrors[m.name]; now != nil { // m, or its successor
 			n = now.wanted(e.hub)
 		}
-		args = append(args, m.name, itoa(n), flag(used))
+		wait := "0"
+		if used {
+			wait = millis(e.hub.ClassOf([]byte(m.name)).Timeout)
+		}
+		args = append(args, m.name, itoa(n), wait)
 	}
 	p.mu.Unlock()
 	b.add(step{syncs: ms, knew: knew}, syncScript, p, args)
@@ -279,7 +284,7 @@ func (b *batch) fetch(f *fetch) {
 	if f.over {
 		return
 	}
-	if !f.auth && !f.known && !f.kept {
+	if !f.auth && !f.known && !f.existing && !f.kept {
 		f.kept = b.g.e.keep()
 	}
 	b.join(f.m, f)
@@ -289,7 +294,7 @@ func (b *batch) fetch(f *fetch) {
 // partition's lock is held.
 func (b *batch) join(m *mirror, f *fetch) {
 	e := b.g.e
-	limits := e.hub.Limits()
+	class := e.hub.ClassOf([]byte(m.name))
 	m.checkThere(e.hub)
 	b.subscribe(m)
 	may, add, needs, token := true, "0", false, ""
@@ -297,9 +302,9 @@ func (b *batch) join(m *mirror, f *fetch) {
 		may, add, needs, token = f.kept, "1", f.auth, f.token
 	}
 	b.add(step{m: m, fetch: f, tail: m.epoch != "" && !m.parted, asked: m.known()}, joinScript, m.part, []string{
-		m.name, e.node, e.publish, e.newEpoch(), millis(limits.Timeout), flag(may),
-		m.epoch, itoa(m.firstWanted()), add, itoa(limits.MaxSubscribers), flag(needs), token,
-		itoa(m.wanted(e.hub)), e.keepFor,
+		m.name, e.node, e.publish, e.newEpoch(), millis(class.Timeout), flag(may),
+		m.epoch, itoa(m.firstWanted()), add, itoa(class.MaxSubscribers), flag(needs), token,
+		itoa(m.wanted(e.hub)), e.keepFor, millis(class.BufferTTL), flag(m.parted),
 	})
 }
 

@@ -8,45 +8,46 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 
 	"icomet/client"
 )
 
-const (
-	// maxLine bounds a line of standard input, in bytes. Each line becomes one message.
-	maxLine = 16 << 20
-	// longestAnswer is how long a publish waits for its answer, until it is tried again.
-	longestAnswer = 30 * time.Second
-)
-
-var errNoAnswer = errors.New("the server does not answer")
+// maxLine bounds a line of standard input, in bytes. Each line becomes one message.
+const maxLine = 16 << 20
 
 // lines publishes each line of a text, in order.
 type lines struct {
-	publish func(ctx context.Context, line string) error
+	admin   *client.Admin
+	channel string
+	encoded bool // a line is the inside of a JSON string
 	stderr  io.Writer
-	encoded bool // a line may be what the server refuses, because of its text
-	refused int  // lines
+	refused int // lines
+}
+
+// input is a line that was read, or why there are no more.
+type input struct {
+	number  int // from 1
+	text    string
+	tooLong bool
+	err     error
 }
 
 // copy publishes the lines of r. It waits while the server is away. A line that is not
 // accepted is told of, and the others go on: the error comes at the end.
 func (l *lines) copy(ctx context.Context, r io.Reader) error {
-	in := bufio.NewReaderSize(r, 64<<10)
-	for number := 1; ; number++ {
-		line, tooLong, err := readLine(in)
-		if errors.Is(err, io.EOF) {
+	batches := make(chan []input)
+	go read(ctx, r, batches)
+	for {
+		var batch []input
+		select {
+		case <-ctx.Done(): // also while a line is being read
+			return ctx.Err()
+		case batch = <-batches:
+		}
+		if len(batch) == 0 {
 			break
 		}
-		if err == nil && tooLong {
-			l.refuse(number, fmt.Sprintf("longer than %d MiB", maxLine>>20))
-			continue
-		}
-		if err == nil {
-			err = l.send(ctx, number, line)
-		}
-		if err != nil {
+		if err := l.send(ctx, batch); err != nil {
 			return err
 		}
 	}
@@ -61,27 +62,70 @@ func (l *lines) refuse(number int, why string) {
 	fmt.Fprintf(l.stderr, "icomet: line %d is not published: %s\n", number, why)
 }
 
-// send publishes one line, as often as needed.
-func (l *lines) send(ctx context.Context, number int, line string) error {
-	again := retrying{stderr: l.stderr}
-	for {
-		try, cancel := context.WithTimeoutCause(ctx, longestAnswer, errNoAnswer)
-		err := l.publish(try, line)
-		if err != nil && context.Cause(try) == errNoAnswer {
-			err = errNoAnswer
+// send publishes lines, and returns when each is published or refused.
+func (l *lines) send(ctx context.Context, batch []input) error {
+	list, numbers := []client.Publication{}, []int{}
+	failure := error(nil)
+	for _, in := range batch {
+		switch {
+		case in.err != nil:
+			failure = in.err
+		case in.tooLong:
+			l.refuse(in.number, fmt.Sprintf("longer than %d MiB", maxLine>>20))
+		default:
+			list = append(list, client.Publication{Channel: l.channel, Content: in.text, Encoded: l.encoded})
+			numbers = append(numbers, in.number)
 		}
-		cancel()
+	}
+	results, err := l.admin.Batch(ctx, list)
+	for i, result := range results {
+		status, answered := errors.AsType[*client.StatusError](result.Err)
+		switch {
+		case result.Err == nil:
+		case answered && (status.Status == http.StatusRequestEntityTooLarge || l.encoded && status.Status == http.StatusBadRequest):
+			l.refuse(numbers[i], result.Err.Error())
+		case ctx.Err() != nil:
+			fmt.Fprintf(l.stderr, "icomet: stopped: all lines before line %d were sent; whether lines %d to %d are published is not known\n",
+				numbers[i], numbers[i], numbers[len(numbers)-1])
+			return ctx.Err()
+		default:
+			return fmt.Errorf("line %d is not published: %w", numbers[i], result.Err)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return failure
+}
+
+// read hands over the lines of r: those that are there together, so that they can be
+// published together, and one that comes alone at once.
+func read(ctx context.Context, r io.Reader, out chan<- []input) {
+	defer close(out)
+	in := bufio.NewReaderSize(r, 64<<10)
+	batch := []input{}
+	for number := 1; ; number++ {
+		text, tooLong, err := readLine(in)
 		if err == nil {
-			return nil
+			batch = append(batch, input{number: number, text: text, tooLong: tooLong})
+			there, _ := in.Peek(in.Buffered()) // what is there can be had
+			if bytes.IndexByte(there, '\n') >= 0 {
+				continue
+			}
+		} else if !errors.Is(err, io.EOF) {
+			batch = append(batch, input{number: number, err: err})
 		}
-		if status, ok := errors.AsType[*client.StatusError](err); ok &&
-			(status.Status == http.StatusRequestEntityTooLarge || l.encoded && status.Status == http.StatusBadRequest) {
-			l.refuse(number, err.Error())
-			return nil
+		if len(batch) > 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case out <- batch:
+			}
 		}
-		if err := again.wait(ctx, err); err != nil {
-			return err
+		if err != nil {
+			return
 		}
+		batch = nil
 	}
 }
 

@@ -70,6 +70,7 @@ default addresses. An admin key is read from --key-file or ` + keysVariable + `
 The exit status is 0, also after Ctrl-C, or 1 after an error.`,
 		Example: `  icomet sub news                      follow a channel
   icomet sub news --seq 1 --json       all that is stored, and on
+  icomet sub news --from 9f86d081-57   go on after that message
   icomet pub news 'hello'              publish
   tail -f log | icomet pub news -      publish each line
   icomet top                           what the server does
@@ -87,7 +88,7 @@ The exit status is 0, also after Ctrl-C, or 1 after an error.`,
 	if err := root.MarkPersistentFlagFilename("key-file"); err != nil {
 		panic(err) // the flag is defined two lines above
 	}
-	root.AddCommand(newSub(p), newPub(p), newBroadcast(p), newSign(p), newInfo(p), newChannels(p), newTop(p))
+	root.AddCommand(newSub(p), newPub(p), newEnd(p), newBroadcast(p), newSign(p), newInfo(p), newChannels(p), newTop(p))
 	root.AddCommand(newControl(p)...)
 	return root
 }
@@ -147,7 +148,12 @@ func address(flag, variable, byFlag, byVariable, otherwise string) (string, erro
 func explain(err error) string {
 	text := err.Error()
 	status, answered := errors.AsType[*client.StatusError](err)
+	conflict, _ := errors.AsType[*client.ConflictError](err)
 	switch {
+	case errors.Is(err, client.ErrEnded):
+		text += "\nNobody can publish to a channel that has ended; icomet close frees it."
+	case conflict != nil && conflict.Position != (client.Position{}):
+		text += fmt.Sprintf("\nThe channel's last message is %s, so the next one would be number %d.", conflict.Position, conflict.Position.Seq+1)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		text += "\nIs the server running there? See --front, --admin and icomet --help."
 	case errors.Is(err, client.ErrUnauthorized):

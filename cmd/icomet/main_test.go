@@ -93,7 +93,12 @@ func runs(t *testing.T, s *servertest.Server, args ...string) string {
 // fails checks that a command line fails with a message that has all the words.
 func fails(t *testing.T, s *servertest.Server, args []string, words ...string) {
 	t.Helper()
-	err := start(t, s, "", args...).end()
+	failsReading(t, s, "", args, words...)
+}
+
+func failsReading(t *testing.T, s *servertest.Server, stdin string, args []string, words ...string) {
+	t.Helper()
+	err := start(t, s, stdin, args...).end()
 	if err == nil {
 		t.Errorf("icomet %q: no error", args)
 		return
@@ -121,11 +126,11 @@ func TestSubAndPub(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.wantOutput("hello\none\ntwo\na \"quote\"\n")
-		c = start(t, s, "", "sub", transport, "-t", transport, "--seq", "2", "--json", "-n", "1")
+		c = start(t, s, "", "sub", transport, "-t", transport, "--seq", "1", "--json", "-n", "1")
 		if err := c.end(); err != nil {
 			t.Fatal(err)
 		}
-		c.wantOutput(`{"type":"data","cname":"` + transport + `","seq":2,"content":"one"}` + "\n")
+		c.wantOutput(`{"type":"data","cname":"` + transport + `","seq":1,"content":"hello","epoch":"` + epochOf(t, s, transport) + `"}` + "\n")
 	}
 }
 
@@ -144,14 +149,14 @@ func TestSubResumes(t *testing.T) {
 	}
 	proxy.Freeze(false)
 	c.wantOutput("m1\nm4\nm5\n")
-	if got := c.stderr.String(); !strings.Contains(got, "again in ") || !strings.Contains(got, "2 messages before 4 could not be had any more\n") {
+	if got := c.stderr.String(); !strings.Contains(got, "again in ") || !strings.Contains(got, "2 messages could not be had any more: the server does not store them now; goes on after ") {
 		t.Errorf("told %q", got)
 	}
 	s.Kill()
 	s.Restart()
 	s.Push("a", "new")
 	c.wantOutput("m1\nm4\nm5\nnew\n")
-	if got := c.stderr.String(); !strings.Contains(got, "the channel began anew\n") {
+	if got := c.stderr.String(); !strings.Contains(got, "nobody can know how many: the channel began anew; goes on after ") {
 		t.Errorf("told %q", got)
 	}
 	runs(t, s, "close", "a")
@@ -185,7 +190,7 @@ func TestTerminalIsSafe(t *testing.T) {
 	if got, want := runs(t, s, "sub", "a", "--seq", "1", "-n", "1"), "\ufffd[2Jred\ufffd31m\ufffd⏎next\ttab⏎⏎\ufffd<\n"; got != want {
 		t.Errorf("printed %q, want %q", got, want)
 	}
-	want := `{"type":"data","cname":"a","seq":1,"content":"\u001b[2Jred` + "\u009b" + `31m\r\nnext\ttab\u2028\u2029\u0085<"}` + "\n"
+	want := `{"type":"data","cname":"a","seq":1,"content":"\u001b[2Jred` + "\u009b" + `31m\r\nnext\ttab\u2028\u2029\u0085<","epoch":"` + epochOf(t, s, "a") + `"}` + "\n"
 	if got := runs(t, s, "sub", "a", "--seq", "1", "-n", "1", "--json"); got != want {
 		t.Errorf("printed %q, want %q", got, want)
 	}
@@ -292,67 +297,6 @@ func TestKey(t *testing.T) {
 	fails(t, s, []string{"channels"}, "HTTP 401", "--key-file")
 	fails(t, s, []string{"pub", "a", "m"}, "HTTP 401", "--key-file", keysVariable)
 	fails(t, s, []string{"pub", "a", "m", "--key-file", file + "x"}, "--key-file", "no such file")
-}
-
-func TestMistakes(t *testing.T) {
-	t.Parallel()
-	s := servertest.Start(t)
-	dead := servertest.NewProxy(t, "http://127.0.0.1:1") // accepts and closes
-	for _, c := range []struct {
-		args  string
-		words []string
-	}{
-		{"sub", []string{"which channel", "--help"}},
-		{"sub a b", []string{`"b"`, "quote"}},
-		{"sub a --transport pigeon", []string{"--transport pigeon", "stream, sse, iframe, poll"}},
-		{"sub a --seq -1", []string{"--seq"}},
-		{"sub a --token x --sign", []string{"token", "sign"}},
-		{"sub a --front " + s.Admin, []string{"404", "other port"}},
-		{"pub a", []string{"CHANNEL and TEXT", "quote"}},
-		{"pub a --encoded \"", []string{"HTTP 400", "content"}},
-		{"sign a --expires 1ms", []string{"--expires", "1s"}},
-		{"close nothing", []string{`there is no channel "nothing"`}},
-		{"clear nothing", []string{`there is no channel "nothing"`}},
-		{"info --admin nonsense", []string{`--admin "nonsense"`, "host:port"}},
-		{"info --admin " + dead.URL, nil},
-		{"top --every 1ms", []string{"--every", "100ms"}},
-		{"chanels", []string{`there is no command "chanels", did you mean channels? (icomet --help lists them)`}},
-		{"nosuch", []string{`there is no command "nosuch" (icomet --help lists them)`}},
-		{"help nosuch", []string{`there is no command "nosuch"`}},
-		{"completion nosuch", []string{`there is no command "nosuch" (icomet completion --help lists them)`}},
-		{"completion bash x", []string{`"x" is too much`}},
-		{"sub a --seq x", []string{`--seq "x": want a whole number`}},
-		{"sub a --seq 1.5", []string{`--seq "1.5": want a whole number`}},
-		{"sub a --seq 99999999999999999999", []string{`--seq "99999999999999999999": want a whole number`}},
-		{"sub a --seq", []string{"--seq: want a whole number"}},
-		{"sub a -n many", []string{`--count "many": want a whole number`}},
-		{"sub a -n -1", []string{"--count: want 0 or more"}},
-		{"sub a -n", []string{"--count: want a whole number"}},
-		{"sub a --json=maybe", []string{`--json "maybe": want true or false`}},
-		{"sub a --nosuch", []string{"there is no flag --nosuch; see icomet sub --help"}},
-		{"sub a -z", []string{"there is no flag -z; see icomet sub --help"}},
-		{"sub --=x", []string{"is not how a flag is written"}},
-		{"sub a --transport stream,sse", []string{"want stream, sse, iframe, poll"}},
-		{"sign a --expires 5", []string{`--expires "5": want a time with its unit`}},
-		{"top --rounds -1", []string{"--rounds: want 0 or more"}},
-		{"top x", []string{`"x" is too much`}},
-		{"channels x", []string{`"x" is too much`}},
-		{"info a b", []string{`"b"`, "one channel only"}},
-		{"channels --sort size", []string{"--sort size", "subscribers, rate, stored, name"}},
-		{"channels --limit 0", []string{"--limit", "1 to 10000"}},
-		{"channels --watch --search x", []string{"watch", "search"}},
-		{"channels --admin " + s.Front, []string{"404", "other port"}},
-	} {
-		fails(t, s, strings.Fields(c.args), c.words...)
-		// No text of a library comes through.
-		err := start(t, s, "", strings.Fields(c.args)...).end()
-		if err != nil && regexp.MustCompile(`strconv|invalid syntax|arg\(s\)|any flags in the group|flag needs|shorthand|unknown`).MatchString(err.Error()) {
-			t.Errorf("icomet %s: %v", c.args, err)
-		}
-	}
-	ended := servertest.Start(t, ownPorts(t)...)
-	ended.Kill()
-	fails(t, ended, []string{"info"}, "connection refused", "Is the server running there?")
 }
 
 func TestAddress(t *testing.T) {

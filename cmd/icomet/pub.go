@@ -1,9 +1,9 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,18 +12,38 @@ import (
 	"icomet/client"
 )
 
+// pubFlags are the flags of icomet pub.
+type pubFlags struct {
+	encoded  bool
+	id       string
+	ifSeq    string
+	position bool
+}
+
 func newPub(p *place) *cobra.Command {
-	var encoded bool
+	var f pubFlags
 	cmd := &cobra.Command{
 		Use:     "pub CHANNEL TEXT",
 		Aliases: []string{"publish", "push"},
 		Short:   "Publish to a channel",
-		Long: `Publish a text to a channel. With - as the text each line of standard input is
-published as a message of its own, in order. While the server is away, it waits and
-tries again; a line whose answer was lost in between may so be published twice.`,
+		Long: `Publish a text to a channel.
+
+With --id the server publishes it once, however often the command is repeated,
+and the command itself tries again until the server has answered. The server
+remembers the ids of a channel's last messages (front.id_window, at least 64).
+
+With --if-seq it is published only if it gets that number, so that of several
+writers one wins; the others get an error that says where the channel is.
+
+With - as the text each line of standard input is published as a message of its
+own, in order. While the server is away, it waits and tries again, and each line
+is published once. (The memory engine loses its ids with its messages: a line
+that it had, but could not answer for, comes again after its restart.)`,
 		Example: `  icomet pub news 'hello'
   icomet pub news "$(cat page.html)"
   tail -f /var/log/syslog | icomet pub log -
+  icomet pub orders "$order" --id "order-$number"
+  icomet pub game 'e4' --if-seq 9f86d081-1 --position
   icomet pub news --encoded 'a \"quoted\" word'`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
@@ -32,30 +52,97 @@ tries again; a line whose answer was lost in between may so be published twice.`
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			admin, err := p.adminClient()
+			admin, err := p.retryingClient(cmd)
 			if err != nil {
 				return err
 			}
-			publish := admin.Push
-			if encoded {
-				publish = admin.Pub
-			}
 			if args[1] != "-" {
-				return publish(cmd.Context(), args[0], args[1])
+				return f.publish(cmd, admin, args[0], args[1])
 			}
-			l := lines{
-				publish: func(ctx context.Context, line string) error { return publish(ctx, args[0], line) },
-				stderr:  cmd.ErrOrStderr(), encoded: encoded,
+			for _, name := range []string{"id", "if-seq", "position"} {
+				if cmd.Flags().Changed(name) {
+					return fmt.Errorf("--%s is for one text; each line of standard input gets an id of its own", name)
+				}
 			}
+			l := lines{admin: admin, channel: args[0], encoded: f.encoded, stderr: cmd.ErrOrStderr()}
 			return l.copy(cmd.Context(), cmd.InOrStdin())
 		},
 	}
-	cmd.Flags().BoolVar(&encoded, "encoded", false, "the text is already the inside of a JSON string")
+	flags := cmd.Flags()
+	flags.BoolVar(&f.encoded, "encoded", false, "the text is already the inside of a JSON string")
+	flags.StringVar(&f.id, "id", "", "publish it once, by this id: 1 to 64 letters, digits and signs")
+	flags.StringVar(&f.ifSeq, "if-seq", "", "publish only if it becomes message SEQ, or message EPOCH-SEQ")
+	flags.BoolVarP(&f.position, "position", "p", false, "print the message's position, EPOCH-SEQ")
 	return cmd
 }
 
+// retryingClient is an admin client that tells on standard error when it tries again.
+func (p *place) retryingClient(cmd *cobra.Command) (*client.Admin, error) {
+	admin, err := p.adminClient()
+	if err != nil {
+		return nil, err
+	}
+	stderr := cmd.ErrOrStderr()
+	admin.OnError = func(err error, wait time.Duration) {
+		fmt.Fprintf(stderr, "icomet: %v; again in %v\n", err, wait.Round(100*time.Millisecond))
+	}
+	return admin, nil
+}
+
+func (f *pubFlags) publish(cmd *cobra.Command, admin *client.Admin, channel, text string) error {
+	p := client.Publication{Channel: channel, Content: text, Encoded: f.encoded, ID: f.id}
+	if err := checkID(cmd, f.id); err != nil {
+		return err
+	}
+	if cmd.Flags().Changed("if-seq") {
+		var err error
+		if p.Epoch, p.IfSeq, err = parseIfSeq(f.ifSeq); err != nil {
+			return err
+		}
+	}
+	done, err := admin.Publish(cmd.Context(), p)
+	if err != nil {
+		return err
+	}
+	if done.Duplicate {
+		fmt.Fprintf(cmd.ErrOrStderr(), "icomet: a message with this id is there already: %s; nothing was published\n", done.Position)
+	}
+	if !f.position {
+		return nil
+	}
+	if done.Position == (client.Position{}) {
+		return fmt.Errorf("it is published, but where is not known: %w", client.ErrTooOld)
+	}
+	fmt.Fprintln(cmd.OutOrStdout(), done.Position)
+	return nil
+}
+
+// checkID refuses what the server would not take for an id.
+func checkID(cmd *cobra.Command, id string) error {
+	if !cmd.Flags().Changed("id") {
+		return nil
+	}
+	strange := strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' })
+	if len(id) < 1 || len(id) > 64 || strange {
+		return fmt.Errorf("--id %q: want 1 to 64 letters, digits and signs, without spaces", id)
+	}
+	return nil
+}
+
+// parseIfSeq reads a number, or a number in an epoch.
+func parseIfSeq(text string) (epoch string, seq int64, err error) {
+	if at, err := client.ParsePosition(text); err == nil && at.Seq > 0 {
+		return at.Epoch, at.Seq, nil
+	}
+	if seq, err = strconv.ParseInt(text, 10, 64); err != nil || seq < 1 {
+		return "", 0, fmt.Errorf("--if-seq %q: want a number from 1, or with its epoch, like 9f86d081-58", text)
+	}
+	return "", seq, nil
+}
+
 func newBroadcast(p *place) *cobra.Command {
-	return &cobra.Command{
+	var id string
+	cmd := &cobra.Command{
 		Use:     "broadcast TEXT",
 		Short:   "Publish to every channel",
 		Example: `  icomet broadcast 'maintenance at noon'`,
@@ -66,78 +153,19 @@ func newBroadcast(p *place) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			admin, err := p.adminClient()
+			admin, err := p.retryingClient(cmd)
 			if err != nil {
 				return err
+			}
+			if err := checkID(cmd, id); err != nil {
+				return err
+			}
+			if id != "" {
+				return admin.BroadcastID(cmd.Context(), args[0], id)
 			}
 			return admin.Broadcast(cmd.Context(), args[0])
 		},
 	}
-}
-
-func newSign(p *place) *cobra.Command {
-	var expires time.Duration
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "sign CHANNEL",
-		Short: "Create a channel and print its token",
-		Example: `  icomet sign news
-  icomet sub news --token "$(icomet sign news --expires 5m)"`,
-		Args: oneChannel,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if expires < 0 || expires > 0 && expires < time.Second {
-				return errors.New("--expires: want at least 1s")
-			}
-			admin, err := p.adminClient()
-			if err != nil {
-				return err
-			}
-			s, err := admin.Sign(cmd.Context(), args[0], expires)
-			if err != nil {
-				return err
-			}
-			if !asJSON {
-				fmt.Fprintln(cmd.OutOrStdout(), s.Token)
-				return nil
-			}
-			return writeJSON(cmd.OutOrStdout(), map[string]any{
-				"cname": s.Channel, "seq": s.Seq, "token": s.Token,
-				"expires": s.Expires.Seconds(), "sub_timeout": s.Silence.Seconds(),
-			})
-		},
-	}
-	cmd.Flags().DurationVar(&expires, "expires", 0, "how long the channel waits for a subscriber, like 90s or 5m (default: the server's channel_timeout)")
-	cmd.Flags().BoolVarP(&asJSON, "json", "j", false, "print all that the server says")
+	cmd.Flags().StringVar(&id, "id", "", "publish it once to each channel, by this id, and try again until the server has answered")
 	return cmd
-}
-
-// newControl makes the commands close and clear.
-func newControl(p *place) []*cobra.Command {
-	call := func(f func(*client.Admin, context.Context, string) (int64, error)) func(*cobra.Command, []string) error {
-		return func(cmd *cobra.Command, args []string) error {
-			admin, err := p.adminClient()
-			if err != nil {
-				return err
-			}
-			next, err := f(admin, cmd.Context(), args[0])
-			if status, ok := errors.AsType[*client.StatusError](err); ok && strings.HasPrefix(status.Text, "channel[") {
-				return fmt.Errorf("there is no channel %q", args[0])
-			}
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "ok, the next message is number %d\n", next)
-			return nil
-		}
-	}
-	return []*cobra.Command{
-		{
-			Use: "close CHANNEL", Short: "End a channel's subscribers and free it",
-			Example: "  icomet close news", Args: oneChannel, RunE: call((*client.Admin).Close),
-		},
-		{
-			Use: "clear CHANNEL", Short: "Drop a channel's stored messages",
-			Example: "  icomet clear news", Args: oneChannel, RunE: call((*client.Admin).Clear),
-		},
-	}
 }

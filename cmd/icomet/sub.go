@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,8 @@ import (
 // subFlags are the flags of icomet sub.
 type subFlags struct {
 	seq       int64
+	from      string
+	last      int
 	count     int
 	transport string
 	token     string
@@ -36,18 +39,29 @@ func newSub(p *place) *cobra.Command {
 		Short:   "Follow a channel",
 		Long: `Follow a channel: print each message, one a line.
 
-A broken connection comes back by itself, from the message it stopped at. What
-the server does not have any more is told on standard error, and so is a restart
-of the numbering. It ends with Ctrl-C, --count, or when the channel is closed.`,
+A broken connection comes back by itself, from the message it stopped at, also to
+a server that was restarted. Standard error tells whether that misses anything:
+nothing, how many messages, or that nobody can know. It also tells a position,
+EPOCH-SEQ, at the beginning and after Ctrl-C: with --from the next icomet sub
+goes on after it. It ends with Ctrl-C, --count, or when the channel ends or is
+closed.
+
+With --json each message is an object with its seq and epoch, and with lost and
+reason if some are missing before it. What standard error tells of positions is
+objects too: {"type":"position","cname":"news","position":"9f86d081-57",
+"recovered":false,"lost":15,"reason":"trimmed"}; lost is -1 if nobody can know.
+The types end, closed and stopped tell why it ends, with the last position.`,
 		Example: `  icomet sub news
+  icomet sub news --from 9f86d081-57
+  icomet sub news --last 20
   icomet sub news --seq 1 --count 10 --json
   icomet sub news --sign --transport sse`,
 		Args: oneChannel,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := exclusive(cmd, "token", "sign"); err != nil {
+			if err := cmp.Or(exclusive(cmd, "token", "sign"), exclusive(cmd, "from", "last", "seq"), exclusive(cmd, "last", "seq")); err != nil {
 				return err
 			}
-			s, err := f.subscriber(p, args[0])
+			s, err := f.subscriber(cmd, p, args[0])
 			if err != nil {
 				return err
 			}
@@ -56,27 +70,36 @@ of the numbering. It ends with Ctrl-C, --count, or when the channel is closed.`,
 	}
 	flags := cmd.Flags()
 	flags.Int64Var(&f.seq, "seq", 0, "the number of the first message wanted; 0: from now, 1: all that are stored")
+	flags.StringVar(&f.from, "from", "", "go on after this position, EPOCH-SEQ, as an earlier icomet sub or pub has told it")
+	flags.IntVar(&f.last, "last", 0, "begin with the newest messages that are stored, so many")
 	flags.IntVarP(&f.count, "count", "n", 0, "end after this many messages; 0: never")
 	flags.StringVarP(&f.transport, "transport", "t", "stream", "stream, sse, iframe or poll")
 	flags.StringVar(&f.token, "token", "", "the channel's token")
 	flags.BoolVar(&f.sign, "sign", false, "get the token from the admin port")
-	flags.BoolVarP(&f.json, "json", "j", false, "print each message as a JSON object with its number")
-	flags.BoolVarP(&f.quiet, "quiet", "q", false, "do not tell of broken connections")
+	flags.BoolVarP(&f.json, "json", "j", false, "print each message as a JSON object, and tell positions as such")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "tell only what is missing or may be, not of broken connections and positions")
 	completeWords(cmd, "transport", words(client.Transports))
 	return cmd
 }
 
-func (f *subFlags) subscriber(p *place, channel string) (*client.Subscriber, error) {
+func (f *subFlags) subscriber(cmd *cobra.Command, p *place, channel string) (*client.Subscriber, error) {
 	front, err := p.frontURL()
 	if err != nil {
 		return nil, err
 	}
-	s := &client.Subscriber{URL: front, Channel: channel, Seq: f.seq, Transport: client.Transport(f.transport)}
+	s := &client.Subscriber{URL: front, Channel: channel, Seq: f.seq, Last: f.last, Transport: client.Transport(f.transport)}
+	if cmd.Flags().Changed("from") { // an empty one is a mistake too
+		if s.From, err = client.ParsePosition(f.from); err != nil {
+			return nil, fmt.Errorf("--from %q: %w", f.from, err)
+		}
+	}
 	switch {
 	case !slices.Contains(client.Transports, s.Transport):
 		return nil, fmt.Errorf("--transport %s: want %s", f.transport, strings.Join(words(client.Transports), ", "))
 	case f.seq < 0:
 		return nil, errors.New("--seq: want 0 or more")
+	case f.last < 0:
+		return nil, errors.New("--last: want 0 or more")
 	case f.count < 0:
 		return nil, errors.New("--count: want 0 or more")
 	case f.token != "":
@@ -99,34 +122,43 @@ func (f *subFlags) subscriber(p *place, channel string) (*client.Subscriber, err
 	return s, nil
 }
 
-// follow prints messages until --count, a close or the end.
+// follow prints messages until --count, an end or a close.
 func (f *subFlags) follow(ctx context.Context, s *client.Subscriber, stdout, stderr io.Writer) error {
+	tell := teller{w: stderr, channel: s.Channel, json: f.json, quiet: f.quiet, resumes: s.From != client.Position{}}
+	s.OnPosition = tell.position
 	if !f.quiet {
 		s.OnError = func(err error, wait time.Duration) {
 			fmt.Fprintf(stderr, "icomet: %v; again in %v\n", err, wait.Round(100*time.Millisecond))
 		}
 	}
-	out := bufio.NewWriter(stdout)
+	err := f.receive(ctx, s, bufio.NewWriter(stdout))
+	switch {
+	case errors.Is(err, client.ErrEnded):
+		tell.ending("end", "the channel has ended", s)
+	case errors.Is(err, client.ErrClosed):
+		tell.ending("closed", "the channel was closed", s)
+	case errors.Is(err, errOutput): // the last message is not out, so s is too far
+		return err
+	default:
+		tell.ending("stopped", "", s)
+		return err
+	}
+	return nil
+}
+
+var errOutput = errors.New("standard output")
+
+func (f *subFlags) receive(ctx context.Context, s *client.Subscriber, out *bufio.Writer) error {
 	n := 0
 	for m, err := range s.Messages(ctx) {
-		if errors.Is(err, client.ErrClosed) {
-			fmt.Fprintln(stderr, "icomet: the channel was closed")
-			return nil
-		}
 		if err != nil {
 			return err
 		}
-		if m.Restarted {
-			fmt.Fprintln(stderr, "icomet: the channel began anew")
-		}
-		if m.Lost > 0 {
-			fmt.Fprintf(stderr, "icomet: %d messages before %d could not be had any more\n", m.Lost, m.Seq)
-		}
 		if err := f.print(out, m); err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errOutput, err)
 		}
 		if n++; n == f.count {
-			return nil
+			break
 		}
 	}
 	return nil

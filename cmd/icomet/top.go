@@ -126,6 +126,8 @@ func top(ctx context.Context, admin *client.Admin, stdout io.Writer, every time.
 // patience is how long top waits for an answer. A page without one says so.
 const patience = 5 * time.Second
 
+var errNoAnswer = errors.New("the server does not answer")
+
 func readStats(ctx context.Context, admin *client.Admin) (s stats, err error) {
 	try, cancel := context.WithTimeoutCause(ctx, patience, errNoAnswer)
 	defer cancel()

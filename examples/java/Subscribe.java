@@ -9,12 +9,15 @@ import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.BiConsumer;
 
 /**
  * Follows a channel, with the standard library of Java 11 or later.
  *
- *     java Subscribe.java CHANNEL [SEQ] [http://host:port of the front port]
+ *     java Subscribe.java CHANNEL [POSITION or SEQ] [http://host:port of the front port]
+ *
+ * POSITION, EPOCH-SEQ, is that of the last message you had: Ctrl-C tells it.
  */
 public class Subscribe {
     private static final int LONGEST_WAIT = 30_000; // ms
@@ -31,19 +34,21 @@ public class Subscribe {
 
     private final String front;
     private final String channel;
+    private String epoch; // of seq; "": not known
     private long seq; // the next message wanted; 0: from now
     private int silence; // the time after which a connection that brings nothing is dead, ms; 0: not known yet
     private int failures; // in a row
     private long leastWait; // after this connection, ms
 
-    Subscribe(String front, String channel, long seq) {
+    Subscribe(String front, String channel, String epoch, long seq) {
         this.front = front;
         this.channel = channel;
+        this.epoch = epoch;
         this.seq = seq;
     }
 
-    /** Calls onMessage for each message, until the channel is closed. */
-    void run(BiConsumer<Long, String> onMessage) throws InterruptedException, Refused {
+    /** Calls onMessage with each message's position and content, until the channel ends or is closed. */
+    void run(BiConsumer<String, String> onMessage) throws InterruptedException, Refused {
         while (true) {
             try {
                 leastWait = 0;
@@ -63,9 +68,10 @@ public class Subscribe {
         }
     }
 
-    /** One connection. Returns false when the channel is closed. */
-    private boolean connect(BiConsumer<Long, String> onMessage) throws IOException, Refused {
-        String query = "cname=" + URLEncoder.encode(channel, StandardCharsets.UTF_8) + "&seq=" + seq;
+    /** One connection. Returns false when the channel has ended or is closed. */
+    private boolean connect(BiConsumer<String, String> onMessage) throws IOException, Refused {
+        String query = "cname=" + URLEncoder.encode(channel, StandardCharsets.UTF_8) + "&seq=" + seq + "&epoch=" + epoch;
+        boolean told = false; // a server before 0.2 tells no position
         // The timeout is for each read: a slow message is no silence.
         HttpURLConnection connection = open("/stream?" + query, silence > 0 ? silence : UNKNOWN_SILENCE);
         try (BufferedReader lines = read(connection)) {
@@ -95,18 +101,26 @@ public class Subscribe {
                         failures = 0;
                 }
                 switch (type) {
+                    case "position":
+                        takePosition(message, number);
+                        told = true;
+                        break;
                     case "data":
                     case "broadcast":
+                        epoch = told ? epoch : "";
                         seq = number + 1;
-                        onMessage.accept(number, content);
+                        onMessage.accept(epoch.isEmpty() ? "" : epoch + "-" + number, content);
                         break;
                     case "next_seq":
                         if (number < seq) { // the channel is a new one
+                            epoch = "";
                             seq = 1;
+                            tell(-1, "the channel began anew");
                             return true;
                         }
                         seq = number;
                         break;
+                    case "end":
                     case "close":
                         return false;
                     default: // a heartbeat
@@ -116,6 +130,25 @@ public class Subscribe {
         } finally {
             connection.disconnect();
         }
+    }
+
+    /** Where the messages that follow begin, and whether some before them are missing. */
+    private void takePosition(Map<String, String> message, long next) throws IOException {
+        if (!String.valueOf(message.get("epoch")).matches("[0-9a-f]{8}")) {
+            throw new IOException("a position without an epoch");
+        }
+        long lost = Long.parseLong(message.get("lost"));
+        epoch = message.get("epoch");
+        seq = next;
+        if (!"true".equals(message.get("recovered"))) {
+            tell(lost, message.get("reason"));
+        }
+    }
+
+    /** Says what is missing. */
+    private static void tell(long lost, String reason) {
+        String what = lost >= 0 ? lost + " messages are missing" : "messages may be missing, and nobody can know how many";
+        System.err.println(what + ": " + reason);
     }
 
     /** 1.3 times the period of the heartbeats, and at least 1.5 s longer; 0: the server does not tell. */
@@ -263,27 +296,41 @@ public class Subscribe {
     }
 
     public static void main(String[] args) throws InterruptedException {
-        String usage = "usage: java Subscribe.java CHANNEL [SEQ] [URL]";
+        String usage = "usage: java Subscribe.java CHANNEL [POSITION or SEQ] [URL]";
         if (args.length < 1 || args.length > 3) {
             fail(2, usage);
         }
+        String epoch = "";
         long first = 0;
         try {
-            first = args.length > 1 ? Long.parseLong(args[1]) : 0;
+            if (args.length > 1 && args[1].matches("[0-9a-f]{8}-[0-9]+")) {
+                epoch = args[1].substring(0, 8);
+                first = Long.parseLong(args[1].substring(9)) + 1;
+            } else if (args.length > 1) {
+                first = Long.parseLong(args[1]);
+            }
         } catch (NumberFormatException e) {
-            fail(2, args[1] + ": want a whole number\n" + usage);
+            fail(2, args[1] + ": want a position, EPOCH-SEQ, or a whole number\n" + usage);
         }
         String address = args.length > 2 ? args[2] : "http://127.0.0.1:8100";
         if (!isWeb(address)) {
             fail(2, address + ": want http://host:port");
         }
+        AtomicReference<String> last = new AtomicReference<>("");
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> {
+            if (!last.get().isEmpty()) {
+                System.err.println("to go on after the last message: " + last.get());
+            }
+        }));
         try {
-            new Subscribe(address.replaceAll("/$", ""), args[0], first).run((seq, content) -> {
+            new Subscribe(address.replaceAll("/$", ""), args[0], epoch, first).run((position, content) -> {
                 System.out.println(content);
                 if (System.out.checkError()) {
                     System.exit(1); // the reader of the output has gone
                 }
+                last.set(position);
             });
+            last.set(""); // there is nothing to go on with
         } catch (Refused e) {
             fail(1, e.getMessage());
         }

@@ -296,20 +296,24 @@ func (w *world) pass(t *rapid.T) {
 	w.passed = true
 	w.setup.ttl.ttl = shortTTL
 	w.use(t)
-	node := rapid.SampledFrom(w.nodes()).Draw(t, "node")
-	w.until(t, func() error {
-		p, err := servertest.Listen(node.front, "sub", "cname="+c.name+"&last=1&epoch=", "")
-		if err != nil {
-			return err
-		}
-		defer p.Close()
-		es, err := p.Events()
-		if err != nil || len(es) == 0 || es[0].Seq != l.next {
-			return fmt.Errorf("%s: messages are kept for too long: %s %v", c.name, show(es), err)
-		}
-		return nil
-	})
+	for _, node := range w.nodes() {
+		w.until(t, func() error { return nothingStored(c, node) })
+	}
 	l.oldest = l.next
+}
+
+// nothingStored fails while the node has messages of the channel.
+func nothingStored(c *channelOf, node node) error {
+	p, err := servertest.Listen(node.front, "sub", "cname="+c.name+"&last=1&epoch=", "")
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	es, err := p.Events()
+	if err != nil || len(es) == 0 || es[0].Seq != c.life.next {
+		return fmt.Errorf("%s: messages are kept for too long: %s %w", c.name, show(es), err)
+	}
+	return nil
 }
 
 // until waits for what takes time.

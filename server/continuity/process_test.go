@@ -27,7 +27,7 @@ func startProcesses(t *testing.T, n int, head string) *processes {
 		t.Fatal(err)
 	}
 	for range n {
-		p.servers = append(p.servers, servertest.StartFile(t, p.config))
+		p.servers = append(p.servers, servertest.StartWith(t, p.config))
 	}
 	return p
 }

@@ -227,7 +227,7 @@ func (l *loop) deliver(b *batch, c *Conn) {
 		if end > first {
 			c.next = max(c.next, b.msgs[end-1].Seq+1)
 		}
-		c.rejoin(last.Seq)
+		c.rejoin(last)
 	default:
 		c.next = last.Seq + 1
 	}
@@ -249,7 +249,7 @@ func (l *loop) encode(b *batch, f wire.Form) {
 // but its channel has moved, its position.
 func (l *loop) deliverPoll(b *batch, c *Conn, first, end int) {
 	if first == end {
-		c.rejoin(b.msgs[end].Seq)
+		c.rejoin(&b.msgs[end])
 		return
 	}
 	if l.answerPoll(b, c, first, end) {

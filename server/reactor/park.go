@@ -25,6 +25,7 @@ type parked struct {
 	seq, noop int64
 	epoch     uint32 // of the copy before
 	had       int64  // the seq of the first message that it has not got
+	renamed   uint32 // the epoch that its channel has got, if nothing else has changed
 }
 
 // Done takes the engine's result. It is called once. Concurrency-safe.
@@ -99,12 +100,12 @@ func (c *Conn) fetched() (again bool, err error) {
 	return true, c.ex.fetchErr
 }
 
-// rejoin lets a subscriber whose channel goes on at seq join the channel as it is now.
-func (c *Conn) rejoin(seq int64) {
+// rejoin lets a subscriber whose channel has moved join the channel as it is now.
+func (c *Conn) rejoin(moved *channel.Message) {
 	l := c.loop
 	p := &parked{
-		conn: c, name: []byte(c.ch.Name()), transport: c.transport, seq: seq, noop: c.noop,
-		epoch: c.ch.Epoch(), had: c.next,
+		conn: c, name: []byte(c.ch.Name()), transport: c.transport, seq: moved.Seq, noop: c.noop,
+		epoch: c.ch.Epoch(), had: c.next, renamed: moved.NewEpoch(),
 	}
 	l.detach(c)
 	l.moveOn(p)
@@ -126,7 +127,7 @@ func (l *loop) moveOn(p *parked) {
 	}
 	if err == channel.ErrFetch {
 		next := &parked{
-			conn: c, name: p.name, transport: p.transport, seq: p.seq, noop: p.noop, epoch: p.epoch, had: p.had,
+			conn: c, name: p.name, transport: p.transport, seq: p.seq, noop: p.noop, epoch: p.epoch, had: p.had, renamed: p.renamed,
 		}
 		l.reactor.engine.Fetch(&j, next)
 		next.wait()
@@ -151,8 +152,13 @@ func (l *loop) moveOn(p *parked) {
 
 // moved is what a subscriber whose channel has moved misses.
 func (p *parked) moved(joined *channel.Joined) channel.Recovery {
-	if joined.Channel.Epoch() == p.epoch && joined.First >= p.had {
-		return channel.Recovery{Lost: joined.First - p.had, Reason: channel.ReasonTrimmed}
+	epoch := joined.Channel.Epoch()
+	switch lost := joined.First - p.had; {
+	case epoch != p.epoch && epoch != p.renamed || lost < 0:
+	case lost == 0:
+		return channel.Recovery{Recovered: true}
+	default:
+		return channel.Recovery{Lost: lost, Reason: channel.ReasonTrimmed}
 	}
 	return channel.Recovery{Lost: channel.LostUnknown, Reason: channel.ReasonEpoch}
 }

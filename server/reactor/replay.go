@@ -294,7 +294,7 @@ func (l *loop) passBy(b *batch, c *Conn) {
 	default:
 		l.endReplay(c)
 		if c.tellsPosition() {
-			c.rejoin(last.Seq)
+			c.rejoin(last)
 			return
 		}
 		c.next = last.Seq

@@ -21,8 +21,8 @@ type Server struct {
 	Front, Admin string // http://host:port, kept over a Restart
 
 	t       testing.TB // calls may come from a website's goroutine during a Restart
-	config  []string   // the configuration file, if there is one
 	environ []string
+	args    []string
 }
 
 // Start runs a server with the defaults as changed by environ ("ICOMET_…=…"). It
@@ -32,15 +32,15 @@ func Start(t testing.TB, environ ...string) *Server {
 	return start(t, nil, environ)
 }
 
-// StartFile is Start with a configuration file, for tests that Reload.
-func StartFile(t testing.TB, config string, environ ...string) *Server {
+// StartWith runs a server with a configuration file, which environ wins over.
+func StartWith(t testing.TB, config string, environ ...string) *Server {
 	t.Helper()
 	return start(t, []string{config}, environ)
 }
 
-func start(t testing.TB, config, environ []string) *Server {
+func start(t testing.TB, args, environ []string) *Server {
 	t.Helper()
-	s := &Server{t: t, config: config, environ: append(environ, "ICOMET_LIMITS_DRAIN_TIMEOUT=100ms")}
+	s := &Server{t: t, args: args, environ: append(environ, "ICOMET_LIMITS_DRAIN_TIMEOUT=100ms")}
 	// Ports of the test's own, so that nobody takes them during a Restart.
 	s.launch(t, fmt.Sprint("127.0.0.1:", redistest.Port(t)), fmt.Sprint("127.0.0.1:", redistest.Port(t)))
 	s.Front, s.Admin = "http://"+s.Address("front"), "http://"+s.Address("admin")
@@ -50,7 +50,7 @@ func start(t testing.TB, config, environ []string) *Server {
 func (s *Server) launch(t testing.TB, front, admin string) {
 	t.Helper()
 	listen := []string{"ICOMET_FRONT_LISTEN=" + front, "ICOMET_ADMIN_LISTEN=" + admin}
-	s.Process = Launch(t, Command(t, Binary, append(listen, s.environ...), s.config...))
+	s.Process = Launch(t, Command(t, Binary, append(listen, s.environ...), s.args...))
 }
 
 // Reload has the server read its configuration file again.

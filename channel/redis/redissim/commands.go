@@ -22,37 +22,43 @@ var commands = map[string]command{
 		}
 		return nil
 	},
-	"SET":           set,
-	"HGET":          func(s *Server, a []string) any { return field(s.get(a[0]), a[1]) },
-	"HMGET":         hmget,
-	"HSET":          hset,
-	"HDEL":          hdel,
-	"HLEN":          func(s *Server, a []string) any { return size(s.get(a[0])) },
-	"HKEYS":         func(s *Server, a []string) any { return names(s.get(a[0])) },
-	"HGETALL":       hgetall,
-	"HINCRBY":       hincrby,
-	"HRANDFIELD":    func(s *Server, a []string) any { return firstOf(names(s.get(a[0])), atoi(a[1])) },
-	"RPUSH":         rpush,
-	"LPUSHX":        func(*Server, []string) any { return int64(0) }, // only of a list that is not there
-	"LLEN":          func(s *Server, a []string) any { return size(s.get(a[0])) },
-	"LRANGE":        lrange,
-	"LTRIM":         ltrim,
-	"ZADD":          zadd,
-	"ZREM":          zrem,
-	"ZCARD":         func(s *Server, a []string) any { return size(s.get(a[0])) },
-	"ZRANGE":        zrange,
-	"ZRANGEBYSCORE": zrangeByScore,
-	"PTTL":          pttl,
-	"PEXPIRE":       func(s *Server, a []string) any { return s.expire(a[0], s.now().Add(ms(a[1]))) },
-	"PEXPIREAT":     func(s *Server, a []string) any { return s.expire(a[0], time.UnixMilli(atoi(a[1]))) },
-	"TIME":          clock,
-	"PUBLISH":       func(s *Server, a []string) any { return s.publish(a[0], a[1]) },
-	"SPUBLISH":      func(s *Server, a []string) any { return s.publish(a[0], a[1]) },
+	"SET":              set,
+	"HGET":             func(s *Server, a []string) any { return field(s.get(a[0]), a[1]) },
+	"HMGET":            hmget,
+	"HSET":             hset,
+	"HDEL":             hdel,
+	"HLEN":             func(s *Server, a []string) any { return size(s.get(a[0])) },
+	"HKEYS":            func(s *Server, a []string) any { return names(s.get(a[0])) },
+	"HGETALL":          hgetall,
+	"HINCRBY":          hincrby,
+	"HRANDFIELD":       func(s *Server, a []string) any { return firstOf(names(s.get(a[0])), atoi(a[1])) },
+	"RPUSH":            rpush,
+	"LPUSHX":           func(*Server, []string) any { return int64(0) }, // only of a list that is not there
+	"LLEN":             func(s *Server, a []string) any { return size(s.get(a[0])) },
+	"LRANGE":           lrange,
+	"LTRIM":            ltrim,
+	"LINDEX":           lindex,
+	"LPOP":             lpop,
+	"ZADD":             zadd,
+	"ZREM":             zrem,
+	"ZSCORE":           zscore,
+	"ZREMRANGEBYSCORE": zremrangeByScore,
+	"ZCARD":            func(s *Server, a []string) any { return size(s.get(a[0])) },
+	"ZRANGE":           zrange,
+	"ZRANGEBYSCORE":    zrangeByScore,
+	"PTTL":             pttl,
+	"PEXPIRE":          func(s *Server, a []string) any { return s.expire(a[0], s.now().Add(ms(a[1]))) },
+	"PEXPIREAT":        func(s *Server, a []string) any { return s.expire(a[0], time.UnixMilli(atoi(a[1]))) },
+	"TIME":             clock,
+	"TYPE":             kindOf,
+	"PUBLISH":          func(s *Server, a []string) any { return s.publish(a[0], a[1]) },
+	"SPUBLISH":         func(s *Server, a []string) any { return s.publish(a[0], a[1]) },
 }
 
 // writes are the commands that a server refuses while it may not write.
 var writes = []string{
-	"DEL", "SET", "HSET", "HDEL", "HINCRBY", "RPUSH", "LPUSHX", "LTRIM", "ZADD", "ZREM", "PEXPIRE", "PEXPIREAT",
+	"DEL", "SET", "HSET", "HDEL", "HINCRBY", "RPUSH", "LPUSHX", "LTRIM", "LPOP", "ZADD", "ZREM", "ZREMRANGEBYSCORE",
+	"PEXPIRE", "PEXPIREAT",
 }
 
 func atoi(s string) int64 {
@@ -218,6 +224,31 @@ func ltrim(s *Server, a []string) any {
 	return status("OK")
 }
 
+func lindex(s *Server, a []string) any {
+	v, i := s.get(a[0]), int(atoi(a[1]))
+	if v == nil {
+		return nil
+	}
+	if i < 0 {
+		i += len(v.list)
+	}
+	if i < 0 || i >= len(v.list) {
+		return nil
+	}
+	return v.list[i]
+}
+
+func lpop(s *Server, a []string) any {
+	v := s.get(a[0])
+	if v == nil {
+		return nil
+	}
+	first := v.list[0]
+	v.list = slices.Clone(v.list[1:])
+	s.tidy(a[0])
+	return first
+}
+
 func score(text string) float64 {
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil {
@@ -239,6 +270,29 @@ func zrem(s *Server, a []string) any {
 		return remove(s, a[0], v.zset, a[1:])
 	}
 	return int64(0)
+}
+
+// zscore answers with a text: scripts get it as one, a client that speaks RESP 3 does not,
+// but none asks.
+func zscore(s *Server, a []string) any {
+	if v := s.get(a[0]); v != nil {
+		if f, ok := v.zset[a[1]]; ok {
+			return strconv.FormatFloat(f, 'g', 17, 64)
+		}
+	}
+	return nil
+}
+
+func zremrangeByScore(s *Server, a []string) any {
+	v := s.get(a[0])
+	if v == nil {
+		return int64(0)
+	}
+	var names []string
+	for _, name := range zrangeByScore(s, a).([]any) {
+		names = append(names, name.(string))
+	}
+	return remove(s, a[0], v.zset, names)
 }
 
 func zrange(s *Server, a []string) any {
@@ -271,6 +325,20 @@ func zrangeByScore(s *Server, a []string) any {
 		}
 	}
 	return out
+}
+
+func kindOf(s *Server, a []string) any {
+	switch v := s.get(a[0]); {
+	case v == nil:
+		return status("none")
+	case v.hash != nil:
+		return status("hash")
+	case v.list != nil:
+		return status("list")
+	case v.zset != nil:
+		return status("zset")
+	}
+	return status("string")
 }
 
 func pttl(s *Server, a []string) any {

@@ -4,12 +4,15 @@ import (
 	"context"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
 // Server is one Redis. Only the scheduler's goroutine calls it, except Dial.
 type Server struct {
+	// Runs tells one process from the next; clients see it as the run id.
+	Runs int
 	// Skew is added to the clock.
 	Skew time.Duration
 	// Refuse, if not "", is the error with which every script and every write is answered.
@@ -113,7 +116,7 @@ func (s *Server) do(l *Link, args []string) {
 	case "CLUSTER":
 		answer = failure("ERR This instance has cluster support disabled")
 	case "INFO":
-		answer = "# Cluster\r\ncluster_enabled:0\r\n"
+		answer = "# Server\r\nrun_id:" + strconv.Itoa(s.Runs) + "\r\n# Cluster\r\ncluster_enabled:0\r\n"
 	case "SCRIPT":
 		answer = s.load(args)
 	case "EVAL":

@@ -9,6 +9,7 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
 local function state(name) return base .. 'c:' .. name end
 local function history(name) return base .. 'h:' .. name end
+local function ids(name) return base .. 'i:' .. name end
 local function closed(name) return base .. 'x:' .. name end
 local function counts(node) return base .. 'n:' .. node end
 
@@ -69,8 +70,16 @@ local function count(name, node, n)
   return redis.call('HINCRBY', state(name), 's', n - old), n ~= old
 end
 
+-- expire drops the messages that are older than ttl (ms, 0: no limit).
+local function expire(name, ttl)
+  if ttl == 0 then return end
+  local bytes = tonumber(redis.call('HGET', state(name), 'b') or nil)
+  local _, left = shed(history(name), redis.call('LLEN', history(name)), math.huge, ttl, 0, bytes, t)
+  if left ~= bytes then redis.call('HSET', state(name), 'b', left) end
+end
+
 -- free deletes a channel.
 local function free(name)
-  redis.call('DEL', state(name), history(name))
+  redis.call('DEL', state(name), history(name), ids(name))
   redis.call('ZREM', due, name)
 end

@@ -1,7 +1,7 @@
 -- Returns the token of a channel, which it creates if needed.
 -- KEYS: due, presence
 -- ARGV: name, wait (ms), new token, new epoch, may create (1, 0), publish command,
---       how long keys are kept (ms)
+--       how long keys are kept (ms), how long messages are kept (ms, 0: no limit)
 -- Returns {0} if there is no channel and none may be created, else
 -- {1, oldest stored or next seq, token, created (1, 0)}.
 local name, made = ARGV[1], 0
@@ -17,4 +17,5 @@ if not token then
   redis.call('HSET', state(name), 't', token)
 end
 settle(name, tonumber(ARGV[2]))
+expire(name, tonumber(ARGV[8]))
 return {1, seq - redis.call('LLEN', history(name)), token, made}

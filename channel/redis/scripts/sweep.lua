@@ -18,6 +18,7 @@ if left ~= -2 and left < keep * 3 / 4 then
   for _, name in ipairs(redis.call('ZRANGE', due, 0, -1)) do
     redis.call('PEXPIREAT', state(name), till)
     redis.call('PEXPIREAT', history(name), till)
+    redis.call('PEXPIREAT', ids(name), till)
   end
   for _, node in ipairs(redis.call('HKEYS', base .. 'ns')) do
     redis.call('PEXPIREAT', counts(node), till)
