@@ -299,7 +299,9 @@ func (w *world) pass(t *rapid.T) {
 	for _, node := range w.nodes() {
 		w.until(t, func() error { return nothingStored(c, node) })
 	}
-	l.oldest = l.next
+	if !w.shared() { // else Redis has them until the next publish, and a longer buffer_ttl brings them back
+		l.oldest = l.next
+	}
 }
 
 // nothingStored fails while the node has messages of the channel.
@@ -311,7 +313,7 @@ func nothingStored(c *channelOf, node node) error {
 	defer p.Close()
 	es, err := p.Events()
 	if err != nil || len(es) == 0 || es[0].Seq != c.life.next {
-		return fmt.Errorf("%s: messages are kept for too long: %s %w", c.name, show(es), err)
+		return fmt.Errorf("%s: messages are kept for too long: %s %v", c.name, show(es), err)
 	}
 	return nil
 }
@@ -404,7 +406,7 @@ func (w *world) reachable(t *rapid.T) {
 				l.Close()
 				status, body, err := servertest.ReadAnswer(w.admin.Get("http://" + node.admin + "/info?cname=" + c.name))
 				if l.Status == 503 || status != 200 || err != nil {
-					return fmt.Errorf("%s cannot be reached: %d, %d %s %w", c.name, l.Status, status, body, err)
+					return fmt.Errorf("%s cannot be reached: %d, %d %s %v", c.name, l.Status, status, body, err)
 				}
 				return nil
 			})

@@ -51,6 +51,8 @@ func (p *processes) nodes() (out []node) {
 	return out
 }
 
+func (p *processes) shared() bool { return p.redis != nil }
+
 func (p *processes) reload(s setup) error {
 	if err := p.write(s); err != nil {
 		return err
@@ -62,12 +64,11 @@ func (p *processes) reload(s setup) error {
 }
 
 func (p *processes) ways() (out []way) {
-	shared := p.redis != nil
 	for i, s := range p.servers {
-		out = append(out, way{"kill -9", i, shared, cut, func() { s.Kill(); s.Restart() }},
-			way{"SIGTERM", i, shared || p.keeps, drained, func() { s.Stop(); s.Restart() }})
+		out = append(out, way{"kill -9", i, p.shared(), cut, func() { s.Kill(); s.Restart() }},
+			way{"SIGTERM", i, p.shared() || p.keeps, drained, func() { s.Stop(); s.Restart() }})
 	}
-	if shared {
+	if p.shared() {
 		out = append(out, way{"Redis is killed", nobody, true, open, func() {
 			p.redis.Kill()
 			p.redis.Start()
@@ -87,7 +88,7 @@ func (p *processes) ready() {
 	for _, s := range p.servers {
 		servertest.CheckFor(p.t, patience, func() error {
 			if status, body, err := servertest.Get(s.Admin + "/readyz"); err != nil || status != 200 {
-				return fmt.Errorf("not ready: %d %s %w", status, body, err)
+				return fmt.Errorf("not ready: %d %s %v", status, body, err)
 			}
 			return nil
 		})

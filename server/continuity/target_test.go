@@ -15,6 +15,7 @@ import (
 // target is the servers that a history happens to.
 type target interface {
 	nodes() []node
+	shared() bool // the channels are in a Redis
 	ways() []way
 	reload(setup) error
 }
@@ -99,6 +100,8 @@ func (l *local) stop() error {
 }
 
 func (l *local) nodes() []node { return []node{{l.cfg.Front.Listen, l.cfg.Admin.Listen}} }
+
+func (l *local) shared() bool { return false }
 
 func (l *local) reload(s setup) error {
 	s.apply(&l.cfg)
