@@ -96,7 +96,7 @@ func live(t *testing.T, on target) {
 			"publish": w.publish, "publish2": w.publish, "publish3": w.publish, "batch": w.batch,
 			"broadcast": w.broadcast, "end": w.end, "clear": w.clear, "close": w.close,
 			"expire": w.expire, "pass": w.pass, "configure": w.configure, "happen": w.happen,
-			"disconnect": w.disconnect, "settle": w.settle,
+			"disconnect": w.disconnect, "storm": w.storm, "storm2": w.storm, "settle": w.settle,
 		})
 		w.settle(t)
 	})

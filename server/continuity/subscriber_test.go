@@ -72,12 +72,17 @@ func (s *sub) waits() bool {
 
 // tell adds what it has to get.
 func (s *sub) tell(es []servertest.Event) {
-	shown := seenAs(s.Kind, es)
-	if len(shown) == 0 || s.end != open {
+	if s.end != open {
 		return
 	}
 	for i := range s.cases {
-		s.cases[i].live = append(s.cases[i].live, shown)
+		s.cases[i].tell(s.Kind, es)
+	}
+}
+
+func (c *seen) tell(kind string, es []servertest.Event) {
+	if shown := seenAs(kind, es); len(shown) > 0 {
+		c.live = append(c.live, shown)
 	}
 }
 
