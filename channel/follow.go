@@ -88,8 +88,12 @@ func (h *Hub) Install(name string, s Copy) *Channel {
 	c := newChannel(name, hash, s.Epoch, h.limits.Load().index(name))
 	c.next, c.token, c.crowded, c.ended = s.Next, parseToken(s.Token), s.Crowded, s.Ended
 	c.mu.Lock()
+	// All that the store has: limits that have become smaller since count from the next message on.
+	if len(s.Messages) > 0 {
+		c.ring = new(ring)
+	}
 	for _, m := range s.Messages {
-		h.keep(c, m)
+		c.ring.push(m, len(s.Messages))
 	}
 	sh.channels.add(c)
 	sh.mu.Unlock()
