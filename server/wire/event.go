@@ -133,7 +133,10 @@ func AppendEpoch(dst []byte, epoch uint32) []byte {
 	return dst
 }
 
-// ParseEpoch reads 8 lower-case hex digits.
+// foreignEpoch is the epoch of no channel, for one that a client says and that cannot be.
+const foreignEpoch = 1
+
+// ParseEpoch reads 8 lower-case hex digits. It never gives 0, which stands for no epoch.
 func ParseEpoch(text []byte) (epoch uint32, ok bool) {
 	if len(text) != epochDigits {
 		return 0, false
@@ -147,6 +150,9 @@ func ParseEpoch(text []byte) (epoch uint32, ok bool) {
 		default:
 			return 0, false
 		}
+	}
+	if epoch == 0 {
+		epoch = foreignEpoch
 	}
 	return epoch, true
 }
