@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -66,9 +67,7 @@ func (s *scene) stopping() bool {
 
 // stayAway keeps a client away for some messages, of which some are then no longer stored.
 func (s *scene) stayAway(f *follower) {
-	i := f.rand.IntN(len(s.channels))
-	for i = 0; s.channels[i] != f.cname; i++ {
-	}
+	i := slices.Index(s.channels, f.cname)
 	until := s.acked[i].Load() + int64([]int{0, 0, 3, followedBuffer, 2 * followedBuffer}[f.rand.IntN(5)])
 	for s.acked[i].Load() < until && !s.stopping() {
 		s.breathe()
