@@ -30,10 +30,7 @@ func (w *world) id(t *rapid.T, l *life) string {
 		return ""
 	case n < 7 && len(w.ids) > 0:
 		return rapid.SampledFrom(w.ids[max(0, len(w.ids)-8):]).Draw(t, "old id")
-	case n < 8 && l != nil && len(w.nodes()) == 1:
-		// At the edge of what is known. Of several nodes one may just teach a Redis that has
-		// started again the scripts, so that a publish finds the edge as it was before those
-		// that are repeated.
+	case n < 8 && l != nil: // at the edge of what is known
 		edge := l.next - idWindow - int64(rapid.IntRange(0, 1).Draw(t, "beyond"))
 		for id, seq := range l.ids {
 			if seq == edge {

@@ -73,6 +73,11 @@ func (p *processes) ways() (out []way) {
 			p.redis.Kill()
 			p.redis.Start()
 			p.ready()
+		}}, way{"Redis loses all", everybody, false, cut, func() {
+			p.redis.CLI("FLUSHALL")
+			p.redis.Kill() // a new connection is when the servers look
+			p.redis.Start()
+			p.ready()
 		}})
 	}
 	return out
