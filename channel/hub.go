@@ -180,7 +180,7 @@ func (h *Hub) obtain(name []byte) (*Channel, error) {
 				return nil, ErrTooManyChannels
 			}
 			own := string(name)
-			c = newChannel(own, hash, h.newEpoch(s, own), h.limits.Load().index(own))
+			c = newChannel(own, hash, h.newEpoch(s, own), h.limits.Load())
 			s.channels.add(c)
 			wake = h.announce(Online, own)
 		}

@@ -393,12 +393,14 @@ func (w *world) happen(t *rapid.T) {
 func (w *world) reachable(t *rapid.T) {
 	for _, node := range w.nodes() {
 		for _, c := range w.channels {
-			w.until(t, func() error {
-				if c.life == nil {
-					if err := unknown(c, node); err != nil {
-						return err
-					}
+			if c.life == nil {
+				// Who asks is a subscriber for a moment, and keeps the channel alive: a node
+				// that has one creates it again when its store has lost it.
+				if err := servertest.PollEvery(3*time.Second, patience, func() error { return unknown(c, node) }); err != nil {
+					t.Fatal(err)
 				}
+			}
+			w.until(t, func() error {
 				l, err := servertest.Listen(node.front, "rawstream", "cname="+c.name, "")
 				if err != nil {
 					return err

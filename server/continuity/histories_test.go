@@ -63,12 +63,8 @@ func TestHistoriesOfProcesses(t *testing.T) {
 	})
 }
 
-// TestHistoriesOnRedis does random things to servers on one Redis, and to that. It is for
-// "make torture".
+// TestHistoriesOnRedis does random things to servers on one Redis, and to that.
 func TestHistoriesOnRedis(t *testing.T) {
-	if os.Getenv(historiesVariable) == "" {
-		return
-	}
 	t.Parallel()
 	for _, n := range []int{1, 3} {
 		t.Run(strconv.Itoa(n), func(t *testing.T) {
