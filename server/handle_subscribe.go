@@ -39,16 +39,18 @@ func (s *Server) poll(c *reactor.Conn, r *reactor.Request, callback []byte) {
 		}
 		return
 	}
-	first := w.firstEvent(&joined)
-	switch {
-	case joined.More:
-		c.LongAnswer(&joined, &style, first)
-		return
-	case joined.Subscribed:
+	if joined.Subscribed && !joined.More {
 		c.Remember(&style)
 		return
 	}
-	var last *wire.Event
+	var first, last *wire.Event
+	if e, ok := w.firstEvent(&joined); ok {
+		first = &e
+	}
+	if joined.More {
+		c.LongAnswer(&joined, &style, first)
+		return
+	}
 	if joined.Ended {
 		end := wire.EndEvent(ch, joined.Next)
 		last = &end
@@ -58,25 +60,24 @@ func (s *Server) poll(c *reactor.Conn, r *reactor.Request, callback []byte) {
 	out.B = style.AppendAnswer(out.B, sc.Body)
 }
 
-// firstEvent is what a subscriber is told before any message; nil: nothing.
-func (w *wish) firstEvent(joined *channel.Joined) *wire.Event {
+// firstEvent is what a subscriber is told before any message, if there is something.
+func (w *wish) firstEvent(joined *channel.Joined) (e wire.Event, ok bool) {
 	poll := w.transport == wire.TransportPoll
 	tell := w.Told && (!poll || w.Epoch == 0 || !joined.Recovery.Recovered)
-	var e wire.Event
 	switch {
 	case w.transport.Raw():
-		return nil
+		return e, false
 	case tell:
-		e = wire.PositionEvent(w.channel, joined.First, &joined.Recovery)
+		e = wire.PositionEvent(w.channel, joined.First, joined.Recovery)
 	case w.Position && !w.Told && !joined.Recovery.Recovered:
-		e = wire.PositionEvent(w.channel, joined.First, &joined.Recovery)
+		e = wire.PositionEvent(w.channel, joined.First, joined.Recovery)
 		e.Named = true
 	case joined.TellNext:
 		e = wire.NextSeqEvent(w.channel, joined.Next)
 	default:
-		return nil
+		return e, false
 	}
-	return &e
+	return e, true
 }
 
 // open subscribes with an endless response. Head, preamble and backlog leave in one
@@ -99,8 +100,8 @@ func (s *Server) open(c *reactor.Conn, r *reactor.Request, t wire.Transport) {
 		return
 	}
 	out.B = c.AppendOpenHead(out.B, r, t)
-	if first := w.firstEvent(&joined); first != nil {
-		out.B = f.AppendOpen(out.B, first, &sc.Frame)
+	if first, ok := w.firstEvent(&joined); ok {
+		out.B = f.AppendOpen(out.B, &first, &sc.Frame)
 	}
 	c.Backlog(&joined, f, w.channel)
 }
