@@ -35,6 +35,9 @@ type Channel struct {
 	crowded  bool // follower: the store has to count each further subscriber
 }
 
+// ForeignEpoch is the epoch of no channel, for one that a client says and that cannot be.
+const ForeignEpoch = 1
+
 // MaxName bounds a channel's name, in bytes.
 const MaxName = 255
 

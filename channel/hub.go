@@ -133,7 +133,7 @@ func (h *Hub) newEpoch(s *shard, name string) uint32 {
 		x := s.lives + h.salt
 		x = (x ^ x>>16) * 0x85ebca6b
 		x = (x ^ x>>13) * 0xc2b2ae35
-		if x ^= x>>16 ^ of; x > 1 { // 1 stands for the epoch of no channel
+		if x ^= x>>16 ^ of; x > ForeignEpoch {
 			return x
 		}
 	}

@@ -132,9 +132,6 @@ func AppendEpoch(dst []byte, epoch uint32) []byte {
 	return dst
 }
 
-// foreignEpoch is the epoch of no channel, for one that a client says and that cannot be.
-const foreignEpoch = 1
-
 // ParseEpoch reads 8 lower-case hex digits. It never gives 0, which stands for no epoch.
 func ParseEpoch(text []byte) (epoch uint32, ok bool) {
 	if len(text) != epochDigits {
@@ -151,7 +148,7 @@ func ParseEpoch(text []byte) (epoch uint32, ok bool) {
 		}
 	}
 	if epoch == 0 {
-		epoch = foreignEpoch
+		epoch = channel.ForeignEpoch
 	}
 	return epoch, true
 }
