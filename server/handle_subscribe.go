@@ -165,10 +165,13 @@ func (w *wish) readRaw(c *reactor.Conn, r *reactor.Request) bool {
 
 // hadAll reports that the channel has ended and the subscriber has had all of it. It is
 // answered 204, after which an EventSource stops; who reads contents alone would not learn
-// of the end in another way.
+// of the end in another way. A reader of contents that asks from now gets nothing either.
 func (w *wish) hadAll(joined *channel.Joined) bool {
-	return joined.Ended && !joined.More && (w.transport == wire.TransportSSE || w.transport.Raw()) &&
-		w.Last == 0 && w.Since >= joined.Next && (w.Epoch == 0 || w.Epoch == joined.Channel.Epoch())
+	if !joined.Ended || joined.More || w.Last > 0 || w.transport != wire.TransportSSE && !w.transport.Raw() {
+		return false
+	}
+	return w.transport.Raw() && w.Since <= 0 ||
+		w.Since >= joined.Next && (w.Epoch == 0 || w.Epoch == joined.Channel.Epoch())
 }
 
 // join reads the parameters and joins the channel; when that subscribes, c is in its list.
