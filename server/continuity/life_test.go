@@ -182,10 +182,14 @@ func (l *life) judge(w wish, oldest int64) verdict {
 	return verdict{from: w.since, recovered: true}
 }
 
-// nothing reports that the response is 204: the subscriber has had all of an ended channel.
+// nothing reports that the response is 204: the subscriber has had all of an ended channel,
+// or reads contents alone and wants none of those that are there.
 func (l *life) nothing(a *ask) bool {
 	w := a.wish()
-	return l.ended && (a.sse() || a.raw()) && w.last == 0 && w.since >= l.next && (w.epoch == "" || w.epoch == l.epoch)
+	if !l.ended || w.last > 0 || !a.sse() && !a.raw() {
+		return false
+	}
+	return a.raw() && w.since <= 0 || w.since >= l.next && (w.epoch == "" || w.epoch == l.epoch)
 }
 
 // first is what a subscriber gets at once, if the first stored message is oldest.
