@@ -369,8 +369,11 @@ func (w *world) happen(t *rapid.T) {
 			s.noop = []servertest.Event{{Message: servertest.Message{Type: "noop", Cname: c.name}}}
 			return how.node == everybody || how.node == s.node
 		})
-		if !how.keeps {
+		switch {
+		case !how.keeps:
 			c.dies()
+		case !w.shared() && c.life != nil: // the server comes from a snapshot
+			c.life.trim(w.setup.keeping(c.kind))
 		}
 	}
 	if how.node == everybody {

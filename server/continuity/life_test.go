@@ -56,11 +56,16 @@ func (l *life) store(typ, content, id string, k keeping, at time.Time) []servert
 	if id != "" {
 		l.ids[id] = seq
 	}
+	l.trim(k)
+	return l.message(seq)
+}
+
+// trim drops what is not kept. A publish does it, and a server that has been away.
+func (l *life) trim(k keeping) {
 	l.oldest = max(l.oldest, l.next-int64(k.size))
-	for k.bytes > 0 && l.oldest < seq && l.size(l.oldest) > k.bytes {
+	for k.bytes > 0 && l.oldest < l.next-1 && l.size(l.oldest) > k.bytes {
 		l.oldest++
 	}
-	return l.message(seq)
 }
 
 // size is how many bytes the messages from seq on have.
