@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"runtime"
 	"testing"
 	"time"
 	"unsafe"
@@ -52,8 +53,10 @@ func TestReloadOfClasses(t *testing.T) {
 	s.mu.Lock() // the reload waits before this channel
 	done := make(chan struct{})
 	go func() { h.SetLimits(withClasses(b, a)); close(done) }()
-	for len(h.Limits().Classes) == 1 {
-		time.Sleep(time.Millisecond)
+	for end := time.Now().Add(time.Minute); len(h.Limits().Classes) == 1; runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatal("the new limits do not hold")
+		}
 	}
 	c.mu.Lock()
 	h.keep(c, h.classLocked(c), Message{Seq: c.next, Content: "x"})

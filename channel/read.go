@@ -88,7 +88,8 @@ func (k *kept) add(m Message) {
 	}
 }
 
-// keep stores m as the newest message of c, whose class is class, of which content and seq are set. Channel.mu is held.
+// keep stores m, of which content and seq are set, as the newest message of c, which is of
+// this class. Channel.mu is held.
 func (h *Hub) keep(c *Channel, class *Class, m Message) {
 	if class.BufferSize == 0 {
 		h.keepNothing(c, m)
