@@ -275,7 +275,7 @@ func (w *world) expire(t *rapid.T) {
 			want++
 		}
 	}
-	w.until(t, func() error { // /check says {} a moment before it is freed
+	w.until(t, func() error {
 		var total struct{ Channels int }
 		_, body := w.call(t, "/info")
 		if err := json.Unmarshal([]byte(body), &total); err != nil || total.Channels != want {
