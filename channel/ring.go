@@ -52,6 +52,16 @@ func (r *ring) push(m Message, limit int) {
 	r.bytes += len(m.Content)
 }
 
+// rotate puts m into the place of the oldest message. The buffer is full.
+func (r *ring) rotate(m Message) {
+	oldest := r.at(0)
+	r.bytes += len(m.Content) - len(oldest.Content)
+	*oldest = m
+	if r.head++; int(r.head) == len(r.buf) {
+		r.head = 0
+	}
+}
+
 // skip is how many of the stored messages are before seq.
 func (r *ring) skip(seq int64) int {
 	return int(min(max(0, seq-r.at(0).Seq), int64(r.n)))

@@ -84,8 +84,8 @@ func (s *Server) openSocket(c *reactor.Conn, r *reactor.Request, h *wsframe.Hand
 		return
 	}
 	c.AcceptFrames(r, h)
-	if first := reactor.FirstEvent(w.transport, &w.Join, &joined, w.channel); first != nil {
-		out.B = f.AppendOpen(out.B, first, &sc.Frame)
+	if first, ok := reactor.FirstEvent(w.transport, &w.Join, &joined, w.channel); ok {
+		out.B = f.AppendOpen(out.B, &first, &sc.Frame)
 	}
 	c.Backlog(&joined, f, w.channel)
 }

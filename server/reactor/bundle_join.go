@@ -204,8 +204,8 @@ func (c *Conn) beginMember(m *member, w *Wanted) {
 		return
 	}
 	j := &w.Joined
-	if e := FirstEvent(c.transport, &w.Join, j, ch); e != nil {
-		c.tell(e)
+	if e, ok := FirstEvent(c.transport, &w.Join, j, ch); ok {
+		c.tell(&e)
 	}
 	l.stats.Replayed.Add(uint64(len(j.Replay)))
 	c.tellMessages(ch, j.Replay)
@@ -237,8 +237,8 @@ func (c *Conn) Answer(list []Wanted, style *wire.PollStyle) {
 			continue
 		}
 		ch.Epoch = w.Joined.Channel.Epoch()
-		if e := FirstEvent(wire.TransportBundlePoll, &w.Join, &w.Joined, ch); e != nil {
-			add(e)
+		if e, ok := FirstEvent(wire.TransportBundlePoll, &w.Join, &w.Joined, ch); ok {
+			add(&e)
 		}
 		for k := range w.Joined.Replay {
 			var more int
@@ -256,23 +256,23 @@ func (c *Conn) Answer(list []Wanted, style *wire.PollStyle) {
 	l.out.B = style.AppendAnswer(l.out.B, l.scratch.Frame)
 }
 
-// FirstEvent is what a subscriber is told of a channel before any message; nil: nothing.
-func FirstEvent(t wire.Transport, j *channel.Join, joined *channel.Joined, ch wire.Channel) *wire.Event {
-	var e wire.Event
+// FirstEvent is what a subscriber is told of a channel before any message, if there is
+// something.
+func FirstEvent(t wire.Transport, j *channel.Join, joined *channel.Joined, ch wire.Channel) (e wire.Event, ok bool) {
 	switch {
 	case t.Raw():
-		return nil
+		return e, false
 	case j.Told && (!t.Polls() || j.Epoch == 0 || !joined.Recovery.Recovered):
-		e = wire.PositionEvent(ch, joined.First, &joined.Recovery)
+		e = wire.PositionEvent(ch, joined.First, joined.Recovery)
 	case j.Position && !j.Told && !joined.Recovery.Recovered:
-		e = wire.PositionEvent(ch, joined.First, &joined.Recovery)
+		e = wire.PositionEvent(ch, joined.First, joined.Recovery)
 		e.Named = true
 	case joined.TellNext:
 		e = wire.NextSeqEvent(ch, joined.Next)
 	default:
-		return nil
+		return e, false
 	}
-	return &e
+	return e, true
 }
 
 // RefusalEvent tells a subscriber of a refusal in band: with status 200, because clients
