@@ -20,9 +20,9 @@ const (
 // to b. Channels are named prefix+number; the prefix is new in every run, so that each
 // channel starts empty.
 type Codec interface {
-	// Subscribe appends a request for the messages from seq next on. cursor is what
+	// Subscribe appends a request for the messages of one or more channels. cursor is what
 	// Position returned for the last response of the same subscription.
-	Subscribe(b []byte, t Transport, channel, next uint32, cursor []byte) []byte
+	Subscribe(b []byte, t Transport, places []Place, cursor []byte) []byte
 	// Publish appends a request that publishes message number to a channel. at is the
 	// time of sending in its content, in nanoseconds.
 	Publish(b []byte, c Contents, at int64, channel, number uint32) []byte
@@ -37,13 +37,17 @@ type Codec interface {
 	// was done and the request should be sent again.
 	Later(status string, body []byte) bool
 	// Messages calls each for every message in one piece of a response: a chunk of a
-	// stream, or the body of a poll. It returns the first error of each, or one for which
-	// IsCorrupt is true.
-	Messages(t Transport, c Contents, piece []byte, each func(Message) error) error
+	// stream, a WebSocket's frame, or the body of a poll. several says that the connection
+	// has several channels. It returns the first error of each, or one for which IsCorrupt
+	// is true.
+	Messages(t Transport, several bool, c Contents, piece []byte, each func(Message) error) error
 	// Position returns what a poller needs from a response's head to ask for the next
 	// messages. It reuses cursor's memory.
 	Position(cursor, head []byte) []byte
 }
+
+// Place is a channel, and the seq of the message that is wanted next.
+type Place struct{ Channel, Next uint32 }
 
 // NewCodec returns the codec of a dialect; any name but DialectNchan is iComet's.
 func NewCodec(d Dialect, prefix string) Codec {
@@ -62,14 +66,23 @@ const longestInTarget = 4096
 
 type icomet struct{ prefix string }
 
-var subscribePaths = [...]string{Stream: "GET /stream?cname=", SSE: "GET /sse?cname=", Iframe: "GET /iframe?cname=", Poll: "GET /poll?cname="}
+var subscribePaths = [...]string{Stream: "GET /stream", SSE: "GET /sse", Iframe: "GET /iframe", Poll: "GET /poll", WS: "GET /ws"}
 
-func (d *icomet) Subscribe(b []byte, t Transport, channel, next uint32, _ []byte) []byte {
-	b = append(append(b, subscribePaths[t]...), d.prefix...)
-	b = strconv.AppendUint(b, uint64(channel), 10)
-	b = append(b, "&seq="...)
-	b = strconv.AppendUint(b, uint64(next), 10)
-	return append(append(b, hostLine...), "\r\n"...)
+func (d *icomet) Subscribe(b []byte, t Transport, places []Place, _ []byte) []byte {
+	b = append(b, subscribePaths[t]...)
+	separator := byte('?')
+	for _, p := range places {
+		b = append(append(append(b, separator), "cname="...), d.prefix...)
+		b = strconv.AppendUint(b, uint64(p.Channel), 10)
+		b = append(b, "&seq="...)
+		b = strconv.AppendUint(b, uint64(p.Next), 10)
+		separator = '&'
+	}
+	b = append(b, hostLine...)
+	if t == WS {
+		b = append(b, wsUpgrade...)
+	}
+	return append(b, "\r\n"...)
 }
 
 func (d *icomet) Publish(b []byte, c Contents, at int64, channel, number uint32) []byte {
@@ -124,8 +137,8 @@ func (d *icomet) Later(status string, body []byte) bool {
 	return strings.HasPrefix(status, "HTTP/1.1 503 ") && strings.HasPrefix(string(body), "overloaded: ")
 }
 
-func (d *icomet) Messages(t Transport, _ Contents, piece []byte, each func(Message) error) error {
-	return icometMessages(t, d.prefix, piece, each)
+func (d *icomet) Messages(t Transport, several bool, _ Contents, piece []byte, each func(Message) error) error {
+	return icometMessages(t, several, d.prefix, piece, each)
 }
 
 func (d *icomet) Position(cursor, _ []byte) []byte { return cursor }

@@ -96,7 +96,11 @@ func describe(g scenario.Group) string {
 	if g.Slow > 0 {
 		parts = append(parts, fmt.Sprintf("%d of them slow", g.Slow))
 	}
-	parts = append(parts, fmt.Sprintf("%d channels", g.Channels))
+	channels := fmt.Sprintf("%d channels", g.Channels)
+	if g.Each > 1 {
+		channels = fmt.Sprintf("%d of %s each", g.Each, channels)
+	}
+	parts = append(parts, channels)
 	switch {
 	case g.Broadcasts > 0:
 		parts = append(parts, fmt.Sprintf("%d broadcasts of %d B", g.Broadcasts, g.Size))

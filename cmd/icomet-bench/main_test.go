@@ -57,7 +57,7 @@ func TestExitStatus(t *testing.T) {
 		{"fanout", 2, "want -server"},
 		{"fanout -server ceiling more", 2, `unexpected "more"`},
 		{"fanout -server ceiling -n nine", 2, "invalid value"},
-		{"fanout -server ceiling -transport mail", 2, "want stream, sse, iframe or poll"},
+		{"fanout -server ceiling -transport mail", 2, "want stream, sse, iframe, poll or ws"},
 		{"fanout -help", 0, "-transport"},
 		{"fanout -server ceiling -size 1", 1, "size 1"},
 		{"fanout -front 192.0.2.1:80 -admin 127.0.0.1:80", 1, "127.0.0.0/8 only"},

@@ -40,11 +40,12 @@ func parseScenario(name string, args []string) (*settings, error) {
 	o, t := &s.options, &s.target
 	f.IntVar(&o.Subscribers, "n", 0, "subscribers (churn: at a time)")
 	f.IntVar(&o.Channels, "channels", 0, "channels; subscriber i listens on channel i modulo this")
+	f.IntVar(&o.Each, "each", 0, "channels of each connection, of which -channels is a multiple; not with polls, churn and slow readers (default 1; multi: 50)")
 	f.IntVar(&o.Publishers, "publishers", 0, "publishing connections")
 	f.IntVar(&o.Depth, "depth", 0, "requests in flight on each publishing connection; in a closed loop also messages that not all subscribers have yet")
 	f.Float64Var(&o.Rate, "rate", 0, "open loop: messages (churn: connections) a `second` over all publishers, latency from the intended time; 0 is closed loop")
 	f.IntVar(&o.Size, "size", 0, fmt.Sprintf("`bytes` of content, %d to %d (default 100)", protocol.MinSize, protocol.MaxSize))
-	f.Func("transport", "stream, sse, iframe or poll (default stream; scenario poll: poll)", func(v string) (err error) {
+	f.Func("transport", "stream, sse, iframe, poll or ws (default stream; scenario poll: poll)", func(v string) (err error) {
 		o.Transport, err = protocol.ParseTransport(v)
 		return err
 	})
