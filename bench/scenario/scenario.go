@@ -61,6 +61,16 @@ type Scenario struct {
 	Probe       float64       // messages a second on a channel of its own, from a process of its own
 }
 
+// Single returns the same connections with one channel each, which nothing is published to.
+func (s Scenario) Single() Scenario {
+	s.Groups = append([]Group(nil), s.Groups...)
+	for i := range s.Groups {
+		s.Groups[i].Each, s.Groups[i].Publishers, s.Groups[i].Broadcasts = 1, 0, 0
+	}
+	s.Hold, s.Probe = 0, 0
+	return s
+}
+
 // Validate returns an error that says which bound a scenario breaks, nil when it keeps all:
 // those above, those of a content's size, and the process's limit of open files.
 func (s *Scenario) Validate() error {

@@ -130,8 +130,11 @@ func runningNodes(front, admin, pid string) ([]target.Node, error) {
 // settleOf is how long a scenario waits before it looks at idle memory: 10
 // seconds where that is the point.
 func settleOf(name string) time.Duration {
-	if name == "idle" {
+	switch name {
+	case "idle":
 		return 10 * time.Second
+	case "multi":
+		return 3 * time.Second
 	}
 	return 0
 }
@@ -153,7 +156,11 @@ func runScenario(ctx context.Context, name string, args []string) error {
 		return err
 	}
 	watch, clear := progress()
-	result, err := bench.Run(ctx, plan, s.target, watch)
+	run := bench.Run
+	if plan.Groups[0].Each > 1 && plan.Settle > 0 && s.target.Command != "" {
+		run = bench.RunAdded
+	}
+	result, err := run(ctx, plan, s.target, watch)
 	clear()
 	if err != nil {
 		return err
