@@ -285,6 +285,12 @@ func TestManyParameters(t *testing.T) {
 			t.Errorf("%s %s: %d %v, want %s", tc.query, tc.body, status, got, tc.want)
 		}
 	}
+	// A long list: many short parameters are no fault, a body over the limit is.
+	for size, want := range map[int]int{60 << 10: 200, 70 << 10: 413} {
+		if status, text := s.post("/sub", form, "cname=a&seq=3&x="+strings.Repeat("x", size)); status != want {
+			t.Errorf("a form of %d bytes: %d %s", size, status, text)
+		}
+	}
 	for _, path := range []string{"/push?cname=a&content=first&cname=b", "/info?cname=a&cname=b", "/check?cname=a&cname=b", "/clear?cname=a&cname=b"} {
 		if status, body := s.request("GET", s.admin, path); status != 200 || strings.Contains(body, `"b"`) {
 			t.Errorf("%s: %d %s", path, status, body)

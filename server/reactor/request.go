@@ -14,7 +14,7 @@ import (
 type Request struct {
 	httpparse.Request
 	body []byte
-	// bodyTooLarge says that the body is left out, since it is over maxFrontBody.
+	// bodyTooLarge says that the body is left out, since it is over Conn.frontBody.
 	bodyTooLarge bool
 	Connection   wire.ConnField // what the answer says of the connection
 	CORS         wire.CORS      // what the answer says on the admin port
