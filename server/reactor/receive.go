@@ -14,7 +14,7 @@ const (
 	// A body of a call of the front port is a list of channels: frontBodyShare bytes for each
 	// that a connection may have, and never less than minFrontBody. All clients together
 	// could otherwise take a lot of memory.
-	frontBodyShare = 1 << 10
+	frontBodyShare = 512
 	minFrontBody   = 64 << 10
 	// maxPending is how many requests of one connection may wait for the engine. When that
 	// many wait, nothing more is parsed.
