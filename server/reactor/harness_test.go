@@ -11,6 +11,7 @@ import (
 	"icomet/httpparse"
 	"icomet/httpparse/wsframe"
 	"icomet/server/access"
+	"icomet/server/params"
 	"icomet/server/servertest"
 	"icomet/server/wire"
 )
@@ -61,7 +62,7 @@ func subscribe(c *Conn, r *Request, t wire.Transport) {
 	if !ok {
 		return
 	}
-	seq, ok := c.Int(r, ParamSeq)
+	seq, ok := c.Int(r, params.Seq)
 	if !ok {
 		return
 	}
