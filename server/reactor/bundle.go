@@ -15,6 +15,7 @@ type bundle struct {
 	first, last *member // in the order in which the client named them
 	live        int     // members that may still bring something
 	over        bool    // the last one has ended: so does the response
+	commanded   bool    // a WebSocket has subscribed by command: it stays behind a refusal
 	out         *bytebufferpool.ByteBuffer
 	elements    int // of a poll's answer, in out
 }

@@ -146,9 +146,6 @@ func (p *parkedMember) goOn() {
 	}
 	l.cur = c
 	c.joinMember(p, p.res.Err)
-	if c.bundle.live == 0 && !c.transport.Frames() {
-		c.bundle.over = true // the last one has been refused
-	}
 	c.flushBundle()
 	l.cur = nil
 }
@@ -183,8 +180,7 @@ func (c *Conn) joinMember(p *parkedMember, err error) {
 	}
 	c.beginMember(m, &w)
 	c.forgetOver(m)
-	// A WebSocket stays behind a refusal: it can subscribe to others.
-	if c.gather(); c.bundle.live == 0 && (w.Joined.Ended || !c.transport.Frames()) {
+	if c.gather(); c.bundle.live == 0 && (w.Joined.Ended || !c.bundle.commanded) {
 		c.bundle.over = true
 	}
 }

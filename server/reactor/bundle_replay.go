@@ -52,7 +52,7 @@ func (l *loop) replayBundled(p *replay) (size int) {
 		m.next = piece.Messages[n].Seq + 1
 	}
 	ended := piece.End && n == len(piece.Messages)
-	c.Replayed(piece.Messages)
+	c.Replayed(piece.Messages[:n])
 	size = len(out.B)
 	if ended {
 		l.endBundledReplay(m)

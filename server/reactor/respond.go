@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/bytebufferpool"
 
 	"icomet/httpparse"
+	"icomet/server/params"
 	"icomet/server/wire"
 )
 
@@ -196,7 +197,7 @@ const textRefused = "request refused"
 // logRefusal writes a line at level debug about an error answer to r.
 func (c *Conn) logRefusal(r *Request, status int, why string) {
 	if c.Logs(slog.LevelDebug) {
-		c.Log(slog.LevelDebug, textRefused, r, r.Params.Get(ParamCname), slog.Int("status", status), slog.String("reason", why))
+		c.Log(slog.LevelDebug, textRefused, r, r.Params.Get(params.Cname), slog.Int("status", status), slog.String("reason", why))
 	}
 }
 
@@ -213,6 +214,6 @@ func (c *Conn) logError(channel []byte, status int, why string) {
 func (c *Conn) RefuseInBand(r *Request, why error) {
 	c.loop.stats.refusedInBand(why)
 	if c.Logs(slog.LevelDebug) {
-		c.Log(slog.LevelDebug, "subscriber refused", r, r.Params.Get(ParamCname), slog.String("reason", why.Error()))
+		c.Log(slog.LevelDebug, "subscriber refused", r, r.Params.Get(params.Cname), slog.String("reason", why.Error()))
 	}
 }
