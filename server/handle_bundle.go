@@ -112,7 +112,7 @@ func (s *Server) pollMany(c *reactor.Conn, r *reactor.Request, style *wire.PollS
 	case waits:
 		c.Remember(style)
 	default:
-		c.Answer(list, style)
+		c.Answer(r, list, style)
 	}
 }
 
@@ -133,7 +133,7 @@ func (s *Server) openMany(c *reactor.Conn, r *reactor.Request, t wire.Transport)
 	default:
 		out := c.Out()
 		out.B = c.AppendOpenHead(out.B, r, t.Bundle())
-		c.BeginBundle(list)
+		c.BeginBundle(r, list)
 	}
 }
 

@@ -38,7 +38,7 @@ func (s *Server) poll(c *reactor.Conn, r *reactor.Request, callback []byte) {
 	ch, out, sc := w.channel, c.Out(), c.Scratch()
 	if err != nil {
 		if e, ok := reactor.RefusalEvent(ch, err); ok {
-			c.RefuseInBand(r, err)
+			c.RefuseInBand(r, r.Params.Get(params.Cname), err)
 			sc.Body = style.AppendStored(sc.Body[:0], &e, ch, nil, nil)
 			out.B = style.AppendAnswer(out.B, sc.Body)
 		}
@@ -106,7 +106,7 @@ func (s *Server) refuseOpen(c *reactor.Conn, r *reactor.Request, w *wish, f wire
 	case w.transport.Raw():
 		c.Refuse(r, rawStatus(err), e.Content)
 	default:
-		c.RefuseInBand(r, err)
+		c.RefuseInBand(r, r.Params.Get(params.Cname), err)
 		out.B = c.AppendOpenHead(out.B, r, w.transport)
 		out.B = f.AppendEnd(f.AppendOpen(out.B, &e, &sc.Frame))
 		if !f.Chunked() {

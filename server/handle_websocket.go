@@ -4,6 +4,7 @@ import (
 	"icomet/channel"
 	"icomet/httpparse"
 	"icomet/httpparse/wsframe"
+	"icomet/server/params"
 	"icomet/server/reactor"
 	"icomet/server/wire"
 )
@@ -41,7 +42,7 @@ func (s *Server) handleWebSocket(c *reactor.Conn, r *reactor.Request) {
 		refuseUnavailable(c, r, wire.TransportWebSocket, err)
 	default:
 		c.AcceptFrames(r, &h, t)
-		c.BeginBundle(list)
+		c.BeginBundle(r, list)
 	}
 }
 
@@ -91,7 +92,7 @@ func (s *Server) openSocket(c *reactor.Conn, r *reactor.Request, h *wsframe.Hand
 // refuseSocket accepts a WebSocket to tell it in band that it is refused.
 func (s *Server) refuseSocket(c *reactor.Conn, r *reactor.Request, h *wsframe.Handshake, ch wire.Channel, t wire.Transport, err error) {
 	e, _ := reactor.RefusalEvent(ch, err)
-	c.RefuseInBand(r, err)
+	c.RefuseInBand(r, r.Params.Get(params.Cname), err)
 	c.AcceptFrames(r, h, t)
 	f, out := wire.OpenForm(t, false), c.Out()
 	out.B = f.AppendEnd(f.AppendOpen(out.B, &e, &c.Scratch().Frame))
@@ -131,6 +132,7 @@ func (s *Server) Command(c *reactor.Conn, text []byte) {
 func (m *command) read(text []byte) (fault string) {
 	var in httpparse.JSONMembers
 	in.Init(text, nil)
+	in.Nulls = true // many clients write what they have not as null
 	for in.Next() {
 		switch string(in.Name) {
 		case "type":
@@ -196,6 +198,7 @@ func (w *wish) readCommand(m *command) (fault string) {
 
 // tellFault tells a WebSocket client what is wrong with its command.
 func tellFault(c *reactor.Conn, cname []byte, why string) {
+	c.RefuseCommand(cname, why)
 	e := wire.Event{
 		Type: wire.TypeBad, Channel: wire.Channel{Name: wire.AppendJSON(nil, cname)},
 		Content: string(wire.AppendJSON(nil, []byte(why))),

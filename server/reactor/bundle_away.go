@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"icomet/channel"
+	"icomet/server/wire"
 )
 
 // parkedAll waits for the engine to fetch several channels of one request. Then the request
@@ -79,16 +80,11 @@ func (p *parkedAll) goOn() {
 
 // parkedMember waits for the engine to fetch the channel of a member.
 type parkedMember struct {
-	state atomic.Int32 // as an answer's
-	res   channel.Result
-
+	res  channel.Result
 	m    *member
 	wish channel.Join
-	// moved says that the channel has moved: the member has had everything before had, in
-	// epoch.
-	moved bool
-	epoch uint32
-	had   int64
+	// before is set when the channel has moved: what the member has had of it.
+	before *parked
 }
 
 // Done takes the engine's result. It is called once. Concurrency-safe.
@@ -172,10 +168,12 @@ func (c *Conn) joinMember(p *parkedMember, err error) {
 		m.state = memberOver
 		c.bundle.live--
 	}
+	if _, told := RefusalEvent(wire.Channel{}, w.Err); told {
+		c.refuseMember(m.name, w.Err)
+	}
 	c.enterMember(m, &w)
-	if p.moved && w.Err == nil {
-		moved := parked{epoch: p.epoch, had: p.had}
-		w.Joined.Recovery = moved.moved(&w.Joined)
+	if p.before != nil && w.Err == nil {
+		w.Joined.Recovery = p.before.moved(&w.Joined)
 		w.Joined.TellNext = w.Joined.TellNext && !m.told
 	}
 	c.beginMember(m, &w)
@@ -185,12 +183,12 @@ func (c *Conn) joinMember(p *parkedMember, err error) {
 	}
 }
 
-// rejoinMember lets a member whose channel goes on at seq join the channel as it is now.
-func (l *loop) rejoinMember(m *member, seq int64) {
+// rejoinMember lets a member whose channel has moved join the channel as it is now.
+func (l *loop) rejoinMember(m *member, moved *channel.Message) {
 	c := m.conn
 	p := &parkedMember{
-		m: m, moved: true, epoch: m.epoch, had: m.next,
-		wish: channel.Join{Name: []byte(m.name), Since: seq, Told: m.told, Fetched: true},
+		m: m, before: &parked{epoch: m.epoch, had: m.next, renamed: moved.NewEpoch()},
+		wish: channel.Join{Name: []byte(m.name), Since: moved.Seq, Told: m.told, Fetched: true},
 	}
 	c.leaveMember(m)
 	m.state = memberAway

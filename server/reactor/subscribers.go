@@ -97,8 +97,13 @@ func (c *Conn) from() wire.Channel {
 
 // Replayed counts a replay and keeps its space, but not its messages.
 func (c *Conn) Replayed(ms []channel.Message) {
+	c.loop.stats.Replayed.Add(uint64(len(ms)))
+	c.forget(ms)
+}
+
+// forget keeps the space of a replay, but not its messages.
+func (c *Conn) forget(ms []channel.Message) {
 	l := c.loop
-	l.stats.Replayed.Add(uint64(len(ms)))
 	clear(ms)
 	if l.scratch.Replay = ms[:0]; cap(ms) > maxReplay {
 		l.scratch.Replay = nil

@@ -65,7 +65,11 @@ func (c *Conn) readFrames(b []byte) {
 			c.failFrames(bad.Code, bad.Text)
 			return
 		}
+		if event.Kind == wsframe.Text || f.reader.Idle() {
+			f.begun = 0
+		}
 		c.takeFrame(f, &event, set)
+		c.relieve()
 	}
 	c.flushBundle()
 	switch {
@@ -228,6 +232,7 @@ func (c *Conn) forgetOver(m *member) {
 // Unsubscribe leaves a channel that the connection has, and tells so.
 func (c *Conn) Unsubscribe(name []byte) {
 	c.makeBundle()
+	c.bundle.commanded = true
 	m := c.bundle.find(name)
 	c.leaveMember(m)
 	e := wire.Event{Type: "unsubscribed", Channel: c.loop.label(m), Seq: m.next}
