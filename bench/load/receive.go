@@ -27,6 +27,10 @@ func (w *worker) message(m protocol.Message) error {
 		return nil
 	case protocol.KindClose:
 		return errors.New("the channel was closed")
+	case protocol.KindJoined:
+		return w.joined(w.reading, s)
+	case protocol.KindAnswer:
+		return nil
 	case protocol.KindRefused:
 		return fmt.Errorf("%w: %.120q", errRefused, m.Content)
 	}

@@ -150,8 +150,7 @@ func (w *worker) frontOf(slot uint32, s *subscriber) netip.AddrPort {
 	return w.fronts[(i/stride+i%stride)%len(w.fronts)]
 }
 
-// request sends a subscriber's request: some 100 bytes, or 4 KiB with many channels, which
-// an empty socket takes whole.
+// request sends a subscriber's request.
 func (w *worker) request(slot uint32, s *subscriber) error {
 	var cursor []byte
 	if w.cursors != nil {
@@ -160,12 +159,8 @@ func (w *worker) request(slot uint32, s *subscriber) error {
 	g := w.groups[s.group]
 	w.places = w.appendPlaces(w.places[:0], g, slot)
 	w.out = w.codec.Subscribe(w.out[:0], g.Transport, w.places, cursor)
-	n, errno := send(s.fd, w.out)
-	if errno != 0 {
-		return errno
-	}
-	if n < len(w.out) {
-		return errors.New("short write of a request")
+	if err := w.say(s); err != nil {
+		return err
 	}
 	if g.Transport == protocol.Poll && s.state == subDialing {
 		w.up(slot, s) // a poll that waits says nothing
@@ -326,13 +321,45 @@ func (r *reader) Head(status int, head []byte) error {
 		return fmt.Errorf("%w: status %d: %.120q", errRefused, status, head)
 	}
 	if s.state == subWaiting {
-		w.up(w.reading, s)
-		if s.fd < 0 {
-			return errLeft
+		if err := w.join(w.reading, s); err != nil {
+			return err
 		}
 	}
 	if w.cursors != nil {
 		w.cursors[w.reading] = w.codec.Position(w.cursors[w.reading], head)
+	}
+	return nil
+}
+
+// join sends what a subscriber has to say after the head. With nothing to say it is up.
+func (w *worker) join(slot uint32, s *subscriber) error {
+	w.places = w.appendPlaces(w.places[:0], w.groups[s.group], slot)
+	if w.out = w.codec.Join(w.out[:0], w.places); len(w.out) > 0 {
+		return w.say(s)
+	}
+	return w.joined(slot, s)
+}
+
+// joined notes that the server has said that a subscription is up.
+func (w *worker) joined(slot uint32, s *subscriber) error {
+	if s.state == subWaiting {
+		w.up(slot, s)
+	}
+	if s.fd < 0 {
+		return errLeft
+	}
+	return nil
+}
+
+// say sends w.out, some 100 bytes, or 4 KiB with many channels, which an empty socket takes
+// whole.
+func (w *worker) say(s *subscriber) error {
+	n, errno := send(s.fd, w.out)
+	if errno != 0 {
+		return errno
+	}
+	if n < len(w.out) {
+		return errors.New("short write of a request")
 	}
 	return nil
 }

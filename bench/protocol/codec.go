@@ -3,6 +3,7 @@
 package protocol
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -12,9 +13,21 @@ type Dialect string
 
 // The dialects that the harness speaks.
 const (
-	DialectIcomet Dialect = "icomet"
-	DialectNchan  Dialect = "nchan"
+	DialectIcomet     Dialect = "icomet"
+	DialectNchan      Dialect = "nchan"
+	DialectCentrifuge Dialect = "centrifuge"
 )
+
+// ParseDialect reads a dialect's name; "" is iComet's.
+func ParseDialect(s string) (Dialect, error) {
+	switch d := Dialect(s); d {
+	case "":
+		return DialectIcomet, nil
+	case DialectIcomet, DialectNchan, DialectCentrifuge:
+		return d, nil
+	}
+	return "", fmt.Errorf("dialect %q: want icomet, nchan or centrifuge", s)
+}
 
 // Codec makes the requests and reads the messages of one dialect. Request methods append
 // to b. Channels are named prefix+number; the prefix is new in every run, so that each
@@ -23,6 +36,10 @@ type Codec interface {
 	// Subscribe appends a request for the messages of one or more channels. cursor is what
 	// Position returned for the last response of the same subscription.
 	Subscribe(b []byte, t Transport, places []Place, cursor []byte) []byte
+	// Join appends what a subscriber has to send when the head of the response is there. It
+	// returns b where the request has said all; else a message of KindJoined says when the
+	// subscription is up.
+	Join(b []byte, places []Place) []byte
 	// Publish appends a request that publishes message number to a channel. at is the
 	// time of sending in its content, in nanoseconds.
 	Publish(b []byte, c Contents, at int64, channel, number uint32) []byte
@@ -49,10 +66,13 @@ type Codec interface {
 // Place is a channel, and the seq of the message that is wanted next.
 type Place struct{ Channel, Next uint32 }
 
-// NewCodec returns the codec of a dialect; any name but DialectNchan is iComet's.
+// NewCodec returns the codec of a dialect; any name that ParseDialect does not know is iComet's.
 func NewCodec(d Dialect, prefix string) Codec {
-	if d == DialectNchan {
+	switch d {
+	case DialectNchan:
 		return &nchan{prefix: prefix}
+	case DialectCentrifuge:
+		return &centrifuge{nchan{prefix: prefix}}
 	}
 	return &icomet{prefix: prefix}
 }
@@ -84,6 +104,8 @@ func (d *icomet) Subscribe(b []byte, t Transport, places []Place, _ []byte) []by
 	}
 	return append(b, "\r\n"...)
 }
+
+func (d *icomet) Join(b []byte, _ []Place) []byte { return b }
 
 func (d *icomet) Publish(b []byte, c Contents, at int64, channel, number uint32) []byte {
 	form := func(b []byte) []byte {

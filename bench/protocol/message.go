@@ -19,6 +19,8 @@ const (
 	KindNoop
 	KindClose
 	KindRefused // 401 and 429
+	KindJoined  // the last answer to what Codec.Join made
+	KindAnswer  // another one
 )
 
 var kindNames = [...]string{KindData: "data", KindBroadcast: "broadcast", KindNextSeq: "next_seq", KindNoop: "noop", KindClose: "close"}

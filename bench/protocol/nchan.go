@@ -36,6 +36,8 @@ func (d *nchan) Subscribe(b []byte, t Transport, places []Place, cursor []byte) 
 	return append(append(b, cursor...), "\r\n"...)
 }
 
+func (d *nchan) Join(b []byte, _ []Place) []byte { return b }
+
 func (d *nchan) Publish(b []byte, c Contents, at int64, channel, number uint32) []byte {
 	b = append(append(b, "POST /pub?c="...), d.prefix...)
 	b = strconv.AppendUint(b, uint64(channel), 10)

@@ -70,6 +70,7 @@ func TestExitStatus(t *testing.T) {
 		{"ceiling fanout -n 10 -procs 2 -warmup 0s -duration 300ms", 0, "nothing lost"},
 		{"ab -a ceiling fanout", 2, "want -a and -b\nusage:"},
 		{"ab -a ceiling -b ceiling -rounds 2 fanout -n 10 -warmup 0s -duration 300ms", 0, "medians of 2 rounds"},
+		{"ab -a ceiling -b 'ceiling -- -transport ws -n 7' -rounds 1 fanout -n 10 -warmup 0s -duration 300ms", 0, "ceiling -transport ws -n 7  ratio"},
 		{"ab -a ceiling -b /does/not/exist -rounds 1 fanout -n 10 -warmup 0s -duration 300ms", 1, "no such file"},
 		{"suite", 2, "icomet-bench suite: want -server\n"},
 		{"redis -server x", 2, "-library"},

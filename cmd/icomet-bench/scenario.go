@@ -70,12 +70,9 @@ func parseScenario(name string, args []string) (*settings, error) {
 	admin := f.String("admin", "", "its admin `address`")
 	pid := f.String("pid", "", "its process `id`, for memory and CPU")
 	f.IntVar(&t.Store, "store", 0, "process `id` of the store that the nodes share, for its CPU and memory")
-	f.Func("dialect", "what that server speaks: icomet or nchan (default icomet)", func(v string) error {
-		t.Dialect = protocol.Dialect(v)
-		if t.Dialect != protocol.DialectIcomet && t.Dialect != protocol.DialectNchan {
-			return errors.New("want icomet or nchan")
-		}
-		return nil
+	f.Func("dialect", "what that server speaks: icomet, nchan or centrifuge (default icomet)", func(v string) (err error) {
+		t.Dialect, err = protocol.ParseDialect(v)
+		return err
 	})
 	f.StringVar(&s.json, "json", "", "write the result as JSON to this `file` (- is standard output)")
 	f.StringVar(&s.html, "html", "", "write a report with plots to this `file`")
