@@ -51,7 +51,7 @@ type row struct {
 	name, unit string
 	values     [][]float64 // by server, then by round
 	medians    []float64   // by server
-	has        []bool    // whether the server has the figure
+	has        []bool      // whether the server has the figure
 }
 
 // rows lists all figures that any result has, in their order there.
