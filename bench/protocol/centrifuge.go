@@ -108,6 +108,12 @@ func (d *centrifuge) message(b []byte) (m Message, ok bool) {
 	if b, ok = after(b[end:], `","offset":`); !ok {
 		return m, false
 	}
-	m.Seq, b, ok = leadingUint32(b)
+	if m.Seq, b, ok = leadingUint32(b); !ok {
+		return m, false
+	}
+	if epoch, has := after(b, `,"epoch":"`); has { // where it has changed: in the first message
+		b = bytes.TrimLeft(epoch, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+		b, ok = after(b, `"`)
+	}
 	return m, ok && string(b) == "}}}"
 }

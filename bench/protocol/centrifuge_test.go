@@ -24,6 +24,9 @@ func TestCentrifugeMessages(t *testing.T) {
 		push: {{Kind: KindData, Channel: 7, Seq: 2, Content: []byte(content)}},
 		`{"id":1,"connect":{"client":"x"}}` + "\n" + `{"id":2,"subscribe":{}}` + "\n" + `{"id":3,"subscribe":{}}` + "\n" + push: {
 			{Kind: KindAnswer}, {Kind: KindAnswer}, {Kind: KindJoined}, {Kind: KindData, Channel: 7, Seq: 2, Content: []byte(content)}},
+		strings.Replace(push, "}}}", `,"epoch":"uzkEXgPt"}}}`, 1): {{Kind: KindData, Channel: 7, Seq: 2, Content: []byte(content)}},
+		strings.Replace(push, "}}}", `,"epoch":"uzk"x}}}`, 1):     nil,
+		strings.Replace(push, "}}}", `,"epoch":"uzk}}}`, 1):       nil,
 		"{}":                            {{Kind: KindNoop}},
 		`{"id":2,"error":{"code":103}}`: {{Kind: KindRefused, Content: []byte(`"error":{"code":103}}`)}},
 		strings.Replace(push, `"p-7"`, `"q-7"`, 1):      nil,
