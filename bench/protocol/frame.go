@@ -14,18 +14,21 @@ import (
 const (
 	wsUpgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-	wsAccept = "\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+	wsAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 )
 
 var errFrame = errors.New("bad WebSocket frame")
 
 // upgraded checks the head of a status 101, after which frames follow.
 func (w *Wire) upgraded(head []byte) error {
-	if !bytes.Contains(head, []byte(wsAccept)) {
-		return fmt.Errorf("%w: no right Sec-WebSocket-Accept: %.200q", errHead, head)
+	const field = "sec-websocket-accept:"
+	for line := range bytes.SplitSeq(head, []byte("\r\n")) {
+		if hasField(line, field) && string(bytes.TrimSpace(line[len(field):])) == wsAccept {
+			w.phase, w.Bye = phaseFrames, false
+			return nil
+		}
 	}
-	w.phase, w.Bye = phaseFrames, false
-	return nil
+	return fmt.Errorf("%w: no right Sec-WebSocket-Accept: %.200q", errHead, head)
 }
 
 // First bytes of the frames that a server may send to the harness, which offers no

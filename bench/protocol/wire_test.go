@@ -112,7 +112,7 @@ func TestWireNotesConnectionClose(t *testing.T) {
 	}
 }
 
-const webSocket = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade" + wsAccept + "\r\n"
+const webSocket = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nsec-WebSocket-accept: " + wsAccept + "\r\n\r\n"
 
 // TestFrames: each size of length, in any fragmentation.
 func TestFrames(t *testing.T) {
