@@ -45,12 +45,18 @@ func (h *callbacks) OnOpen(gc gnet.Conn) (out []byte, action gnet.Action) {
 func (h *callbacks) OnTraffic(gc gnet.Conn) gnet.Action {
 	switch c := gc.Context().(type) {
 	case *Conn:
-		defer h.reactor.guard(c.loop, c)
-		c.read()
+		c.loop.beginEvent()
+		h.read(c)
+		c.loop.endEvent()
 	case *anchor:
 		c.heard(h.reactor, gc)
 	}
 	return gnet.None
+}
+
+func (h *callbacks) read(c *Conn) {
+	defer h.reactor.guard(c.loop, c)
+	c.read()
 }
 
 func (h *callbacks) OnClose(gc gnet.Conn, _ error) gnet.Action {
