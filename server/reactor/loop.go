@@ -51,8 +51,9 @@ type loop struct {
 	late     []*Answer // with results that have come
 	tick     bool
 	tickedAt time.Time
-	armed    bool // a run is scheduled, or an I/O event is being handled
-	wasArmed bool // it was before that event
+	armed    bool // a run is scheduled, or an I/O event is handled, which schedules one if need be
+	again    bool // a run is needed, whatever is in the mailboxes
+	wasArmed bool // a run was scheduled when the I/O event began
 
 	unflushed atomic.Int32 // draining connections whose last answer is still going out
 	lastPost  uint32       // the ticking goroutine's own: the tick of its last postTick
@@ -186,12 +187,8 @@ func (l *loop) idleTickDue(now uint32) bool { return now-l.lastPost >= idleTicks
 // rearm schedules another run from within the loop.
 func (l *loop) rearm() {
 	l.mu.Lock()
-	wake := !l.armed
-	l.armed = true
-	l.mu.Unlock()
-	if wake {
-		l.Wake()
-	}
+	l.again = true
+	l.unlockAndWake()
 }
 
 // Wake schedules a run. Only the caller that has changed armed from false to true may
@@ -226,74 +223,6 @@ func (l *loop) ring() {
 func (l *loop) Run(context.Context) error {
 	l.turn(true)
 	return nil
-}
-
-// beginEvent begins an I/O event of a connection. Meanwhile nobody needs to wake the loop: it
-// looks itself, in endEvent.
-func (l *loop) beginEvent() {
-	l.mu.Lock()
-	l.wasArmed, l.armed = l.armed, true
-	l.mu.Unlock()
-}
-
-// endEvent ends it. A few deliveries are made at once: the run comes only behind the
-// other I/O events of this round and of the next. More wait for the run, so that several
-// messages to many subscribers leave in one write each.
-func (l *loop) endEvent() {
-	l.mu.Lock()
-	if len(l.inbox) == 0 && len(l.calls) == 0 && len(l.late) == 0 && !l.tick {
-		l.armed = l.wasArmed
-		l.mu.Unlock()
-		return
-	}
-	if l.few() {
-		l.todo, l.inbox, l.todoAt = l.inbox, l.todo[:0], 0
-		l.armed = l.wasArmed
-		l.mu.Unlock()
-		l.deliverFew()
-		return
-	}
-	l.mu.Unlock()
-	if !l.wasArmed {
-		l.Wake()
-	}
-}
-
-// deliverFew delivers what is in todo, which few has measured.
-func (l *loop) deliverFew() {
-	defer l.guardRun()
-	l.inRun = true
-	l.deliverSome(sliceWrites)
-	l.flushGathered()
-	l.scratch.trim()
-	l.inRun = false
-	if len(l.doomed) > 0 || l.active.head != nil || l.todoAt < len(l.todo) || len(l.arrivals) > 0 || len(l.ready) > 0 {
-		l.rearm()
-	}
-}
-
-// atOnce is how many messages, each for as many subscribers, are delivered within an I/O
-// event.
-const atOnce = 4
-
-// few reports that what waits is no more. l.mu is held.
-func (l *loop) few() bool {
-	if n := len(l.inbox); n == 0 || len(l.calls) > 0 || len(l.late) > 0 || l.tick || n > atOnce || l.active.head != nil || l.todoAt < len(l.todo) {
-		return false
-	}
-	for i := range l.inbox {
-		ch := l.inbox[i].ch
-		if ch == nil {
-			return false
-		}
-		n := 0
-		for s := l.subs.first(ch); s != nil; s = s.subNext {
-			if n++; n > atOnce {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // turn does what waits: calls, late answers, the tick, deliveries, timeouts. Between the
@@ -335,7 +264,7 @@ func (l *loop) turn(mayClose bool) {
 func (l *loop) take() (calls []func(), late []*Answer, ticked bool, at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.armed = false
+	l.armed, l.again = false, false
 	calls, l.calls = l.calls, nil
 	late, l.late, l.spareLate = l.late, l.spareLate, nil
 	ticked, l.tick, at = l.tick, false, l.tickedAt
