@@ -1,9 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -72,8 +72,8 @@ func (d *daemon) checkFrontThrough(t *testing.T, b *behind) {
 	})
 }
 
-// newcomers come one every 10 ms, each on a connection of its own, subscribe or ask in
-// turn; the result is how many there were and how many were not served.
+// newcomers come one every 10 ms, each on a connection of its own, subscribe by WebSocket or
+// poll, or ask, in turn; the result is how many there were and how many were not served.
 func (b *behind) newcomers(over *atomic.Bool) (n [2]int) {
 	pace := time.NewTicker(10 * time.Millisecond)
 	defer pace.Stop()
@@ -84,19 +84,35 @@ func (b *behind) newcomers(over *atomic.Bool) (n [2]int) {
 			path, want = "/sub?cname=b", `"type":"next_seq"`
 		}
 		client := b.client("127.0.0.4", false)
-		resp, err := client.Get(b.url + path)
-		body := []byte{}
-		if err == nil {
-			body, err = io.ReadAll(resp.Body)
-			resp.Body.Close()
+		var body string
+		var err error
+		status := http.StatusOK
+		if n[0]%3 == 2 {
+			want = `"type":"next_seq"`
+			body, err = b.newSocket(client)
+		} else {
+			status, body, err = servertest.ReadAnswer(client.Get(b.url + path))
 		}
 		client.CloseIdleConnections()
 		n[0]++
-		if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
+		if err != nil || status != http.StatusOK || !strings.Contains(body, want) {
 			n[1]++
 		}
 	}
 	return n
+}
+
+// newSocket opens a WebSocket and returns its first message.
+func (b *behind) newSocket(client *http.Client) (string, error) {
+	ctx, cancel := context.WithTimeout(b.t.Context(), startLimit)
+	defer cancel()
+	conn, _, err := dialSocket(ctx, client, b.url+"/ws?cname=b", "")
+	if err != nil {
+		return "", err
+	}
+	defer conn.CloseNow()
+	_, text, err := conn.Read(ctx)
+	return string(text), err
 }
 
 // TestHAProxyWithFewDescriptors: the example file starts whatever the limit of open files

@@ -41,7 +41,7 @@ type webSocket struct {
 // webSocketClients are the clients, and what each cannot do.
 var webSocketClients = []struct{ name, cannot string }{
 	{"ws", ""},
-	{"undici", "ping bytes unmasked"},
+	{"undici", "bytes unmasked"},
 	{"python", "bytes unmasked"},
 	{"coder", "unmasked"},
 }

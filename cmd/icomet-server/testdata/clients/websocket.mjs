@@ -1,8 +1,9 @@
 // Does what its input says with one of the WebSocket clients of npm: websocket.mjs CLIENT.
 // websockets_test.go says what the input and the output are.
 import { createHash } from 'node:crypto';
+import { subscribe } from 'node:diagnostics_channel';
 import { createInterface } from 'node:readline';
-import { WebSocket as UndiciWebSocket } from 'undici';
+import { ping as undiciPing, WebSocket as UndiciWebSocket } from 'undici';
 import { WebSocket as WsWebSocket } from 'ws';
 
 const tell = (...words) => console.log(words.join(' '));
@@ -56,9 +57,13 @@ function openUndici(url, { protocols, origin }) {
   return {
     send: text => socket.send(text),
     binary: text => socket.send(Buffer.from(text)),
+    ping: text => undiciPing(socket, Buffer.from(text)),
     close: code => socket.close(code),
   };
 }
+
+// undici tells of pongs only here.
+subscribe('undici:websocket:pong', ({ payload }) => tell('pong', payload));
 
 const open = { ws: openWs, undici: openUndici }[process.argv[2]];
 let socket;
