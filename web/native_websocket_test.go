@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,21 +67,31 @@ func (p *nativeSocket) send(text string) { p.Run("socket.send(" + js(text) + ");
 
 func socketURL(url string) string { return "ws" + strings.TrimPrefix(url, "http") + "/ws" }
 
+// socketPage is a page of an origin of its own, whose answer has these fields.
+func socketPage(t *testing.T, fields ...string) (origin string) {
+	return newPlainServer(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for i := 0; i < len(fields); i += 2 {
+			w.Header().Set(fields[i], fields[i+1])
+		}
+		_, _ = io.WriteString(w, `<!DOCTYPE html><title>native</title><link rel="icon" href="data:,"><script>`+socketScript+`</script>`)
+	}))
+}
+
+func openSocketPage(t *testing.T, b *browser.Browser, url string) *nativeSocket {
+	t.Helper()
+	return &nativeSocket{Page: b.Open(t, url), log: []string{}}
+}
+
 // TestNativeWebSocket: the browser's own WebSocket, with permessage-deflate and without.
 func TestNativeWebSocket(t *testing.T) {
 	t.Parallel()
-	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, `<!DOCTYPE html><title>native</title><link rel="icon" href="data:,"><script>`+socketScript+`</script>`)
-	})
-	good, bad := newPlainServer(t, page), newPlainServer(t, page)
+	page := socketPage(t)
 	for extension, value := range map[string]string{"permessage-deflate": "true", "": "false"} {
-		s := servertest.Start(t, "ICOMET_FRONT_WEBSOCKET_COMPRESSION="+value, "ICOMET_FRONT_ALLOW_ORIGINS="+good,
-			"ICOMET_FRONT_CHANNEL_TIMEOUT=600", "ICOMET_FRONT_POLLING_TIMEOUT=1")
-		url := socketURL(s.Front)
-		p := &nativeSocket{Page: browser.Start(t).Open(t, good), log: []string{}}
+		s := servertest.Start(t, "ICOMET_FRONT_WEBSOCKET_COMPRESSION="+value, "ICOMET_FRONT_CHANNEL_TIMEOUT=600", "ICOMET_FRONT_POLLING_TIMEOUT=1")
+		p := openSocketPage(t, browser.Start(t), page)
 		pushAll(s, "a", numbered("", 1, 2))
 		s.Push("c", "1")
-		p.open(url+"?cname=a&seq=1&cname=b&seq=1", "icomet")
+		p.open(socketURL(s.Front)+"?cname=a&seq=1&cname=b&seq=1", "icomet")
 		p.want("open icomet "+extension, "data a 1 1", "data a 2 2")
 		s.Push("b", "1")
 		p.want("data b 1 1")
@@ -99,35 +110,118 @@ func TestNativeWebSocket(t *testing.T) {
 		p.want("close b 2 ")
 		s.Call("/end", "cname", "a", "content", "last")
 		p.want("data a 5 last", "end a 6 ", "close 1000 true")
-		for _, tc := range []struct {
-			script string
-			code   int
-		}{
-			{"socket.close()", 1005}, {"socket.close(1000)", 1000}, {"socket.close(4321, 'bye')", 4321},
-			{"socket.send(new Uint8Array(1))", 1003},
-			{"socket.send('x'.repeat(9000))", 1009},
-		} {
-			p.open(url)
-			p.want("open  " + extension)
-			p.Run(tc.script + "; null")
-			p.want(fmt.Sprintf("close %d true", tc.code))
-		}
-		p.open(url)
-		p.want("open  " + extension)
-		p.Run(`for (let i = 0; i < 500; i++) socket.send('{"type":"unsubscribe","cname":"c"}')`)
-		p.Want("log.at(-1)", `"close 1008 true"`)
-		p.Run("log.length = 0")
-		p.log = p.log[:0]
-
-		p.open(url)
-		p.want("open  " + extension)
-		s.Stop()
-		p.want("close 1001 true")
-		s.Restart()
-		stranger := &nativeSocket{Page: browser.Start(t).Open(t, bad)}
-		stranger.open(url + "?cname=a")
-		stranger.want("close 1006 false")
+		p.endsByFault(socketURL(s.Front), extension)
 	}
+}
+
+// endsByFault: closes by the client and what it must not do, each with its code, and with the
+// handshake of both sides.
+func (p *nativeSocket) endsByFault(url, extension string) {
+	for _, tc := range []struct {
+		script string
+		code   int
+	}{
+		{"socket.close()", 1005}, {"socket.close(1000)", 1000}, {"socket.close(4321, 'bye')", 4321},
+		{"socket.send(new Uint8Array(1))", 1003},
+		{"socket.send('x'.repeat(9000))", 1009},
+		{"socket.send('x'.repeat(3_000_000))", 1009}, // it is closed long before it has sent that
+	} {
+		p.open(url)
+		p.want("open  " + extension)
+		p.Run(tc.script + "; null")
+		p.want(fmt.Sprintf("close %d true", tc.code))
+	}
+	p.open(url)
+	p.want("open  " + extension)
+	p.Run(`for (let i = 0; i < 500; i++) socket.send('{"type":"unsubscribe","cname":"c"}')`)
+	p.Want("log.at(-1)", `"close 1008 true"`)
+}
+
+// TestNativeWebSocketEnds: how the browser sees the ends that the server makes, and those
+// while messages come.
+func TestNativeWebSocketEnds(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, "ICOMET_FRONT_AUTH=token", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
+	p := openSocketPage(t, browser.Start(t), socketPage(t))
+	token := func(cname string) string {
+		_, rest, _ := strings.Cut(s.Call("/sign", "cname", cname), `"token":"`)
+		return rest[:32]
+	}
+	url, one := socketURL(s.Front), "cname=a&seq=1&token="+token("a")
+
+	p.open(url + "?cname=a&token=wrong&cname=b")
+	p.want("open  ", "401 a 0 Token error", "401 b 0 Token error", "close 1000 true")
+	p.open(url + "?" + one + "&cname=b&token=wrong")
+	p.want("open  ", "401 b 0 Token error")
+	s.Push("a", "1")
+	p.want("data a 1 1")
+	s.Call("/close", "cname", "a")
+	p.want("close a 2 ", "close 1000 true")
+
+	one = "cname=a&seq=1&token=" + token("a")
+	p.open(url + "?" + one)
+	p.want("open  ")
+	for n := 1; n <= 200; n++ {
+		s.Push("a", fmt.Sprint(n))
+		if n == 100 {
+			p.Run("socket.close(1000); null")
+		}
+	}
+	p.Want("log.at(-1)", `"close 1000 true"`)
+	p.Run("log.length = 0")
+	p.log = p.log[:0]
+
+	one = "cname=b&seq=1&token=" + token("b")
+	p.open(url + "?" + one)
+	p.want("open  ")
+	s.Stop()
+	p.want("close 1001 true")
+	s.Restart()
+	one = "cname=b&seq=1&token=" + token("b")
+	p.open(url + "?" + one)
+	p.want("open  ")
+	s.WaitSubscribers("b", 1)
+	s.Kill()
+	p.want("close 1006 false")
+}
+
+// TestNativeWebSocketOrigins: a page may connect if it is the server's own or listed. The
+// others differ in the port alone, or have no origin to tell.
+func TestNativeWebSocketOrigins(t *testing.T) {
+	t.Parallel()
+	listed, other := socketPage(t), socketPage(t)
+	sandboxed := socketPage(t, "Content-Security-Policy", "sandbox allow-scripts")
+	b := browser.Start(t)
+	for allow, pages := range map[string][]string{"": {}, listed: {listed}, "*": {listed, other, sandboxed}} {
+		s := servertest.Start(t, "ICOMET_FRONT_ALLOW_ORIGINS="+allow)
+		for _, page := range []string{"own", listed, other, sandboxed} {
+			var p *nativeSocket
+			if page == "own" {
+				p = openSocketPage(t, b, s.Front+"/ping")
+				p.useScript()
+			} else {
+				p = openSocketPage(t, b, page)
+			}
+			p.open(socketURL(s.Front) + "?cname=a&seq=1")
+			subscribers := `"subscribers": 0}`
+			if page == "own" || slices.Contains(pages, page) {
+				p.want("open  ")
+				subscribers = `"subscribers": 1}`
+			} else {
+				p.want("close 1006 false")
+			}
+			if got := s.Call("/info", "cname", "a"); !strings.Contains(got, subscribers) {
+				t.Errorf("with %q a page of %s: %s", allow, page, got)
+			}
+			p.Close()
+			s.WaitSubscribers("a", 0)
+		}
+	}
+}
+
+// useScript gives the script to a page that has none.
+func (p *nativeSocket) useScript() {
+	p.Run(strings.Replace(socketScript, "const log", "globalThis.log", 1) + "; globalThis.open = open; null")
 }
 
 // TestNativeWebSocketOverHTTP2: through HAProxy with the example file. The browser opens
@@ -141,7 +235,7 @@ func TestNativeWebSocketOverHTTP2(t *testing.T) {
 		return err
 	})
 	p := &nativeSocket{Page: browser.Start(t).Open(t, "https://"+address+"/ping", ignore), log: []string{}}
-	p.Run(strings.Replace(socketScript, "const log", "globalThis.log", 1) + "; globalThis.open = open; null")
+	p.useScript()
 	p.open("wss://"+address+"/ws?cname=a&seq=1", "icomet")
 	p.want("open icomet ")
 	s.Push("a", "1")
