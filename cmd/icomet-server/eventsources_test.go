@@ -100,14 +100,25 @@ func startHelper(t *testing.T, cmd *exec.Cmd) *servertest.Output {
 	return output
 }
 
+// needNpm skips the test where npm could not be reached.
+func needNpm(t *testing.T) {
+	t.Helper()
+	if !npmThere() {
+		t.Skip("the clients are not there: make test-needs gets them from npm")
+	}
+}
+
+func npmThere() bool {
+	_, err := os.Stat("testdata/clients/node_modules")
+	return err == nil
+}
+
 // TestEventSources: the clients that people use, straight and through proxies that are told
 // nothing but where the server is, with a channel and with two. A silent stream opens, each
 // message comes before the next is published, and after a break they go on where they were.
 func TestEventSources(t *testing.T) {
 	t.Parallel()
-	if _, err := os.Stat("testdata/clients/node_modules"); err != nil {
-		t.Skip("the clients are not there: make test-needs gets them from npm")
-	}
+	needNpm(t)
 	for _, way := range []string{"direct", "nginx", "haproxy", "caddy"} {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()

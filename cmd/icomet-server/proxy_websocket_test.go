@@ -64,10 +64,10 @@ func deadline(t *testing.T) context.Context {
 }
 
 // TestProxiesWebSocket runs the example files with the real proxies, which break off what is
-// silent for three seconds, and with heartbeats of a second.
+// silent for eight seconds, and with heartbeats of a second.
 func TestProxiesWebSocket(t *testing.T) {
 	t.Parallel()
-	for _, proxy := range []string{"nginx", "haproxy"} {
+	for _, proxy := range exampleProxies {
 		t.Run(proxy, func(t *testing.T) {
 			t.Parallel()
 			config, ctx := writeConfig(t), deadline(t)
@@ -81,7 +81,7 @@ func TestProxiesWebSocket(t *testing.T) {
 			}
 			rewriteWhole(t, config, lines...)
 			d := start(t, nil, config)
-			b := startProxy(t, proxy, "3s", "http://"+d.Address("admin"), d.Address("front"))
+			b := startProxy(t, proxy, "8s", "http://"+d.Address("admin"), d.Address("front"))
 
 			if _, status, err := dialSocket(ctx, b.client("127.0.0.4", false), b.url+"/ws?cname=a", "https://bad.example"); status != 403 {
 				t.Errorf("of another origin: %d, %v", status, err)
@@ -93,7 +93,9 @@ func TestProxiesWebSocket(t *testing.T) {
 			other.conn.CloseNow()
 			b.wantSubscribers(1)
 
-			w.hear(ctx, `"type":"noop"`, `"type":"noop"`, `"type":"noop"`, `"type":"noop"`, `"type":"noop"`)
+			for range 10 {
+				w.hear(ctx, `"type":"noop"`)
+			}
 			b.push("here")
 			w.hearData(ctx, `"content":"here"`)
 			large := strings.Repeat("large", 1000)
@@ -105,13 +107,22 @@ func TestProxiesWebSocket(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.hearData(ctx, `{"type":"unsubscribed","cname":"b"`)
-
-			d.Send(syscall.SIGTERM)
-			w.hearEnd(ctx, websocket.StatusGoingAway)
+			for len(ponged) == 0 {
+				w.hear(ctx, `"type":"noop"`)
+			}
 			if err := <-ponged; err != nil {
 				t.Errorf("ping: %v", err)
 			}
+
+			d.Send(syscall.SIGTERM)
+			w.hearEnd(ctx, websocket.StatusGoingAway)
 			d.WaitEnd(startLimit, 0)
+			if _, status, err := dialSocket(ctx, b.client("127.0.0.3", false), b.url+"/ws?cname=a&token=0123secret4567", ""); status < 500 {
+				t.Errorf("without a server: %d, %v", status, err)
+			}
+			if log := b.log(); strings.Contains(log, "secret") {
+				t.Errorf("the token is in the proxy's log:\n%s", log)
+			}
 			start(t, nil, config)
 			checkFor(t, startLimit, func() error {
 				conn, _, err := dialSocket(ctx, b.client("127.0.0.2", false), b.url+"/ws?cname=a&seq=1", "")
