@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -38,12 +37,15 @@ type webSocket struct {
 	notes *servertest.Output // what else the program says
 }
 
-// webSocketClients are the clients, and what each cannot do.
-var webSocketClients = []struct{ name, cannot string }{
-	{"ws", ""},
-	{"undici", "bytes unmasked"},
-	{"python", "bytes unmasked"},
-	{"coder", "unmasked"},
+// webSocketClients are the clients, what each cannot do, and whether it comes from npm.
+var webSocketClients = []struct {
+	name, cannot string
+	npm          bool
+}{
+	{"ws", "", true},
+	{"undici", "bytes unmasked", true},
+	{"python", "bytes unmasked", false},
+	{"coder", "unmasked", false},
 }
 
 // startWebSocket starts the client until the end of the test.
@@ -166,24 +168,26 @@ func dataLine(cname string, seq int, content string) string {
 // TestWebSockets: the clients that people use, with permessage-deflate and without.
 func TestWebSockets(t *testing.T) {
 	t.Parallel()
-	if _, err := os.Stat("testdata/clients/node_modules"); err != nil {
-		t.Skip("the clients are not there: make test-needs gets them from npm")
-	}
 	for _, compression := range []bool{true, false} {
 		t.Run(fmt.Sprint("compression ", compression), func(t *testing.T) {
 			t.Parallel()
 			s := servertest.Start(t, fmt.Sprint("ICOMET_FRONT_WEBSOCKET_COMPRESSION=", compression),
 				"ICOMET_FRONT_ALLOW_ORIGINS=https://good.example", "ICOMET_FRONT_POLLING_TIMEOUT=1",
-				"ICOMET_FRONT_CHANNEL_TIMEOUT=600")
-			clients := make([]*webSocket, len(webSocketClients))
-			for i, c := range webSocketClients {
-				clients[i] = startWebSocket(t, c.name)
+				"ICOMET_FRONT_CHANNEL_TIMEOUT=600", "ICOMET_LIMITS_COMMANDS=5")
+			clients := map[string]*webSocket{} // those that are there
+			for _, c := range webSocketClients {
+				if !c.npm || npmThere() {
+					clients[c.name] = startWebSocket(t, c.name)
+				}
 			}
 			ok := t.Run("clients", func(t *testing.T) {
-				for i, c := range webSocketClients {
+				for _, c := range webSocketClients {
 					t.Run(c.name, func(t *testing.T) {
 						t.Parallel()
-						w := *clients[i]
+						if c.npm {
+							needNpm(t)
+						}
+						w := *clients[c.name]
 						w.t = t
 						trial := &webSocketTrial{&w, s, c.cannot}
 						trial.subscriptions(compression)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -174,6 +175,7 @@ type coder struct {
 	mu      sync.Mutex
 	out     io.Writer
 	conn    *websocket.Conn
+	closed  chan string // what Close has found of conn
 	readers sync.WaitGroup
 }
 
@@ -207,7 +209,9 @@ func runCoder(ctx context.Context, in io.Reader, out io.Writer, notes io.Writer)
 				c.tell("pong %s", text)
 			}
 		case "close":
-			err = c.conn.Close(code, "")
+			if err = c.conn.Close(code, ""); err == nil {
+				c.closed <- fmt.Sprint(int(code))
+			}
 		}
 		if err != nil {
 			fmt.Fprintln(notes, what, err)
@@ -245,20 +249,28 @@ func (c *coder) open(url string, text []byte) error {
 		return err
 	}
 	extension, _, _ := strings.Cut(answer.Header.Get("Sec-WebSocket-Extensions"), ";")
-	c.conn = conn
+	c.conn, c.closed = conn, make(chan string, 1)
 	conn.SetReadLimit(-1)
 	c.tell("open %s %s", cmp.Or(conn.Subprotocol(), "-"), cmp.Or(extension, "-"))
-	c.readers.Go(func() { c.read(conn) })
+	closed := c.closed
+	c.readers.Go(func() { c.read(conn, closed) })
 	return nil
 }
 
-func (c *coder) read(conn *websocket.Conn) {
+func (c *coder) read(conn *websocket.Conn, closed <-chan string) {
 	for {
 		_, data, err := conn.Read(c.ctx)
 		var end websocket.CloseError
 		switch {
 		case errors.As(err, &end):
 			c.tell("closed %d %s", end.Code, end.Reason)
+			return
+		case errors.Is(err, net.ErrClosed): // Close has read the answer, between two Reads
+			select {
+			case code := <-closed:
+				c.tell("closed %s", code)
+			case <-c.ctx.Done():
+			}
 			return
 		case err != nil:
 			c.tell("closed 1006 %v", err)
