@@ -1,0 +1,256 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+)
+
+const (
+	defaultMinBackoff = 500 * time.Millisecond
+	defaultMaxBackoff = 30 * time.Second
+	tooManyBackoff    = 15 * time.Second // at least, after a 429
+	unknownSilence    = 78 * time.Second // until the server has told its period
+	pingLimit         = 10 * time.Second
+	mostRetry         = time.Minute             // the longest retry of a server that is obeyed, unless MaxBackoff is longer
+	leastHeartbeat    = time.Second             // a heartbeat that comes sooner is no reason to poll again at once
+	late              = 1500 * time.Millisecond // how late a heartbeat may be: the server keeps its period within a second
+)
+
+// settings are what the user has given, to a Subscriber or a MultiSubscriber.
+type settings struct {
+	url                             string
+	transport                       Transport
+	minBackoff, maxBackoff, silence time.Duration
+	http                            *http.Client
+	newToken                        func(ctx context.Context, channel string, denied int) (string, error) // nil: no tokens
+	onError                         func(err error, wait time.Duration)
+	onPosition                      func(channel string, what Recovery)
+	onEnd                           func(last Start, err error)
+}
+
+// run is one call of Messages. One goroutine owns it, but for its roster.
+type run struct {
+	settings
+	ctx    context.Context
+	yield  func(Message, error) bool
+	many   bool // of a MultiSubscriber: a refusal costs only its channel, and channels come and go
+	roster *roster
+
+	eventID  string        // of the last event; with SSE, what the next connection of a Subscriber sends back
+	retry    time.Duration // what the server has asked for; 0: nothing
+	failures int           // connections failed in a row
+	over     error         // why the last channel has gone
+
+	// Of one connection.
+	asked map[string]*subscription // what it brings, by name
+	got   bool                     // it has brought something
+	moved bool                     // and that was new
+}
+
+var (
+	// errStopped: the caller has left the loop over Messages.
+	errStopped = errors.New("stopped")
+	// errAgain ends a connection after which the next one is made at once.
+	errAgain = errors.New("again")
+	// errOver: the last channel has gone; run.over says why.
+	errOver = errors.New("over")
+)
+
+// messages runs until it returns why it ends.
+func (r *run) messages() error {
+	if r.transport == "" {
+		r.transport = Stream
+	}
+	if !r.many {
+		if err := r.roster.all()[0].kept.check(); err != nil {
+			return err
+		}
+	}
+	if r.http == nil {
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		defer transport.CloseIdleConnections()
+		r.http = &http.Client{Transport: transport}
+	}
+	err := r.loop()
+	if errors.Is(err, errOver) {
+		return r.over
+	}
+	return err
+}
+
+func (r *run) loop() error {
+	for {
+		if err := r.ready(); err != nil {
+			return err
+		}
+		r.got, r.moved, r.asked = false, false, map[string]*subscription{}
+		r.forget(r.transport != Poll)
+		err := r.connect()
+		if errors.Is(err, errAgain) {
+			continue
+		}
+		r.forget(true)
+		switch {
+		case final(err):
+			return err
+		case r.ctx.Err() != nil:
+			return r.ctx.Err()
+		case errors.Is(err, ErrUnauthorized): // of a Subscriber
+			only := r.roster.all()[0]
+			if r.newToken == nil || !only.signed {
+				return ErrUnauthorized // without a token, newToken itself has returned it
+			}
+			only.signed = false
+			if only.denied++; only.denied == 1 {
+				continue // the token may only have expired
+			}
+		}
+		if r.got {
+			r.failures = 0
+		}
+		status, _ := errors.AsType[*StatusError](err)
+		switch {
+		case status != nil && status.Status == http.StatusNoContent:
+			return r.leaveAll(ErrEnded)
+		case !Temporary(err) && !errors.Is(err, ErrUnauthorized): // there may be a better token
+			return err
+		}
+		if err := r.wait(err); err != nil {
+			return err
+		}
+	}
+}
+
+// forget forgets that the channels have told their positions, if all is true; with Poll
+// that lasts until a failure.
+func (r *run) forget(all bool) {
+	for _, s := range r.roster.all() {
+		s.told = s.told && !all
+	}
+}
+
+// final reports whether err ends Messages whatever else has happened.
+func final(err error) bool {
+	return errors.Is(err, errStopped) || errors.Is(err, errOver) || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrTooOld)
+}
+
+// ready waits until there is a channel to ask for.
+func (r *run) ready() error {
+	for {
+		wait := time.Duration(1<<63 - 1) // no channel: until one is added
+		for _, s := range r.roster.all() {
+			wait = min(wait, time.Until(s.notBefore))
+		}
+		if wait <= 0 {
+			return nil
+		}
+		if err := r.sleep(wait, r.roster.changed); err != nil {
+			return err
+		}
+	}
+}
+
+// sleep waits for a time, or until there is something in c. Its error is that of ctx.
+func (r *run) sleep(wait time.Duration, c <-chan struct{}) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-r.ctx.Done():
+		return r.ctx.Err()
+	case <-timer.C:
+	case <-c:
+	}
+	return nil
+}
+
+// wanted lists the channels to ask for, each with its token.
+func (r *run) wanted() (list []*subscription, err error) {
+	for _, s := range r.roster.all() {
+		if time.Until(s.notBefore) > 0 {
+			continue
+		}
+		s.begin(r)
+		err := s.sign()
+		switch {
+		case err == nil:
+			list = append(list, s)
+		case !r.many:
+			return nil, err
+		default:
+			if err := s.refused(err); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if len(list) == 0 {
+		return nil, errAgain
+	}
+	return list, nil
+}
+
+// leave ends the following of a channel, and is errOver if it was the last one.
+func (r *run) leave(s *subscription, why error) error {
+	delete(r.asked, s.name)
+	if last, there := r.roster.remove(s); there && r.onEnd != nil {
+		r.onEnd(last, why)
+	}
+	if len(r.roster.all()) > 0 { // onEnd may have added one
+		return nil
+	}
+	r.over = why
+	return errOver
+}
+
+func (r *run) leaveAll(why error) (err error) {
+	for _, s := range r.roster.all() {
+		err = r.leave(s, why)
+	}
+	if err == nil {
+		return errAgain
+	}
+	return err
+}
+
+// pause is the wait after so many failures, of which err is the last one.
+func (r *run) pause(failures int, err error) time.Duration {
+	least, most := r.minBackoff, r.maxBackoff
+	if least <= 0 {
+		least = defaultMinBackoff
+	}
+	if most <= 0 {
+		most = defaultMaxBackoff
+	}
+	bound := min(most, least<<min(failures, 20))
+	wait := bound/2 + rand.N(bound/2+1)
+	if retry := min(r.retry, max(most, mostRetry)); retry > 0 {
+		wait = max(wait, retry+rand.N(retry/4+1))
+	}
+	if errors.Is(err, ErrTooMany) {
+		wait += tooManyBackoff
+	}
+	if status, ok := errors.AsType[*StatusError](err); ok {
+		wait = max(wait, min(status.RetryAfter, most))
+	}
+	return wait
+}
+
+// wait waits before the next connection.
+func (r *run) wait(err error) error {
+	wait := r.pause(r.failures, err)
+	r.failures++
+	r.failed(err, wait)
+	return r.sleep(wait, nil)
+}
+
+func (r *run) failed(err error, wait time.Duration) {
+	if r.onError != nil {
+		r.onError(err, wait)
+	}
+}
+
+// errTooFew: the server brings only the first of several channels.
+var errTooFew = fmt.Errorf("%w: it follows only one channel on a connection", ErrTooOld)
