@@ -73,7 +73,7 @@ The types end, closed and stopped tell why it ends, with the last position.`,
 	flags.StringVar(&f.from, "from", "", "go on after this position, EPOCH-SEQ, as an earlier icomet sub or pub has told it")
 	flags.IntVar(&f.last, "last", 0, "begin with the newest messages that are stored, so many")
 	flags.IntVarP(&f.count, "count", "n", 0, "end after this many messages; 0: never")
-	flags.StringVarP(&f.transport, "transport", "t", "stream", "stream, sse, iframe or poll")
+	flags.StringVarP(&f.transport, "transport", "t", "stream", "stream, sse, iframe, poll or ws (WebSocket)")
 	flags.StringVar(&f.token, "token", "", "the channel's token")
 	flags.BoolVar(&f.sign, "sign", false, "get the token from the admin port")
 	flags.BoolVarP(&f.json, "json", "j", false, "print each message as a JSON object, and tell positions as such")
