@@ -42,9 +42,9 @@ type MultiSubscriber struct {
 	Transport Transport // "": Stream. WebSocket adds and removes channels without a new connection
 
 	// Token returns the token of a channel, if the server needs one. denied is the number
-	// of tokens that the server has refused since it accepted one. If Token returns
-	// ErrUnauthorized, the channel is not followed any more; after another error it is
-	// called again. nil: no token is sent.
+	// of tokens that the server has refused since it accepted one. After an error that is
+	// not Temporary, as ErrUnauthorized, the channel is not followed any more; after
+	// another one Token is called again. nil: no token is sent.
 	Token func(ctx context.Context, channel string, denied int) (string, error)
 
 	MinBackoff, MaxBackoff, Silence time.Duration // as of a Subscriber
@@ -57,8 +57,9 @@ type MultiSubscriber struct {
 	OnPosition func(channel string, what Recovery)
 
 	// OnEnd, if set, is called when a channel is not followed any more: it has ended or
-	// was closed (ErrEnded, ErrClosed), its token is refused (ErrUnauthorized), or the
-	// server does not take it (a *StatusError). last is where it has come to.
+	// was closed (ErrEnded, ErrClosed), its token is refused (ErrUnauthorized), Token has
+	// failed for good, or the server does not take it (a *StatusError). last is where it
+	// has come to.
 	OnEnd func(last Start, err error)
 
 	// HTTP, if set, replaces the MultiSubscriber's own client. It must have no Timeout.

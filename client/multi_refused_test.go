@@ -85,6 +85,44 @@ func TestMultiRefused(t *testing.T) {
 	}
 }
 
+// TestMultiTokenFails: a Token that fails for good costs only its channel; one that fails
+// for a time is called again.
+func TestMultiTokenFails(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
+	for _, transport := range client.Transports {
+		calls := 0
+		sub := &client.MultiSubscriber{URL: s.Front, Transport: transport}
+		sub.Token = func(_ context.Context, channel string, _ int) (string, error) {
+			switch channel {
+			case "lasting":
+				return "", &client.StatusError{Status: 403, Text: "not you"}
+			case "passing":
+				if calls++; calls < 3 {
+					return "", errors.New("the backend is away")
+				}
+			}
+			return "", nil
+		}
+		good := string(transport)
+		box := receiveMulti(t, sub, "lasting", "passing", good)
+		box.add(all("lasting", "passing", good)...)
+		if l := wait(t, box.left); l.last.Channel != "lasting" || l.err.Error() != "token: HTTP 403: not you" {
+			t.Errorf("%s: %+v", transport, l)
+		}
+		s.Push(good, "m1")
+		box.want(good, "m1")
+		wait(t, box.told["passing"])
+		for range 2 {
+			if err := wait(t, box.failures); err.Error() != "channel passing: token: the backend is away" {
+				t.Errorf("%s: failure %v", transport, err)
+			}
+		}
+		box.stop()
+		wait(t, box.end)
+	}
+}
+
 // TestMultiTooMany: a channel that is full is waited for, without the others.
 func TestMultiTooMany(t *testing.T) {
 	t.Parallel()

@@ -99,12 +99,17 @@ func (s *subscription) refused(err error) error {
 	r := s.run
 	delete(r.asked, s.name)
 	wait := time.Duration(0)
-	if errors.Is(err, ErrUnauthorized) {
+	switch {
+	case r.ctx.Err() != nil: // newToken was interrupted
+		return r.ctx.Err()
+	case errors.Is(err, ErrUnauthorized):
 		if r.newToken == nil || !s.signed { // newToken itself has returned it
 			return r.leave(s, ErrUnauthorized)
 		}
 		s.signed = false
 		s.denied++
+	case !Temporary(err): // as newToken says
+		return r.leave(s, err)
 	}
 	s.refusals++
 	if s.denied != 1 || s.refusals > 1 { // a token may only have expired

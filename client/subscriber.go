@@ -22,9 +22,9 @@ type Subscriber struct {
 	Seq  int64    // the first message wanted; 0: from now; 1: all stored messages; of another number nobody can know what was lost
 
 	// Token returns the token, if the server needs one. denied is the number of tokens
-	// that the server has refused since it accepted one. If Token returns
-	// ErrUnauthorized, Messages ends with it; after another error it is called again.
-	// nil: no token is sent.
+	// that the server has refused since it accepted one. After an error that is not
+	// Temporary, as ErrUnauthorized, Messages ends with it; after another one Token is
+	// called again. nil: no token is sent.
 	Token func(ctx context.Context, denied int) (string, error)
 
 	// The wait after a failure is random, between half and all of MinBackoff, which
