@@ -114,50 +114,6 @@ func ExampleSubscriber_resume() {
 	// message 16
 }
 
-// Several channels come over one connection. They may come and go meanwhile.
-func ExampleMultiSubscriber() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	front, admin, stop := runServer()
-	defer stop()
-	publisher := client.Admin{URL: admin}
-	for _, room := range []string{"kitchen", "garden"} {
-		if err := publisher.Push(ctx, room, "hello"); err != nil {
-			fmt.Println(err)
-		}
-	}
-
-	rooms := client.MultiSubscriber{URL: front, Transport: client.WebSocket}
-	rooms.OnEnd = func(last client.Start, err error) { fmt.Println(last.Channel, "is over:", err) }
-	if err := rooms.Add(client.Start{Channel: "kitchen", Seq: 1}); err != nil {
-		fmt.Println(err)
-	}
-	for msg, err := range rooms.Messages(ctx) {
-		switch {
-		case errors.Is(err, client.ErrEnded): // of the last one
-			return
-		case err != nil:
-			fmt.Println(err)
-			return
-		}
-		fmt.Println(msg.Channel, msg.Content)
-		switch msg.Channel {
-		case "kitchen":
-			err = rooms.Add(client.Start{Channel: "garden", Seq: 1})
-			rooms.Remove("kitchen")
-		case "garden":
-			_, err = publisher.End(ctx, "garden")
-		}
-		if err != nil {
-			fmt.Println(err)
-		}
-	}
-	// Output:
-	// kitchen hello
-	// garden hello
-	// garden is over: the channel has ended
-}
-
 // OnPosition is told at once what a new connection misses, without waiting for a message.
 func ExampleSubscriber_onPosition() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
