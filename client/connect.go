@@ -68,13 +68,18 @@ func (r *run) connect() error {
 }
 
 // settle is how long a change of the channels waits for others, before a new connection is
-// made for all of them.
-const settle = 20 * time.Millisecond
+// made for all of them. While connections are ended by changes before they have brought
+// anything, as they are when changes come faster than the server can answer, each has twice
+// the time of the last one, up to mostGrace.
+const (
+	settle    = 20 * time.Millisecond
+	mostGrace = 2 * time.Second
+)
 
 // reconnectOnChange ends the connection when the channels change. The function that it
 // returns ends the watching.
 func (r *run) reconnectOnChange(ctx context.Context, cancel context.CancelCauseFunc) (stop func()) {
-	done := make(chan struct{})
+	done, least := make(chan struct{}), time.Now().Add(r.grace)
 	go func() {
 		defer close(done)
 		select {
@@ -84,7 +89,7 @@ func (r *run) reconnectOnChange(ctx context.Context, cancel context.CancelCauseF
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(settle):
+		case <-time.After(max(settle, time.Until(least))):
 			cancel(errAgain)
 		}
 	}()
@@ -151,7 +156,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 func (r *run) ask(list []*subscription) string {
 	var query strings.Builder
 	for _, s := range list {
-		r.asked[s.name] = s
+		r.asked[s.name], s.stale = s, false
 		if s.asked = s.epoch; r.transport == Poll && !s.told {
 			// A poll of a server before 0.2 looks like one that misses nothing. Without the
 			// epoch the others tell their position.

@@ -27,6 +27,8 @@ func (w *Start) check() error {
 		return &StatusError{Status: http.StatusBadRequest, Text: "From: " + errPosition.Error()}
 	case w.From == (Position{}) && w.Last < 0:
 		return &StatusError{Status: http.StatusBadRequest, Text: "Last: want 0 or more"}
+	case w.From == (Position{}) && w.Last == 0 && w.Seq < 0:
+		return &StatusError{Status: http.StatusBadRequest, Text: "Seq: want 0 or more"}
 	}
 	return nil
 }
@@ -148,8 +150,27 @@ func (o *roster) change() {
 	}
 }
 
-// drain forgets changes, before the list is read.
+// changeLater makes a change after wait, if s is still to be asked for then.
+func (o *roster) changeLater(s *subscription, wait time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s.waiting = true
+	time.AfterFunc(wait, func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if s.waiting && !s.gone {
+			o.change()
+		}
+	})
+}
+
+// drain forgets changes, before the list is read, and those that it will show.
 func (o *roster) drain() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, s := range o.list {
+		s.waiting = s.waiting && time.Until(s.notBefore) > 0
+	}
 	select {
 	case <-o.changed:
 	default:
@@ -204,10 +225,14 @@ func (o *roster) isGone(s *subscription) bool {
 	return s.gone
 }
 
-func (o *roster) keep(s *subscription, where Start) {
+// keep is false if s is gone; then nothing is kept.
+func (o *roster) keep(s *subscription, where Start) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s.kept = where
+	if !s.gone {
+		s.kept = where
+	}
+	return !s.gone
 }
 
 func (o *roster) starts() []Start {

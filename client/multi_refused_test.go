@@ -148,7 +148,7 @@ func TestMultiAdd(t *testing.T) {
 	sub := &client.MultiSubscriber{}
 	for _, list := range [][]client.Start{
 		all(""), all(strings.Repeat("a", 256)), all("\xff"), all("good", "good"),
-		{{Channel: "good"}, {Channel: "a", From: client.Position{Seq: 5}}}, {{Channel: "a", Last: -1}},
+		{{Channel: "good"}, {Channel: "a", From: client.Position{Seq: 5}}}, {{Channel: "a", Last: -1}}, {{Channel: "a", Seq: -1}},
 	} {
 		err := sub.Add(list...)
 		if status, ok := errors.AsType[*client.StatusError](err); !ok || status.Status != 400 || len(sub.Channels()) > 0 {

@@ -26,8 +26,9 @@ type subscription struct {
 	progress
 
 	// Guarded by the roster's lock, once it is in one.
-	kept Start // where a later Messages goes on
-	gone bool  // it was removed, or has ended
+	kept    Start // where a later Messages goes on
+	gone    bool  // it was removed, or has ended
+	waiting bool  // it was refused, and its time to be asked for again has not come
 }
 
 // progress is how far a subscription is in a run.
@@ -41,13 +42,16 @@ type progress struct {
 	restarted bool      // for the next message
 	lost      int64     // for the next message; -1: unknown
 	reason    Reason    // for the next message
+	began     time.Time // when the numbering was last seen to be another one
 	token     string    // the last result of newToken
 	signed    bool      // token is to be sent
 	denied    int       // tokens refused in a row
+	renewed   time.Time // when a refused token was last replaced without a wait
 	refusals  int       // of any kind in a row
 	notBefore time.Time // when it may be asked for after a refusal
 	told      bool      // this connection has brought its position; with Poll, this one or one since the last failure
 	asked     string    // the epoch that this connection has asked with
+	stale     bool      // what this connection brings begins in the middle, so the next one counts
 }
 
 func newSubscription(where Start) *subscription {
@@ -72,12 +76,13 @@ func (s *subscription) begin(r *run) {
 }
 
 // keep makes the present place the one where a later Messages goes on, unless the next
-// message will say that some are lost before it.
-func (s *subscription) keep() {
+// message will say that some are lost before it. It is false if the channel is gone: then
+// its place stays what Remove has returned.
+func (s *subscription) keep() bool {
 	if s.lost == 0 {
 		s.sure = s.place
 	}
-	s.run.roster.keep(s, Start{Channel: s.name, From: s.sure.position(), Last: s.last, Seq: s.sure.next})
+	return s.run.roster.keep(s, Start{Channel: s.name, From: s.sure.position(), Last: s.last, Seq: s.sure.next})
 }
 
 // sign gets a token, if one is needed.
@@ -98,7 +103,7 @@ func (s *subscription) sign() error {
 func (s *subscription) refused(err error) error {
 	r := s.run
 	delete(r.asked, s.name)
-	wait := time.Duration(0)
+	atOnce := false
 	switch {
 	case r.ctx.Err() != nil: // newToken was interrupted
 		return r.ctx.Err()
@@ -106,23 +111,39 @@ func (s *subscription) refused(err error) error {
 		if r.newToken == nil || !s.signed { // newToken itself has returned it
 			return r.leave(s, ErrUnauthorized)
 		}
-		s.signed = false
-		s.denied++
+		atOnce = s.denyToken()
 	case !Temporary(err): // as newToken says
 		return r.leave(s, err)
 	}
 	s.refusals++
-	if s.denied != 1 || s.refusals > 1 { // a token may only have expired
-		wait = r.pause(s.refusals-1, err)
-		r.failed(fmt.Errorf("channel %s: %w", s.name, err), wait)
+	if atOnce {
+		r.roster.change()
+		return nil
 	}
+	wait := r.pause(s.refusals-1, err)
 	s.notBefore = time.Now().Add(wait)
-	time.AfterFunc(wait, r.roster.change)
+	r.roster.changeLater(s, wait)
+	r.failed(fmt.Errorf("channel %s: %w", s.name, err), wait)
 	return nil
+}
+
+// denyToken drops a token that was refused, and counts it. It is true if another may be tried at once,
+// since the token may only have expired: not again and again, even if the server accepts
+// each for a moment.
+func (s *subscription) denyToken() bool {
+	s.signed = false
+	if s.denied++; s.denied > 1 || time.Since(s.renewed) < leastHeartbeat {
+		return false
+	}
+	s.renewed = time.Now()
+	return true
 }
 
 // take handles what the server has sent. An error ends the connection.
 func (r *run) take(m incoming) error {
+	if r.ctx.Err() != nil {
+		return r.ctx.Err() // what was read before is not for a caller who has stopped
+	}
 	s := r.asked[m.Channel]
 	if !r.many {
 		s = r.roster.all()[0]
@@ -136,6 +157,8 @@ func (r *run) take(m incoming) error {
 		return nil
 	case r.roster.isGone(s): // it has just been removed
 		r.got, r.moved = true, true
+		return nil
+	case s.stale:
 		return nil
 	}
 	err := s.handle(m)
@@ -213,7 +236,9 @@ func (s *subscription) deliver(m Message) error {
 	m.Epoch, m.Lost, m.Reason, m.Restarted = s.epoch, s.lost, s.reason, s.restarted
 	s.lost, s.reason, s.restarted, s.fresh, s.run.moved = 0, "", false, false, true
 	s.next = m.Seq + 1
-	s.keep()
+	if !s.keep() {
+		return nil // it was removed a moment ago
+	}
 	if !s.run.yield(m, nil) {
 		return errStopped
 	}
@@ -262,7 +287,8 @@ func (s *subscription) numbering(next int64) error {
 	case next < s.next:
 		// The channel is a new one. Its first messages may still be stored, so they are
 		// asked for from the first on.
-		s.restarted, s.epoch, s.next, s.run.eventID = true, "", 1, ""
+		s.beginAnew()
+		s.epoch, s.next, s.run.eventID = "", 1, ""
 		s.missing(-1, "")
 		if next > 1 {
 			return errAgain
@@ -276,9 +302,8 @@ func (s *subscription) takePosition(m incoming) error {
 	if p := (Position{m.Epoch, m.Seq - 1}); !p.valid() {
 		return fmt.Errorf("not a position: epoch %.20q, seq %d", m.Epoch, m.Seq)
 	}
-	middle := false
 	if !s.told && s.asked != s.epoch {
-		middle = s.judge(&m)
+		s.stale = s.judge(&m)
 	}
 	if !s.told || m.Epoch != s.epoch || m.Seq != s.next {
 		s.run.moved = true
@@ -299,18 +324,24 @@ func (s *subscription) takePosition(m incoming) error {
 		return nil
 	}
 	if another || m.Reason == ReasonAhead {
-		s.restarted = true
+		s.beginAnew()
 	}
 	s.missing(m.Lost, m.Reason)
-	if middle {
-		return errAgain
-	}
 	return nil
+}
+
+// beginAnew notes that the numbering is another one than before.
+func (s *subscription) beginAnew() {
+	s.restarted = true
+	if time.Since(s.began) < leastHeartbeat {
+		s.run.restless = true
+	}
+	s.began = time.Now()
 }
 
 // judge makes of a position that was asked for without the epoch what it would be with it.
 // The messages of another life follow from where the client was in its own, not from the
-// first one: then middle is true.
+// first one, which a new poll asks for: then middle is true.
 func (s *subscription) judge(m *incoming) (middle bool) {
 	m.Recovered, m.Lost, m.Reason = false, -1, ReasonAhead
 	switch gap := m.Seq - s.next; {

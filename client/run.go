@@ -44,11 +44,14 @@ type run struct {
 	retry    time.Duration // what the server has asked for; 0: nothing
 	failures int           // connections failed in a row
 	over     error         // why the last channel has gone
+	grace    time.Duration // what a connection has at least to bring something, before a change of the channels ends it
 
 	// Of one connection.
-	asked map[string]*subscription // what it brings, by name
-	got   bool                     // it has brought something
-	moved bool                     // and that was new
+	asked    map[string]*subscription // what it brings, by name
+	got      bool                     // it has brought something
+	moved    bool                     // and that was new
+	restless bool                     // a channel's numbering has changed again, soon after it had changed
+	jitter   float64                  // of the waits after it, 0 to 1: channels that are refused together are asked for together
 }
 
 var (
@@ -58,6 +61,8 @@ var (
 	errAgain = errors.New("again")
 	// errOver: the last channel has gone; run.over says why.
 	errOver = errors.New("over")
+	// errRestless: as when a proxy hands out servers that know nothing of each other.
+	errRestless = errors.New("the numbering of a channel changes again and again")
 )
 
 // messages runs until it returns why it ends.
@@ -87,10 +92,21 @@ func (r *run) loop() error {
 		if err := r.ready(); err != nil {
 			return err
 		}
-		r.got, r.moved, r.asked = false, false, map[string]*subscription{}
+		r.got, r.moved, r.restless, r.asked = false, false, false, map[string]*subscription{}
+		r.jitter = rand.Float64()
 		r.forget(r.transport != Poll)
 		err := r.connect()
-		if errors.Is(err, errAgain) {
+		again := errors.Is(err, errAgain)
+		switch {
+		case r.got:
+			r.failures, r.grace = 0, r.grace/2
+		case again:
+			r.grace = min(max(settle, 2*r.grace), mostGrace)
+		}
+		switch {
+		case again && r.restless:
+			err = errRestless
+		case again:
 			continue
 		}
 		r.forget(true)
@@ -104,18 +120,17 @@ func (r *run) loop() error {
 			if r.newToken == nil || !only.signed {
 				return ErrUnauthorized // without a token, newToken itself has returned it
 			}
-			only.signed = false
-			if only.denied++; only.denied == 1 {
-				continue // the token may only have expired
+			if only.denyToken() {
+				continue
 			}
-		}
-		if r.got {
-			r.failures = 0
 		}
 		status, _ := errors.AsType[*StatusError](err)
 		switch {
 		case status != nil && status.Status == http.StatusNoContent:
-			return r.leaveAll(ErrEnded)
+			if err := r.leaveAsked(ErrEnded); err != nil {
+				return err
+			}
+			continue
 		case !Temporary(err) && !errors.Is(err, ErrUnauthorized): // there may be a better token
 			return err
 		}
@@ -205,12 +220,12 @@ func (r *run) leave(s *subscription, why error) error {
 	return errOver
 }
 
-func (r *run) leaveAll(why error) (err error) {
+// leaveAsked leaves the channels that the last connection has asked for.
+func (r *run) leaveAsked(why error) (err error) {
 	for _, s := range r.roster.all() {
-		err = r.leave(s, why)
-	}
-	if err == nil {
-		return errAgain
+		if r.asked[s.name] == s {
+			err = r.leave(s, why)
+		}
 	}
 	return err
 }
@@ -224,8 +239,11 @@ func (r *run) pause(failures int, err error) time.Duration {
 	if most <= 0 {
 		most = defaultMaxBackoff
 	}
-	bound := min(most, least<<min(failures, 20))
-	wait := bound/2 + rand.N(bound/2+1)
+	bound := most
+	if least <= most>>min(failures, 20) {
+		bound = least << min(failures, 20)
+	}
+	wait := bound/2 + time.Duration(r.jitter*float64(bound/2))
 	if retry := min(r.retry, max(most, mostRetry)); retry > 0 {
 		wait = max(wait, retry+rand.N(retry/4+1))
 	}

@@ -26,8 +26,10 @@ type socket struct {
 	ctx   context.Context
 	conn  *websocket.Conn
 	held  map[string]*holding // by name: what the server has of this connection
+	dirty bool                // held may differ from what is wanted
 	spare int                 // commands that may be sent at once
 	since time.Time           // when spare was counted
+	pace  <-chan time.Time    // has something when a command may be sent that had to wait; nil: none had to
 }
 
 // holding is a channel that the server has been asked for on a connection. At most one
@@ -62,7 +64,7 @@ func (r *run) receiveFrames(ctx context.Context, list []*subscription, w watch) 
 	if err != nil {
 		return err
 	}
-	s := socket{run: r, ctx: ctx, conn: conn, held: map[string]*holding{}, spare: commandBurst, since: time.Now()}
+	s := socket{run: r, ctx: ctx, conn: conn, held: map[string]*holding{}, dirty: true, spare: commandBurst, since: time.Now()}
 	for _, c := range list[:inURL] {
 		s.held[c.name] = &holding{c, holdingLive}
 	}
@@ -93,6 +95,9 @@ func (r *run) receiveFrames(ctx context.Context, list []*subscription, w watch) 
 				return err
 			}
 		case <-r.roster.changed:
+			s.dirty = true
+		case <-s.pace:
+			s.dirty = true
 		}
 	}
 }
@@ -189,6 +194,7 @@ func (s *socket) take(m incoming) error {
 	if h == nil || !s.many {
 		return s.run.take(m)
 	}
+	s.dirty = s.dirty || m.Type != typeData && m.Type != typeBroadcast
 	switch m.Type {
 	case typeLeft:
 		delete(s.held, m.Channel)
@@ -222,9 +228,10 @@ func (s *socket) take(m incoming) error {
 
 // reconcile sends what makes the server follow the channels that are wanted.
 func (s *socket) reconcile() error {
-	if !s.many {
+	if !s.many || !s.dirty {
 		return nil
 	}
+	s.dirty = false
 	for name, h := range s.held {
 		if h.state != holdingLive || !s.roster.isGone(h.subscription) {
 			continue
@@ -273,14 +280,14 @@ func (s *socket) subscribe(c *subscription) error {
 	return s.send(command{"subscribe", c.name, c.next, c.last, c.epoch, c.token})
 }
 
-// spend reports whether a command may be sent now. If not, there is a change when one may.
+// spend reports whether a command may be sent now. If not, s.pace says when one may.
 func (s *socket) spend() bool {
 	if earned := int(time.Since(s.since) / commandEvery); earned > 0 {
 		s.spare = min(commandBurst, s.spare+earned)
 		s.since = s.since.Add(time.Duration(earned) * commandEvery)
 	}
 	if s.spare == 0 {
-		time.AfterFunc(commandEvery, s.roster.change)
+		s.pace = time.After(commandEvery)
 		return false
 	}
 	s.spare--
