@@ -165,7 +165,7 @@ func TestMultiLeavesNothing(t *testing.T) { // not parallel: it counts
 	http.DefaultClient.CloseIdleConnections()
 	goroutines, descriptors := servertest.CountGoroutines(), servertest.CountDescriptors()
 	for _, transport := range client.Transports {
-		for range 5 {
+		for range 2 {
 			sub := &client.MultiSubscriber{URL: s.Front, Transport: transport}
 			ctx, cancel := context.WithCancel(t.Context())
 			for _, how := range []func(m client.Message) (stop bool){

@@ -205,6 +205,11 @@ func TestWebSocketFailures(t *testing.T) {
 	if err := wait(t, b.failures); strings.Contains(err.Error(), "secret") {
 		t.Errorf("failure %v", err)
 	}
+	cut := startScript(t, framed(client.WebSocket, message(1)))
+	b = receive(t, &client.Subscriber{URL: cut.URL, Channel: "a", Seq: 1, Transport: client.WebSocket})
+	if err := wait(t, b.failures); err.Error() != "unexpected EOF" {
+		t.Errorf("failure %v", err)
+	}
 	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode("hello") }))
 	t.Cleanup(plain.Close)
 	b = receive(t, &client.Subscriber{URL: plain.URL, Channel: "a", Transport: client.WebSocket})

@@ -183,6 +183,8 @@ func (s *socket) why(err error) error {
 		return errCut
 	case ok:
 		return fmt.Errorf("the server closed the WebSocket: %d %s", closed.Code, closed.Reason)
+	case errors.Is(err, io.EOF): // in words of the library, which say no more
+		return io.ErrUnexpectedEOF
 	}
 	return err
 }
