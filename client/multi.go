@@ -46,10 +46,12 @@ type MultiSubscriber struct {
 	// Token returns the token of a channel, if the server needs one. denied is the number
 	// of tokens that the server has refused since it accepted one. After an error that is
 	// not Temporary, as ErrUnauthorized, the channel is not followed any more; after
-	// another one Token is called again. nil: no token is sent.
+	// another one Token is called again. No message comes while it runs. nil: no token is
+	// sent.
 	Token func(ctx context.Context, channel string, denied int) (string, error)
 
-	MinBackoff, MaxBackoff, Silence time.Duration // as of a Subscriber
+	// As of a Subscriber. A channel that is added as soon as it has ended waits, too.
+	MinBackoff, MaxBackoff, Silence time.Duration
 
 	// OnError, if set, is called for each failure after which Messages tries again, in
 	// wait: of the connection, or of one channel, which err names.

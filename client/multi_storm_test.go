@@ -147,6 +147,47 @@ func TestTwoServers(t *testing.T) {
 	})
 }
 
+// TestAddedAgain: a channel that OnEnd adds again each time that it ends makes no storm.
+func TestAddedAgain(t *testing.T) {
+	onEach(t, func(t *testing.T, transport client.Transport) {
+		server, ctx := quick(t, time.Minute)
+		defer server.stop()
+		server.answer = func(int, *http.Request) ([]string, bool) {
+			return []string{position(epoch, 5, 0, ""), control("end", 5)}, false
+		}
+		sub, ends := server.sub(transport, client.Start{Channel: "a"}), 0
+		sub.OnEnd = func(last client.Start, err error) {
+			ends++
+			if err := sub.Add(last); err != nil {
+				t.Error(err)
+			}
+		}
+		for range sub.Messages(ctx) {
+		}
+		if n := len(server.requests()); n < 60 || n > 5*60 || ends < n-1 {
+			t.Errorf("%d connections and %d ends in a minute", n, ends)
+		}
+	})
+}
+
+// TestRetryOfOne: what the server wants of a client whose channel is refused, it does not
+// want of the others on the connection.
+func TestRetryOfOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, ctx := quick(t, 9*time.Second)
+		defer server.stop()
+		server.answer = func(int, *http.Request) ([]string, bool) {
+			refusal := named(control("429", 0), "full") + "\n\ndata: "
+			return []string{"\nretry: 15000\ndata: " + refusal + position(epoch, 5, 0, "")}, false
+		}
+		for range server.sub(client.SSE, client.Start{Channel: "full"}, client.Start{Channel: "a"}).Messages(ctx) {
+		}
+		if n := len(server.requests()); n < 10 {
+			t.Errorf("%d connections in 9 seconds", n)
+		}
+	})
+}
+
 // TestRefusedTogether: channels that are refused together are asked for again together,
 // and one that was removed meanwhile is no reason for a new connection.
 func TestRefusedTogether(t *testing.T) {

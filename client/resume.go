@@ -73,6 +73,24 @@ func (s *subscription) begin(r *run) {
 		s.next, s.fresh = 0, true
 	}
 	s.keep()
+	if at, there := r.left[s.name]; there && time.Since(at) < leastHeartbeat {
+		s.later(r.pause(0, nil)) // OnEnd may add it again each time that it ends
+	}
+}
+
+// due reports whether the subscription may be asked for now.
+func (s *subscription) due(r *run) bool {
+	if time.Until(s.notBefore) > 0 {
+		return false
+	}
+	s.begin(r)
+	return time.Until(s.notBefore) <= 0
+}
+
+// later says that the subscription is not to be asked for before wait is over.
+func (s *subscription) later(wait time.Duration) {
+	s.notBefore = time.Now().Add(wait)
+	s.run.roster.changeLater(s, wait)
 }
 
 // keep makes the present place the one where a later Messages goes on, unless the next
@@ -121,8 +139,7 @@ func (s *subscription) refused(err error) error {
 		return nil
 	}
 	wait := r.pause(s.refusals-1, err)
-	s.notBefore = time.Now().Add(wait)
-	r.roster.changeLater(s, wait)
+	s.later(wait)
 	r.failed(fmt.Errorf("channel %s: %w", s.name, err), wait)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"time"
@@ -40,11 +41,12 @@ type run struct {
 	many   bool // of a MultiSubscriber: a refusal costs only its channel, and channels come and go
 	roster *roster
 
-	eventID  string        // of the last event; with SSE, what the next connection of a Subscriber sends back
-	retry    time.Duration // what the server has asked for; 0: nothing
-	failures int           // connections failed in a row
-	over     error         // why the last channel has gone
-	grace    time.Duration // what a connection has at least to bring something, before a change of the channels ends it
+	eventID  string               // of the last event; with SSE, what the next connection of a Subscriber sends back
+	retry    time.Duration        // what the server has asked for; 0: nothing
+	failures int                  // connections failed in a row
+	over     error                // why the last channel has gone
+	left     map[string]time.Time // when channels have ended, by name: those of the last moment
+	grace    time.Duration        // what a connection has at least to bring something, before a change of the channels ends it
 
 	// Of one connection.
 	asked    map[string]*subscription // what it brings, by name
@@ -80,6 +82,7 @@ func (r *run) messages() error {
 		defer transport.CloseIdleConnections()
 		r.http = &http.Client{Transport: transport}
 	}
+	r.left = map[string]time.Time{}
 	err := r.loop()
 	if errors.Is(err, errOver) {
 		return r.over
@@ -185,10 +188,9 @@ func (r *run) sleep(wait time.Duration, c <-chan struct{}) error {
 // wanted lists the channels to ask for, each with its token.
 func (r *run) wanted() (list []*subscription, err error) {
 	for _, s := range r.roster.all() {
-		if time.Until(s.notBefore) > 0 {
+		if !s.due(r) {
 			continue
 		}
-		s.begin(r)
 		err := s.sign()
 		switch {
 		case err == nil:
@@ -210,6 +212,8 @@ func (r *run) wanted() (list []*subscription, err error) {
 // leave ends the following of a channel, and is errOver if it was the last one.
 func (r *run) leave(s *subscription, why error) error {
 	delete(r.asked, s.name)
+	maps.DeleteFunc(r.left, func(_ string, at time.Time) bool { return time.Since(at) > leastHeartbeat })
+	r.left[s.name] = time.Now()
 	if last, there := r.roster.remove(s); there && r.onEnd != nil {
 		r.onEnd(last, why)
 	}

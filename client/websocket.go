@@ -248,7 +248,7 @@ func (s *socket) reconcile() error {
 		}
 	}
 	for _, c := range s.roster.all() {
-		if s.held[c.name] != nil || time.Until(c.notBefore) > 0 {
+		if s.held[c.name] != nil || !c.due(s.run) {
 			continue
 		}
 		if !s.spend() {
@@ -272,7 +272,6 @@ type command struct {
 }
 
 func (s *socket) subscribe(c *subscription) error {
-	c.begin(s.run)
 	if err := c.sign(); err != nil {
 		return c.refused(err)
 	}
