@@ -37,6 +37,16 @@ demo: build ## run the chat demo and the server it needs; Ctrl-C ends both
 	trap 'exit 0' INT; \
 	wait -n
 
+# As for the demo. MODEL=provider/name takes a real model.
+.PHONY: ai-chat
+ai-chat: build ## run the chat with an AI model, and the server it needs; Ctrl-C ends both
+	@test -d examples/ai-chat/node_modules || npm ci --prefix examples/ai-chat --ignore-scripts --no-audit --no-fund
+	@ICOMET_LOGGER_LEVEL=warn ICOMET_LIMITS_DRAIN_TIMEOUT=1s setsid bin/icomet-server examples/ai-chat/icomet.toml & \
+	node examples/ai-chat/server.mjs & \
+	trap 'trap : INT; kill $$(jobs -p) 2>/dev/null; wait' EXIT; \
+	trap 'exit 0' INT; \
+	wait -n
+
 # Two packages at a time, because most of a test is waiting, and those with a browser
 # first, because they take longest. The allocation tests run
 # without the race detector, because it allocates, and the simulation, because it is slow.
@@ -50,7 +60,7 @@ test: test-needs ## run all tests, most of them with the race detector
 # The race detector needs cgo, so a C compiler with its headers. Tests run the other
 # tools: proxies in front of the server, a browser, Redis, and the languages of the
 # examples (Java only if it is installed, because its package is large).
-EVENT_SOURCES := cmd/icomet-server/testdata/eventsources
+NPM := cmd/icomet-server/testdata/eventsources examples/ai-chat
 TEST_TOOLS := curl nginx haproxy caddy chromium redis-server npm python3 jq
 
 .PHONY: test-needs
@@ -69,8 +79,10 @@ test-needs:
 		$$as_root apt-get update -q; \
 		$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$needs; \
 	fi
-	@test -d $(EVENT_SOURCES)/node_modules || npm ci --prefix $(EVENT_SOURCES) --ignore-scripts --no-audit --no-fund || \
-		echo "npm cannot be reached: the test with its event sources is skipped"
+	@for dir in $(NPM); do \
+		test -d $$dir/node_modules || npm ci --prefix $$dir --ignore-scripts --no-audit --no-fund || \
+			echo "npm cannot be reached: the tests with the packages of $$dir are skipped"; \
+	done
 
 .PHONY: lint
 lint: ## gofmt, go vet and staticcheck
@@ -112,6 +124,7 @@ torture: build ## hostile clients and faults at full size, and 1,000,000 simulat
 	ICOMET_SIMULATIONS=$(SIMULATIONS) go test -count=1 -timeout 12h -run '^TestSimulation$$' ./channel/redis
 	ICOMET_MODEL_CHECKS=$(MODEL_CHECKS) go test -count=1 -timeout 60m -run '^TestModel$$' ./server/e2e
 	ICOMET_MODEL_CHECKS=$$((100 * $(MODEL_CHECKS))) go test -count=1 -timeout 60m ./channel/modeltest
+	ICOMET_TORTURE=full go test -count=1 -timeout 60m -run '^TestRandomHistories$$' ./web
 	bench/million/run-in-vm --mem 1G --timeout 180 -- server/torture/clock-steps bin/icomet-server
 
 # How long "make soak" runs, in seconds.

@@ -6,7 +6,13 @@ declare class iComet {
   readonly cname: string;
   readonly state: iComet.State;
   readonly transport: iComet.Transport | undefined;
-  /** The number of the next message; 0 before it is known. Store it to continue later. */
+  /**
+   * Where this client stands, as `EPOCH-SEQ`: the epoch of the channel and the number of the
+   * last message had. Store it, and continue with the option `from`. `''` before it is known,
+   * and with a server of 0.1.
+   */
+  readonly position: string;
+  /** The number of the next message; 0 before it is known. */
   readonly seq: number;
   start(): void;
   stop(): void;
@@ -28,12 +34,13 @@ declare namespace iComet {
    * - `offline`: the browser reports that there is no network
    * - `unauthorized`: the token was refused and there is no way to get another; see setToken()
    * - `closed`: the server has closed the channel; start() connects again
+   * - `ended`: the channel has ended, and all of it was delivered
    * - `stopped`: by stop(), or not started yet
    * - `failed`: none of the transports works in this environment
    */
   type State =
     | 'connecting' | 'open' | 'waiting' | 'offline'
-    | 'unauthorized' | 'closed' | 'stopped' | 'failed';
+    | 'unauthorized' | 'closed' | 'ended' | 'stopped' | 'failed';
 
   interface Options {
     /** The channel's name: 1 to 255 bytes of UTF-8. */
@@ -66,9 +73,14 @@ declare namespace iComet {
     token?: string | ((why: { channel: string; denied: number }) => string | Promise<string>);
     /**
      * The number of the first message wanted. 0 (default): from now. 1: all stored ones.
-     * An earlier `comet.seq`: the messages that followed.
+     * Any other number is one of an unknown life of the channel: the event `lost` says so.
      */
     seq?: number;
+    /**
+     * An earlier `position`, or `''` for none: continues behind it, and `seq` means nothing.
+     * The first event is then `recovered` or `lost`.
+     */
+    from?: string;
     /**
      * Which transports to use, the best first. Default: sse, stream, poll, jsonp. Without
      * jsonp, the client makes no script tags (but for a signUrl or pubUrl with `=?`).
@@ -99,18 +111,31 @@ declare namespace iComet {
 
   interface EventMap {
     /** A message. `broadcast`: it was published to all channels. */
-    message: { type: 'message'; content: string; seq: number; cname: string; broadcast: boolean };
+    message: { type: 'message'; content: string; seq: number; cname: string; broadcast: boolean; position: string };
     /** The state or the transport has changed. `follower`: another tab has the connection. */
     state: { type: 'state'; state: State; transport?: Transport; follower: boolean; retryIn?: number; error?: Error };
-    /** These messages (both ends included) are lost: they had left the server's buffer. */
+    /** The connection was made again, and the server is certain that nothing was missed. */
+    recovered: { type: 'recovered'; position: string };
+    /**
+     * Messages will not come, told once for each loss, before what follows it. `lost`: their
+     * numbers, both ends included, or `'unknown'` where nobody can know. `reason`:
+     * - `trimmed`: they had left the server's buffer
+     * - `epoch`: the channel is not the one of the last position (closed, expired, or the
+     *   server has lost it). All that it has stored follows
+     * - `ahead`: the channel has not reached the number
+     */
+    lost: { type: 'lost'; lost: { from: number; to: number } | 'unknown'; reason: 'trimmed' | 'epoch' | 'ahead' };
+    /** Besides `lost`, when the numbers of missing messages are known. */
     gap: { type: 'gap'; lost: { from: number; to: number } };
     /**
-     * The channel's numbering has started again, for instance after a restart of the
-     * server. `seq` is the number that was expected. Messages from 1 on follow.
+     * Besides `lost`, when the channel's numbering has started again. `seq` is the number
+     * that was expected.
      */
     reset: { type: 'reset'; seq: number };
     /** The channel was closed; the client has stopped. */
     close: { type: 'close' };
+    /** The channel has ended, and all of it was delivered; the client has stopped. */
+    end: { type: 'end' };
     /**
      * Something has failed, and is tried again unless the state says otherwise. `code`:
      * 401 token, 429 too many channels or subscribers, 0 anything else.

@@ -73,7 +73,7 @@ func TestPackage(t *testing.T) {
 	version, files := installPackage(t, dir)
 	want := []string{
 		"LICENSE", "README.md", "icomet.d.mts", "icomet.d.ts", "icomet.js", "icomet.mjs", "package.json",
-		"src/connection.js", "src/icomet.js", "src/request.js", "src/sharing.js", "src/transports.js",
+		"src/connection.js", "src/icomet.js", "src/position.js", "src/request.js", "src/sharing.js", "src/transports.js",
 	}
 	if !slices.Equal(files, want) {
 		t.Errorf("the package has %q, want %q", files, want)
@@ -109,6 +109,9 @@ var programs = map[string]string{
 const options: Options = { channel: 'a', subUrl: 'http://h', callback: c => console.log(c.length), transports: ['sse', 'jsonp'] };
 const comet: Named = new iComet(options);
 const off: () => void = comet.on('gap', e => console.log(e.lost.from + e.lost.to));
+comet.on('lost', e => console.log(e.lost === 'unknown' ? e.reason : e.lost.to));
+comet.on('recovered', e => new iComet({ ...options, from: e.position }));
+comet.on('message', e => localStorage.setItem('position', e.position));
 comet.on('state', (e: EventMap['state']) => console.log(e.state, e.retryIn));
 const sent = comet.pub('x');
 if (sent) sent.then(off);

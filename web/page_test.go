@@ -1,11 +1,13 @@
 package web_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -38,22 +40,26 @@ func newSite(t *testing.T, front string) *site {
 	s := &site{httptest.NewServer(mux), mux}
 	t.Cleanup(s.Close)
 	mux.HandleFunc("/favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })
-	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) {
+		front := cmp.Or(r.FormValue("front"), front)
 		fmt.Fprintf(w, `<!DOCTYPE html><title>test</title><script src="%s/icomet.js"></script><script>%s</script>`, front, pageScript(front))
 	})
 	return s
 }
 
+// with is the address of the page with the client of another front address.
+func (s *site) with(front string) string { return s.URL + "/?front=" + url.QueryEscape(front) }
+
 func pageScript(front string) string {
 	return fmt.Sprintf(`
-const got = [], seqs = [], events = [], states = [], comets = [];
+const got = [], seqs = [], positions = [], events = [], states = [], comets = [];
+let recoveries = 0;
 function connect(options) {
 	const comet = new iComet({ subUrl: %q, callback: c => got.push(c), retryMin: 50, autoStart: false, ...options });
-	comet.on('message', e => seqs.push(e.seq));
+	comet.on('message', e => { seqs.push(e.seq); positions.push(e.position) });
 	comet.on('state', e => states.push(e.state + ' ' + e.transport));
-	for (const type of ['gap', 'reset', 'close']) {
-		comet.on(type, ({ type, lost, seq }) => events.push({ type, lost, seq }));
-	}
+	for (const type of ['gap', 'reset', 'lost', 'close', 'end']) comet.on(type, e => events.push(e));
+	comet.on('recovered', e => { recoveries++; if (options.recovered) events.push(e) });
 	comet.on('error', e => e.code && events.push({ type: 'error', code: e.code }));
 	comets.push(comet);
 	comet.start();

@@ -2,6 +2,11 @@ package web_test
 
 import (
 	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"testing"
 	"time"
 
@@ -63,38 +68,68 @@ func TestResumeOverTransportChanges(t *testing.T) {
 	p.WantNoMistakes()
 }
 
+// ignoresEpoch is the server as one of 0.1, which does not know positions.
+func ignoresEpoch(t *testing.T, s *servertest.Server) string {
+	t.Helper()
+	front, err := url.Parse(s.Front)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newPlainServer(t, &httputil.ReverseProxy{
+		FlushInterval: -1,
+		ErrorLog:      log.New(io.Discard, "", 0), // answers end early when the server is killed
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(front)
+			q := r.Out.URL.Query()
+			q.Del("epoch")
+			r.Out.URL.RawQuery = q.Encode()
+		},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
+			w.Header().Set("Access-Control-Allow-Origin", "*")
+			w.WriteHeader(http.StatusBadGateway)
+		},
+	})
+}
+
 // TestRestart: the new server numbers from 1 again. The client reports that, and gets
-// what was published before it reconnected.
+// what was published before it reconnected, also when the new numbers have passed the old.
 func TestRestart(t *testing.T) {
-	for _, end := range []string{"kill", "drain"} {
-		t.Run(end, func(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		end   func(*servertest.Server)
+		front func(*testing.T, *servertest.Server) string
+		more  int // messages of the new life
+	}{
+		{"kill", (*servertest.Server).Kill, nil, 6},
+		{"drain", (*servertest.Server).Stop, nil, 2},
+		{"kill, without positions", (*servertest.Server).Kill, ignoresEpoch, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
 			s := servertest.Start(t)
-			b := browser.Start(t)
-			p := b.Open(t, newSite(t, s.Front).URL)
+			front := s.Front
+			if c.front != nil {
+				front = c.front(t, s)
+			}
+			p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
 			for _, name := range transports {
-				connect(p, name, fmt.Sprintf("transports: [%q], retryMin: 300", name))
+				connect(p, name, fmt.Sprintf("subUrl: %q, transports: [%q], retryMin: 300", front, name))
 				s.WaitSubscribers(name, 1)
 				pushAll(s, name, numbered(name+" old ", 1, 3))
 			}
 			p.Want("got.length", "12")
-			if end == "kill" {
-				s.Kill()
-			} else {
-				s.Stop()
-			}
+			c.end(s)
 			p.Want("comets.every(c => c.state === 'waiting' || c.state === 'connecting')", "true")
 			s.Restart()
 			for _, name := range transports {
-				pushAll(s, name, numbered(name+" new ", 1, 2))
+				pushAll(s, name, numbered(name+" new ", 1, c.more))
 			}
 			p.Want("comets.every(c => c.state === 'open')", "true")
 			for _, name := range transports {
-				want := append(numbered(name+" old ", 1, 3), numbered(name+" new ", 1, 2)...)
+				want := append(numbered(name+" old ", 1, 3), numbered(name+" new ", 1, c.more)...)
 				p.Want(fmt.Sprintf("got.filter(c => c.startsWith('%s '))", name), js(want))
 			}
-			p.Want("events", js([]map[string]any{
-				{"type": "reset", "seq": 4}, {"type": "reset", "seq": 4}, {"type": "reset", "seq": 4}, {"type": "reset", "seq": 4},
-			}))
+			reset, lost := map[string]any{"type": "reset", "seq": 4}, map[string]any{"type": "lost", "lost": "unknown", "reason": "epoch"}
+			p.Want("events", js([]any{reset, lost, reset, lost, reset, lost, reset, lost}))
 			if m := withoutNetworkErrors(p.Mistakes()); len(m) > 0 {
 				t.Errorf("errors in the page: %q", m)
 			}
@@ -105,17 +140,20 @@ func TestRestart(t *testing.T) {
 // TestGap: messages that have left the buffer are reported.
 func TestGap(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=4", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
-	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
-	connect(p, "a", "")
-	s.WaitSubscribers("a", 1)
-	s.Push("a", "m1")
-	p.Want("got", `["m1"]`)
-	p.Run("comets[0].stop()")
-	s.WaitSubscribers("a", 0)
-	pushAll(s, "a", numbered("m", 2, 10))
-	p.Run("comets[0].start()")
-	p.Want("got", js(append([]string{"m1"}, numbered("m", 7, 10)...)))
-	p.Want("events", `[{"type":"gap","lost":{"from":2,"to":6}}]`)
+	b := browser.Start(t)
+	for name, front := range map[string]string{"with positions": s.Front, "without": ignoresEpoch(t, s)} {
+		p := b.Open(t, newSite(t, s.Front).URL)
+		connect(p, name, fmt.Sprintf("subUrl: %q", front))
+		s.WaitSubscribers(name, 1)
+		s.Push(name, "m1")
+		p.Want("got", `["m1"]`)
+		p.Run("comets[0].stop()")
+		s.WaitSubscribers(name, 0)
+		pushAll(s, name, numbered("m", 2, 10))
+		p.Run("comets[0].start()")
+		p.Want("got", js(append([]string{"m1"}, numbered("m", 7, 10)...)))
+		p.Want("events", `[{"type":"gap","lost":{"from":2,"to":6}},{"type":"lost","lost":{"from":2,"to":6},"reason":"trimmed"}]`)
+	}
 }
 
 // TestDeadConnection: a connection that is silent for longer than 1.3 heartbeats is given

@@ -95,7 +95,7 @@ func TestSharedTokenAndRestart(t *testing.T) {
 	s.WaitSubscribers("a", 1)
 	s.Push("a", "new")
 	wantAll(pages, "got", `["old","new"]`)
-	wantAll(pages, "events.filter(e => e.type === 'reset')", `[{"type":"reset","seq":2}]`)
+	wantAll(pages, "events.filter(e => e.type === 'reset' || e.type === 'lost')", fmt.Sprintf(unknownFrom, 2))
 }
 
 // TestJoinWhileItFlows: a message arrives before a new follower knows the leader's
@@ -112,7 +112,7 @@ func TestJoinWhileItFlows(t *testing.T) {
 	newcomer.Run(`BroadcastChannel = class extends BroadcastChannel {
 		constructor(name) {
 			const first = super(name) && new (Object.getPrototypeOf(BroadcastChannel))(name);
-			first.postMessage({msg: {type: 'data', cname: 'a', seq: 4, content: 'm4'}});
+			first.postMessage({epoch: '', msg: {type: 'data', cname: 'a', seq: 4, content: 'm4'}});
 		}
 	}; connect({channel: 'a', signUrl: '/sign', seq: 1}); null`)
 	newcomer.Want("got", js(numbered("m", 1, 4)))
@@ -278,4 +278,69 @@ func TestSetTokenLeaves(t *testing.T) {
 	s.Push("a", "m2")
 	ada.Want("got", `["m1","m2"]`)
 	bob.Want("got.at(-1)", `"m2"`)
+}
+
+// TestTabsSharePositions: what the server tells the tab with the connection, each tab
+// hears once, measured by what the tab itself has had.
+func TestTabsSharePositions(t *testing.T) {
+	s := newScripted(t)
+	b := browser.Start(t)
+	site := newSite(t, s.URL)
+	open := func(options string) *browser.Page {
+		p := b.Open(t, site.URL)
+		share(p, "recovered: true, "+options)
+		return p
+	}
+	s.answer(map[string][]string{"-1": {position("aaaaaaaa", 1, ""), data(1), data(2)}})
+	pages := []*browser.Page{}
+	for range 3 {
+		pages = append(pages, open("seq: 1"))
+		wantAll(pages, "[got, comets[0].position]", `[["1","2"],"aaaaaaaa-2"]`)
+	}
+	s.answer(map[string][]string{"aaaaaaaa-3": {position("aaaaaaaa", 3, ""), data(3)}})
+	wantAll(pages, "got.at(-1)", `"3"`)
+	for _, p := range pages {
+		wantEvents(p, `[{"type":"recovered","position":"aaaaaaaa-2"}]`)
+	}
+	s.answer(map[string][]string{"aaaaaaaa-4": {position("aaaaaaaa", 6, "trimmed"), data(6)}})
+	wantAll(pages, "got.at(-1)", `"6"`)
+	for _, p := range pages {
+		wantEvents(p, `[{"type":"gap","lost":{"from":4,"to":5}},{"type":"lost","lost":{"from":4,"to":5},"reason":"trimmed"}]`)
+	}
+	life := map[string][]string{
+		"aaaaaaaa-7": {position("bbbbbbbb", 7, "epoch"), data(7), data(8)},
+		"aaaaaaaa-3": {position("bbbbbbbb", 7, "epoch"), data(7), data(8)}, // for who comes later
+		"bbbbbbbb-8": {data(8)},
+		"bbbbbbbb-9": {position("bbbbbbbb", 9, ""), data(9)},
+	}
+	s.answer(life)
+	wantAll(pages, "[got.slice(-2), comets[0].position]", `[["7","8"],"bbbbbbbb-8"]`)
+	for _, p := range pages {
+		wantEvents(p, fmt.Sprintf(unknownFrom, 7))
+	}
+
+	// Tabs that come with a position of their own.
+	recovered, late := open("from: 'bbbbbbbb-7'"), open("from: 'aaaaaaaa-2'")
+	recovered.Want("got", `["8"]`)
+	wantEvents(recovered, `[{"type":"recovered","position":"bbbbbbbb-7"}]`)
+	late.Want("got", `["7","8"]`)
+	wantEvents(late, fmt.Sprintf(unknownFrom, 3))
+	pages = append(pages, recovered, late)
+
+	// Another tab takes over, where it stands itself.
+	pages[0].Close()
+	pages = pages[1:]
+	wantAll(pages, "[got.at(-1), comets[0].position]", `["9","bbbbbbbb-9"]`)
+	for _, p := range pages {
+		wantEvents(p, `[{"type":"recovered","position":"bbbbbbbb-8"}]`)
+	}
+	s.answer(map[string][]string{"bbbbbbbb-10": {position("bbbbbbbb", 10, ""), data(10), `{"type":"end","cname":"a","seq":11,"content":""}`}})
+	wantAll(pages, "[got.at(-1), comets[0].state]", `["10","ended"]`)
+	for _, p := range pages {
+		// One of them may have had the connection for a moment, and have recovered twice.
+		p.Want("events.filter(e => e.type !== 'recovered')", `[{"type":"end"}]`)
+		if m := withoutNetworkErrors(p.Mistakes()); len(m) > 0 {
+			t.Errorf("errors in the page: %q", m)
+		}
+	}
 }

@@ -50,11 +50,20 @@ func (m *Monitor) HandleLook(c *reactor.Conn, r *reactor.Request) {
 	}{
 		{"subscribers", int64(brief.Subscribers)}, {"next", brief.Next}, {"stored", int64(brief.Stored)},
 		{"oldest", brief.Oldest}, {"seconds_left", int64(brief.TimeLeft.Seconds())},
+		{"oldest_age", int64(brief.OldestAge.Seconds())},
 	} {
 		b = append(append(append(b, `,"`...), n.name...), `":`...)
 		b = wire.AppendInt(b, n.value)
 	}
-	b = append(b, `,"messages":[`...)
+	b = append(b, `,"epoch":"`...)
+	if there {
+		b = wire.AppendEpoch(b, brief.Epoch)
+	}
+	b = append(b, `","ended":`...)
+	b = strconv.AppendBool(b, brief.Ended)
+	b = append(b, `,"class":"`...)
+	b = wire.AppendJSON(b, []byte(brief.Class))
+	b = append(b, `","messages":[`...)
 	for i := range ms {
 		if i > 0 {
 			b = append(b, ',')

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"icomet/channel"
+	"icomet/server/wire"
 )
 
 const (
@@ -37,7 +38,17 @@ type listEntry struct {
 	Stored      int     `json:"stored"`
 	Rate        float64 `json:"rate"` // messages a second; 0 unless sorted by it
 	Value       float64 `json:"value"`
+	Epoch       epoch   `json:"epoch"`
+	Ended       bool    `json:"ended"`
+	Class       string  `json:"class"`      // its match; "" for none
+	OldestAge   float64 `json:"oldest_age"` // of the oldest message, in seconds; 0 when there is none
 }
+
+// epoch is a channel's epoch, in JSON as on the wire.
+type epoch uint32
+
+// MarshalText never fails.
+func (e epoch) MarshalText() ([]byte, error) { return wire.AppendEpoch(nil, uint32(e)), nil }
 
 // before is the order of the list.
 func (e *listEntry) before(other *listEntry) bool {
@@ -126,7 +137,10 @@ func (l *lister) list(ctx context.Context, q *listQuery) (*listPage, error) {
 // offer takes a channel if it is among the first behind q.after: one more than the
 // limit, which says that there is another page.
 func (p *listPage) offer(q *listQuery, b *channel.Brief, rate float64) {
-	e := listEntry{Name: b.Name, Subscribers: b.Subscribers, Next: b.Next, Stored: b.Stored, Rate: rate}
+	e := listEntry{
+		Name: b.Name, Subscribers: b.Subscribers, Next: b.Next, Stored: b.Stored, Rate: rate,
+		Epoch: epoch(b.Epoch), Ended: b.Ended, Class: b.Class, OldestAge: b.OldestAge.Seconds(),
+	}
 	switch q.sort {
 	case "subscribers":
 		e.Value = float64(e.Subscribers)

@@ -20,13 +20,25 @@ type Server struct {
 
 	t       testing.TB // calls may come from a website's goroutine during a Restart
 	environ []string
+	args    []string
 }
 
 // Start runs a server with the defaults as changed by environ ("ICOMET_…=…"). It
 // is killed at the end of the test.
 func Start(t testing.TB, environ ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, environ: append(environ, "ICOMET_LIMITS_DRAIN_TIMEOUT=100ms")}
+	return start(t, nil, environ)
+}
+
+// StartWith runs a server with a configuration file, which environ wins over.
+func StartWith(t testing.TB, config string, environ ...string) *Server {
+	t.Helper()
+	return start(t, []string{config}, environ)
+}
+
+func start(t testing.TB, args, environ []string) *Server {
+	t.Helper()
+	s := &Server{t: t, args: args, environ: append(environ, "ICOMET_LIMITS_DRAIN_TIMEOUT=100ms")}
 	s.launch(t, "127.0.0.1:0", "127.0.0.1:0")
 	s.Front, s.Admin = "http://"+s.Address("front"), "http://"+s.Address("admin")
 	return s
@@ -35,7 +47,7 @@ func Start(t testing.TB, environ ...string) *Server {
 func (s *Server) launch(t testing.TB, front, admin string) {
 	t.Helper()
 	listen := []string{"ICOMET_FRONT_LISTEN=" + front, "ICOMET_ADMIN_LISTEN=" + admin}
-	s.Process = Launch(t, Command(t, Binary, append(listen, s.environ...)))
+	s.Process = Launch(t, Command(t, Binary, append(listen, s.environ...), s.args...))
 }
 
 // Stop drains the server.

@@ -186,15 +186,16 @@ const tailTexts = `[...document.querySelectorAll('.tail li')].map(e => e.childre
 
 const lastMarks = `document.querySelector('.tail li:last-child small').textContent`
 
+func fact(i int) string {
+	return fmt.Sprintf(`document.querySelectorAll('.facts dd')[%d]?.textContent`, i)
+}
+
 // TestChannel: looking at a channel does not create it or count as a subscriber; each
 // action asks for confirmation.
 func TestChannel(t *testing.T) {
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=3", "ICOMET_FRONT_CHANNEL_TIMEOUT=3600")
 	p := open(t, browser.Start(t), s, "#/channel/a%2Fb%20%C3%A4", wide)
 	p.Want(`document.querySelector('h1')?.textContent`, `"a/b ä"`)
-	fact := func(i int) string {
-		return fmt.Sprintf(`document.querySelectorAll('.facts dd')[%d]?.textContent`, i)
-	}
 	p.Want(fact(0), `"not there"`)
 	p.Want(`[...document.querySelectorAll('.buttons button')].map(b => b.disabled)`, `[false, true, true]`)
 	if got := s.Call("/info"); !strings.Contains(got, `"channels": 0, "subscribers": 0`) {

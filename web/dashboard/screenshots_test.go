@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -56,7 +57,12 @@ func publishSome(t *testing.T, s *servertest.Server, channels ...string) {
 
 // TestScreenshots shows all views, and writes pictures of them if -shots is set.
 func TestScreenshots(t *testing.T) {
-	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=3600")
+	file := filepath.Join(t.TempDir(), "icomet.toml")
+	if err := os.WriteFile(file, []byte("[[channels]]\nmatch = \"match/*\"\nbuffer_size = 100000\n[[channels]]\nmatch = \"answer.*\"\nbuffer_size = 1000\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := servertest.StartWith(t, file, "ICOMET_FRONT_CHANNEL_TIMEOUT=3600")
+	s.Call("/end", "cname", "answer.57", "content", "That was all.")
 	for i, n := range []int{14, 9, 6, 3, 2, 2, 1, 1} {
 		name := []string{"match/7421", "match/7422", "news", "auction/vase", "chat/lobby", "chat/team-red", "orders/18", "orders/19"}[i]
 		subscribe(t, s, []string{"sse", "stream", "iframe"}[i%3], name, n)
@@ -73,11 +79,11 @@ func TestScreenshots(t *testing.T) {
 		name, hash, ready string
 		width, height     int64
 	}{
-		{"overview", "", `document.querySelectorAll('.tile').length`, wide, 1060},
+		{"overview", "", `document.querySelectorAll('.tile').length`, wide, 972},
 		{"channels", "#/channels", rowNames + `.length`, wide, 620},
 		{"channel", "#/channel/match%2F7421", `document.querySelectorAll('.tail li').length`, wide, 720},
 		{"config", "#/config", `document.querySelectorAll('.config').length && document.querySelectorAll('.facts').length`, wide, 1400},
-		{"overview", "", `document.querySelectorAll('.tile').length`, narrow, 1500},
+		{"overview", "", `document.querySelectorAll('.tile').length`, narrow, 770},
 		{"channels", "#/channels", rowNames + `.length`, narrow, 720},
 		{"channel", "#/channel/match%2F7421", `document.querySelectorAll('.tail li').length`, narrow, 800},
 		{"config", "#/config", `document.querySelectorAll('.config').length && document.querySelectorAll('.facts').length`, narrow, 1400},

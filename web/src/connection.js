@@ -1,4 +1,5 @@
 import { answers, getJSON, jsonp, now, query } from './request.js';
+import { Position } from './position.js';
 import { available, isBlind, isPoll, openers } from './transports.js';
 
 const TRANSPORTS = ['sse', 'stream', 'poll', 'jsonp'];
@@ -13,49 +14,31 @@ const ANSWER_LIMIT = 10000; // ms of silence for /ping and signUrl
 const PATIENCE = 3; // how often the allowed silence is doubled where only whole messages can be seen
 
 /**
- * The connection of one channel. It opens the connection, watches it, opens it again with
- * the same or another transport, and delivers the messages in order. iComet adds what has
- * to do with the page and with other tabs.
+ * The connection of one channel. It opens the connection, watches it, and opens it again
+ * with the same or another transport. iComet adds what has to do with the page and with
+ * other tabs.
  */
-export class Connection {
+export class Connection extends Position {
   constructor(config) {
+    super(config);
     const c = (this._config = { retryMin: 1000, retryMax: 30000, ...config });
     // The original client also accepts option names with underscores.
     const subUrl = c.subUrl || c.sub_url;
     if (!c.channel || typeof subUrl !== 'string') throw new TypeError('iComet: channel and subUrl are needed');
     this._signUrl = c.signUrl || c.sign_url;
-    this._callback = c.callback || c.sub_callback;
     const [path, extra] = subUrl.split('?');
     this._base = path.replace(/\/(poll|sub|stream|sse|iframe)$/, '').replace(/\/$/, '');
     this._extra = extra ? '?' + extra : '';
     this._init = { credentials: c.credentials || 'same-origin' };
     this._transports = (c.transports || TRANSPORTS).filter(t => available[t] && available[t]());
     this._at = 0; // index of the transport in use
-    this._listeners = {};
     this._token = typeof c.token === 'string' ? c.token : '';
     this._watch = 1.3 * (c.subTimeout || c.sub_timeout || 60000); // ms
-    this._next = c.seq || 0;
-    this._fresh = this._next < 2; // if true, messages missing before the first one are no gap
     this._tries = 0;
     this._silences = 0; // how often in a row a blind transport has been given up as silent
     this._run = 0; // number of the connection: events of an earlier one are ignored
     this.cname = c.channel;
     this.state = 'stopped';
-  }
-
-  /** The number of the next message wanted; 0 before it is known. */
-  get seq() {
-    return this._next;
-  }
-
-  /** Calls fn for each event of a type. Returns a function that removes fn. */
-  on(type, fn) {
-    (this._listeners[type] = this._listeners[type] || new Set()).add(fn);
-    return () => this._listeners[type].delete(fn);
-  }
-
-  _emit(type, event) {
-    for (const fn of this._listeners[type] || []) guard(fn, { type, ...event });
   }
 
   _setState(state, more) {
@@ -73,7 +56,8 @@ export class Connection {
     this._close = null;
   }
 
-  async _connect() {
+  /** `known`: a poll sends its epoch also where it would ask for the server's. */
+  async _connect(known) {
     if (!this._running || this._follows) return;
     this._drop();
     const run = this._run;
@@ -92,6 +76,10 @@ export class Connection {
     this._since = this._heard = now();
     this._got = 0;
     this._headSeen = this._advanced = false;
+    // A stream begins with the position. A poll is told it at once only if it sends no
+    // epoch, so it does that after a break, and compares by itself.
+    this._asks = isPoll(name) && !again && !known;
+    this._placed = isPoll(name) && !this._asks;
     const mine = f => arg => run === this._run && f(arg);
     const on = {
       open: mine(() => {
@@ -103,13 +91,17 @@ export class Connection {
         this._heard = now();
       }),
       messages: mine(list => {
-        this._got += list.length;
+        // A position says no more than the head of the answer: it comes at once, also where
+        // nothing else gets through.
+        const news = list.filter(msg => msg.type !== 'position').length;
+        this._got += news;
         this._heard = now();
         for (const msg of list) {
           this._take(msg);
           if (run !== this._run) return;
         }
-        this._tries = this._denied = this._silences = 0;
+        this._denied = 0;
+        if (news) this._tries = this._silences = 0;
         this._opened();
       }),
       end: mine(error => this._ended(error)),
@@ -119,14 +111,14 @@ export class Connection {
       this._ping().then(mine(() => isPoll(name) && this._next && this._opened()), () => {});
     }
     try {
-      this._close = openers[name](p => this._url(p), on, this._init);
+      this._close = openers[name](p => this._url(p, this._asks ? '' : undefined), on, this._init);
     } catch (error) {
       on.end(error);
     }
   }
 
-  _url(path) {
-    return query(this._base + path + this._extra, { cname: this.cname, seq: this._next, token: this._token });
+  _url(path, epoch = this._epoch) {
+    return query(this._base + path + this._extra, { cname: this.cname, seq: this._next, token: this._token }) + '&epoch=' + epoch;
   }
 
   _opened() {
@@ -230,18 +222,25 @@ export class Connection {
 
   /** Handles one message of the server. It may end the connection. */
   _take(msg) {
-    switch (msg.type) {
+    const { type, seq } = msg;
+    switch (type) {
+      case 'position':
+        if (this._asks && this._epoch && msg.epoch !== this._epoch) return this._connect(true);
+        this._placed = true;
+        return this._share(msg);
       case 'data':
       case 'broadcast':
-        this._accept(msg);
-        this._post({ msg });
-        return;
       case 'next_seq':
-        return this._nextIs(msg.seq);
+        if (!this._placed && this._epoch && seq >= this._next) {
+          // A server that tells no position has come instead of one that does.
+          this._share({ type: 'position', epoch: '', seq: this._next });
+        }
+        return type === 'next_seq' ? this._nextIs(seq) : this._share(msg);
+      case 'end':
+        msg.seq = this._next;
+        return this._share(msg);
       case 'close':
-        this._emit('close', {});
-        this._post({ closed: 1 });
-        return this._end('closed');
+        return this._over(type);
       case '401':
         return this._refused();
       case '429':
@@ -249,44 +248,11 @@ export class Connection {
     }
   }
 
-  /** Handles the server's statement of the next message's number. */
-  _nextIs(seq) {
-    if (seq === this._next) return;
-    this._advanced = true;
-    if (seq < this._next) {
-      // The channel is a new one (after a restart). Its first messages may still be
-      // stored, so they are asked for from 1 on.
-      this._reset();
-      this._post({ reset: 1 });
-      if (seq > 1) return this._connect();
-    } else {
-      if (this._next && !this._fresh) this._gap(seq - 1);
-      this._next = seq;
-      this._fresh = false;
-    }
-    this._tellState();
-  }
-
-  _gap(to) {
-    this._emit('gap', { lost: { from: this._next, to } });
-  }
-
-  _reset() {
-    this._emit('reset', { seq: this._next });
-    this._next = 1;
-    this._fresh = false;
-  }
-
-  /** Delivers a message, unless it was delivered before, and reports missing ones. */
-  _accept(msg) {
-    const { seq } = msg;
-    if (seq < this._next) return;
-    if (seq > this._next && this._next && !this._fresh) this._gap(seq - 1);
-    this._next = seq + 1;
-    this._fresh = false;
-    this._advanced = true;
-    if (this._callback) guard(this._callback, msg.content);
-    this._emit('message', { content: msg.content, seq, cname: msg.cname, broadcast: msg.type === 'broadcast' });
+  /** The channel is closed, or has ended: nothing more will come. */
+  _over(type) {
+    this._emit(type, {});
+    if (type === 'close') this._post({ closed: 1 });
+    this._end(type === 'close' ? 'closed' : 'ended');
   }
 
   _refused() {
@@ -310,20 +276,5 @@ export class Connection {
     if (this._close && silent > (isBlind(this.transport) ? limit * 2 ** this._silences : limit)) {
       this._failed({ code: 0, error: new Error('silent for ' + silent + ' ms') }, { suspect: !this._got });
     }
-  }
-
-  /** Overridden by iComet: send a message, or the state, to the other tabs. */
-  _post() {}
-  _tellState() {}
-}
-
-/** Calls fn. An exception of the application is thrown later, so that it cannot disturb us. */
-export function guard(fn, arg) {
-  try {
-    fn(arg);
-  } catch (e) {
-    setTimeout(() => {
-      throw e;
-    });
   }
 }

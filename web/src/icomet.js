@@ -13,8 +13,9 @@
  *
  * How it works. `next` is the number of the next message wanted. Every connection asks from
  * there, so nothing is lost or doubled when a connection breaks or the transport changes.
- * connection.js has the connection of one channel, transports.js the ways to make it, and
- * sharing.js lets the tabs of an origin share it.
+ * position.js has this number, and the epoch that it belongs to; connection.js has the
+ * connection of one channel, transports.js the ways to make it, and sharing.js lets the
+ * tabs of an origin share it.
  */
 
 import { fetchJSON, foreign, inPage, jsonp, now, query } from './request.js';

@@ -6,6 +6,8 @@ const LEADER_SILENT = 3 * BEAT; // ms after which a visible tab takes the lock f
 const DOUBT = 2000; // ms without a leader's word after which a tab connects by itself
 const THEFTS = 3; // of the lock in a row, after which it is not asked for again
 
+const isOver = state => ['stopped', 'closed', 'ended'].includes(state);
+
 /**
  * The connection of one channel, shared by the instances of an origin that would get the
  * same answers. The leader holds a Web Lock, has the connection, and passes the messages to
@@ -45,7 +47,7 @@ export class Sharing extends Connection {
     // All that makes answers differ.
     const key = [absolute(this._base + this._extra), this._config.channel, share,
       this._signUrl ? absolute(this._signUrl) : '', proof, this._init.credentials];
-    this._key = 'icomet ' + JSON.stringify(key);
+    this._key = 'icomet 2 ' + JSON.stringify(key); // 2: what the tabs say to each other
     this._thefts = 0;
     this._stolen = false;
     try {
@@ -99,7 +101,7 @@ export class Sharing extends Connection {
     if (!this._release) return;
     this._beat = now();
     this._post({
-      state: this.state, transport: this.transport, next: this._next,
+      state: this.state, transport: this.transport, next: this._next, epoch: this._epoch,
       token: this._token, cname: this.cname,
     });
   }
@@ -137,7 +139,7 @@ export class Sharing extends Connection {
     this._follows = true;
     this._queue = [];
     this._leaderHeard = now();
-    if (this.state === 'stopped' || this.state === 'closed') this._setState('connecting');
+    if (isOver(this.state)) this._setState('connecting');
     this._request();
     if (!this._follows || !this._bus) return;
     this._mayDoubt();
@@ -180,11 +182,10 @@ export class Sharing extends Connection {
   }
 
   _fromBus(d) {
-    if (d.closed) {
-      // Also if this tab has the lock by now: the leader released it before this arrived.
-      this._emit('close', {});
-      return this._end('closed');
-    }
+    // Also if this tab has the lock by now: the leader released it before this arrived.
+    if (d.closed) return this._over('close');
+    const { msg } = d;
+    if (msg && msg.type === 'end' && !this._queue && d.epoch === this._epoch && msg.seq <= this._next) return this._over('end');
     if (this._release) {
       if (d.hello) this._tellState();
       else if (d.kick) this._kick();
@@ -205,25 +206,28 @@ export class Sharing extends Connection {
     if (d.reset) {
       this._queue = null;
       this._reset();
-    } else if (d.msg) {
-      this._followed(d.msg);
+    } else if (msg) {
+      this._followed(d);
     } else if (d.state) {
       if (d.token) this._token = d.token;
       this.cname = d.cname;
       this._leaderTransport = d.transport;
-      if (this._queue || this._next < d.next) this._catchUp(d.next);
-      if (d.state !== 'stopped' && d.state !== 'closed') this._setState(d.state);
+      if (this._queue || this._next < d.next || this._epoch !== d.epoch) this._catchUp(d);
+      if (!isOver(d.state)) this._setState(d.state);
     }
   }
 
-  _followed(msg) {
+  /** Handles a message of the leader, which had the position `epoch` and `next` before it. */
+  _followed(d) {
+    const { msg, epoch, next } = d;
+    const moves = msg.type === 'position';
     if (this._queue) {
-      this._queue.push(msg);
-    } else if (msg.seq > this._next) {
-      this._queue = [msg];
-      this._catchUp(msg.seq);
-    } else {
-      this._accept(msg);
+      this._queue.push(d);
+    } else if (epoch === this._epoch && (moves ? next === this._next || (epoch && next < this._next) : msg.seq <= this._next)) {
+      this._apply(msg);
+    } else if (!moves || msg.epoch !== this._epoch || msg.seq > this._next) {
+      this._queue = [d];
+      this._catchUp();
     }
   }
 
@@ -231,24 +235,33 @@ export class Sharing extends Connection {
    * Brings a follower to the leader's position: it fetches what it has missed, however long
    * that takes. If it fails, the leader's next state message makes it try again.
    */
-  async _catchUp(next) {
+  async _catchUp(leader) {
     const queue = (this._queue = this._queue || []);
     if (this._fetching === queue) return;
-    const from = queue.length ? queue[0].seq : next;
+    const known = this._epoch;
+    const [first] = queue;
+    const { epoch, next } = first ? { epoch: first.msg.epoch || first.epoch, next: first.msg.seq } : leader;
     let got = [];
     if (!this._next) {
-      this._next = from;
-    } else if (this._next < from) {
+      this._setNext(next, epoch);
+    } else if (known !== epoch || this._next < next) {
       this._fetching = queue;
-      // With nothing stored, it is answered with the next message, or after a heartbeat.
+      // Where the server tells no position and nothing is stored, it is answered with the
+      // next message, or after a heartbeat.
       got = [].concat(await this._get(this._url('/sub'), this._watch).catch(() => []));
       if (this._fetching === queue) this._fetching = null;
       if (queue !== this._queue) return; // meanwhile it leads, was reset or has stopped
       if (!got.length || got[0].type === '401' || got[0].type === '429') return;
     }
     this._queue = null;
-    for (const msg of got.concat(queue)) {
-      if (msg.type === 'data' || msg.type === 'broadcast') this._accept(msg);
+    // No position is told to who misses nothing.
+    if (known && known === epoch && !got.some(msg => msg.type === 'position')) this._isRecovered();
+    for (const msg of got) {
+      if (this._follows) this._apply(msg);
+    }
+    for (const d of queue) {
+      // What belongs to another life is older than what was fetched.
+      if (this._follows && (this._queue || [d.epoch, d.msg.epoch].includes(this._epoch))) this._followed(d);
     }
   }
 }

@@ -49,6 +49,8 @@ function lines(url, on, init, messages) {
   (async () => {
     const r = await fetch(url, { cache: 'no-store', signal: abort.signal, ...init });
     if (!r.ok) throw new Error('HTTP ' + r.status);
+    // The server's way to tell an EventSource that nothing more will come.
+    if (r.status === 204) return on.messages([{ type: 'end' }]);
     on.open();
     let rest = []; // the beginning of a line, in pieces: a long one is joined only once
     await pieces(r, text => {

@@ -51,23 +51,29 @@ export function channel(main, app, name) {
     const first = there === null, node = c.scope === 'node';
     if (there && !c.there) entry('note', node ? 'This node follows the channel no more: closed, or without subscribers here.' : 'The channel is gone: closed, or its time was over.');
     if (!there && c.there && !first) entry('note', 'The channel is there.');
-    // Nothing else takes messages away without new ones in their place.
-    if (there && c.there && before && c.next >= before.next && c.stored < before.stored) {
-      entry('note', 'Cleared: what was stored is dropped.');
+    const other = there && c.there && c.epoch !== before.epoch;
+    if (other) entry('note', 'The channel is another one: it was closed, or had expired, and was made again.');
+    if (there && c.there && !other && c.next >= before.next && c.stored < before.stored) {
+      // Without a class, nothing else takes messages away without new ones in their place.
+      if (!c.class) entry('note', 'Cleared: what was stored is dropped.');
+      else if (c.stored === 0) entry('note', 'Nothing is stored any more: cleared, or older than this class keeps.');
     }
     before = c;
-    if (!c.there || c.next < next) next = 0;
+    if (!c.there || other || c.next < next) next = 0;
+    if (other) c.messages = []; // from the old number on; the next look asks from the first
     there = c.there;
     subscribers = c.subscribers;
     clear.disabled = close.disabled = !there && !node;
     facts.replaceChildren(...[
-      ['State', !there ? node ? 'without subscribers on this node, which has no copy of it' : 'not there' : c.subscribers > 0 ? 'subscribed' : `no subscriber, expires in ${duration(c.seconds_left)}`],
+      ['State', state(c)],
       [node ? 'Subscribers on this node' : 'Subscribers', count(c.subscribers)],
       ['Stored', there ? `${count(c.stored)} (from ${count(c.oldest)})` : '0'],
       ['Next seq', there ? count(c.next) : '1'],
+      ['Oldest message', c.stored > 0 ? duration(c.oldest_age) + ' old' : '–'],
+      ['Epoch', there ? c.epoch : '–'],
+      ['Class', c.class || '–'],
     ].map(([k, v]) => el('div', {}, el('dt', {}, k), el('dd', {}, v))));
-    // The server does not keep when a message was published: of those that were stored
-    // before the page looked, nobody can tell.
+    // The server tells only how old the oldest message is, not when each was published.
     for (const m of c.messages) {
       if (!arrived.has(m.seq)) arrived.set(m.seq, first ? 'stored' : clock(Date.now() / 1000));
     }
@@ -78,9 +84,15 @@ export function channel(main, app, name) {
       next = m.seq + 1;
     }
     arrived.clear();
-    if (there) next = Math.max(next, c.next);
+    if (there && !other) next = Math.max(next, c.next);
     while (tail.childElementCount > shown) tail.firstChild.remove();
     note.textContent = tail.childElementCount > 0 ? '' : there ? 'Nothing is stored. What is published appears here.' : 'Once the channel is there, its messages appear here.';
+  }
+
+  function state(c) {
+    if (!c.there) return c.scope === 'node' ? 'without subscribers on this node, which has no copy of it' : 'not there';
+    const left = c.subscribers > 0 ? 'subscribed' : `no subscriber, expires in ${duration(c.seconds_left)}`;
+    return c.ended ? 'ended, ' + left : left;
   }
 
   function message(m) {

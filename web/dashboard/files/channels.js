@@ -1,7 +1,7 @@
 // The channel list: search, sort, pages. The server has no index of its channels, so each
 // page is a walk over all of them, and the list is requested sparingly.
 import { get } from './api.js';
-import { count, el, short } from './ui.js';
+import { count, duration, el, short } from './ui.js';
 
 const limit = 50;
 const sorts = [['subscribers', 'Subscribers'], ['rate', 'Messages/s'], ['stored', 'Stored'], ['name', 'Name']];
@@ -40,7 +40,10 @@ export function channels(main, app, rest, params) {
       el('thead', {}, el('tr', {},
         el('th', { scope: 'col' }, 'Channel'), el('th', { scope: 'col', className: 'number' }, 'Subscribers'),
         el('th', { scope: 'col', className: 'number' }, 'Messages/s'), el('th', { scope: 'col', className: 'number wide' }, 'Stored'),
-        el('th', { scope: 'col', className: 'number wide' }, 'Next seq'))),
+        el('th', { scope: 'col', className: 'number wide' }, 'Next seq'),
+        el('th', { scope: 'col', className: 'number wide' }, 'Oldest'),
+        el('th', { scope: 'col', className: 'wide' }, 'Class'),
+        el('th', { scope: 'col', className: 'wide' }, 'Epoch'))),
       body)),
     el('div', { className: 'bar pager' }, prev, page, next, summary));
 
@@ -60,7 +63,10 @@ export function channels(main, app, rest, params) {
       el('td', { className: 'number' }, count(c.subscribers)),
       el('td', { className: 'number' }, rate == null ? '–' : short(rate)),
       el('td', { className: 'number wide' }, count(c.stored)),
-      el('td', { className: 'number wide' }, count(c.next)));
+      el('td', { className: 'number wide' }, c.ended ? el('span', { className: 'mark' }, 'ended') : null, count(c.next)),
+      el('td', { className: 'number wide' }, c.stored > 0 ? duration(c.oldest_age) : '–'),
+      el('td', { className: 'wide' }, c.class || '–'),
+      el('td', { className: 'wide' }, el('code', {}, c.epoch)));
   }
 
   async function load() {
@@ -96,7 +102,7 @@ export function channels(main, app, rest, params) {
     body.replaceChildren(...rows);
     if (focused !== undefined) rows.find(r => r.firstChild.textContent === focused)?.querySelector('a').focus();
     if (rows.length === 0) {
-      body.append(el('tr', {}, el('td', { colSpan: 5, className: 'quiet' },
+      body.append(el('tr', {}, el('td', { colSpan: 8, className: 'quiet' },
         wish.search ? 'No channel has this in its name.' : pages.length > 1 ? 'There are no more.' : list.scope === 'node' ? 'No channel has subscribers on this node.' : 'There are no channels. One is made by the first subscriber, publish or sign.')));
     }
     scope.hidden = list.scope !== 'node';
