@@ -1,0 +1,248 @@
+import { now, query } from './request.js';
+import { isPoll, openers } from './transports.js';
+
+const MAX = 100; // channels of one connection: the server's default limit
+const MAX_JSONP = 10; // the same where all of them must fit into a URL
+const GATHER = 10; // ms in which the channels of a page come together before a connection is made
+const REGATHER = 50; // ms, the same before one is made again for an added channel
+const LINGER = 2000; // ms after which one is made again without the removed channels
+const PLACED_LIMIT = 4000; // ms after the head in which each channel must have its position
+const SETTLED = 5000; // ms after which a connection counts as good
+const LONG = 4000; // characters of the channels in a URL; more are sent as a form
+const BURST = 80; // commands sent at once by WebSocket
+const PACE = 80; // ms for each further one: the server takes 20 in a second
+
+const groups = new Map();
+
+/** A subscription as it stands in a URL. */
+export const parameters = (cname, { seq, token, epoch }) => query('', { cname, seq, token }).slice(1) + '&epoch=' + epoch;
+
+/**
+ * What the instances of a page have in common that ask the same server in the same way: the
+ * transport in use, and their connections. `alone`: for an instance that has its own.
+ */
+export function groupOf(key, alone) {
+  const group = (!alone && groups.get(key)) || {
+    _at: 0, // index of the transport in use
+    _switched: 0, // when it was chosen
+    _sockets: false, // whether a WebSocket has been open
+    _ping: null, // the /ping under way
+    _max: alone ? 1 : MAX, // channels of one connection
+    _links: new Set(),
+    _waiting: new Set(), // the instances whose connection has failed
+  };
+  if (!alone) groups.set(key, group);
+  return group;
+}
+
+/**
+ * Puts a subscription on a connection, which it returns. `server`: where the instance asks
+ * (its _base, _extra and _init). A subscription has
+ *
+ *     cname, due              due: it is told its position before anything else
+ *     from(placed)            where it begins now: {seq, token, epoch}
+ *     open(), messages(list), end(error, more), advanced()
+ */
+export function subscribe(group, name, server, sub) {
+  let link = [...group._links].find(l => l._takes(name, sub.cname));
+  if (!link) group._links.add((link = new Link(group, name, server)));
+  link._add(sub);
+  return link;
+}
+
+/** One connection, and the subscriptions on it. It ends with the last of them, or ends them all. */
+class Link {
+  constructor(group, name, server) {
+    this._group = group;
+    this._name = name;
+    this._server = server;
+    this._subs = new Map(); // by channel
+    this._close = null; // ends the connection
+    this._old = []; // end those that it replaces
+    this._timer = null; // until _open
+    this._ending = false;
+    this._heard = 0; // when something came
+  }
+
+  _takes(name, cname) {
+    const max = name === 'jsonp' ? MAX_JSONP : MAX;
+    return name === this._name && this._subs.size < Math.min(this._group._max, max) && !this._subs.has(cname);
+  }
+
+  _all() {
+    return [...this._subs.values()];
+  }
+
+  _add(sub) {
+    this._subs.set(sub.cname, sub);
+    if (this._send) this._command({ type: 'subscribe' }, sub);
+    else if (!this._ending && !(this._name === 'ws' && this._close)) this._later(this._close ? REGATHER : GATHER);
+  }
+
+  /** Removes a subscription. The others are not disturbed. */
+  _leave(sub) {
+    if (this._subs.get(sub.cname) !== sub) return;
+    this._subs.delete(sub.cname);
+    if (!this._subs.size) {
+      this._shut();
+      if (!this._ending) this._group._links.delete(this);
+    } else if (sub.asked && !sub.over) {
+      if (this._send) this._command({ type: 'unsubscribe', cname: sub.cname });
+      else if (!isPoll(this._name)) this._timer = this._timer || setTimeout(() => this._open(), LINGER);
+    }
+  }
+
+  _later(ms) {
+    clearTimeout(this._timer);
+    this._timer = setTimeout(() => this._open(), ms);
+  }
+
+  _shut() {
+    for (const timer of [this._timer, this._placing, this._pacing]) clearTimeout(timer);
+    for (const close of this._old.concat(this._close || [])) close();
+    this._old = [];
+    this._close = this._send = this._timer = null;
+  }
+
+  /** Connects. The connection that was there goes on until the new one is there: so nothing is missed where nothing is stored. */
+  _open() {
+    for (const timer of [this._timer, this._placing]) clearTimeout(timer);
+    this._timer = null;
+    if (this._close) this._old.push(this._close);
+    const overlaps = this._old.length > 0;
+    this._since = now();
+    this._got = 0; // messages that are no position
+    this._head = false;
+    let close;
+    let live = true;
+    const end = () => {
+      live = false;
+      if (close) close();
+    };
+    this._close = end;
+    const on = {
+      open: send => {
+        if (!live) return;
+        this._head = true;
+        if (send) this._commands(send);
+        // A server that does not know several channels serves the first one.
+        else if (this._subs.size > 1) this._placing = setTimeout(() => this._all().some(s => s.due && s.asked && !s.placed) && this._solo(), PLACED_LIMIT);
+        for (const sub of this._all()) sub.asked && sub.open();
+      },
+      alive: () => {
+        this._heard = now();
+      },
+      messages: list => {
+        if (live && this._close === end) {
+          for (const old of this._old.splice(0)) old();
+        }
+        for (const msg of list) live && this._take(msg);
+      },
+      end: (error, more) => live && this._close === end && this._end(error, { advanced: overlaps, ...more }),
+    };
+    try {
+      close = openers[this._name](...this._request(), on);
+    } catch (error) {
+      on.end(error);
+    }
+  }
+
+  /** What an opener needs: the function that makes the URL of a path, and what fetch gets with it. */
+  _request() {
+    const { _base: base, _extra: extra, _init: init } = this._server;
+    const ws = this._name === 'ws';
+    const subs = this._all();
+    const list = subs.map(sub => parameters(sub.cname, sub.from(sub.placed))).join('&');
+    const long = list.length > LONG && this._name !== 'jsonp';
+    for (const sub of subs) sub.asked = !(ws && long);
+    return [
+      path => base + path + extra + (long ? '' : (extra ? '&' : '?') + list),
+      long && !ws ? { ...init, method: 'POST', body: new URLSearchParams(list) } : init,
+    ];
+  }
+
+  /** The WebSocket is open, and takes commands. */
+  _commands(send) {
+    this._send = send;
+    this._group._sockets = true;
+    this._queue = [];
+    this._budget = BURST;
+    this._paid = now();
+    for (const sub of this._all()) sub.asked || this._command({ type: 'subscribe' }, sub);
+  }
+
+  _command(command, sub) {
+    this._queue.push([command, sub]);
+    clearTimeout(this._pacing);
+    while (this._queue.length) {
+      this._budget = Math.min(BURST, this._budget + (now() - this._paid) / PACE);
+      this._paid = now();
+      if (this._budget < 1) {
+        this._pacing = setTimeout(() => this._command(...this._queue.shift()), PACE);
+        return;
+      }
+      const [what, of] = this._queue.shift();
+      if (of && this._subs.get(of.cname) !== of) continue; // it has left before it was asked for
+      this._budget--;
+      if (of) of.asked = true;
+      this._send(of ? { ...what, cname: of.cname, ...of.from(of.placed) } : what);
+    }
+  }
+
+  /** Gives a message to whom it belongs. */
+  _take(msg) {
+    const { type, cname } = msg;
+    this._heard = now();
+    if (type !== 'position') this._got++;
+    // A heartbeat is for all, and so is what an EventSource is told by a status.
+    if (type === 'noop' || (type === 'end' && cname === undefined)) {
+      for (const sub of this._all()) sub.messages([msg]);
+      return;
+    }
+    const sub = this._subs.get(cname);
+    if (!sub || type === 'unsubscribed') return;
+    if (type === '400') {
+      // Perhaps the server allows fewer channels.
+      this._group._max = Math.max(1, this._subs.size - 1);
+      this._subs.delete(cname);
+      return sub.end(new Error(msg.content), {});
+    }
+    if (type === 'position') {
+      // Only the connection was changed, and nothing was missed.
+      if (sub.placed && msg.recovered) return;
+      sub.placed = true;
+    } else if (['close', 'end', '401', '429'].includes(type)) {
+      sub.over = true;
+    } else if (sub.due && !sub.placed) {
+      if (!sub.asked || this._name === 'ws') return; // it is of an earlier subscription
+      if (this._subs.size > 1) return this._solo();
+    }
+    sub.messages([msg]);
+  }
+
+  /** The server does not know several channels on one connection: each gets its own. */
+  _solo() {
+    this._group._max = 1;
+    this._end(undefined, { advanced: true });
+  }
+
+  /** The connection has ended, or is given up. Who comes back at once, as after a poll, goes on with it. */
+  _end(error, more) {
+    const subs = this._all();
+    const worked = this._got > 0 || (this._head && now() - this._since > SETTLED);
+    if (error && subs.length > 1 && /^HTTP 4(00|1[34])$/.test(error.message)) {
+      // Too many for the server, or one of them is wrong.
+      this._group._max = Math.ceil(subs.length / 2);
+      error = null;
+      more = { advanced: true };
+    }
+    this._shut();
+    this._subs.clear();
+    this._ending = true;
+    const advanced = subs.some(sub => sub.advanced());
+    for (const sub of subs) sub.end(error, { worked, ...more, advanced: advanced || more.advanced });
+    this._ending = false;
+    if (this._subs.size) this._open();
+    else this._group._links.delete(this);
+  }
+}
