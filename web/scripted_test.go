@@ -86,6 +86,8 @@ func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Write(web.Script)
 	case "/ping":
 		fmt.Fprint(w, cb, `({"type":"ping","sub_timeout":30});`)
+	case "/ws":
+		w.WriteHeader(http.StatusNotFound)
 	case "/sse":
 		s.subscribe(w, r, "data: %s\n\n", true)
 	case "/stream":

@@ -11,7 +11,7 @@ import (
 	"icomet/web/internal/browser"
 )
 
-var transports = []string{"sse", "stream", "poll", "jsonp"}
+var transports = []string{"ws", "sse", "stream", "poll", "jsonp"}
 
 // awkward contents must arrive unchanged with every framing.
 var awkward = []string{
@@ -68,7 +68,7 @@ func TestFromNow(t *testing.T) {
 		s.WaitSubscribers(name, 1)
 		s.Push(name, "after "+name)
 	}
-	p.Want("got.sort()", `["after jsonp","after poll","after sse","after stream"]`)
+	p.Want("got.sort()", `["after jsonp","after poll","after sse","after stream","after ws"]`)
 	p.WantNoMistakes()
 }
 
