@@ -59,8 +59,8 @@ export class Connection extends Position {
     this._run++;
     clearTimeout(this._retry);
     this._group._waiting.delete(this);
-    if (this._leave) this._leave();
-    this._link = this._leave = null;
+    if (this._unsubscribe) this._unsubscribe();
+    this._link = this._unsubscribe = null;
   }
 
   /** `known`: a poll sends its epoch also where it would ask for the server's. */
@@ -120,7 +120,7 @@ export class Connection extends Position {
       this._ping().then(mine(() => isPoll(name) && this._next && this._opened()), () => {});
     }
     this._link = subscribe(this._group, name, this, sub);
-    this._leave = () => this._link._leave(sub);
+    this._unsubscribe = () => this._link._leave(sub);
   }
 
   _url(path) {

@@ -141,7 +141,8 @@ class Link {
       end: (error, more) => live && this._close === end && this._end(error, { advanced: overlaps, ...more }),
     };
     try {
-      close = openers[this._name](...this._request(), on);
+      const [url, init] = this._request();
+      close = openers[this._name](url, on, init);
     } catch (error) {
       on.end(error);
     }
