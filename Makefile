@@ -107,6 +107,8 @@ fuzz: ## run every fuzz target for FUZZTIME (60s)
 
 # How many random histories of the model tests "make torture" checks.
 MODEL_CHECKS ?= 200
+# The same for the tests of continuity, which restart servers.
+HISTORIES ?= 10000
 
 # The tests of what the server promises within a second. In "make test", beside other
 # tests, they have wider limits.
@@ -123,6 +125,7 @@ torture: build ## hostile clients and faults at full size, and 1,000,000 simulat
 	ICOMET_TORTURE=full go test -count=1 -p 1 -run '^Test(SnapshotUnderLoad|AllocsManyChannels)$$' ./cmd/icomet-server ./channel/snapshot
 	ICOMET_SIMULATIONS=$(SIMULATIONS) go test -count=1 -timeout 12h -run '^TestSimulation$$' ./channel/redis
 	ICOMET_MODEL_CHECKS=$(MODEL_CHECKS) go test -count=1 -timeout 60m -run '^TestModel$$' ./server/e2e
+	ICOMET_HISTORIES=$(HISTORIES) ICOMET_TORTURE=full go test -count=1 -timeout 4h -parallel 20 ./server/continuity
 	ICOMET_MODEL_CHECKS=$$((100 * $(MODEL_CHECKS))) go test -count=1 -timeout 60m ./channel/modeltest
 	ICOMET_TORTURE=full go test -count=1 -timeout 60m -run '^TestRandomHistories$$' ./web
 	bench/million/run-in-vm --mem 1G --timeout 180 -- server/torture/clock-steps bin/icomet-server

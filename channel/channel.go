@@ -26,20 +26,27 @@ type Channel struct {
 	deadline uint32 // end of its life while it has no subscriber: hub time, in slots
 	subs     int32  // subscribers on all sinks
 	nameLen  uint8  // never changes, like nameAt
-	class    uint8  // index in classes.list
-	armed    bool   // in the expiry wheel
+	class    uint8  // index in classes.list, for the classes of this turn
+	turn     uint8
+	armed    bool // in the expiry wheel
 	closed   bool
 	ended    bool // nothing more can be published
 	changed  bool // follower: in the list that TakeChanged empties
 	crowded  bool // follower: the store has to count each further subscriber
 }
 
+// ForeignEpoch is the epoch of no channel, for one that a client says and that cannot be.
+const ForeignEpoch = 1
+
 // MaxName bounds a channel's name, in bytes.
 const MaxName = 255
 
 // newChannel makes a channel of this name, which has 1 to MaxName bytes.
-func newChannel(name string, hash, epoch uint32, class uint8) *Channel {
-	return &Channel{nameAt: unsafe.StringData(name), nameLen: uint8(len(name)), hash: hash, epoch: epoch, class: class, next: 1}
+func newChannel(name string, hash, epoch uint32, l *classes) *Channel {
+	return &Channel{
+		nameAt: unsafe.StringData(name), nameLen: uint8(len(name)), hash: hash, epoch: epoch,
+		class: l.index(name), turn: l.turn, next: 1,
+	}
 }
 
 // Name is the channel's name. Concurrency-safe.

@@ -36,6 +36,7 @@ func (c *Class) IDs() int {
 // classes are limits made ready for use. They are immutable.
 type classes struct {
 	Limits
+	turn uint8   // counts the changes of the patterns
 	list []Class // the first is for the names that no pattern fits
 }
 
@@ -69,25 +70,33 @@ func (h *Hub) ClassOf(name []byte) *Class {
 // classLocked is the class of c. Channel.mu is held.
 func (h *Hub) classLocked(c *Channel) *Class {
 	l := h.limits.Load()
-	// Between a reload and its walk over the channels, an index may be of the classes before.
-	return &l.list[min(int(c.class), len(l.list)-1)]
+	if c.turn != l.turn {
+		l.take(c)
+	}
+	return &l.list[c.class]
 }
+
+// take gives c its class when a reload has not come to it yet.
+func (l *classes) take(c *Channel) { c.class, c.turn = l.index(c.Name()), l.turn }
 
 // SetLimits replaces the limits. Channels and subscribers above a lower limit stay, and
 // stored messages above one stay until the channel's next message. One goroutine at a
 // time calls it.
 func (h *Hub) SetLimits(l Limits) {
-	next := newClasses(l)
-	old := h.limits.Swap(next)
+	next, old := newClasses(l), h.limits.Load()
+	next.turn = old.turn
 	if slices.EqualFunc(old.Classes, l.Classes, func(a, b Class) bool { return a.Match == b.Match }) {
+		h.limits.Store(next)
 		return
 	}
+	next.turn++
+	h.limits.Store(next)
 	for i := range h.shards {
 		s := &h.shards[i]
 		s.mu.Lock() // a channel that is created from now on sees the new limits
 		for c := range s.channels.all {
 			c.mu.Lock()
-			c.class = next.index(c.Name())
+			h.classLocked(c) // now, so that turn can begin anew after 255
 			c.mu.Unlock()
 		}
 		s.mu.Unlock()

@@ -85,11 +85,15 @@ func (h *Hub) Install(name string, s Copy) *Channel {
 	hash := h.hash([]byte(name))
 	sh := h.shard(hash)
 	sh.mu.Lock()
-	c := newChannel(name, hash, s.Epoch, h.limits.Load().index(name))
+	c := newChannel(name, hash, s.Epoch, h.limits.Load())
 	c.next, c.token, c.crowded, c.ended = s.Next, parseToken(s.Token), s.Crowded, s.Ended
 	c.mu.Lock()
+	// All that the store has: limits that have become smaller since count from the next message on.
+	if len(s.Messages) > 0 {
+		c.ring = new(ring)
+	}
 	for _, m := range s.Messages {
-		h.keep(c, m)
+		c.ring.push(m, len(s.Messages))
 	}
 	sh.channels.add(c)
 	sh.mu.Unlock()
@@ -115,7 +119,7 @@ func (h *Hub) Feed(c *Channel, m Message) bool {
 		fallthrough
 	default:
 		c.next = m.Seq + 1
-		h.keep(c, m)
+		h.keep(c, h.classLocked(c), m)
 	}
 	c.mu.Unlock()
 	h.wake(wake)

@@ -133,7 +133,7 @@ func (h *Hub) newEpoch(s *shard, name string) uint32 {
 		x := s.lives + h.salt
 		x = (x ^ x>>16) * 0x85ebca6b
 		x = (x ^ x>>13) * 0xc2b2ae35
-		if x ^= x>>16 ^ of; x != 0 {
+		if x ^= x>>16 ^ of; x > ForeignEpoch {
 			return x
 		}
 	}
@@ -180,7 +180,7 @@ func (h *Hub) obtain(name []byte) (*Channel, error) {
 				return nil, ErrTooManyChannels
 			}
 			own := string(name)
-			c = newChannel(own, hash, h.newEpoch(s, own), h.limits.Load().index(own))
+			c = newChannel(own, hash, h.newEpoch(s, own), h.limits.Load())
 			s.channels.add(c)
 			wake = h.announce(Online, own)
 		}

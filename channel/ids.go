@@ -37,23 +37,20 @@ func (x *ids) add(id string, seq, window int64) {
 }
 
 // findID is ids.find for a channel. Channel.mu is held.
-func (h *Hub) findID(c *Channel, id string) (seq int64, ok bool) {
-	if c.ring == nil || id == "" {
+func (c *Channel) findID(class *Class, id string) (seq int64, ok bool) {
+	if id == "" || c.ring == nil {
 		return 0, false
 	}
-	return c.ring.ids.find(id, c.next, h.classLocked(c).idWindow())
+	return c.ring.ids.find(id, c.next, class.idWindow())
 }
 
 // noteID is ids.add for the message of c that has just been stored. Channel.mu is held.
-func (h *Hub) noteID(c *Channel, id string, seq int64) {
-	if id == "" {
-		return
-	}
+func (c *Channel) noteID(class *Class, id string, seq int64) {
 	if c.ring == nil {
 		c.ring = new(ring)
 	}
 	if c.ring.ids == nil {
 		c.ring.ids = &ids{seqs: make(map[string]int64)}
 	}
-	c.ring.ids.add(id, seq, h.classLocked(c).idWindow())
+	c.ring.ids.add(id, seq, class.idWindow())
 }

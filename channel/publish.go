@@ -58,14 +58,15 @@ func (h *Hub) Publish(p *Publication) (Published, error) {
 // publishLocked judges p and carries it out. Channel.mu is held.
 func (h *Hub) publishLocked(c *Channel, p *Publication) (out Published, wake uint64, err error) {
 	out.Epoch, out.Seq = c.epoch, c.next
-	first, known := h.findID(c, p.ID)
+	class := h.classLocked(c)
+	first, known := c.findID(class, p.ID)
 	switch {
 	case p.End:
 		if c.ended {
 			return out, 0, nil
 		}
 		if !p.NoContent && !known {
-			if _, wake, err = h.store(c, Final, p.Content, p.ID); err != nil {
+			if _, wake, err = h.store(c, class, Final, p.Content, p.ID); err != nil {
 				return Published{}, 0, err
 			}
 		} else {
@@ -80,16 +81,16 @@ func (h *Hub) publishLocked(c *Channel, p *Publication) (out Published, wake uin
 	case p.OnlyIf && (p.IfSeq != c.next || p.IfEpoch != 0 && p.IfEpoch != c.epoch):
 		return out, 0, ErrConflict
 	default:
-		if out.Seq, wake, err = h.store(c, Data, p.Content, p.ID); err != nil {
+		if out.Seq, wake, err = h.store(c, class, Data, p.Content, p.ID); err != nil {
 			return Published{}, 0, err
 		}
 	}
-	h.used(c)
+	c.extend(h.deadlineIn(class.Timeout))
 	return out, wake, nil
 }
 
 // store gives the message its seq, stores it and queues it. Channel.mu is held.
-func (h *Hub) store(c *Channel, t Type, content, id string) (seq int64, wake uint64, err error) {
+func (h *Hub) store(c *Channel, class *Class, t Type, content, id string) (seq int64, wake uint64, err error) {
 	if h.any(c.sinks, Sink.Full) {
 		return 0, 0, ErrOverloaded
 	}
@@ -99,8 +100,10 @@ func (h *Hub) store(c *Channel, t Type, content, id string) (seq int64, wake uin
 	if t == Final {
 		m.Type = Data
 	}
-	h.keep(c, m)
-	h.noteID(c, id, m.Seq)
+	h.keep(c, class, m)
+	if id != "" {
+		c.noteID(class, id, m.Seq)
+	}
 	return m.Seq, wake, nil
 }
 
@@ -125,12 +128,13 @@ func (h *Hub) Broadcast(content, id string, pause func() bool) error {
 func (h *Hub) broadcastTo(c *Channel, content, id string, pause func() bool) error {
 	for {
 		c.mu.Lock()
-		if _, known := h.findID(c, id); known || c.closed || c.ended {
+		class := h.classLocked(c)
+		if _, known := c.findID(class, id); known || c.closed || c.ended {
 			c.mu.Unlock()
 			return nil
 		}
 		if !h.any(c.sinks, Sink.Busy) {
-			_, wake, err := h.store(c, Broadcast, content, id)
+			_, wake, err := h.store(c, class, Broadcast, content, id)
 			c.mu.Unlock()
 			h.wake(wake)
 			if err == nil {
@@ -226,12 +230,13 @@ func (h *Hub) ChannelSubscribers(name []byte) int {
 	return int(c.subs)
 }
 
-// Alive reports whether a channel has a subscriber or has not expired yet.
+// Alive reports whether there is such a channel: one without subscribers is until the sweep
+// behind its deadline frees it, since until then its name, seqs and end are what they were.
 func (h *Hub) Alive(name []byte) bool {
 	c := h.lookup(name)
 	if c == nil {
 		return false
 	}
-	defer c.mu.Unlock()
-	return c.aliveLocked(h.now.Load())
+	c.mu.Unlock()
+	return true
 }

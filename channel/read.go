@@ -73,10 +73,14 @@ func (h *Hub) save(c *Channel, n int) {
 		return
 	}
 	for i := range n {
-		m := *c.ring.at(i)
-		k.ms = append(k.ms, m)
-		k.bytes += len(m.Content) + messageCost
+		k.add(*c.ring.at(i))
 	}
+}
+
+// add keeps m, which comes behind the others, and drops the oldest above the limit.
+func (k *kept) add(m Message) {
+	k.ms = append(k.ms, m)
+	k.bytes += len(m.Content) + messageCost
 	for len(k.ms) > 1 && k.bytes > k.limit {
 		k.bytes -= len(k.ms[0].Content) + messageCost
 		k.ms[0] = Message{}
@@ -84,18 +88,35 @@ func (h *Hub) save(c *Channel, n int) {
 	}
 }
 
-// keep stores m as the newest message, of which content and seq are set. Channel.mu is held.
-func (h *Hub) keep(c *Channel, m Message) {
-	class := h.classLocked(c)
+// keep stores m, of which content and seq are set, as the newest message of c, which is of
+// this class. Channel.mu is held.
+func (h *Hub) keep(c *Channel, class *Class, m Message) {
+	if class.BufferSize == 0 {
+		h.keepNothing(c, m)
+		return
+	}
 	if c.ring == nil {
-		if class.BufferSize == 0 {
-			return
-		}
 		c.ring = new(ring)
 	}
-	h.shed(c, max(c.ring.excess(len(m.Content), class), c.ring.expired(h.expiredSlot(class))))
-	if class.BufferSize > 0 {
-		c.ring.push(m, class.BufferSize)
+	over := c.ring.excess(len(m.Content), class)
+	if class.BufferTTL > 0 {
+		over = max(over, c.ring.expired(h.expiredSlot(class)))
+	}
+	if over == 1 && c.ring.stored() == len(c.ring.buf) && len(c.ring.buf) == class.BufferSize {
+		h.save(c, 1) // the usual case: one comes, one goes
+		c.ring.rotate(m)
+		return
+	}
+	h.shed(c, over)
+	c.ring.push(m, class.BufferSize)
+}
+
+// keepNothing is keep for a class that stores nothing: only who is reading gets m from
+// here. Channel.mu is held.
+func (h *Hub) keepNothing(c *Channel, m Message) {
+	h.shed(c, c.ring.stored())
+	if k := h.reads.get(c); k != nil {
+		k.add(m)
 	}
 }
 

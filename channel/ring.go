@@ -10,8 +10,13 @@ type ring struct {
 	ids     *ids // nil: no message had one
 }
 
-// at is the message at place i, from the oldest.
-func (r *ring) at(i int) *Message { return &r.buf[(int(r.head)+i)%len(r.buf)] }
+// at is the message at place i, from the oldest; i is less than len(buf).
+func (r *ring) at(i int) *Message {
+	if i += int(r.head); i >= len(r.buf) { // a division would take longer than the rest
+		i -= len(r.buf)
+	}
+	return &r.buf[i]
+}
 
 // stored is how many messages there are.
 func (r *ring) stored() int {
@@ -27,7 +32,9 @@ func (r *ring) drop(k int) {
 		m := r.at(0)
 		r.bytes -= len(m.Content)
 		*m = Message{}
-		r.head = (r.head + 1) % int32(len(r.buf))
+		if r.head++; int(r.head) == len(r.buf) {
+			r.head = 0
+		}
 		r.n--
 	}
 }
@@ -43,6 +50,16 @@ func (r *ring) push(m Message, limit int) {
 	r.n++
 	*r.at(int(r.n) - 1) = m
 	r.bytes += len(m.Content)
+}
+
+// rotate puts m into the place of the oldest message. The buffer is full.
+func (r *ring) rotate(m Message) {
+	oldest := r.at(0)
+	r.bytes += len(m.Content) - len(oldest.Content)
+	*oldest = m
+	if r.head++; int(r.head) == len(r.buf) {
+		r.head = 0
+	}
 }
 
 // skip is how many of the stored messages are before seq.
@@ -87,16 +104,16 @@ func (r *ring) over(seq int64, limit int) (first int64, over bool) {
 // excess is how many of the oldest messages a further one of size bytes pushes out. The
 // newest stays whatever its size is.
 func (r *ring) excess(size int, class *Class) (k int) {
-	k = max(0, int(r.n)+1-class.BufferSize)
+	k = min(max(0, int(r.n)+1-class.BufferSize), int(r.n))
 	if class.BufferBytes <= 0 {
-		return min(k, int(r.n))
+		return k
 	}
 	bytes := r.bytes + size
 	for i := 0; i < int(r.n) && (i < k || bytes > class.BufferBytes); i++ {
 		bytes -= len(r.at(i).Content)
 		k = max(k, i+1)
 	}
-	return min(k, int(r.n))
+	return k
 }
 
 // expired is how many of the oldest messages were stored before slot.

@@ -150,7 +150,7 @@ func (h *Hub) Restore(s *State) (dropped int, err error) {
 	if !h.reserve() {
 		return 0, ErrTooManyChannels
 	}
-	c := newChannel(s.Name, hash, s.Epoch, h.limits.Load().index(s.Name))
+	c := newChannel(s.Name, hash, s.Epoch, h.limits.Load())
 	c.next, c.ended, c.token = s.Next, s.Ended, parseToken(s.Token)
 	c.extend(deadline)
 	c.mu.Lock()

@@ -19,7 +19,7 @@ func TestTable(t *testing.T) {
 			tab.remove(want[name])
 			delete(want, name)
 		} else if want[name] == nil {
-			c := newChannel(name, hash, 1, 0)
+			c := newChannel(name, hash, 1, newClasses(small))
 			tab.add(c)
 			want[name] = c
 		}

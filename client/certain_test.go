@@ -107,7 +107,7 @@ func TestTruth(t *testing.T) {
 // TestLast: the newest messages, and then live; then as any other.
 func TestLast(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	pushAll(s, "a", numbered(1, 8))
 	for _, transport := range client.Transports {
 		b := witnessed(t, &client.Subscriber{URL: s.Front, Channel: "a", Last: 3, Transport: transport})
@@ -167,7 +167,7 @@ func contents(t *testing.T, s *servertest.Server, channel string, count int) []s
 func TestCertain(t *testing.T) {
 	t.Parallel()
 	const each, batched = 4, 100
-	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=1000", "ICOMET_FRONT_ID_WINDOW=1000")
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=1000", "ICOMET_FRONT_ID_WINDOW=1000", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	gate := losing(t, s.Admin, func(n int64) fate { return []fate{lostAnswer, carriedOut, lostCall, carriedOut, carriedOut}[n%5] })
 	var group sync.WaitGroup
 	for p := range 3 {
@@ -207,7 +207,7 @@ func TestCertain(t *testing.T) {
 func TestAgree(t *testing.T) {
 	t.Parallel()
 	const writers, each = 4, 5
-	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=100")
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=100", "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	var group sync.WaitGroup
 	for range writers {
 		group.Go(func() {
@@ -244,7 +244,7 @@ func TestAgree(t *testing.T) {
 // TestEndForReal: the calls that end a channel, and what comes after.
 func TestEndForReal(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	a, ctx := client.Admin{URL: s.Admin}, t.Context()
 	if _, err := a.End(ctx, "a"); err == nil || errors.Is(err, client.ErrTooOld) {
 		t.Errorf("no channel: %v", err)

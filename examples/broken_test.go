@@ -22,7 +22,7 @@ const everything = "m1\nm2\nm3\n"
 // each message comes once.
 func TestCutAnywhere(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600") // the messages are needed until the last example
 	s.Push("a", "m1")
 	s.Push("a", "m2")
 	for _, e := range subscribers(t) {

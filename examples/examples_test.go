@@ -116,11 +116,14 @@ func testSubscriber(t *testing.T, e example) {
 		proxy.Freeze(false)
 		proxy.Cut()
 	}
-	wantMissing := func(stderr *servertest.Output, want string) {
+	wantMissing := func(stderr *servertest.Output, want string) { // it may come later than what is printed
 		t.Helper()
-		if got := missing.FindAllString(stderr.String(), -1); strings.Join(got, "") != want {
-			t.Errorf("told %q, want %q; all of it: %s", got, want, stderr)
-		}
+		servertest.CheckFor(t, servertest.Patience, func() error {
+			if got := missing.FindAllString(stderr.String(), -1); strings.Join(got, "") != want {
+				return fmt.Errorf("told %q, want %q; all of it: %s", got, want, stderr)
+			}
+			return nil
+		})
 	}
 
 	s.Push(channel, "stored")

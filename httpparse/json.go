@@ -192,7 +192,7 @@ func (m *JSONMembers) string() ([]byte, error) {
 	from := len(m.scratch)
 	for i < len(m.b) && m.b[i] == '\\' {
 		m.scratch = append(m.scratch, m.b[start:i]...)
-		r, n := unescape(m.b[i:])
+		r, n := Unescape(m.b[i:])
 		if n == 0 {
 			return nil, ErrJSONString
 		}
@@ -226,9 +226,10 @@ func plainEnd(b []byte, i int) int {
 	return i
 }
 
-// unescape decodes the escape at the start of b and returns its length, 0 if it is
-// invalid. A pair of surrogates is one escape (RFC 8259 section 7).
-func unescape(b []byte) (r rune, n int) {
+// Unescape decodes the escape at the start of b and returns its length, 0 if it is
+// invalid. A pair of surrogates is one escape (RFC 8259 section 7); one without its other
+// half is U+FFFD.
+func Unescape[T string | []byte](b T) (r rune, n int) {
 	if len(b) < 2 {
 		return 0, 0
 	}
@@ -262,12 +263,12 @@ func unescape(b []byte) (r rune, n int) {
 }
 
 // hex4 reads \uXXXX from the start of b.
-func hex4(b []byte) (r rune, ok bool) {
+func hex4[T string | []byte](b T) (r rune, ok bool) {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return 0, false
 	}
-	for _, c := range b[2:6] {
-		v := hexDigit[c]
+	for i := 2; i < 6; i++ {
+		v := hexDigit[b[i]]
 		if v == notHex {
 			return 0, false
 		}
@@ -284,7 +285,7 @@ func ValidJSONString(b []byte) bool {
 		if b[i] != '\\' {
 			return false
 		}
-		_, n := unescape(b[i:])
+		_, n := Unescape(b[i:])
 		if n == 0 {
 			return false
 		}

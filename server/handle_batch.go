@@ -52,10 +52,9 @@ func (s *Server) handleBatch(c *reactor.Conn, r *reactor.Request) {
 	if s.refusedDraining(c, r) {
 		return
 	}
-	body = bytes.TrimSuffix(body, []byte("\n"))
-	n := 0
-	if len(body) > 0 {
-		n = bytes.Count(body, []byte("\n")) + 1
+	n := bytes.Count(body, []byte("\n"))
+	if len(body) > 0 && body[len(body)-1] != '\n' {
+		n++
 	}
 	if n > maxBatch {
 		c.Refuse(r, 413, "a batch has at most 10000 lines")

@@ -29,7 +29,7 @@ func (s *Server) wanted(c *reactor.Conn, r *reactor.Request, t wire.Transport) (
 		return nil, 0, false
 	}
 	ids := eventIDs(r, t, n)
-	refused := s.admitConnection(c, r)
+	refused := c.Over()
 	names := make(map[string]bool, n)
 	list = make([]reactor.Wanted, n)
 	for i := range list {
@@ -50,6 +50,14 @@ func (s *Server) wanted(c *reactor.Conn, r *reactor.Request, t wire.Transport) (
 			list[i].Err = s.authorize(&w, subscriberToken(r))
 		}
 		list[i].Join = w.Join
+	}
+	if refused == nil { // behind the last 400, since it may count the client
+		refused = s.admitConnection(c, r)
+		for i := range list {
+			if refused != nil {
+				list[i].Err = refused
+			}
+		}
 	}
 	return list, noop, true
 }

@@ -43,16 +43,18 @@ func (s *Server) poll(c *reactor.Conn, r *reactor.Request, callback []byte) {
 		}
 		return
 	}
-	first := reactor.FirstEvent(w.transport, &w.Join, &joined, w.channel)
-	switch {
-	case joined.More:
-		c.LongAnswer(&joined, &style, first)
-		return
-	case joined.Subscribed:
+	if joined.Subscribed && !joined.More {
 		c.Remember(&style)
 		return
 	}
-	var last *wire.Event
+	var first, last *wire.Event
+	if e, ok := reactor.FirstEvent(w.transport, &w.Join, &joined, w.channel); ok {
+		first = &e
+	}
+	if joined.More {
+		c.LongAnswer(&joined, &style, first)
+		return
+	}
 	if joined.Ended {
 		end := wire.EndEvent(ch, joined.Next)
 		last = &end
@@ -86,8 +88,8 @@ func (s *Server) open(c *reactor.Conn, r *reactor.Request, t wire.Transport) {
 		return
 	}
 	out.B = c.AppendOpenHead(out.B, r, t)
-	if first := reactor.FirstEvent(w.transport, &w.Join, &joined, w.channel); first != nil {
-		out.B = f.AppendOpen(out.B, first, &sc.Frame)
+	if first, ok := reactor.FirstEvent(w.transport, &w.Join, &joined, w.channel); ok {
+		out.B = f.AppendOpen(out.B, &first, &sc.Frame)
 	}
 	c.Backlog(&joined, f, w.channel)
 }
@@ -153,10 +155,13 @@ func (w *wish) readRaw(c *reactor.Conn, r *reactor.Request) bool {
 
 // hadAll reports that the channel has ended and the subscriber has had all of it. It is
 // answered 204, after which an EventSource stops; who reads contents alone would not learn
-// of the end in another way.
+// of the end in another way. A reader of contents that asks from now gets nothing either.
 func (w *wish) hadAll(joined *channel.Joined) bool {
-	return joined.Ended && !joined.More && (w.transport == wire.TransportSSE || w.transport.Raw()) &&
-		w.Last == 0 && w.Since >= joined.Next && (w.Epoch == 0 || w.Epoch == joined.Channel.Epoch())
+	if !joined.Ended || joined.More || w.Last > 0 || w.transport != wire.TransportSSE && !w.transport.Raw() {
+		return false
+	}
+	return w.transport.Raw() && w.Since <= 0 ||
+		w.Since >= joined.Next && (w.Epoch == 0 || w.Epoch == joined.Channel.Epoch())
 }
 
 // join reads the parameters and joins the channel; when that subscribes, c is in its list.

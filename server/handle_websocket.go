@@ -27,6 +27,12 @@ func (s *Server) handleWebSocket(c *reactor.Conn, r *reactor.Request) {
 	if !ok {
 		return
 	}
+	if len(list) == 0 {
+		if err := s.admitConnection(c, r); err != nil {
+			s.refuseSocket(c, r, &h, wire.Channel{}, c.Frames(&h), err)
+			return
+		}
+	}
 	_, err = c.JoinAll(list, c.Frames(&h), noop)
 	switch {
 	case err == reactor.ErrParked:
@@ -69,9 +75,7 @@ func (s *Server) openSocket(c *reactor.Conn, r *reactor.Request, h *wsframe.Hand
 		case w.transport.Raw():
 			c.Refuse(r, rawStatus(err), e.Content)
 		default:
-			c.RefuseInBand(r, err)
-			c.AcceptFrames(r, h)
-			out.B = f.AppendEnd(f.AppendOpen(out.B, &e, &sc.Frame))
+			s.refuseSocket(c, r, h, w.channel, w.transport, err)
 		}
 		return
 	}
@@ -80,10 +84,19 @@ func (s *Server) openSocket(c *reactor.Conn, r *reactor.Request, h *wsframe.Hand
 		return
 	}
 	c.AcceptFrames(r, h)
-	if first := reactor.FirstEvent(w.transport, &w.Join, &joined, w.channel); first != nil {
-		out.B = f.AppendOpen(out.B, first, &sc.Frame)
+	if first, ok := reactor.FirstEvent(w.transport, &w.Join, &joined, w.channel); ok {
+		out.B = f.AppendOpen(out.B, &first, &sc.Frame)
 	}
 	c.Backlog(&joined, f, w.channel)
+}
+
+// refuseSocket accepts a WebSocket to tell it in band that it is refused.
+func (s *Server) refuseSocket(c *reactor.Conn, r *reactor.Request, h *wsframe.Handshake, ch wire.Channel, t wire.Transport, err error) {
+	e, _ := reactor.RefusalEvent(ch, err)
+	c.RefuseInBand(r, err)
+	c.AcceptFrames(r, h)
+	f, out := wire.OpenForm(t, false), c.Out()
+	out.B = f.AppendEnd(f.AppendOpen(out.B, &e, &c.Scratch().Frame))
 }
 
 // command is what a WebSocket client sends.

@@ -13,6 +13,16 @@ const (
 	unknownFrom = `[{"type":"reset","seq":%d},` + unknown + `]`
 )
 
+// atPosition2 is a page that has got the messages 1 and 2 of epoch aaaaaaaa, and its server.
+func atPosition2(t *testing.T, b *browser.Browser, site *site, transport string) (*scripted, *browser.Page) {
+	s := newScripted(t)
+	p := b.Open(t, site.with(s.URL))
+	s.answer(map[string][]string{"-1": {position("aaaaaaaa", 1, ""), data(1), data(2)}})
+	connect(p, "a", fmt.Sprintf("recovered: true, seq: 1, subUrl: %q, transports: [%q]", s.URL, transport))
+	p.Want("got", `["1","2"]`)
+	return s, p
+}
+
 // TestPosition: a server that tells positions is believed. The numbers alone say nothing
 // there: the same number of another life is another message.
 func TestPosition(t *testing.T) {
@@ -21,12 +31,8 @@ func TestPosition(t *testing.T) {
 	b := browser.Start(t)
 	for _, name := range transports {
 		t.Run(name, func(t *testing.T) {
-			s := newScripted(t)
-			p := b.Open(t, site.with(s.URL))
+			s, p := atPosition2(t, b, site, name)
 			defer p.Close()
-			s.answer(map[string][]string{"-1": {position("aaaaaaaa", 1, ""), data(1), data(2)}})
-			connect(p, "a", fmt.Sprintf("recovered: true, seq: 1, subUrl: %q, transports: [%q]", s.URL, name))
-			p.Want("got", `["1","2"]`)
 			p.Want("positions", `["aaaaaaaa-1","aaaaaaaa-2"]`)
 			p.Want("[comets[0].position, comets[0].seq]", `["aaaaaaaa-2",3]`)
 			wantEvents(p, "[]")
@@ -86,12 +92,8 @@ func TestPositionIsGone(t *testing.T) {
 	b := browser.Start(t)
 	for _, name := range transports {
 		t.Run(name, func(t *testing.T) {
-			s := newScripted(t)
-			p := b.Open(t, site.with(s.URL))
+			s, p := atPosition2(t, b, site, name)
 			defer p.Close()
-			s.answer(map[string][]string{"-1": {position("aaaaaaaa", 1, ""), data(1), data(2)}})
-			connect(p, "a", fmt.Sprintf("recovered: true, seq: 1, subUrl: %q, transports: [%q]", s.URL, name))
-			p.Want("got", `["1","2"]`)
 			s.answer(nil)
 			s.say(data(3)) // perhaps of another life
 			wantEvents(p, fmt.Sprintf(unknownFrom, 3))

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"math/bits"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -155,7 +156,7 @@ func nodeName() string {
 // it, and 0 means none.
 func (e *Engine) newEpoch() string {
 	v := e.opts.seams.random()
-	for uint32(v) == 0 {
+	for bits.ReverseBytes32(uint32(v)) <= channel.ForeignEpoch {
 		v = e.opts.seams.random()
 	}
 	var b [epochLen / 2]byte

@@ -83,6 +83,10 @@ func (ev *event) message(at uint32) channel.Message {
 	return m
 }
 
+// slack is how much later than in Redis a message is too old in a copy, in slots of hub
+// time, which may be 300 ms old: a copy must not lack what Redis has.
+const slack = 4
+
 // stampLen is the length of the time in a stored message: tenths of a second.
 const stampLen = 11
 

@@ -276,8 +276,10 @@ func (g *group) adopt(p *partition) {
 	defer p.mu.Unlock()
 	for _, m := range p.mirrors {
 		m.subscribed = false
-		m.counting.Store(false) // the group whose list it was in may have ended
-		g.e.refresh(m, whyReconnect)
+		m.counting.Store(false)           // the group whose list it was in may have ended
+		if m.ch != nil || m.granted > 0 { // else the Fetch that waits loads it
+			g.e.refresh(m, whyReconnect)
+		}
 	}
 }
 
@@ -297,10 +299,28 @@ func (g *group) onMessage(msg rueidis.PubSubMessage) {
 }
 
 // onSubscription notices that a Cluster has ended a subscription because the slot has
-// moved.
+// moved; or perhaps not: a master that is told again that a slot is its own ends them, too.
 func (g *group) onSubscription(s rueidis.PubSubSubscription) {
-	if s.Kind == "sunsubscribe" {
-		g.e.relayout()
+	if s.Kind != "sunsubscribe" {
+		return
+	}
+	g.e.relayout()
+	p, name, ok := g.e.locate(s.Channel)
+	switch {
+	case !ok || p.group.Load() != g: // whoever serves it now has subscribed
+	case name != "":
+		g.subscribeAgain(p, name)
+	case g.e.watching.Load():
+		g.addWatch(&watch{})
+	}
+}
+
+func (g *group) subscribeAgain(p *partition, name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m := p.mirrors[name]; m != nil && m.subscribed {
+		m.subscribed = false
+		g.e.refresh(m, whyReconnect)
 	}
 }
 

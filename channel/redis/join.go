@@ -187,7 +187,7 @@ func (e *Engine) joinedLocked(s *step, status string, values []rueidis.RedisMess
 	}
 	switch status {
 	case "ok":
-		st, err := readState(values, e.hub.Slot())
+		st, err := readState(values, e.hub.Slot()+slack)
 		if err != nil {
 			return nil, false, err
 		}
@@ -244,7 +244,7 @@ func readNext(values []rueidis.RedisMessage) (int64, error) {
 
 // readState reads
 // {'ok', epoch, next, floor, subscribers, token, made, mark, ended, time, before, history...}.
-// now is the present hub time.
+// now is what a message has as its time that is stored now.
 func readState(values []rueidis.RedisMessage, now uint32) (*state, error) {
 	const fixed = 11
 	if len(values) < fixed {
@@ -282,7 +282,7 @@ func readState(values []rueidis.RedisMessage, now uint32) (*state, error) {
 }
 
 // readHistory reads the stored messages. The present time is redisNow for Redis, in tenths
-// of a second, and now for the hub.
+// of a second, and now for the copy.
 func (s *state) readHistory(list []rueidis.RedisMessage, redisNow int64, now uint32) error {
 	for i := range list {
 		text, err := list[i].ToString()

@@ -251,7 +251,9 @@ func (l *lane) exec(ctx context.Context, batch []*op) []rueidis.RedisResult {
 
 // keepOrder makes a publish that follows another one to its channel in the batch depend on
 // it. Redis may have forgotten the script at the first and know it again at the second,
-// because another node has sent it meanwhile; the second must not overtake the first.
+// because another node has sent it meanwhile; the second must not overtake the first. A
+// publish whose id is known stores nothing, so what follows it is sent again too: everything
+// is judged in its order, also which ids are known.
 func keepOrder(batch []*op) {
 	last := make(map[string]string, len(batch)) // channel → mark
 	for _, o := range batch {

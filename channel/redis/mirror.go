@@ -143,7 +143,7 @@ func (e *Engine) feedLocked(m *mirror, ev *event) bool {
 	if ev.kind == kindEnded {
 		return m.ended || e.endLocked(m)
 	}
-	there := e.hub.Feed(m.ch, ev.message(e.hub.Slot()))
+	there := e.hub.Feed(m.ch, ev.message(e.hub.Slot()+slack))
 	m.next, m.mark, m.ended = m.next+1, ev.mark, ev.kind == kindFinal
 	return there
 }

@@ -44,10 +44,17 @@ func (e *Engine) readyLoop() {
 			reached, since = now, time.Now()
 		case reached && lasted >= backLimit:
 			e.away.Store(nil)
-		case !reached && lasted >= awayLimit && e.away.Load() == nil:
-			err := fmt.Errorf("redis %s %s", strings.Join(e.opts.Addresses, ","), e.whyAway())
-			e.away.Store(&err)
+		case !reached && lasted >= awayLimit:
+			e.setAway()
 		}
+	}
+}
+
+// setAway says why Redis cannot be used, which can change while it cannot.
+func (e *Engine) setAway() {
+	err := fmt.Errorf("redis %s %s", strings.Join(e.opts.Addresses, ","), e.whyAway())
+	if old := e.away.Load(); old == nil || (*old).Error() != err.Error() {
+		e.away.Store(&err)
 	}
 }
 

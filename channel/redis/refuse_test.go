@@ -259,6 +259,29 @@ func TestRightsTakenAway(t *testing.T) {
 	}
 }
 
+// TestReasonChanges: Redis first does not answer and then refuses, and Ready says which.
+func TestReasonChanges(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	p := startProxy(t, s.Addr())
+	n := startNode(t, hasty(testOptions(p.addr())), deep())
+	says := func(reason string) {
+		t.Helper()
+		checkFor(t, patience, func() error {
+			_ = n.publishTo("c", "x")
+			if err := n.Ready(); err == nil || !strings.Contains(err.Error(), reason) {
+				return fmt.Errorf("ready: %v, want %q", err, reason)
+			}
+			return nil
+		})
+	}
+	p.deaf.Store(true)
+	says("does not answer")
+	s.CLI("replicaof", "127.0.0.1", "1")
+	p.deaf.Store(false)
+	says("READONLY")
+}
+
 // TestBrokenProtocol: what comes in the place of an answer breaks the protocol. The
 // connection is given up, and the process lives.
 func TestBrokenProtocol(t *testing.T) {

@@ -43,8 +43,8 @@ func (c *simClient) answered(n *simNode, j *channel.Join, joined *channel.Joined
 	}
 	epoch, r := joined.Channel.Epoch(), joined.Recovery
 	c.w.note("%s: the client of %s at %08x-%d is told %08x-%d %+v", n.name, c.name, c.epoch, c.next, epoch, joined.First, r)
-	if c.epoch != 0 && j.Since > 0 {
-		c.w.truth.recovery(c, epoch, joined.First, &r)
+	if _, live := n.copyOf(c.name); c.epoch != 0 && j.Since > 0 {
+		c.w.truth.recovery(c, epoch, joined.First, &r, live)
 	}
 	if !r.Recovered || epoch != c.epoch || j.Since == 0 {
 		clear(c.have)
@@ -55,8 +55,9 @@ func (c *simClient) answered(n *simNode, j *channel.Join, joined *channel.Joined
 	}
 }
 
-// recovery judges what a client with a position is told.
-func (t *truth) recovery(c *simClient, epoch uint32, first int64, r *channel.Recovery) {
+// recovery judges what a client with a position is told. A copy that is not live is what
+// Redis had before the connection broke: it is put right, and with it whoever has joined.
+func (t *truth) recovery(c *simClient, epoch uint32, first int64, r *channel.Recovery, live bool) {
 	ch := t.channel(c.name)
 	fail := func(why string) {
 		t.w.fail("the client of %s at %08x-%d is told %08x-%d, %+v: %s", c.name, c.epoch, c.next, epoch, first, *r, why)
@@ -65,7 +66,7 @@ func (t *truth) recovery(c *simClient, epoch uint32, first int64, r *channel.Rec
 	case r.Recovered && (epoch != c.epoch || first != c.next):
 		fail("that is not where it was")
 	case r.Recovered:
-		if ch.is(epoch) {
+		if live && ch.is(epoch) {
 			t.whatItHad("the client of "+c.name, ch, c.have, ch.epoch)
 		}
 	case r.Reason == channel.ReasonTrimmed && (epoch != c.epoch || first <= c.next || r.Lost != first-c.next):

@@ -25,6 +25,7 @@ type truth struct {
 	sick     bool                     // a fault is at work, or was a moment ago
 	held     bool                     // something has been held back for long, so heartbeats may have been late
 	lossy    bool                     // Redis has lost data
+	lossAt   time.Time                // when it has last lost some
 	unsure   bool                     // it has restarted, so that nobody can be sure that it has not
 }
 
@@ -239,7 +240,7 @@ func (t *truth) judge(c *simCall) {
 	switch {
 	case n > 1 && !c.id:
 		t.w.fail("%q was stored %d times", c.content, n)
-	case err == nil && n == 0:
+	case err == nil && n == 0 && !(c.result.Duplicate && t.lossy) && c.began.After(t.lossAt):
 		t.w.fail("%q was acknowledged and is nowhere", c.content)
 	case err == nil && c.onlyIf != 0 && c.result.Seq != c.onlyIf:
 		t.w.fail("%q became message %d, not %d", c.content, c.result.Seq, c.onlyIf)
@@ -262,6 +263,7 @@ func (t *truth) ordered(c *simCall) {
 
 // lost forgets what Redis has lost.
 func (t *truth) lost() {
+	t.lossAt = time.Now()
 	clear(t.stored)
 	clear(t.places)
 	clear(t.acked)

@@ -170,7 +170,7 @@ func largeHub(t testing.TB) *channel.Hub {
 func TestHelper(t *testing.T) {
 	path := os.Getenv(helperPath)
 	if path == "" {
-		t.Skip("runs for the tests below")
+		return // it is this process only when the tests below start it
 	}
 	hub := largeHub(t)
 	if os.Getenv(helperStep) == "limit" {

@@ -108,10 +108,16 @@ func (f *follower) has(contents []string) error {
 // node.
 func (c *cluster) follow(names []string) (all []*follower) {
 	c.t.Helper()
+	return c.followOn(names, len(c.nodes))
+}
+
+// followOn is follow with that many nodes to try for a stream, its own first.
+func (c *cluster) followOn(names []string, tries int) (all []*follower) {
+	c.t.Helper()
 	var running sync.WaitGroup
 	for i := range c.nodes {
 		var addrs []string
-		for k := range c.nodes {
+		for k := range tries {
 			addrs = append(addrs, c.nodes[(i+k)%len(c.nodes)].Address("front"))
 		}
 		for _, name := range names {

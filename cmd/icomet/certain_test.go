@@ -268,7 +268,7 @@ func TestCtrlC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := servertest.Start(t)
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	s.Push("a", "m1")
 	for _, c := range []struct{ command, stdout, stderr string }{
 		{"sub a --seq 1", "m1\n", "^icomet: begins after [0-9a-f]{8}-0\nicomet: to go on after this: --from [0-9a-f]{8}-1\n$"},

@@ -152,3 +152,40 @@ func TestAllocsDoNotGrowWithSubscribers(t *testing.T) {
 		t.Errorf("%.1f allocations a publish to %d subscribers, %.1f to %d", little, few, much, many)
 	}
 }
+
+// TestAllocsPolls: polls that are answered at once, with the next seq, with a backlog and with
+// their position, allocate nothing.
+func TestAllocsPolls(t *testing.T) {
+	s := startServer(t, func(c *config.Config) { c.Runtime.EventLoops = 1 })
+	s.call("/push?cname=a&content=x")
+	for _, query := range []string{"", "&seq=1", "&epoch=", "&seq=1&epoch="} {
+		nc, err := net.Dial("tcp", s.front)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = nc.SetDeadline(time.Now().Add(patience))
+		p := &allocsPublisher{nc: nc, request: []byte("GET /sub?cname=a" + query + " HTTP/1.1\r\nHost: test\r\n\r\n"), answer: make([]byte, 4096)}
+		if _, err := nc.Write(p.request); err != nil {
+			t.Fatal(err)
+		}
+		n, err := nc.Read(p.answer)
+		if err != nil || !bytes.HasPrefix(p.answer[:n], []byte("HTTP/1.1 200 ")) {
+			t.Fatalf("the answer is %q, %v", p.answer[:n], err)
+		}
+		p.answer = p.answer[:n]
+		least := 1e9
+		for range 3 {
+			const polls = 500
+			got, _ := mallocs(s, func() {
+				for range polls {
+					p.publish(t)
+				}
+			})
+			least = min(least, got/polls)
+		}
+		if least > 0.3 { // the process has ticks
+			t.Errorf("%.2f allocations for a poll with %q", least, query)
+		}
+		nc.Close()
+	}
+}

@@ -99,12 +99,12 @@ func TestNoGapNoReorderInTheStorm(t *testing.T) {
 		})
 	}
 	for i := range stormChannels {
-		for _, kind := range servertest.SubscriberKinds {
+		for _, kind := range servertest.AllKinds {
 			subscribe(kind, stormChannel(i), 1)
 		}
 	}
 	checkFor(t, patience, func() error {
-		if n := open.Load(); int(n) < stormChannels*len(servertest.SubscriberKinds) {
+		if n := open.Load(); int(n) < stormChannels*len(servertest.AllKinds) {
 			return fmt.Errorf("%d subscribers are there", n)
 		}
 		return nil
@@ -126,7 +126,7 @@ func TestNoGapNoReorderInTheStorm(t *testing.T) {
 		}
 	})
 	for i := range stormChannels {
-		for _, kind := range servertest.SubscriberKinds {
+		for _, kind := range servertest.AllKinds {
 			subscribe(kind, stormChannel(i), 1)
 			if kind != "poll" && kind != "sub" { // these would be told the next seq for ever
 				subscribe(kind, stormChannel(i), 0)
@@ -135,7 +135,7 @@ func TestNoGapNoReorderInTheStorm(t *testing.T) {
 	}
 	writers.Wait()
 	checkFor(t, patience, func() error { // a subscriber from now on must not come after the end
-		if n := open.Load(); int(n) < stormChannels*(3*len(servertest.SubscriberKinds)-2) {
+		if n := open.Load(); int(n) < stormChannels*(3*len(servertest.AllKinds)-2) {
 			return fmt.Errorf("%d subscribers are there", n)
 		}
 		return nil

@@ -129,7 +129,7 @@ func TestDrainIsEven(t *testing.T) {
 	opened.Add(subscribers)
 	for i := range subscribers {
 		waiting.Go(func() {
-			kind := servertest.SubscriberKinds[i%len(servertest.SubscriberKinds)]
+			kind := servertest.AllKinds[i%len(servertest.AllKinds)]
 			f, err := servertest.Subscribe(s.front, kind, "a", 1)
 			if err == nil && (kind == "poll" || kind == "sub") {
 				err = f.Request()

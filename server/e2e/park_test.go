@@ -96,11 +96,18 @@ func (e *storeEngine) wantReleased(t *testing.T, want ...string) {
 
 func startStore(t *testing.T) (*testServer, *storeEngine) {
 	t.Helper()
+	return startStoreWith(t)
+}
+
+// startStoreWith is startStore with settings: "front.auth=token".
+func startStoreWith(t *testing.T, pairs ...string) (*testServer, *storeEngine) {
+	t.Helper()
 	e := &storeEngine{
 		fetches: make(chan fetchCall, 100), watches: make(chan channel.Done, 100),
 		copies: make(map[string]*channel.Channel),
 	}
-	s := startServerAs(t, func(cfg *config.Config) { cfg.Runtime.EventLoops = 1 }, func(o *server.Options) {
+	set := withSettings(t, pairs...)
+	s := startServerAs(t, func(cfg *config.Config) { set(cfg); cfg.Runtime.EventLoops = 1 }, func(o *server.Options) {
 		o.Engine = func(h *channel.Hub) (channel.Engine, error) {
 			h.Follow()
 			e.hub = h
@@ -150,9 +157,15 @@ func TestParkedJoin(t *testing.T) {
 // waitRead waits until the server has read what came before.
 func (s *testServer) waitRead() {
 	s.t.Helper()
+	s.waitBytes(1)
+}
+
+// waitBytes waits until the server has read n bytes.
+func (s *testServer) waitBytes(n uint64) {
+	s.t.Helper()
 	checkFor(s.t, patience, func() error {
-		if s.Stats().BytesIn == 0 {
-			return fmt.Errorf("nothing is read")
+		if got := s.Stats().BytesIn; got < n {
+			return fmt.Errorf("%d bytes are read, not %d", got, n)
 		}
 		return nil
 	})

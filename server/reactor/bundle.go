@@ -187,6 +187,7 @@ func (l *loop) deliverBundled(b *batch, m *member) {
 // ends.
 func (c *Conn) memberOver(m *member) {
 	c.leaveMember(m)
+	c.forgetOver(m)
 	if b := c.bundle; b.live == 0 {
 		b.over = true
 		c.gather()
@@ -239,6 +240,7 @@ func (c *Conn) flushBundle() {
 	out := b.out
 	b.out = nil
 	defer putBuffer(out)
+	b.over = b.over && b.live == 0 // a further channel may have been subscribed behind the last end
 	if c.state != stateSubscribed || c.has(flagDoomed) {
 		return
 	}
@@ -275,7 +277,11 @@ func (c *Conn) appendEventIDs(dst []byte, from int) []byte {
 	l := c.loop
 	l.positions = l.positions[:0]
 	for m := c.bundle.first; m != nil; m = m.behind {
-		l.positions = append(l.positions, wire.Position{Epoch: m.epoch, Seq: max(0, m.next-1)})
+		p := wire.Position{Epoch: m.epoch}
+		if p.Epoch != 0 { // else 00000000-0: nothing is known of it
+			p.Seq = max(0, m.next-1)
+		}
+		l.positions = append(l.positions, p)
 	}
 	return c.form().AppendIDs(dst, from, l.positions, &l.scratch.Frame)
 }

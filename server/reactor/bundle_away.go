@@ -146,6 +146,9 @@ func (p *parkedMember) goOn() {
 	}
 	l.cur = c
 	c.joinMember(p, p.res.Err)
+	if c.bundle.live == 0 && !c.transport.Frames() {
+		c.bundle.over = true // the last one has been refused
+	}
 	c.flushBundle()
 	l.cur = nil
 }
@@ -160,6 +163,13 @@ func (c *Conn) joinMember(p *parkedMember, err error) {
 			c.fetchMember(p)
 			return
 		}
+		if w.Joined.More && c.transport.Polls() { // its answer is the beginning
+			list := []Wanted{w}
+			c.readPieces(list)
+			w = list[0]
+			w.Joined.More = false
+			l.reactor.hub.EndRead(w.Joined.Channel)
+		}
 	}
 	if m.state == memberAway {
 		m.state = memberOver
@@ -172,7 +182,9 @@ func (c *Conn) joinMember(p *parkedMember, err error) {
 		w.Joined.TellNext = w.Joined.TellNext && !m.told
 	}
 	c.beginMember(m, &w)
-	if c.gather(); w.Err == nil && w.Joined.Ended && c.bundle.live == 0 {
+	c.forgetOver(m)
+	// A WebSocket stays behind a refusal: it can subscribe to others.
+	if c.gather(); c.bundle.live == 0 && (w.Joined.Ended || !c.transport.Frames()) {
 		c.bundle.over = true
 	}
 }

@@ -129,7 +129,6 @@ func (c *Conn) readPieces(list []Wanted) {
 // channel, so that it names all that the client has named.
 func (c *Conn) subscribeAll(list []Wanted, t wire.Transport, noop int64) {
 	l := c.loop
-	c.set(flagServed)
 	c.bundle, c.noop, c.transport, c.state, c.since = new(bundle), noop, t, stateSubscribed, l.now
 	l.stats.subscribed(t, 1)
 	for i := range list {
@@ -144,7 +143,11 @@ func (c *Conn) subscribeAll(list []Wanted, t wire.Transport, noop int64) {
 func (c *Conn) enterMember(m *member, w *Wanted) {
 	m.name, m.told = string(w.Join.Name), w.Join.Told
 	if w.Err != nil {
-		m.epoch, m.next = w.Join.Epoch, max(0, w.Join.Since) // what the client has had
+		if m.epoch == 0 { // else it is known what the client has had
+			if m.next = max(0, w.Join.Since); m.next > 0 {
+				m.epoch = w.Join.Epoch
+			}
+		}
 		if unavailable(w.Err) {
 			c.waitMember(m, w)
 		}
@@ -153,6 +156,7 @@ func (c *Conn) enterMember(m *member, w *Wanted) {
 	j := &w.Joined
 	m.name, m.epoch, m.next = j.Channel.Name(), j.Channel.Epoch(), j.Next
 	if j.Subscribed {
+		c.set(flagServed)
 		m.ch, m.state = j.Channel, memberLive
 		c.bundle.live++
 		c.loop.subs.add(&m.subscription)
@@ -200,8 +204,8 @@ func (c *Conn) beginMember(m *member, w *Wanted) {
 		return
 	}
 	j := &w.Joined
-	if e := FirstEvent(c.transport, &w.Join, j, ch); e != nil {
-		c.tell(e)
+	if e, ok := FirstEvent(c.transport, &w.Join, j, ch); ok {
+		c.tell(&e)
 	}
 	l.stats.Replayed.Add(uint64(len(j.Replay)))
 	c.tellMessages(ch, j.Replay)
@@ -233,8 +237,8 @@ func (c *Conn) Answer(list []Wanted, style *wire.PollStyle) {
 			continue
 		}
 		ch.Epoch = w.Joined.Channel.Epoch()
-		if e := FirstEvent(wire.TransportBundlePoll, &w.Join, &w.Joined, ch); e != nil {
-			add(e)
+		if e, ok := FirstEvent(wire.TransportBundlePoll, &w.Join, &w.Joined, ch); ok {
+			add(&e)
 		}
 		for k := range w.Joined.Replay {
 			var more int
@@ -252,23 +256,23 @@ func (c *Conn) Answer(list []Wanted, style *wire.PollStyle) {
 	l.out.B = style.AppendAnswer(l.out.B, l.scratch.Frame)
 }
 
-// FirstEvent is what a subscriber is told of a channel before any message; nil: nothing.
-func FirstEvent(t wire.Transport, j *channel.Join, joined *channel.Joined, ch wire.Channel) *wire.Event {
-	var e wire.Event
+// FirstEvent is what a subscriber is told of a channel before any message, if there is
+// something.
+func FirstEvent(t wire.Transport, j *channel.Join, joined *channel.Joined, ch wire.Channel) (e wire.Event, ok bool) {
 	switch {
 	case t.Raw():
-		return nil
+		return e, false
 	case j.Told && (!t.Polls() || j.Epoch == 0 || !joined.Recovery.Recovered):
-		e = wire.PositionEvent(ch, joined.First, &joined.Recovery)
+		e = wire.PositionEvent(ch, joined.First, joined.Recovery)
 	case j.Position && !j.Told && !joined.Recovery.Recovered:
-		e = wire.PositionEvent(ch, joined.First, &joined.Recovery)
+		e = wire.PositionEvent(ch, joined.First, joined.Recovery)
 		e.Named = true
 	case joined.TellNext:
 		e = wire.NextSeqEvent(ch, joined.Next)
 	default:
-		return nil
+		return e, false
 	}
-	return &e
+	return e, true
 }
 
 // RefusalEvent tells a subscriber of a refusal in band: with status 200, because clients

@@ -84,6 +84,7 @@ func (p *parked) goOn() {
 	l.cur = c
 	if p.transport != wire.TransportNone {
 		l.moveOn(p)
+		c.readKept()
 	} else {
 		c.set(flagFetched)
 		c.exchange().fetchErr = p.res.Err
@@ -176,7 +177,7 @@ func (l *loop) moveOpen(p *parked, joined *channel.Joined) {
 	recovery := p.moved(joined)
 	switch {
 	case c.tellsPosition():
-		e := wire.PositionEvent(ch, joined.First, &recovery)
+		e := wire.PositionEvent(ch, joined.First, recovery)
 		b = f.AppendOpen(b, &e, &l.scratch.Frame)
 	case joined.TellNext:
 		e := wire.NextSeqEvent(ch, joined.Next)
@@ -213,7 +214,7 @@ func (l *loop) movePoll(p *parked, joined *channel.Joined) {
 	ch := wire.Channel{Name: l.scratch.Name, Epoch: joined.Channel.Epoch()}
 	style := c.pollStyle()
 	recovery := p.moved(joined)
-	first := wire.PositionEvent(ch, joined.First, &recovery)
+	first := wire.PositionEvent(ch, joined.First, recovery)
 	var end *wire.Event
 	if joined.Ended {
 		e := wire.EndEvent(ch, joined.Next)

@@ -315,6 +315,7 @@ func (c *Conn) dispatch(req *Request) (more bool) {
 	waiting := c.ex != nil && len(c.ex.pending) > 0
 	mark := len(l.out.B)
 	l.reactor.handler.Serve(c, req)
+	c.clear(flagFetched) // what is pipelined behind it has not been fetched
 	if c.has(flagParked) {
 		c.clear(flagClose)
 		return false

@@ -76,6 +76,17 @@ func (c *Conn) readFrames(b []byte) {
 	c.tidyFrames()
 }
 
+// readKept takes what a WebSocket client has sent while its channel was fetched.
+func (c *Conn) readKept() {
+	if c.state != stateSubscribed || !c.transport.Frames() || c.ex == nil || c.ex.in == nil {
+		return
+	}
+	in := c.ex.in
+	c.ex.in = nil
+	c.readFrames(in.B)
+	putBuffer(in)
+}
+
 // tidyFrames forgets what a WebSocket client has sent when nothing of it matters any more,
 // and ends the connection of one who does not end a message. It is called at each read and
 // at each heartbeat.
@@ -198,11 +209,10 @@ func (c *Conn) SubscribeMore(j *channel.Join, refusal error) {
 	c.makeBundle()
 	wish := *j
 	wish.Name, wish.Token = append([]byte(nil), j.Name...), append([]byte(nil), j.Token...)
-	m := &member{}
-	m.conn = c
+	m := &member{name: string(j.Name)} // which it needs while it is fetched
+	m.conn, m.next = c, max(0, j.Since) // until it has joined
 	c.bundle.add(m)
 	c.joinMember(&parkedMember{m: m, wish: wish}, refusal)
-	c.forgetOver(m)
 }
 
 // forgetOver takes a member that is over out of the bundle: who names no channels in an event

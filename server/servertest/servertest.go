@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"icomet/channel/redis/redistest"
 )
 
 // Server is a running icomet-server on ports that the system picked.
@@ -39,7 +41,8 @@ func StartWith(t testing.TB, config string, environ ...string) *Server {
 func start(t testing.TB, args, environ []string) *Server {
 	t.Helper()
 	s := &Server{t: t, args: args, environ: append(environ, "ICOMET_LIMITS_DRAIN_TIMEOUT=100ms")}
-	s.launch(t, "127.0.0.1:0", "127.0.0.1:0")
+	// Ports of the test's own, so that nobody takes them during a Restart.
+	s.launch(t, fmt.Sprint("127.0.0.1:", redistest.Port(t)), fmt.Sprint("127.0.0.1:", redistest.Port(t)))
 	s.Front, s.Admin = "http://"+s.Address("front"), "http://"+s.Address("admin")
 	return s
 }
@@ -48,6 +51,15 @@ func (s *Server) launch(t testing.TB, front, admin string) {
 	t.Helper()
 	listen := []string{"ICOMET_FRONT_LISTEN=" + front, "ICOMET_ADMIN_LISTEN=" + admin}
 	s.Process = Launch(t, Command(t, Binary, append(listen, s.environ...), s.args...))
+}
+
+// Reload has the server read its configuration file again.
+func (s *Server) Reload() {
+	s.t.Helper()
+	const done = "msg=\"configuration reloaded\""
+	before := strings.Count(s.Log.String(), done)
+	s.Send(syscall.SIGHUP)
+	s.WaitLog(done, before+1)
 }
 
 // Stop drains the server.

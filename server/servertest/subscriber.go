@@ -14,19 +14,30 @@ type Message struct {
 	Cname   string `json:"cname"`
 	Seq     int64  `json:"seq"`
 	Content string `json:"content"`
+
+	// Of a position.
+	Epoch     string `json:"epoch"`
+	Recovered bool   `json:"recovered"`
+	Lost      int64  `json:"lost"`
+	Reason    string `json:"reason"`
 }
 
-// SubscriberKinds are the ways to subscribe that a feed knows.
+// SubscriberKinds are the ways to subscribe over plain HTTP.
 var SubscriberKinds = []string{"stream", "stream10", "sse", "iframe", "poll", "sub"}
+
+// AllKinds are all ways to subscribe.
+var AllKinds = append([]string{"ws"}, SubscriberKinds...)
 
 // Subscriber is one on any transport. Its methods return errors, so that it can
 // run on any goroutine.
 type Subscriber struct {
 	*Conn
-	Kind     string // one of SubscriberKinds
+	Kind     string // one of AllKinds
 	Cname    string
 	Next     int64  // what it asks for, and later: the seq it has to get next
 	Callback string // poll, sub: "&cb=…", or "" for none
+	LastID   string // sse: the last event id
+	Query    string // if not "", of all it asks
 }
 
 // Subscribe subscribes on a connection of its own; a poll asks with the first Messages.
@@ -40,11 +51,21 @@ func Subscribe(addr, kind, cname string, seq int64) (*Subscriber, error) {
 
 // SubscribeOn subscribes on a connection, which it closes when that fails.
 func SubscribeOn(c *Conn, kind, cname string, seq int64) (*Subscriber, error) {
-	f := &Subscriber{Conn: c, Kind: kind, Cname: cname, Next: seq}
+	return (&Subscriber{Conn: c, Kind: kind, Cname: cname, Next: seq}).open("")
+}
+
+// SubscribeQuery subscribes to what a query says. fields are further ones of the request,
+// each with its line end.
+func SubscribeQuery(c *Conn, kind, query, fields string) (*Subscriber, error) {
+	return (&Subscriber{Conn: c, Kind: kind, Query: query}).open(fields)
+}
+
+func (f *Subscriber) open(fields string) (*Subscriber, error) {
+	kind, c := f.Kind, f.Conn
 	if kind == "poll" || kind == "sub" {
 		return f, nil
 	}
-	if err := f.Request(); err != nil {
+	if err := f.request(fields); err != nil {
 		c.Close()
 		return nil, err
 	}
@@ -60,12 +81,21 @@ func SubscribeOn(c *Conn, kind, cname string, seq int64) (*Subscriber, error) {
 }
 
 // Request asks, as a poll does before each answer.
-func (f *Subscriber) Request() error {
+func (f *Subscriber) Request() error { return f.request("") }
+
+func (f *Subscriber) request(fields string) error {
 	path, version := f.Kind, "1.1"
-	if f.Kind == "stream10" {
+	switch f.Kind {
+	case "stream10":
 		path, version = "stream", "1.0"
+	case "ws":
+		fields += WebSocketFields
 	}
-	_, err := fmt.Fprintf(f, "GET /%s?cname=%s&seq=%d%s HTTP/%s\r\nHost: test\r\n\r\n", path, f.Cname, f.Next, f.Callback, version)
+	query := f.Query
+	if query == "" {
+		query = fmt.Sprintf("cname=%s&seq=%d%s", f.Cname, f.Next, f.Callback)
+	}
+	_, err := fmt.Fprintf(f, "GET /%s?%s HTTP/%s\r\nHost: test\r\n%s\r\n", path, query, version, fields)
 	return err
 }
 
@@ -83,6 +113,14 @@ func (f *Subscriber) Messages() ([]Message, error) {
 		if text, err = f.R.ReadString('\n'); err != nil {
 			return nil, err
 		}
+	case "ws":
+		var end *CloseError
+		if text, err = f.Text(); errors.As(err, &end) && end.Code == 1000 {
+			err = io.EOF
+		}
+		if err != nil {
+			return nil, err
+		}
 	default:
 		if text, err = f.Chunk(); err != nil {
 			return nil, err
@@ -92,7 +130,11 @@ func (f *Subscriber) Messages() ([]Message, error) {
 		}
 		if f.Kind == "sse" {
 			_, text, _ = strings.Cut(text, "data: ") // a retry field may stand before it
-			text, _, _ = strings.Cut(text, "\n")     // and an id field behind it
+			var rest string
+			text, rest, _ = strings.Cut(text, "\n") // and an id field behind it
+			if id, ok := strings.CutPrefix(rest, "id: "); ok {
+				f.LastID, _, _ = strings.Cut(id, "\n")
+			}
 		}
 		text = strings.TrimPrefix(strings.TrimSuffix(text, ");</script>\n"), "<script>parent.icomet_cb(")
 	}

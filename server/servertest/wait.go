@@ -28,7 +28,12 @@ var Lateness = func() time.Duration {
 
 // Poll calls f until it succeeds, at most for limit, and returns its last error.
 func Poll(limit time.Duration, f func() error) error {
-	tick := time.NewTicker(5 * time.Millisecond)
+	return PollEvery(5*time.Millisecond, limit, f)
+}
+
+// PollEvery is Poll for what goes on only while nobody looks.
+func PollEvery(every, limit time.Duration, f func() error) error {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for end := time.Now().Add(limit); ; <-tick.C {
 		err := f()

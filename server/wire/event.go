@@ -28,12 +28,11 @@ type Channel struct {
 
 // Event is one message as a subscriber sees it. Content is the body of a JSON string.
 type Event struct {
-	Type    string
-	Channel Channel
-	Seq     int64
-	Content string
-	// Recovery is what a position says; nil for any other event.
-	Recovery *channel.Recovery
+	Type     string
+	Channel  Channel
+	Seq      int64
+	Content  string
+	Recovery channel.Recovery // what a position says
 	// Named says that a browser gives it to the listeners of event "lost" and not to
 	// onmessage.
 	Named bool
@@ -49,7 +48,7 @@ func EndEvent(ch Channel, seq int64) Event { return Event{Type: typeEnd, Channel
 
 // PositionEvent says that message seq is the first that follows, and what the subscriber
 // misses.
-func PositionEvent(ch Channel, seq int64, recovery *channel.Recovery) Event {
+func PositionEvent(ch Channel, seq int64, recovery channel.Recovery) Event {
 	return Event{Type: typePosition, Channel: ch, Seq: seq, Recovery: recovery}
 }
 
@@ -103,7 +102,7 @@ func (e *Event) append(dst []byte, scriptSafe bool) []byte {
 		dst = append(dst, e.Content...)
 	}
 	dst = append(dst, '"')
-	if e.Recovery != nil {
+	if e.Type == typePosition {
 		dst = e.appendRecovery(dst)
 	}
 	return append(dst, '}')
@@ -134,7 +133,7 @@ func AppendEpoch(dst []byte, epoch uint32) []byte {
 	return dst
 }
 
-// ParseEpoch reads 8 lower-case hex digits.
+// ParseEpoch reads 8 lower-case hex digits. It never gives 0, which stands for no epoch.
 func ParseEpoch(text []byte) (epoch uint32, ok bool) {
 	if len(text) != epochDigits {
 		return 0, false
@@ -148,6 +147,9 @@ func ParseEpoch(text []byte) (epoch uint32, ok bool) {
 		default:
 			return 0, false
 		}
+	}
+	if epoch == 0 {
+		epoch = channel.ForeignEpoch
 	}
 	return epoch, true
 }

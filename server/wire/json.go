@@ -2,8 +2,9 @@ package wire
 
 import (
 	"encoding/binary"
-	"unicode/utf16"
 	"unicode/utf8"
+
+	"icomet/httpparse"
 )
 
 // needsEscape marks the bytes that cannot stand in a JSON string as they are,
@@ -179,7 +180,7 @@ func appendDecoded(dst []byte, body, lineEnd string) []byte {
 			i, afterCR = end, false
 			continue
 		}
-		r, size := unescape(body[i:])
+		r, size := httpparse.Unescape(body[i:])
 		i += size
 		switch {
 		case lineEnd == "" || r != '\r' && r != '\n':
@@ -191,43 +192,4 @@ func appendDecoded(dst []byte, body, lineEnd string) []byte {
 		afterCR = r == '\r'
 	}
 	return dst
-}
-
-// unescape reads the escape at the start of s, which is valid, and says how long it is. An
-// escaped pair of surrogates is one character.
-func unescape(s string) (r rune, size int) {
-	switch s[1] {
-	case 'b':
-		return '\b', 2
-	case 'f':
-		return '\f', 2
-	case 'n':
-		return '\n', 2
-	case 'r':
-		return '\r', 2
-	case 't':
-		return '\t', 2
-	case 'u':
-	default:
-		return rune(s[1]), 2
-	}
-	r = hex4(s[2:6])
-	if utf16.IsSurrogate(r) && len(s) >= 12 && s[6] == '\\' && s[7] == 'u' {
-		if pair := utf16.DecodeRune(r, hex4(s[8:12])); pair != utf8.RuneError {
-			return pair, 12
-		}
-	}
-	return r, 6
-}
-
-// hex4 reads four hex digits.
-func hex4(s string) (r rune) {
-	for i := range 4 {
-		c := s[i]
-		if c > '9' {
-			c = c&^0x20 - 'A' + 10 + '0'
-		}
-		r = r<<4 | rune(c-'0')
-	}
-	return r
 }

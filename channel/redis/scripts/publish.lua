@@ -23,6 +23,13 @@ if epoch and w ~= ARGV[4] then
   local more = redis.call('HMGET', state, 'z', 'b')
   ended, bytes = more[1], more[2]
 end
+if ARGV[9] ~= '' and ARGV[9] ~= before then
+  local there = false
+  for _, m in ipairs(redis.call('LRANGE', history, 0, -1)) do
+    there = there or string.sub(m, 2, 9) == ARGV[9]
+  end
+  if not there then return {2} end
+end
 if id then
   if ARGV[16] ~= '' then kind = ARGV[16] end
   if id ~= '' and epoch then
@@ -35,13 +42,6 @@ if id then
   elseif known then
     return {5, epoch, known}
   end
-end
-if ARGV[9] ~= '' and ARGV[9] ~= before then
-  local there = false
-  for _, m in ipairs(redis.call('LRANGE', history, 0, -1)) do
-    there = there or string.sub(m, 2, 9) == ARGV[9]
-  end
-  if not there then return {2} end
 end
 if ended then return {3, epoch, seq} end
 if not epoch then
