@@ -119,8 +119,8 @@ export class Connection extends Position {
       // A poll without seq is open only when its first answer has told the next number.
       this._ping().then(mine(() => isPoll(name) && this._next && this._opened()), () => {});
     }
-    this._link = subscribe(this._group, name, this, sub);
-    this._unsubscribe = () => this._link._leave(sub);
+    const link = (this._link = subscribe(this._group, name, this, sub));
+    this._unsubscribe = () => link._leave(sub);
   }
 
   _url(path) {
