@@ -232,7 +232,7 @@ func TestExpiryRevived(t *testing.T) {
 			ms := c.now.Milliseconds()
 			h.now.Store(ms)
 			due := h.expiry.take(ms)
-			if len(due) != 1 {
+			if len(due) != 1 || !h.Alive([]byte("a")) { // what is not freed is there
 				t.Fatalf("%d due", len(due))
 			}
 			tc.revive(t, h)
@@ -316,5 +316,29 @@ func TestSweepWaitsForPresence(t *testing.T) {
 	}
 	if offline != channels || h.Channels() != 0 || h.PresenceDropped() != 0 {
 		t.Errorf("%d offline messages, %d channels are left, %d dropped", offline, h.Channels(), h.PresenceDropped())
+	}
+}
+
+// TestEndedUntilFreed: an ended channel refuses publishes as long as it is said to be there, and
+// no longer, however long the sweep behind its deadline takes.
+func TestEndedUntilFreed(t *testing.T) {
+	h, _ := newTestHub(t, small)
+	c := &clock{h: h}
+	publish(t, h, "a", "x")
+	if _, err := h.Publish(&Publication{Name: []byte("a"), End: true, NoContent: true}); err != nil {
+		t.Fatal(err)
+	}
+	for over := range 3 {
+		switch over {
+		case 1: // its time is over, and the sweep has not come to it
+			h.now.Store((small.Timeout + time.Minute).Milliseconds())
+		case 2:
+			c.to(small.Timeout + time.Minute)
+		}
+		there := h.Alive([]byte("a"))
+		_, err := h.Publish(&Publication{Name: []byte("a"), Content: "y"})
+		if there != (err == ErrEnded) || there != (over < 2) {
+			t.Errorf("step %d: there %v, publish %v", over, there, err)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package httpparse
 
 import (
+	"bytes"
 	"encoding/binary"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -14,7 +15,8 @@ const (
 	jsonEnd
 )
 
-// JSONMembers reads one flat JSON object (RFC 8259) of strings and numbers.
+// JSONMembers reads one flat JSON object (RFC 8259) of strings and numbers, with Nulls also of
+// nulls, whose Value is nil.
 //
 //	m.Init(body, scratch[:0])
 //	for m.Next() {
@@ -30,6 +32,7 @@ const (
 // U+FFFD, and a number keeps its text.
 type JSONMembers struct {
 	Name, Value []byte
+	Nulls       bool
 
 	b       []byte
 	i       int
@@ -123,11 +126,16 @@ func (m *JSONMembers) member() (more bool, err error) {
 		m.Value, err = m.string()
 	case c == '-' || '0' <= c && c <= '9':
 		m.Value, err = m.number()
+	case m.Nulls && bytes.HasPrefix(m.b[m.i:], null):
+		m.Value = nil
+		m.i += len(null)
 	default:
 		err = ErrJSONValue
 	}
 	return err == nil, err
 }
+
+var null = []byte("null")
 
 // token skips white space and returns the byte there, 0 at the end.
 func (m *JSONMembers) token() byte {

@@ -1,6 +1,7 @@
 package httpparse
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -103,6 +104,31 @@ func TestJSONMembers(t *testing.T) {
 			if got != c.want || c.err == nil && err != nil || c.err != nil && err != c.err {
 				t.Errorf("%s: %q, %v; want %q, %v", c.body, got, err, c.want, c.err)
 			}
+		}
+	}
+}
+
+func TestJSONNulls(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		body, want string
+		err        error
+	}{
+		{`{"a":null,"b":"null", "c" : null }`, "[a|][b|null][c|]", nil},
+		{`{"a":nul}`, "", ErrJSONValue},
+		{`{"a":null1}`, "[a|]", ErrJSONObject},
+		{`{"a":true}`, "", ErrJSONValue},
+		{`{"a":n`, "", ErrJSONValue},
+	} {
+		var m JSONMembers
+		m.Init([]byte(c.body), nil)
+		m.Nulls = true
+		got := ""
+		for m.Next() {
+			got += fmt.Sprintf("[%s|%s]", m.Name, m.Value)
+		}
+		if got != c.want || m.Err() != c.err {
+			t.Errorf("%s: %s, %v; want %s, %v", c.body, got, m.Err(), c.want, c.err)
 		}
 	}
 }

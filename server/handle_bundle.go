@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"icomet/channel"
+	"icomet/server/params"
 	"icomet/server/reactor"
 	"icomet/server/wire"
 )
@@ -17,10 +18,10 @@ func (s *Server) wanted(c *reactor.Conn, r *reactor.Request, t wire.Transport) (
 		c.Refuse(r, 400, fmt.Sprintf("too many channels: one connection may have %d (limits.channels_per_connection)", limit))
 		return nil, 0, false
 	}
-	if noop, ok = c.Int(r, reactor.ParamNoop); !ok {
+	if noop, ok = c.Int(r, params.Noop); !ok {
 		return nil, 0, false
 	}
-	raw, ok := c.Flag(r, reactor.ParamRaw)
+	raw, ok := c.Flag(r, params.Raw)
 	if !ok {
 		return nil, 0, false
 	}
@@ -70,7 +71,7 @@ func eventIDs(r *reactor.Request, t wire.Transport, n int) []eventID {
 	}
 	ids := parseEventIDs(r.Get("last-event-id"), n)
 	if ids == nil {
-		ids = parseEventIDs(r.Params.Get(reactor.ParamLastEventID), n)
+		ids = parseEventIDs(r.Params.Get(params.LastEventID), n)
 	}
 	return ids
 }
@@ -111,7 +112,7 @@ func (s *Server) pollMany(c *reactor.Conn, r *reactor.Request, style *wire.PollS
 	case waits:
 		c.Remember(style)
 	default:
-		c.Answer(list, style)
+		c.Answer(r, list, style)
 	}
 }
 
@@ -132,7 +133,7 @@ func (s *Server) openMany(c *reactor.Conn, r *reactor.Request, t wire.Transport)
 	default:
 		out := c.Out()
 		out.B = c.AppendOpenHead(out.B, r, t.Bundle())
-		c.BeginBundle(list)
+		c.BeginBundle(r, list)
 	}
 }
 

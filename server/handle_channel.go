@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"icomet/server/params"
 	"icomet/server/reactor"
 )
 
@@ -15,7 +16,7 @@ func (s *Server) handleSign(c *reactor.Conn, r *reactor.Request) {
 	if !ok {
 		return
 	}
-	expires, ok := c.Int(r, reactor.ParamExpires)
+	expires, ok := c.Int(r, params.Expires)
 	if !ok {
 		return
 	}
@@ -57,7 +58,7 @@ func (s *Server) handleClear(c *reactor.Conn, r *reactor.Request) {
 
 // handleInfo counts one channel's subscribers, or all channels and subscribers.
 func (s *Server) handleInfo(c *reactor.Conn, r *reactor.Request) {
-	if len(r.Params.Get(reactor.ParamCname)) == 0 {
+	if len(r.Params.Get(params.Cname)) == 0 {
 		s.look(c, r, s.formats.totals, nil)
 	} else if name, ok := c.Cname(r); ok {
 		s.look(c, r, s.formats.info, name)

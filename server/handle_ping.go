@@ -1,6 +1,7 @@
 package server
 
 import (
+	"icomet/server/params"
 	"icomet/server/reactor"
 	"icomet/server/wire"
 )
@@ -9,7 +10,7 @@ import (
 // default callback of /poll.
 func (s *Server) handlePing(c *reactor.Conn, r *reactor.Request) {
 	callback := wire.DefaultCallback
-	if r.Params.Has[reactor.ParamCallback] {
+	if r.Params.Has[params.Callback] {
 		cb, ok := c.Callback(r)
 		if !ok {
 			return

@@ -5,6 +5,7 @@ import (
 
 	"icomet/channel"
 	"icomet/httpparse"
+	"icomet/server/params"
 	"icomet/server/reactor"
 	"icomet/server/wire"
 )
@@ -52,7 +53,7 @@ func (s *Server) publish(c *reactor.Conn, r *reactor.Request, name, content []by
 	if !ok {
 		return
 	}
-	position, ok := c.Flag(r, reactor.ParamPosition)
+	position, ok := c.Flag(r, params.Position)
 	if !ok {
 		return
 	}
@@ -76,15 +77,15 @@ func (s *Server) publish(c *reactor.Conn, r *reactor.Request, name, content []by
 // readConditions makes p a publish with the conditions that r says, or answers 400.
 func readConditions(c *reactor.Conn, r *reactor.Request, p *channel.Publication) (ok bool) {
 	*p = channel.Publication{}
-	if p.ID, ok = c.ID(r); !ok || !r.Params.Has[reactor.ParamIfSeq] {
+	if p.ID, ok = c.ID(r); !ok || !r.Params.Has[params.IfSeq] {
 		return ok
 	}
-	if len(r.Params.Get(reactor.ParamIfSeq)) == 0 {
+	if len(r.Params.Get(params.IfSeq)) == 0 {
 		c.Refuse(r, 400, "if_seq is not an integer")
 		return false
 	}
 	p.OnlyIf = true
-	if p.IfSeq, ok = c.Int(r, reactor.ParamIfSeq); ok {
+	if p.IfSeq, ok = c.Int(r, params.IfSeq); ok {
 		p.IfEpoch, ok = c.Epoch(r)
 	}
 	return ok
@@ -102,9 +103,9 @@ func (s *Server) handleEnd(c *reactor.Conn, r *reactor.Request) {
 	}
 	c.Log(slog.LevelInfo, "admin call ends a channel", r, name)
 	sc := c.Scratch()
-	sc.Body = wire.AppendJSON(sc.Body[:0], r.Params.Get(reactor.ParamContent))
+	sc.Body = wire.AppendJSON(sc.Body[:0], r.Params.Get(params.Content))
 	sc.Publication = channel.Publication{
-		Name: name, Content: string(sc.Body), ID: id, End: true, NoContent: !r.Params.Has[reactor.ParamContent],
+		Name: name, Content: string(sc.Body), ID: id, End: true, NoContent: !r.Params.Has[params.Content],
 	}
 	a := c.NewAnswer(r, s.formats.next, nil, name)
 	s.engine.Publish(&sc.Publication, a)
@@ -117,7 +118,7 @@ func (s *Server) handleBroadcast(c *reactor.Conn, r *reactor.Request) {
 	if !ok || s.refusedDraining(c, r) {
 		return
 	}
-	if r.Params.Has[reactor.ParamPosition] || r.Params.Has[reactor.ParamIfSeq] {
+	if r.Params.Has[params.Position] || r.Params.Has[params.IfSeq] {
 		c.Refuse(r, 400, "a broadcast has no position: position and if_seq are for one channel")
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"icomet/channel"
 	"icomet/httpparse"
 	"icomet/server/access"
+	"icomet/server/params"
 	"icomet/server/reactor"
 	"icomet/server/wire"
 )
@@ -14,7 +15,7 @@ import (
 // pollStyle is what the answer to a poll looks like, or it answers 400. callback is used
 // when the request has no cb; an empty cb asks for bare JSON.
 func pollStyle(c *reactor.Conn, r *reactor.Request, callback []byte) (style wire.PollStyle, ok bool) {
-	if r.Params.Has[reactor.ParamCallback] {
+	if r.Params.Has[params.Callback] {
 		if callback, ok = c.Callback(r); !ok {
 			return style, false
 		}
@@ -37,7 +38,7 @@ func (s *Server) poll(c *reactor.Conn, r *reactor.Request, callback []byte) {
 	ch, out, sc := w.channel, c.Out(), c.Scratch()
 	if err != nil {
 		if e, ok := reactor.RefusalEvent(ch, err); ok {
-			c.RefuseInBand(r, err)
+			c.RefuseInBand(r, r.Params.Get(params.Cname), err)
 			sc.Body = style.AppendStored(sc.Body[:0], &e, ch, nil, nil)
 			out.B = style.AppendAnswer(out.B, sc.Body)
 		}
@@ -105,7 +106,7 @@ func (s *Server) refuseOpen(c *reactor.Conn, r *reactor.Request, w *wish, f wire
 	case w.transport.Raw():
 		c.Refuse(r, rawStatus(err), e.Content)
 	default:
-		c.RefuseInBand(r, err)
+		c.RefuseInBand(r, r.Params.Get(params.Cname), err)
 		out.B = c.AppendOpenHead(out.B, r, w.transport)
 		out.B = f.AppendEnd(f.AppendOpen(out.B, &e, &sc.Frame))
 		if !f.Chunked() {
@@ -139,7 +140,7 @@ func (w *wish) readRaw(c *reactor.Conn, r *reactor.Request) bool {
 	if w.transport == wire.TransportIframe {
 		return true
 	}
-	raw, ok := c.Flag(r, reactor.ParamRaw)
+	raw, ok := c.Flag(r, params.Raw)
 	switch {
 	case !raw:
 	case w.transport == wire.TransportSSE:
@@ -197,7 +198,7 @@ func (s *Server) join(c *reactor.Conn, r *reactor.Request, w *wish) (joined chan
 
 // readOne reads what is asked for by who names one channel, or answers 400.
 func (w *wish) readOne(c *reactor.Conn, r *reactor.Request) (ok bool) {
-	if w.noop, ok = c.Int(r, reactor.ParamNoop); !ok || !w.read(c, r) {
+	if w.noop, ok = c.Int(r, params.Noop); !ok || !w.read(c, r) {
 		return false
 	}
 	if w.transport == wire.TransportSSE || w.transport == wire.TransportRawSSE {
@@ -211,24 +212,24 @@ func (w *wish) read(c *reactor.Conn, r *reactor.Request) (ok bool) {
 	if w.Name, ok = c.Cname(r); !ok {
 		return false
 	}
-	if w.Since, ok = c.Int(r, reactor.ParamSeq); !ok {
+	if w.Since, ok = c.Int(r, params.Seq); !ok {
 		return false
 	}
 	if w.Epoch, ok = c.Epoch(r); !ok {
 		return false
 	}
-	if w.Last, ok = c.Int(r, reactor.ParamLast); !ok {
+	if w.Last, ok = c.Int(r, params.Last); !ok {
 		return false
 	}
 	if w.Last < 0 {
 		c.Refuse(r, 400, "last is below 0")
 		return false
 	}
-	if r.Params.Has[reactor.ParamLast] {
+	if r.Params.Has[params.Last] {
 		w.Since = 0
 	}
-	w.Told = r.Params.Has[reactor.ParamEpoch] && !w.transport.Raw()
-	w.Position = r.Params.Has[reactor.ParamEpoch]
+	w.Told = r.Params.Has[params.Epoch] && !w.transport.Raw()
+	w.Position = r.Params.Has[params.Epoch]
 	return true
 }
 
@@ -238,7 +239,7 @@ func (w *wish) read(c *reactor.Conn, r *reactor.Request) (ok bool) {
 func (w *wish) readEventID(r *reactor.Request) {
 	id, ok := parseEventID(r.Get("last-event-id"))
 	if !ok {
-		id, ok = parseEventID(r.Params.Get(reactor.ParamLastEventID))
+		id, ok = parseEventID(r.Params.Get(params.LastEventID))
 	}
 	if ok {
 		w.goOnBehind(id)
@@ -272,7 +273,7 @@ func parseEventID(text []byte) (id eventID, ok bool) {
 // subscriberToken is the token parameter or, without one, what is in Authorization: clients
 // that can set a field keep the token out of the URL, which proxies log.
 func subscriberToken(r *reactor.Request) []byte {
-	if token := r.Params.Get(reactor.ParamToken); len(token) > 0 {
+	if token := r.Params.Get(params.Token); len(token) > 0 {
 		return token
 	}
 	return access.Bearer(&r.Request)

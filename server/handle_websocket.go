@@ -4,6 +4,7 @@ import (
 	"icomet/channel"
 	"icomet/httpparse"
 	"icomet/httpparse/wsframe"
+	"icomet/server/params"
 	"icomet/server/reactor"
 	"icomet/server/wire"
 )
@@ -19,8 +20,9 @@ func (s *Server) handleWebSocket(c *reactor.Conn, r *reactor.Request) {
 		c.Refuse(r, 403, "pages of this origin may not connect (front.allow_origins)")
 		return
 	}
+	t := c.Frames(&h)
 	if r.Params.Channels() == 1 {
-		s.openSocket(c, r, &h)
+		s.openSocket(c, r, &h, t)
 		return
 	}
 	list, noop, ok := s.wanted(c, r, wire.TransportWebSocket)
@@ -29,18 +31,18 @@ func (s *Server) handleWebSocket(c *reactor.Conn, r *reactor.Request) {
 	}
 	if len(list) == 0 {
 		if err := s.admitConnection(c, r); err != nil {
-			s.refuseSocket(c, r, &h, wire.Channel{}, c.Frames(&h), err)
+			s.refuseSocket(c, r, &h, wire.Channel{}, t, err)
 			return
 		}
 	}
-	_, err = c.JoinAll(list, c.Frames(&h), noop)
+	_, err = c.JoinAll(list, t, noop)
 	switch {
 	case err == reactor.ErrParked:
 	case err != nil:
 		refuseUnavailable(c, r, wire.TransportWebSocket, err)
 	default:
-		c.AcceptFrames(r, &h)
-		c.BeginBundle(list)
+		c.AcceptFrames(r, &h, t)
+		c.BeginBundle(r, list)
 	}
 }
 
@@ -55,13 +57,10 @@ func refuseHandshake(c *reactor.Conn, r *reactor.Request, err error) {
 }
 
 // openSocket accepts a WebSocket with one channel.
-func (s *Server) openSocket(c *reactor.Conn, r *reactor.Request, h *wsframe.Handshake) {
-	w := wish{transport: c.Frames(h)}
+func (s *Server) openSocket(c *reactor.Conn, r *reactor.Request, h *wsframe.Handshake, t wire.Transport) {
+	w := wish{transport: t}
 	if !w.readRaw(c, r) {
 		return
-	}
-	if w.transport.Raw() {
-		h.Deflate = wsframe.DeflateNone
 	}
 	joined, err := s.join(c, r, &w)
 	f := wire.OpenForm(w.transport, false)
@@ -83,7 +82,7 @@ func (s *Server) openSocket(c *reactor.Conn, r *reactor.Request, h *wsframe.Hand
 		c.NoContent(r)
 		return
 	}
-	c.AcceptFrames(r, h)
+	c.AcceptFrames(r, h, w.transport)
 	if first, ok := reactor.FirstEvent(w.transport, &w.Join, &joined, w.channel); ok {
 		out.B = f.AppendOpen(out.B, &first, &sc.Frame)
 	}
@@ -93,8 +92,8 @@ func (s *Server) openSocket(c *reactor.Conn, r *reactor.Request, h *wsframe.Hand
 // refuseSocket accepts a WebSocket to tell it in band that it is refused.
 func (s *Server) refuseSocket(c *reactor.Conn, r *reactor.Request, h *wsframe.Handshake, ch wire.Channel, t wire.Transport, err error) {
 	e, _ := reactor.RefusalEvent(ch, err)
-	c.RefuseInBand(r, err)
-	c.AcceptFrames(r, h)
+	c.RefuseInBand(r, r.Params.Get(params.Cname), err)
+	c.AcceptFrames(r, h, t)
 	f, out := wire.OpenForm(t, false), c.Out()
 	out.B = f.AppendEnd(f.AppendOpen(out.B, &e, &c.Scratch().Frame))
 }
@@ -133,6 +132,7 @@ func (s *Server) Command(c *reactor.Conn, text []byte) {
 func (m *command) read(text []byte) (fault string) {
 	var in httpparse.JSONMembers
 	in.Init(text, nil)
+	in.Nulls = true // many clients write what they have not as null
 	for in.Next() {
 		switch string(in.Name) {
 		case "type":
@@ -198,6 +198,7 @@ func (w *wish) readCommand(m *command) (fault string) {
 
 // tellFault tells a WebSocket client what is wrong with its command.
 func tellFault(c *reactor.Conn, cname []byte, why string) {
+	c.RefuseCommand(cname, why)
 	e := wire.Event{
 		Type: wire.TypeBad, Channel: wire.Channel{Name: wire.AppendJSON(nil, cname)},
 		Content: string(wire.AppendJSON(nil, []byte(why))),

@@ -7,6 +7,7 @@ import (
 	"icomet/httpparse"
 	"icomet/server/access"
 	"icomet/server/monitor"
+	"icomet/server/params"
 	"icomet/server/reactor"
 	"icomet/server/wire"
 	"icomet/web"
@@ -25,7 +26,7 @@ type endpoint struct {
 	guard     guard
 	// needs are the parameters without which the call does nothing. When the query has them,
 	// a POST may have any body.
-	needs reactor.ParamSet
+	needs params.Set
 	shows bool // on the admin port: who follows a link of another site may see it
 	// lines says that the call is a POST whose body is no parameters.
 	lines bool
@@ -44,7 +45,7 @@ const (
 func subscribeEndpoint(t wire.Transport, handle func(*reactor.Conn, *reactor.Request)) *endpoint {
 	return &endpoint{
 		allow: "GET, HEAD, POST, OPTIONS", post: true, head: true, handle: handle, transport: t,
-		needs: reactor.ParamsOf(reactor.ParamCname), many: true,
+		needs: params.SetOf(params.Cname), many: true,
 	}
 }
 
@@ -62,13 +63,13 @@ func fileEndpoint(f *file) *endpoint {
 	return &endpoint{allow: "GET, HEAD, OPTIONS", head: true, handle: f.serve}
 }
 
-func writeEndpoint(handle func(*reactor.Conn, *reactor.Request), needs ...reactor.Param) *endpoint {
-	return &endpoint{allow: "GET, POST", post: true, handle: handle, needs: reactor.ParamsOf(needs...)}
+func writeEndpoint(handle func(*reactor.Conn, *reactor.Request), needs ...params.Param) *endpoint {
+	return &endpoint{allow: "GET, POST", post: true, handle: handle, needs: params.SetOf(needs...)}
 }
 
-func readEndpoint(handle func(*reactor.Conn, *reactor.Request), needs ...reactor.Param) *endpoint {
+func readEndpoint(handle func(*reactor.Conn, *reactor.Request), needs ...params.Param) *endpoint {
 	return &endpoint{
-		allow: "GET, HEAD, POST", post: true, head: true, handle: handle, needs: reactor.ParamsOf(needs...), shows: true,
+		allow: "GET, HEAD, POST", post: true, head: true, handle: handle, needs: params.SetOf(needs...), shows: true,
 	}
 }
 
@@ -96,7 +97,7 @@ func (s *Server) frontEndpoints() map[string]*endpoint {
 
 func (s *Server) adminEndpoints() map[string]*endpoint {
 	m := s.monitor
-	const cname, content = reactor.ParamCname, reactor.ParamContent
+	const cname, content = params.Cname, params.Content
 	all := map[string]*endpoint{
 		"/sign":      writeEndpoint(s.handleSign, cname),
 		"/pub":       writeEndpoint(s.handlePub, cname, content),

@@ -29,7 +29,7 @@ var hasty = func() string {
 	if torture() {
 		return "800ms"
 	}
-	return "3s"
+	return "5s"
 }()
 
 func startCluster(t *testing.T, nodes int, timeout string, lines ...string) *cluster {

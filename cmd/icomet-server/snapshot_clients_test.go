@@ -28,13 +28,6 @@ type positioned struct {
 	wrong       error // what must not be
 }
 
-type positionMessage struct {
-	servertest.Message
-	Epoch     string
-	Recovered bool
-	Lost      int64
-}
-
 var errOver = errors.New("has the last message, or has failed")
 
 // follow reads the channel to its message number last, each once and in order, on whatever
@@ -147,7 +140,7 @@ func (p *positioned) take(text string, last int64) error {
 	if !strings.HasPrefix(text, "[") {
 		text = "[" + text + "]"
 	}
-	var ms []positionMessage
+	var ms []servertest.Message
 	if err := json.Unmarshal([]byte(text), &ms); err != nil {
 		return p.fail("%q: %w", text, err)
 	}

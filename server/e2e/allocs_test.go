@@ -8,12 +8,14 @@ import (
 	"net"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"icomet/server/config"
+	"icomet/server/servertest"
 )
 
 // allocsPublisher publishes over a keep-alive connection and allocates nothing.
@@ -101,10 +103,14 @@ func mallocs(s *testServer, f func()) (objects, ticks float64) {
 	return float64(after.Mallocs - before.Mallocs), float64(s.ticks() - from)
 }
 
-// allocsSubscribe opens n streams on plain descriptors, as cheap as possible.
-func allocsSubscribe(t *testing.T, s *testServer, n int) {
+// allocsSubscribe opens n responses on plain descriptors, as cheap as possible.
+func allocsSubscribe(t *testing.T, s *testServer, path string, n int) {
 	t.Helper()
 	addr := s.FrontAddr().(*net.TCPAddr)
+	fields := ""
+	if strings.HasPrefix(path, "/ws") {
+		fields = servertest.WebSocketFields
+	}
 	to := &unix.SockaddrInet4{Port: addr.Port}
 	copy(to.Addr[:], addr.IP.To4())
 	for range n {
@@ -116,7 +122,7 @@ func allocsSubscribe(t *testing.T, s *testServer, n int) {
 		if err := unix.Connect(fd, to); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := unix.Write(fd, []byte("GET /stream?cname=a&seq=1 HTTP/1.1\r\nHost: t\r\n\r\n")); err != nil {
+		if _, err := unix.Write(fd, []byte("GET "+path+" HTTP/1.1\r\nHost: t\r\n"+fields+"\r\n")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -127,7 +133,7 @@ func allocsSubscribe(t *testing.T, s *testServer, n int) {
 func TestAllocsPublishPath(t *testing.T) {
 	s := startServer(t, func(c *config.Config) { c.Runtime.EventLoops = 1 })
 	p := newAllocsPublisher(t, s)
-	allocsSubscribe(t, s, 1)
+	allocsSubscribe(t, s, "/stream?cname=a&seq=1", 1)
 	s.waitSubscribers("a", 1)
 	got := allocsPerPublish(t, s, p, 500, 1)
 	t.Logf("%.2f allocations a publish", got)
@@ -136,20 +142,27 @@ func TestAllocsPublishPath(t *testing.T) {
 	}
 }
 
-// TestAllocsDoNotGrowWithSubscribers compares publishes to few and to thousands.
+// TestAllocsDoNotGrowWithSubscribers compares publishes to few and to thousands, by a stream, a
+// WebSocket, and connections with several channels.
 func TestAllocsDoNotGrowWithSubscribers(t *testing.T) {
 	const few, many = 10, 4000
-	s := startServer(t, nil)
-	p := newAllocsPublisher(t, s)
-	allocsSubscribe(t, s, few)
-	s.waitSubscribers("a", few)
-	little := allocsPerPublish(t, s, p, 20, few)
-	allocsSubscribe(t, s, many-few)
-	s.waitSubscribers("a", many)
-	much := allocsPerPublish(t, s, p, 20, many)
-	t.Logf("%.1f allocations a publish to %d subscribers, %.1f to %d", little, few, much, many)
-	if much > little+2 { // there are 8 slices, 4,000 deliveries
-		t.Errorf("%.1f allocations a publish to %d subscribers, %.1f to %d", little, few, much, many)
+	for _, path := range []string{
+		"/stream?cname=a&seq=1", "/ws?cname=a&seq=1", "/ws?cname=b&seq=1&cname=a&seq=1", "/sse?cname=a&seq=1&cname=b&seq=1",
+	} {
+		t.Run(path, func(t *testing.T) {
+			s := startServer(t, nil)
+			p := newAllocsPublisher(t, s)
+			allocsSubscribe(t, s, path, few)
+			s.waitSubscribers("a", few)
+			little := allocsPerPublish(t, s, p, 20, few)
+			allocsSubscribe(t, s, path, many-few)
+			s.waitSubscribers("a", many)
+			much := allocsPerPublish(t, s, p, 20, many)
+			t.Logf("%.1f allocations a publish to %d subscribers, %.1f to %d", little, few, much, many)
+			if much > little+many/100 { // one a delivery would be 4,000; a busy machine has more ticks
+				t.Errorf("%.1f allocations a publish to %d subscribers, %.1f to %d", little, few, much, many)
+			}
+		})
 	}
 }
 

@@ -363,3 +363,43 @@ func TestCreateOnSubscribe(t *testing.T) {
 		s.open("sub", "cname=new"+token).want("next_seq", "new", 1, "")
 	}
 }
+
+// TestTokenOfEachChannel: of several channels each is judged for itself, by its own token or
+// by one that is in Authorization for all.
+func TestTokenOfEachChannel(t *testing.T) {
+	t.Parallel()
+	k := newSigners(t)["HS256"]
+	s := startServer(t, func(cfg *config.Config) { cfg.Front.Auth, cfg.Front.JWTKeys = "jwt", []string{k.file} })
+	token := func(name string) string { return k.sign(t, jwt.MapClaims{"channel": name, "exp": inAnHour()}) }
+	both := "Authorization: Bearer " + k.sign(t, jwt.MapClaims{"channels": []string{"a", "b"}, "exp": inAnHour()}) + "\r\n"
+	const seq, refused = `{"type":"next_seq","cname":"%s"`, `{"type":"401","cname":"%s","seq":0,"content":"Token error"}`
+	for _, tc := range []struct{ query, fields, a, b string }{
+		{"cname=a&token=" + token("a") + "&cname=b&token=" + token("b"), "", seq, seq},
+		{"cname=a&token=" + token("b") + "&cname=b&token=" + token("b"), "", refused, seq},
+		{"cname=a&token=" + token("a") + "&cname=b", "", seq, refused},
+		{"cname=a&cname=b", both, seq, seq},
+		{"cname=a&cname=b&token=" + token("a"), both, seq, refused},
+		{"cname=a&cname=b", "", refused, refused},
+	} {
+		want := []string{fmt.Sprintf(tc.a, "a"), fmt.Sprintf(tc.b, "b")}
+		for _, kind := range []string{"stream", "sse", "sub"} {
+			c := dial(t, s.front)
+			c.sendf("GET /%s?%s HTTP/1.1\r\nHost: test\r\n%s\r\n", kind, tc.query, tc.fields)
+			for _, part := range want {
+				c.until(part)
+			}
+			c.Close()
+		}
+		w := s.socket("/ws?"+tc.query, tc.fields)
+		w.hear(want...)
+		if tc.a == refused && tc.b == refused {
+			w.hearClose(1000)
+			continue
+		}
+		w.say(`{"type":"subscribe","cname":"c","token":"%s"}`, token("b"))
+		w.hear(`{"type":"401","cname":"c"`)
+		w.say(`{"type":"subscribe","cname":"c","token":"%s"}`, token("c"))
+		w.hear(`{"type":"position","cname":"c"`)
+		w.Close()
+	}
+}

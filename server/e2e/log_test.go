@@ -64,6 +64,24 @@ func TestRefusalsAreLogged(t *testing.T) {
 		s.open(transport, fmt.Sprintf("cname=r%d&token=secret-token", i)).next()
 		wantLine(t, lines, "subscriber refused", "level=DEBUG", "path=/"+transport, fmt.Sprintf("channel=r%d", i), from, "reason=token error")
 	}
+	for _, kind := range servertest.AllKinds {
+		s.ask(kind, fmt.Sprintf("cname=one-%s&token=secret-token&cname=two-%s&token=secret-token", kind, kind)).until("two-" + kind)
+		for _, name := range []string{"one-", "two-"} {
+			wantLine(t, lines, "subscriber refused", "level=DEBUG", "path=/"+strings.TrimSuffix(kind, "10"), "channel="+name+kind, from, "reason=token error")
+		}
+	}
+	w := s.socket("/ws")
+	w.say(`{"type":"subscribe","cname":"by-command","token":"secret-token"}`)
+	wantLine(t, lines, "subscriber refused", "level=DEBUG", "channel=by-command", from, "reason=token error")
+	w.say(`{"type":"secret","cname":"bad-command","token":"secret-token"}`)
+	wantLine(t, lines, "command refused", "level=DEBUG", "channel=bad-command", from, "reason=the type is not subscribe, unsubscribe or ping")
+	bad := uint64(0)
+	for _, loop := range s.reactor.Counters() {
+		bad += loop.BadCommands.Load()
+	}
+	if bad != 1 {
+		t.Errorf("%d refused commands are counted", bad)
+	}
 	s.request("GET", s.front, "/nothing?token=secret-token")
 	wantLine(t, lines, "request refused", "level=DEBUG", "status=404", "path=/nothing", from, "method=GET", "channel=<nil>")
 	s.request("PUT", s.front, "/poll?cname=a")

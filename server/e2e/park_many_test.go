@@ -102,3 +102,31 @@ func TestLastOfManyRefused(t *testing.T) {
 		t.Errorf("behind the last refusal: %q", got)
 	}
 }
+
+// TestAllOfURLRefusedLater: a WebSocket of whose channels none is left ends, also when the last
+// is refused late; one that has subscribed by command stays.
+func TestAllOfURLRefusedLater(t *testing.T) {
+	t.Parallel()
+	for _, commanded := range []bool{false, true} {
+		s, e := startStore(t)
+		e.install("a", 1, 3)
+		c := s.ask("ws", "cname=a&seq=3&cname=b")
+		e.next(t).done.Done(channel.Result{Err: channel.ErrUnavailable})
+		c.head()
+		if commanded {
+			c.command(`{"type":"subscribe","cname":"c"}`)
+			e.next(t).done.Done(channel.Result{Err: channel.ErrToken})
+			c.wantText(`{"type":"401","cname":"c","seq":0,"content":"Token error"}`)
+		}
+		e.hub.Uncopy(e.copies["a"], channel.Message{Seq: 3, Type: channel.Closed})
+		c.wantText(`{"type":"close","cname":"a","seq":3,"content":""}`)
+		e.next(t).done.Done(channel.Result{Err: channel.ErrToken}) // it is tried again
+		c.wantText(`{"type":"401","cname":"b","seq":0,"content":"Token error"}`)
+		if !commanded {
+			c.wantClosed(1000)
+			continue
+		}
+		c.command(`{"type":"ping"}`)
+		c.wantText(`{"type":"pong"}`)
+	}
+}

@@ -4,13 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"icomet/server/config"
-	"icomet/server/reactor"
 	"icomet/server/servertest"
 )
 
@@ -152,146 +149,10 @@ func TestHandshake(t *testing.T) {
 }
 
 // TestCommands: subscribe, unsubscribe and ping, and what is wrong with others.
-func TestCommands(t *testing.T) {
-	t.Parallel()
-	class := config.ChannelClass{Match: "p*", BufferSize: 10, Timeout: 60, MaxSubscribers: 1, Auth: "token"}
-	s := startServer(t, func(c *config.Config) {
-		c.Channels = []config.ChannelClass{class}
-		c.Limits.ChannelsPerConnection = 3
-		c.Limits.Commands = 1000
-	})
-	a := s.epochOf("a")
-	s.push("a", "2")
-	token := s.sign("p")
-	w := s.socket("/ws")
-	for _, tc := range []struct {
-		say  string
-		hear []string
-	}{
-		{`{"type":"ping"}`, []string{`{"type":"pong"}`}},
-		{`{"type":"subscribe","cname":"a"}`, []string{`{"type":"position","cname":"a","seq":3,"content":"","epoch":"` + a + `","recovered":true,"lost":0}`}},
-		{`{"type":"subscribe","cname":"a"}`, []string{`{"type":"400","cname":"a","seq":0,"content":"`}},
-		{`{"type":"unsubscribe","cname":"a"}`, []string{`{"type":"unsubscribed","cname":"a","seq":3,"content":""}`}},
-		{`{"type":"unsubscribe","cname":"a"}`, []string{`"type":"400","cname":"a"`}},
-		{`{"type":"subscribe","cname":"a","seq":1,"epoch":"` + a + `"}`, []string{`"recovered":true`, `"seq":1,"content":"epoch"`, `"seq":2,"content":"2"`}},
-		{`{"type":"unsubscribe","cname":"a"}`, []string{`{"type":"unsubscribed","cname":"a","seq":3,`}},
-		{` { "cname" : "a" , "seq" : "2", "type":"subscribe", "epoch":"` + a + `","more":"x" } `, []string{`"recovered":true`, `"seq":2,"content":"2"`}},
-		{`{"type":"unsubscribe","cname":"a"}`, []string{`unsubscribed`}},
-		{`{"type":"subscribe","cname":"a","last":1}`, []string{`"seq":2,"content":"","epoch":"` + a + `","recovered":true`, `"seq":2,"content":"2"`}},
-		{`{"type":"subscribe","cname":"p"}`, []string{`{"type":"401","cname":"p","seq":0,"content":"Token error"}`}},
-		{`{"type":"subscribe","cname":"p","token":"` + token + `"}`, []string{`"type":"position","cname":"p"`}},
-		{`{"type":"subscribe","cname":"\u00e9\"\\"}`, []string{`"type":"position","cname":"é\"\\"`}},
-		{`{"type":"subscribe","cname":"one more"}`, []string{`{"type":"400","cname":"one more","seq":0,"content":"too many`}},
-		{`{"type":"unsubscribe","cname":"\u00e9\"\\"}`, []string{`"type":"unsubscribed","cname":"é\"\\"`}},
-		{`{"type":"subscribe","cname":"one more"}`, []string{`"type":"position","cname":"one more"`}},
-		{`{"type":"publish","cname":"a","content":"x"}`, []string{`"type":"400","cname":"a"`}},
-		{`{"type":"subscribe"}`, []string{`{"type":"400","cname":"","seq":0,"content":"cname`}},
-		{`{"type":"unsubscribe"}`, []string{`{"type":"400","cname":"","seq":0,"content":"cname`}},
-		{`{"cname":"a"}`, []string{`"type":"400","cname":"a"`}},
-		{`{"type":"subscribe","cname":""}`, []string{`"type":"400","cname":""`}},
-		{`{"type":"subscribe","cname":"x\u0000"}`, []string{`"type":"400"`}},
-		{`{"type":"subscribe","cname":"` + strings.Repeat("x", 256) + `"}`, []string{`"type":"400"`}},
-		{`{"type":"subscribe","cname":"b","seq":"x"}`, []string{`"type":"400","cname":"b","seq":0,"content":"seq`}},
-		{`{"type":"subscribe","cname":"b","seq":1.5}`, []string{`"type":"400","cname":"b","seq":0,"content":"seq`}},
-		{`{"type":"subscribe","cname":"b","seq":9223372036854775808}`, []string{`"type":"400","cname":"b"`}},
-		{`{"type":"subscribe","cname":"b","epoch":"DEADBEEF"}`, []string{`"type":"400","cname":"b","seq":0,"content":"epoch`}},
-		{`{"type":"subscribe","cname":"b","last":-1}`, []string{`"type":"400","cname":"b","seq":0,"content":"last`}},
-		{``, []string{`"type":"400","cname":""`}},
-		{`null`, []string{`"type":"400"`}},
-		{`[]`, []string{`"type":"400"`}},
-		{`"subscribe"`, []string{`"type":"400"`}},
-		{`{"type":"subscribe","cname":"b"`, []string{`"type":"400"`}},
-		{`{"type":"subscribe","cname":"b"}x`, []string{`"type":"400"`}},
-		{`{"type":"subscribe","cname":["b"]}`, []string{`"type":"400"`}},
-		{`{"type":"subscribe","cname":"b","seq":null}`, []string{`"type":"400"`}},
-		{`{"type":"unsubscribe","cname":"a"}`, []string{`unsubscribed`}},
-		{`{"type":"unsubscribe","cname":"p"}`, []string{`unsubscribed`}},
-		{`{"type":"unsubscribe","cname":"one more"}`, []string{`unsubscribed`}},
-		{`{"type":"ping"}`, []string{`{"type":"pong"}`}}, // without channels it stays
-	} {
-		w.say("%s", tc.say)
-		for _, part := range tc.hear {
-			text, err := w.Text()
-			if err != nil || !strings.Contains(text, part) {
-				t.Fatalf("%s: heard %q, %v; want %q", tc.say, text, err, part)
-			}
-		}
-	}
-	if n := s.hub.Subscribers(); n != 0 {
-		t.Errorf("%d subscribers", n)
-	}
-	_ = w.SendFrame(servertest.FrameClose, "\x03\xe8bye")
-	w.hearClose(1000)
-	checkFor(t, patience, s.checkIdle)
-}
-
 // sign returns the token of a channel.
-func (s *testServer) sign(cname string) (token string) {
-	s.t.Helper()
-	answer := s.call("/sign?cname=" + cname)
-	_, rest, _ := strings.Cut(answer, `"token":"`)
-	if token, _, _ = strings.Cut(rest, `"`); len(token) != 32 {
-		s.t.Fatal(answer)
-	}
-	return token
-}
-
 // TestCommandsOfOneChannel: a WebSocket with the channel of its URL takes commands too,
 // and each end of a channel leaves it as it should.
-func TestCommandsOfOneChannel(t *testing.T) {
-	t.Parallel()
-	s := startServer(t, nil)
-	w := s.socket("/ws?cname=a&seq=1")
-	w.say(`{"type":"subscribe","cname":"a"}`)
-	w.hear(`"type":"400","cname":"a"`)
-	s.push("a", "x")
-	w.hear(`"cname":"a","seq":1`)
-	w.say(`{"type":"subscribe","cname":"b","seq":1}`)
-	w.hear(`"type":"position","cname":"b","seq":1`)
-	s.push("b", "y")
-	w.hear(`"cname":"b","seq":1`)
-	s.call("/close?cname=a")
-	w.hear(`"type":"close","cname":"a","seq":2`)
-	w.say(`{"type":"subscribe","cname":"a"}`) // closed, not subscribed any more
-	w.hear(`"type":"position","cname":"a","seq":1`)
-	w.say(`{"type":"unsubscribe","cname":"b"}`)
-	w.hear(`"type":"unsubscribed","cname":"b","seq":2`)
-	s.call("/end?cname=a&content=z")
-	w.hear(`"content":"z"`, `{"type":"end","cname":"a","seq":2,"content":""}`)
-	w.hearClose(1000)
-
-	// Every unsubscribe leaves the connection, every refusal too.
-	w = s.socket("/ws?cname=b&seq=1&epoch=")
-	w.hear(`"recovered":true`, `"content":"y"`)
-	w.say(`{"type":"unsubscribe","cname":"b"}`)
-	w.hear(`unsubscribed`)
-	w.say(`{"type":"subscribe","cname":"a"}`) // has ended
-	w.hear(`"type":"position","cname":"a","seq":2`, `"type":"end","cname":"a"`)
-	w.hearClose(1000)
-	checkFor(t, patience, s.checkIdle)
-}
-
 // TestSocketIsRefused: a refusal of the only channel comes in a frame, before 1000.
-func TestSocketIsRefused(t *testing.T) {
-	t.Parallel()
-	s := startServer(t, func(c *config.Config) { c.Front.Auth = "token" })
-	for _, path := range []string{"/ws?cname=a", "/ws?cname=a&cname=b"} {
-		w := s.socket(path)
-		w.hear(`{"type":"401","cname":"a","seq":0,"content":"Token error"}`)
-		if strings.Contains(path, "b") {
-			w.hear(`{"type":"401","cname":"b"`)
-		}
-		w.hearClose(1000)
-	}
-	w := s.socket("/ws")
-	w.say(`{"type":"subscribe","cname":"a"}`)
-	w.hear(`{"type":"401","cname":"a","seq":0,"content":"Token error"}`)
-	w.say(`{"type":"ping"}`)
-	w.hear("pong")
-	w.Close()
-	checkFor(t, patience, s.checkIdle)
-}
-
 // TestFramesBehindTheHandshake: what a client sends without waiting for the answer, in
 // one segment, byte by byte, and in fragments, is taken as if it had waited.
 func TestFramesBehindTheHandshake(t *testing.T) {
@@ -333,114 +194,8 @@ func TestFramesBehindTheHandshake(t *testing.T) {
 
 // TestSocketBreaksRules: each rule that a client breaks has its close code, before, in and
 // behind a bundle.
-func TestSocketBreaksRules(t *testing.T) {
-	t.Parallel()
-	s := startServer(t, func(c *config.Config) { c.Limits.RequestLine = 1000; c.Limits.Commands = 5 })
-	frame := servertest.AppendFrame
-	const fin, text, cont, ping = servertest.FrameFin, servertest.FrameText, servertest.FrameContinuation, servertest.FramePing
-	many := func(n int, first byte, payload string) (b []byte) {
-		for range n {
-			b = frame(b, first, payload)
-		}
-		return b
-	}
-	for _, tc := range []struct {
-		name string
-		send []byte
-		code int
-	}{
-		{"not masked", []byte{fin | text, 2, '{', '}'}, 1002},
-		{"reserved bit", frame(nil, fin|text|0x40, "{}"), 1002},
-		{"reserved opcode", frame(nil, fin|3, "{}"), 1002},
-		{"reserved control", frame(nil, fin|0xb, ""), 1002},
-		{"part of a ping", frame(nil, ping, ""), 1002},
-		{"long ping", frame(nil, fin|ping, strings.Repeat("x", 126)), 1002},
-		{"no start", frame(nil, fin|cont, "{}"), 1002},
-		{"no end", frame(frame(nil, text, "{"), fin|text, "{}"), 1002},
-		{"half a code", frame(nil, fin|servertest.FrameClose, "\x03"), 1002},
-		{"bad code", frame(nil, fin|servertest.FrameClose, "\x03\xed"), 1002},
-		{"long form", []byte{fin | text, 0x80 | 126, 0, 2, 0, 0, 0, 0, '{', '}'}, 1002},
-		{"binary", frame(nil, fin|servertest.FrameBinary, "{}"), 1003},
-		{"text", frame(nil, fin|text, "\xff"), 1007},
-		{"cut text", frame(nil, fin|text, "\xe2\x82"), 1007},
-		{"reason", frame(nil, fin|servertest.FrameClose, "\x03\xe8\xff"), 1007},
-		{"large", frame(nil, fin|text, strings.Repeat(" ", 1001)), 1009},
-		{"large by its head", []byte{fin | text, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4}, 1009},
-		{"large in fragments", frame(frame(nil, text, strings.Repeat(" ", 600)), fin|cont, strings.Repeat(" ", 600)), 1009},
-		{"too many commands", many(200, fin|text, `{"type":"ping"}`), 1008},
-		{"too many pings", many(200, fin|ping, ""), 1008},
-		{"too many pongs", many(200, fin|servertest.FramePong, ""), 1008},
-		{"goodbye", frame(nil, fin|servertest.FrameClose, "\x03\xe8"), 1000},
-		{"away", frame(nil, fin|servertest.FrameClose, "\x03\xe9"), 1001},
-		{"without a code", frame(nil, fin|servertest.FrameClose, ""), 1005},
-	} {
-		for _, path := range []string{"/ws", "/ws?cname=a&seq=1", "/ws?cname=a&cname=b&seq=1"} {
-			w := s.socket(path)
-			if strings.HasSuffix(path, "b&seq=1") {
-				w.hear(`"next_seq","cname":"a"`)
-			}
-			w.raw(tc.send)
-			var text string
-			var err error
-			for text, err = w.Text(); text == `{"type":"pong"}`; text, err = w.Text() {
-			}
-			var end *servertest.CloseError
-			for err != nil && strings.Contains(err.Error(), "0x8a") { // pongs
-				_, err = w.Text()
-			}
-			if !errors.As(err, &end) || end.Code != tc.code {
-				t.Fatalf("%s, %s: heard %q, %v; want %d", path, tc.name, text, err, tc.code)
-			}
-			if broken := tc.code != 1000 && tc.code != 1001 && tc.code != 1005; broken != (end.Reason != "") {
-				t.Errorf("%s: the reason is %q", tc.name, end.Reason)
-			}
-			w.expectEnd()
-		}
-	}
-	checkFor(t, patience, s.checkIdle)
-}
-
 // TestCommandsWithinTheRate: a burst is taken, and time gives the rate back.
-func TestCommandsWithinTheRate(t *testing.T) {
-	t.Parallel()
-	s := startServer(t, nil)
-	w := s.socket("/ws")
-	for range 100 {
-		w.say(`{"type":"ping"}`)
-	}
-	for range 100 {
-		w.hear("pong")
-	}
-	for range 3 {
-		from := time.Since(s.reactor.Started())
-		checkFor(t, patience, func() error {
-			if time.Since(s.reactor.Started()) < from+11*tickLength {
-				return errors.New("not yet")
-			}
-			return nil
-		})
-		for range 20 {
-			w.say(`{"type":"ping"}`)
-			w.hear("pong")
-		}
-	}
-}
-
 // TestSocketHalfClosed: a client that has said its last word is gone.
-func TestSocketHalfClosed(t *testing.T) {
-	t.Parallel()
-	s := startServer(t, nil)
-	for _, path := range []string{"/ws", "/ws?cname=a&seq=1", "/ws?cname=a&cname=b&seq=1"} {
-		w := s.socket(path)
-		_ = w.CloseWrite()
-		_, _ = io.Copy(io.Discard, w.R)
-		reset := s.socket(path)
-		_ = reset.SetLinger(0)
-		reset.Close()
-	}
-	checkFor(t, patience, s.checkIdle)
-}
-
 // TestSocketDrain: 1001, with what was published before.
 func TestSocketDrain(t *testing.T) {
 	t.Parallel()
@@ -493,55 +248,4 @@ func TestSocketRaw(t *testing.T) {
 
 // TestSocketSlow: one that reads nothing is cut, without a close frame, and others are not
 // slowed; one with the queue empty takes a message of any size.
-func TestSocketSlow(t *testing.T) {
-	t.Parallel()
-	s := narrowServer(t, nil)
-	for _, path := range []string{"/ws?cname=a&seq=1", "/ws?cname=a&seq=1&cname=b&seq=1"} {
-		c, err := servertest.DialNarrow(s.front, 4096)
-		slow := &socket{client: newClient(t, c, err)}
-		if _, err := slow.Upgrade(path, ""); err != nil {
-			t.Fatal(err)
-		}
-		s.waitSubscribers("a", 1)
-		good := s.socket("/ws?cname=b&cname=a")
-		good.hear("next_seq", "next_seq")
-		before := s.closedBy(reactor.ReasonSlowConsumer)
-		for i := 0; s.closedBy(reactor.ReasonSlowConsumer) == before; i++ {
-			publishLarge(s, "a", i, 20_000)
-			good.hear(fmt.Sprintf("%08d\"", i))
-		}
-		b, _ := io.ReadAll(slow.R)
-		if strings.Contains(string(b[max(0, len(b)-4):]), "\x88\x02") {
-			t.Errorf("%s: a close frame behind a cut message", path)
-		}
-		publishLarge(s, "b", 1, 900_000)
-		good.hear("00000001")
-		good.Close()
-		s.call("/close?cname=a")
-		checkFor(t, patience, s.checkIdle)
-	}
-}
-
 // TestPingsNeverRead: who sends pings and takes no pongs is cut like another slow reader.
-func TestPingsNeverRead(t *testing.T) {
-	t.Parallel()
-	s := narrowServer(t, func(c *config.Config) { c.Limits.Commands = 10_000 })
-	c, err := servertest.DialNarrow(s.front, 4096)
-	w := &socket{client: newClient(t, c, err)}
-	if _, err := w.Upgrade("/ws", ""); err != nil {
-		t.Fatal(err)
-	}
-	pings := servertest.AppendFrame(nil, servertest.FrameFin|servertest.FramePing, strings.Repeat("x", 125))
-	for end := time.Now().Add(patience); s.closedBy(reactor.ReasonSlowConsumer) == 0; {
-		_ = w.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-		_, err := w.TCPConn.Write(pings)
-		var ne net.Error
-		if timeout := errors.As(err, &ne) && ne.Timeout(); err != nil && !timeout || time.Now().After(end) {
-			break
-		}
-	}
-	checkFor(t, patience, s.checkIdle)
-	if s.closedBy(reactor.ReasonSlowConsumer) != 1 {
-		t.Error("it was not cut as a slow reader")
-	}
-}

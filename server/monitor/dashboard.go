@@ -11,6 +11,7 @@ import (
 	"icomet/channel"
 	"icomet/httpparse"
 	"icomet/server/config"
+	"icomet/server/params"
 	"icomet/server/reactor"
 	"icomet/server/wire"
 )
@@ -29,7 +30,7 @@ func (m *Monitor) HandleLook(c *reactor.Conn, r *reactor.Request) {
 	if !ok {
 		return
 	}
-	since, ok := c.Int(r, reactor.ParamSeq)
+	since, ok := c.Int(r, params.Seq)
 	if !ok {
 		return
 	}

@@ -132,6 +132,7 @@ func (out *Report) addLoop(s *reactor.Counters) {
 	}
 	out.Refused["at_accept"] += s.RefusedAtOpen.Load()
 	out.Refused["token"] += s.TokenErrors.Load()
+	out.Refused["command"] += s.BadCommands.Load()
 	out.Refused["too_many_channels"] += s.TooManyCh.Load()
 	out.Refused["too_many_subscribers"] += s.TooManySu.Load()
 	out.Refused["per_ip"] += s.PerIP.Load()

@@ -15,6 +15,7 @@ type bundle struct {
 	first, last *member // in the order in which the client named them
 	live        int     // members that may still bring something
 	over        bool    // the last one has ended: so does the response
+	commanded   bool    // a WebSocket has sent a command: it stays behind a refusal
 	out         *bytebufferpool.ByteBuffer
 	elements    int // of a poll's answer, in out
 }
@@ -162,8 +163,9 @@ func (l *loop) deliverBundled(b *batch, m *member) {
 		if e.buf == nil {
 			l.encode(b, c.form())
 		}
-		out := c.gather()
-		out.B = append(out.B, e.buf.B[e.offsets[first]:e.offsets[end]]...)
+		if !c.putOut(e.buf.B[e.offsets[first]:e.offsets[end]]) {
+			return
+		}
 	}
 	l.stats.Deliveries.Add(uint64(end - first))
 	switch last.Type {
@@ -177,9 +179,34 @@ func (l *loop) deliverBundled(b *batch, m *member) {
 		if end > first {
 			m.next = max(m.next, b.msgs[end-1].Seq+1)
 		}
-		l.rejoinMember(m, last.Seq)
+		l.rejoinMember(m, last)
 	default:
 		m.next = last.Seq + 1
+	}
+	c.relieve()
+}
+
+// gatherLimit is how many bytes a connection gathers at most before they leave, with one
+// piece more. A run makes sliceWrites deliveries, and each may be another connection's.
+const gatherLimit = 16 << 10
+
+// putOut gathers p, or sends it if it is large: it is the same bytes for all. It reports that
+// the connection goes on.
+func (c *Conn) putOut(p []byte) bool {
+	if len(p) < gatherLimit || c.transport == wire.TransportBundleSSE { // which gets an event id of its own
+		out := c.gather()
+		out.B = append(out.B, p...)
+		return true
+	}
+	c.flushBundle()
+	c.since = c.loop.now
+	return c.send(p)
+}
+
+// relieve sends what has been gathered if it is too much to wait for the end of the run.
+func (c *Conn) relieve() {
+	if b := c.bundle; b != nil && b.out != nil && len(b.out.B) >= gatherLimit {
+		c.flushBundle()
 	}
 }
 
@@ -276,7 +303,7 @@ func (c *Conn) appendEventIDs(dst []byte, from int) []byte {
 	}
 	l := c.loop
 	l.positions = l.positions[:0]
-	for m := c.bundle.first; m != nil; m = m.behind {
+	for m := c.bundle.first; m != nil && len(l.positions) <= wire.MaxEventIDs; m = m.behind {
 		p := wire.Position{Epoch: m.epoch}
 		if p.Epoch != 0 { // else 00000000-0: nothing is known of it
 			p.Seq = max(0, m.next-1)

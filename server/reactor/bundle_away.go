@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"icomet/channel"
+	"icomet/server/wire"
 )
 
 // parkedAll waits for the engine to fetch several channels of one request. Then the request
@@ -79,16 +80,11 @@ func (p *parkedAll) goOn() {
 
 // parkedMember waits for the engine to fetch the channel of a member.
 type parkedMember struct {
-	state atomic.Int32 // as an answer's
-	res   channel.Result
-
+	res  channel.Result
 	m    *member
 	wish channel.Join
-	// moved says that the channel has moved: the member has had everything before had, in
-	// epoch.
-	moved bool
-	epoch uint32
-	had   int64
+	// before is set when the channel has moved: what the member has had of it.
+	before *parked
 }
 
 // Done takes the engine's result. It is called once. Concurrency-safe.
@@ -146,9 +142,6 @@ func (p *parkedMember) goOn() {
 	}
 	l.cur = c
 	c.joinMember(p, p.res.Err)
-	if c.bundle.live == 0 && !c.transport.Frames() {
-		c.bundle.over = true // the last one has been refused
-	}
 	c.flushBundle()
 	l.cur = nil
 }
@@ -175,26 +168,27 @@ func (c *Conn) joinMember(p *parkedMember, err error) {
 		m.state = memberOver
 		c.bundle.live--
 	}
+	if _, told := RefusalEvent(wire.Channel{}, w.Err); told {
+		c.refuseMember(m.name, w.Err)
+	}
 	c.enterMember(m, &w)
-	if p.moved && w.Err == nil {
-		moved := parked{epoch: p.epoch, had: p.had}
-		w.Joined.Recovery = moved.moved(&w.Joined)
+	if p.before != nil && w.Err == nil {
+		w.Joined.Recovery = p.before.moved(&w.Joined)
 		w.Joined.TellNext = w.Joined.TellNext && !m.told
 	}
 	c.beginMember(m, &w)
 	c.forgetOver(m)
-	// A WebSocket stays behind a refusal: it can subscribe to others.
-	if c.gather(); c.bundle.live == 0 && (w.Joined.Ended || !c.transport.Frames()) {
+	if c.gather(); c.bundle.live == 0 && (w.Joined.Ended || !c.bundle.commanded) {
 		c.bundle.over = true
 	}
 }
 
-// rejoinMember lets a member whose channel goes on at seq join the channel as it is now.
-func (l *loop) rejoinMember(m *member, seq int64) {
+// rejoinMember lets a member whose channel has moved join the channel as it is now.
+func (l *loop) rejoinMember(m *member, moved *channel.Message) {
 	c := m.conn
 	p := &parkedMember{
-		m: m, moved: true, epoch: m.epoch, had: m.next,
-		wish: channel.Join{Name: []byte(m.name), Since: seq, Told: m.told, Fetched: true},
+		m: m, before: &parked{epoch: m.epoch, had: m.next, renamed: moved.NewEpoch()},
+		wish: channel.Join{Name: []byte(m.name), Since: moved.Seq, Told: m.told, Fetched: true},
 	}
 	c.leaveMember(m)
 	m.state = memberAway

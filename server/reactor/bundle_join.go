@@ -36,6 +36,7 @@ func (c *Conn) JoinAll(list []Wanted, t wire.Transport, noop int64) (waits bool,
 	}
 	if len(away) > 0 {
 		c.leaveAll(list)
+		c.leaveOpen()
 		c.parkAll(list, away)
 		return false, ErrParked
 	}
@@ -164,10 +165,11 @@ func (c *Conn) enterMember(m *member, w *Wanted) {
 }
 
 // BeginBundle opens the response with what its channels have for it. The head is in out.
-func (c *Conn) BeginBundle(list []Wanted) {
+func (c *Conn) BeginBundle(r *Request, list []Wanted) {
 	l, b := c.loop, c.bundle
 	from := len(l.out.B)
 	c.gather()
+	c.refuseSome(r, list)
 	m := b.first
 	for i := range list {
 		c.beginMember(m, &list[i])
@@ -198,7 +200,6 @@ func (c *Conn) beginMember(m *member, w *Wanted) {
 	ch := l.label(m)
 	if w.Err != nil {
 		if e, ok := RefusalEvent(ch, w.Err); ok {
-			l.stats.refusedInBand(w.Err)
 			c.tell(&e)
 		}
 		return
@@ -217,9 +218,19 @@ func (c *Conn) beginMember(m *member, w *Wanted) {
 	}
 }
 
+// refuseSome counts the refusals among list.
+func (c *Conn) refuseSome(r *Request, list []Wanted) {
+	for i := range list {
+		if _, told := RefusalEvent(wire.Channel{}, list[i].Err); told {
+			c.RefuseInBand(r, list[i].Join.Name, list[i].Err)
+		}
+	}
+}
+
 // Answer appends the answer to a poll that JoinAll has not subscribed.
-func (c *Conn) Answer(list []Wanted, style *wire.PollStyle) {
+func (c *Conn) Answer(r *Request, list []Wanted, style *wire.PollStyle) {
 	l := c.loop
+	c.refuseSome(r, list)
 	body, n := l.scratch.Body[:0], 0
 	add := func(e *wire.Event) {
 		body = style.AppendMore(body, e, n > 0)
@@ -231,7 +242,6 @@ func (c *Conn) Answer(list []Wanted, style *wire.PollStyle) {
 		ch := wire.Channel{Name: l.scratch.Name}
 		if w.Err != nil {
 			if e, ok := RefusalEvent(ch, w.Err); ok {
-				l.stats.refusedInBand(w.Err)
 				add(&e)
 			}
 			continue

@@ -52,7 +52,8 @@ func (l *loop) replayBundled(p *replay) (size int) {
 		m.next = piece.Messages[n].Seq + 1
 	}
 	ended := piece.End && n == len(piece.Messages)
-	c.Replayed(piece.Messages)
+	l.stats.Replayed.Add(uint64(n))
+	c.forget(piece.Messages)
 	size = len(out.B)
 	if ended {
 		l.endBundledReplay(m)
@@ -84,6 +85,6 @@ func (l *loop) passByBundled(b *batch, m *member) {
 			l.deliverBundled(b, m)
 			return
 		}
-		l.rejoinMember(m, last.Seq)
+		l.rejoinMember(m, last)
 	}
 }

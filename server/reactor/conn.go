@@ -73,6 +73,7 @@ type connMarks uint8
 const (
 	markRefusal  connMarks = 1<<2 - 1 // index in refusals
 	markPosition connMarks = 1 << 2   // as a subscriber, it is told its position
+	markAwaited  connMarks = 1 << 3   // for its replays, its socket is awaited: see writable
 )
 
 // refusals are why the requests of a connection can be refused; the first: they are not.

@@ -32,6 +32,7 @@ type Counters struct {
 	RefusedStatus                     [600]atomic.Uint32
 	TokenErrors, TooManyCh, TooManySu atomic.Uint64
 	PerIP, OverCap, NoMemory          atomic.Uint64
+	BadCommands                       atomic.Uint64
 	LagLast, LagMax                   atomic.Int64 // ns from a tick's post to its run
 	WorstLag                          lagWatch
 	ToWrite                           latency

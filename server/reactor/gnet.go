@@ -1,12 +1,17 @@
 package reactor
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"os"
 	"runtime/debug"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
 )
 
 // callbacks is what gnet calls. OnTick has a goroutine of its own, the others run
@@ -130,3 +135,93 @@ func (g gnetLogger) Errorf(format string, args ...any) {
 }
 
 func gnetText(format string, args []any) string { return "gnet: " + fmt.Sprintf(format, args...) }
+
+// anchor is the context of a connection of our own on an event loop. It shows us
+// the loop, which gnet does not list, before any client has come to it; a byte
+// written to bell, its other end, is an I/O event there.
+type anchor struct{ bell int }
+
+// anchorLoops puts one anchor on each event loop. It runs on the ticking goroutine,
+// once the engine is up.
+func (r *Reactor) anchorLoops() error {
+	for range 4 * len(r.loops) {
+		if err := r.addAnchor(); err != nil {
+			return fmt.Errorf("anchoring the event loops: %w", err)
+		}
+		if int(r.anchored.Load()) == len(r.loops) {
+			return nil
+		}
+	}
+	return errors.New("anchoring the event loops: gnet did not show all of them")
+}
+
+func (r *Reactor) addAnchor() error {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("socketpair", err)
+	}
+	f := os.NewFile(uintptr(fds[0]), "anchor")
+	nc, err := net.FileConn(f)
+	_ = f.Close() // FileConn has its own copy
+	if err != nil {
+		_ = unix.Close(fds[1])
+		return err
+	}
+	ctx := gnet.NewContext(context.Background(), &anchor{bell: fds[1]})
+	opened, err := r.gnet.Register(gnet.NewNetConnContext(ctx, nc))
+	if err != nil {
+		_ = nc.Close()
+		_ = unix.Close(fds[1])
+		return err
+	}
+	return (<-opened).Err
+}
+
+// open makes the anchor its loop's, or closes it when the loop has one.
+func (a *anchor) open(r *Reactor, gc gnet.Conn) gnet.Action {
+	l := r.loopOf(gc.EventLoop())
+	if l.bell >= 0 {
+		return gnet.Close
+	}
+	l.bell = a.bell
+	r.anchored.Add(1)
+	return gnet.None
+}
+
+// heard is the loop's own byte, which came with other I/O events: the next turn. A
+// task of gnet's for it would cost three objects for each slice of a walk.
+func (a *anchor) heard(r *Reactor, gc gnet.Conn) {
+	_, _ = gc.Discard(-1)
+	l := r.loopOf(gc.EventLoop())
+	l.belled = false
+	l.turn(false)
+}
+
+func (a *anchor) closed(r *Reactor, gc gnet.Conn) {
+	if l := r.loopOf(gc.EventLoop()); l.bell == a.bell {
+		l.bell = -1
+	}
+	_ = unix.Close(a.bell)
+}
+
+// loopOf returns our side of an event loop; at first sight it gets the next one.
+// Concurrency-safe.
+func (r *Reactor) loopOf(el gnet.EventLoop) *loop {
+	r.byLoopMu.RLock()
+	l := r.byLoop[el]
+	r.byLoopMu.RUnlock()
+	if l != nil {
+		return l
+	}
+	r.byLoopMu.Lock()
+	defer r.byLoopMu.Unlock()
+	if l := r.byLoop[el]; l != nil {
+		return l
+	}
+	l = r.loops[len(r.byLoop)]
+	r.byLoop[el] = l
+	here := el // the parameter itself would then be on the heap in every call
+	l.el.Store(&here)
+	l.Wake() // whoever armed it before had no event loop to wake
+	return l
+}

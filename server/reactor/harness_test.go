@@ -9,7 +9,9 @@ import (
 
 	"icomet/channel"
 	"icomet/httpparse"
+	"icomet/httpparse/wsframe"
 	"icomet/server/access"
+	"icomet/server/params"
 	"icomet/server/servertest"
 	"icomet/server/wire"
 )
@@ -36,7 +38,7 @@ func (h handlers) Serve(c *Conn, r *Request) {
 func (h handlers) Refuses(*Conn, *Request) bool { return false }
 func (h handlers) Opens(*Conn, *Request) bool   { return false }
 
-func (h handlers) Command(*Conn, []byte) {}
+func (h handlers) Command(c *Conn, _ []byte) { c.TellText("pong") }
 
 func (h handlers) Subscribes(*Conn, *Request) bool { return false }
 
@@ -45,6 +47,7 @@ func subscribers() handlers {
 	h := handlers{
 		"/ping": func(c *Conn, r *Request) { c.Text(r, &wire.Head{Status: 200, Connection: r.Connection}, "ping") },
 	}
+	h["/ws"] = func(c *Conn, r *Request) { subscribe(c, r, wire.TransportWebSocket) }
 	for path, t := range map[string]wire.Transport{
 		"/stream": wire.TransportStream, "/sse": wire.TransportSSE, "/iframe": wire.TransportIframe,
 		"/poll": wire.TransportPoll, "/sub": wire.TransportPoll,
@@ -59,7 +62,7 @@ func subscribe(c *Conn, r *Request, t wire.Transport) {
 	if !ok {
 		return
 	}
-	seq, ok := c.Int(r, ParamSeq)
+	seq, ok := c.Int(r, params.Seq)
 	if !ok {
 		return
 	}
@@ -71,7 +74,12 @@ func subscribe(c *Conn, r *Request, t wire.Transport) {
 	out, sc := c.Out(), c.Scratch()
 	sc.Name = wire.AppendJSON(sc.Name[:0], name)
 	if t != wire.TransportPoll {
-		out.B = c.AppendOpenHead(out.B, r, t)
+		if t.Frames() {
+			h, _ := wsframe.Upgrade(&r.Request)
+			c.AcceptFrames(r, &h, t)
+		} else {
+			out.B = c.AppendOpenHead(out.B, r, t)
+		}
 		c.Backlog(&joined, wire.OpenForm(t, r.Minor == 0), wire.Channel{Name: sc.Name, Epoch: joined.Channel.Epoch()})
 		return
 	}

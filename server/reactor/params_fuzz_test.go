@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"icomet/httpparse"
+	"icomet/server/params"
 )
 
 // FuzzCallback holds the callback check against the rule of the protocol as it is
@@ -42,7 +43,7 @@ func FuzzForm(f *testing.F) {
 		r := &Request{body: []byte(body)}
 		r.Method, r.Query = httpparse.POST, []byte(query)
 		r.Fields = []httpparse.Field{{Name: []byte("Content-Type"), Value: []byte(kind)}}
-		err := r.ParseParams(ParamsOf(ParamCname))
+		err := r.ParseParams(params.SetOf(params.Cname))
 		if !isJSON && looksLikeJSON(r.body) {
 			if values, bad := url.ParseQuery(query); bad == nil && !values.Has("cname") && err != httpparse.ErrBodyNotForm {
 				t.Fatalf("body %q, query %q: %v, want a refusal of JSON that says it is a form", body, query, err)
@@ -64,9 +65,9 @@ func FuzzForm(f *testing.F) {
 		if (err == nil) != ok {
 			t.Fatalf("body %q, query %q: %v, want ok %v", body, query, err, ok)
 		}
-		for n := Param(0); n < paramCount && ok; n++ {
-			if value, there := want[paramNames[n]]; there != r.Params.Has[n] || value != string([]rune(string(r.Params.Get(n)))) {
-				t.Errorf("body %q, query %q: %s is %q (%v), want %q (%v)", body, query, paramNames[n], r.Params.Get(n), r.Params.Has[n], value, there)
+		for n := params.Param(0); n < params.Count && ok; n++ {
+			if value, there := want[n.String()]; there != r.Params.Has[n] || value != string([]rune(string(r.Params.Get(n)))) {
+				t.Errorf("body %q, query %q: %s is %q (%v), want %q (%v)", body, query, n.String(), r.Params.Get(n), r.Params.Has[n], value, there)
 			}
 		}
 	})

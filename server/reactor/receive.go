@@ -11,9 +11,11 @@ const (
 	// flushAt is how many bytes of answers are collected before they are sent, when one
 	// read has brought many requests.
 	flushAt = 64 << 10
-	// maxFrontBody is the largest body, in bytes, of a call of the front port: a list of
-	// channels. All clients together could otherwise take a lot of memory.
-	maxFrontBody = 64 << 10
+	// A body of a call of the front port is a list of channels: frontBodyShare bytes for each
+	// that a connection may have, and never less than minFrontBody. All clients together
+	// could otherwise take a lot of memory.
+	frontBodyShare = 512
+	minFrontBody   = 64 << 10
 	// maxPending is how many requests of one connection may wait for the engine. When that
 	// many wait, nothing more is parsed.
 	maxPending = 128
@@ -28,7 +30,7 @@ type exchange struct {
 
 	head      *bytebufferpool.ByteBuffer // the head whose body is being received
 	body      *bytebufferpool.ByteBuffer // what has come of the body; nil if it is discarded
-	tooLarge  bool                       // the body is over maxFrontBody
+	tooLarge  bool                       // the body is over Conn.frontBody
 	chunked   bool
 	remaining int64 // bytes of a Content-Length body still to come
 	chunk     httpparse.ChunkDecoder
@@ -49,9 +51,14 @@ func (c *Conn) exchange() *exchange {
 	return c.ex
 }
 
-// tidyExchange frees the exchange when nothing is unfinished.
+// tidyExchange frees the exchange when nothing is unfinished. A waiting poll needs what its
+// answer looks like.
 func (c *Conn) tidyExchange() {
-	if ex := c.ex; ex != nil && ex.in == nil && ex.head == nil && len(ex.pending) == 0 && c.state != stateSubscribed {
+	ex := c.ex
+	if ex == nil || ex.in != nil || ex.head != nil || len(ex.pending) > 0 || ex.frames != nil {
+		return
+	}
+	if c.state != stateSubscribed || ex.callback == nil && ex.origin == "" {
 		c.ex = nil
 	}
 }
@@ -232,7 +239,7 @@ func (c *Conn) beginBody(head []byte, bodyBegun bool) {
 	// memory.
 	ex.tooLarge = false
 	if req.Method == httpparse.POST && (c.has(flagAdmin) || c.loop.reactor.handler.Subscribes(c, req)) {
-		if ex.tooLarge = !c.has(flagAdmin) && req.ContentLength > maxFrontBody; !ex.tooLarge {
+		if ex.tooLarge = !c.has(flagAdmin) && req.ContentLength > int64(c.frontBody()); !ex.tooLarge {
 			ex.body = getBuffer()
 		}
 	}
@@ -290,11 +297,16 @@ func (c *Conn) stepBody(b []byte) (n int, more bool) {
 	return n, more
 }
 
+// frontBody is the largest body, in bytes, of a call of the front port.
+func (c *Conn) frontBody() int {
+	return max(minFrontBody, frontBodyShare*c.loop.reactor.settings.Load().Channels)
+}
+
 func (ex *exchange) take(c *Conn, data []byte) {
 	if ex.body == nil {
 		return
 	}
-	if !c.has(flagAdmin) && len(ex.body.B)+len(data) > maxFrontBody {
+	if !c.has(flagAdmin) && len(ex.body.B)+len(data) > c.frontBody() {
 		putBuffer(ex.body)
 		ex.body, ex.tooLarge = nil, true
 		return

@@ -132,7 +132,9 @@ func (l *loop) newReplay(s *subscription, joined *channel.Joined) *replay {
 	if l.replays == nil {
 		l.replays = make(map[int32]*replay)
 	}
-	p.other = l.replays[c.fd]
+	if p.other = l.replays[c.fd]; p.other == nil {
+		c.marks &^= markAwaited // of a replay that has ended meanwhile
+	}
 	l.replays[c.fd] = p
 	l.replayQueue.push(p)
 	if !l.inRun {
@@ -152,6 +154,7 @@ func (l *loop) endReplay(c *Conn) {
 // writable is called when the socket fd takes bytes again.
 func (l *loop) writable(fd int32) {
 	for p := l.replays[fd]; p != nil; p = p.other {
+		p.conn.marks &^= markAwaited
 		l.replayQueue.push(p)
 	}
 }
@@ -176,7 +179,8 @@ func (l *loop) replaySome(budget int) {
 		case p.sub == nil || c.has(flagDoomed):
 		case c.outbound() == 0:
 			l.replayQueue.push(p)
-		default:
+		case c.marks&markAwaited == 0: // one wait is enough for all of its channels
+			c.marks |= markAwaited
 			l.reactor.writable.await(l, c)
 		}
 	}

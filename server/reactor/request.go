@@ -6,6 +6,7 @@ import (
 
 	"icomet/channel"
 	"icomet/httpparse"
+	"icomet/server/params"
 	"icomet/server/wire"
 )
 
@@ -14,11 +15,11 @@ import (
 type Request struct {
 	httpparse.Request
 	body []byte
-	// bodyTooLarge says that the body is left out, since it is over maxFrontBody.
+	// bodyTooLarge says that the body is left out, since it is over Conn.frontBody.
 	bodyTooLarge bool
 	Connection   wire.ConnField // what the answer says of the connection
 	CORS         wire.CORS      // what the answer says on the admin port
-	Params       params
+	Params       params.Params
 	channels     int // limits.channels_per_connection
 }
 
@@ -26,7 +27,7 @@ type Request struct {
 func (r *Request) reset(c *Conn) {
 	r.body, r.bodyTooLarge, r.CORS = nil, false, wire.CORS{}
 	r.channels = c.loop.reactor.settings.Load().Channels
-	r.Params.reset()
+	r.Params.Reset()
 	switch {
 	case !r.KeepAlive || c.loop.reactor.draining.Load():
 		r.Connection = wire.ConnClose
@@ -37,90 +38,38 @@ func (r *Request) reset(c *Conn) {
 	}
 }
 
-// Param is one of the parameters that any call takes; ParamX is the parameter whose name
-// in the protocol is in paramNames.
-type Param uint8
-
-const (
-	ParamCname Param = iota
-	ParamSeq
-	ParamNoop
-	ParamToken
-	ParamCallback
-	ParamContent
-	ParamExpires
-	ParamLastEventID
-	ParamEpoch
-	ParamLast
-	ParamRaw
-	ParamID
-	ParamIfSeq
-	ParamPosition
-	paramCount
-)
-
-var paramNames = [paramCount]string{
-	"cname", "seq", "noop", "token", "cb", "content", "expires", "lastEventId",
-	"epoch", "last", "raw", "id", "if_seq", "position",
-}
-
-// ParamSet is a set of parameters.
-type ParamSet uint16
-
-// ParamsOf is the set of those in list.
-func ParamsOf(list ...Param) (s ParamSet) {
-	for _, n := range list {
-		s |= 1 << n
-	}
-	return s
-}
-
-func lookupParam(name []byte) (Param, bool) {
-	for i := range paramNames {
-		if paramNames[i] == string(name) {
-			return Param(i), true
-		}
-	}
-	switch string(name) {
-	case "last_event_id", "Last-Event-ID": // as other polyfills spell it
-		return ParamLastEventID, true
-	}
-	return 0, false
-}
-
 // ParseParams reads the query and, on POST, the body. A body that cannot be read as
 // parameters is an error, because something in it would be lost, unless the query alone has
 // what the call needs. Errors are of type *httpparse.Error.
-func (r *Request) ParseParams(needs ParamSet) error {
+func (r *Request) ParseParams(needs params.Set) error {
 	p := &r.Params
-	p.limit = r.channels
 	if r.bodyTooLarge {
 		return httpparse.ErrBodyTooLarge
 	}
 	if r.Method != httpparse.POST || len(r.body) == 0 {
-		return p.addPairs(r.Query)
+		return p.AddPairs(r.Query)
 	}
 	kind, unreadable := r.bodyKind()
 	if unreadable != nil {
-		if err := p.addPairs(r.Query); err != nil || p.hasAll(needs) {
+		if err := p.AddPairs(r.Query); err != nil || p.HasAll(needs) {
 			return err
 		}
 		return unreadable
 	}
 	var err error
 	if kind.json {
-		err = p.addJSON(bytes.TrimPrefix(r.body, byteOrderMark))
+		err = p.AddJSON(bytes.TrimPrefix(r.body, byteOrderMark))
 	} else {
-		err = p.addPairs(r.body)
+		err = p.AddPairs(r.body)
 	}
 	if err != nil {
 		return err
 	}
-	if kind.foreign && !p.ascii() {
+	if kind.foreign && !p.ASCII() {
 		return httpparse.ErrBodyCharset
 	}
-	p.inBody = p.Has[ParamCname]
-	return p.addPairs(r.Query)
+	p.EndBody()
+	return p.AddPairs(r.Query)
 }
 
 // ParseLines reads the query, and checks that the body is lines of JSON and not encoded. It
@@ -133,7 +82,7 @@ func (r *Request) ParseLines() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.body, r.Params.addPairs(r.Query)
+	return r.body, r.Params.AddPairs(r.Query)
 }
 
 var byteOrderMark = []byte("\xEF\xBB\xBF")
@@ -187,11 +136,11 @@ func looksLikeJSON(body []byte) bool {
 }
 
 // MayNameMany lets ParseParams take several channels.
-func (r *Request) MayNameMany() { r.Params.many = true }
+func (r *Request) MayNameMany() { r.Params.NameMany(r.channels) }
 
 // Cname returns the channel's name, or answers 400.
 func (c *Conn) Cname(r *Request) (name []byte, ok bool) {
-	name = r.Params.Get(ParamCname)
+	name = r.Params.Get(params.Cname)
 	if why := NameFault(name); why != "" {
 		c.Refuse(r, 400, why)
 		return nil, false
@@ -229,10 +178,10 @@ func IDFault(id []byte) string {
 
 // ID returns the id of a publish, "" when there is none, or answers 400.
 func (c *Conn) ID(r *Request) (id string, ok bool) {
-	if !r.Params.Has[ParamID] {
+	if !r.Params.Has[params.ID] {
 		return "", true
 	}
-	text := r.Params.Get(ParamID)
+	text := r.Params.Get(params.ID)
 	if why := IDFault(text); why != "" {
 		c.Refuse(r, 400, why)
 		return "", false
@@ -242,7 +191,7 @@ func (c *Conn) ID(r *Request) (id string, ok bool) {
 
 // Epoch returns an epoch, 0 when it is absent or empty, or answers 400.
 func (c *Conn) Epoch(r *Request) (epoch uint32, ok bool) {
-	text := r.Params.Get(ParamEpoch)
+	text := r.Params.Get(params.Epoch)
 	if len(text) == 0 {
 		return 0, true
 	}
@@ -253,25 +202,25 @@ func (c *Conn) Epoch(r *Request) (epoch uint32, ok bool) {
 }
 
 // Flag returns whether a parameter that is 0 or 1 is 1, or answers 400.
-func (c *Conn) Flag(r *Request, n Param) (on, ok bool) {
+func (c *Conn) Flag(r *Request, n params.Param) (on, ok bool) {
 	switch string(r.Params.Get(n)) {
 	case "1":
 		return true, true
 	case "", "0":
 		return false, true
 	}
-	c.Refuse(r, 400, paramNames[n]+" is neither 0 nor 1")
+	c.Refuse(r, 400, n.String()+" is neither 0 nor 1")
 	return false, false
 }
 
 // Int returns a number, 0 when it is absent, or answers 400.
-func (c *Conn) Int(r *Request, n Param) (v int64, ok bool) {
+func (c *Conn) Int(r *Request, n params.Param) (v int64, ok bool) {
 	text := r.Params.Get(n)
 	if len(text) == 0 {
 		return 0, true
 	}
 	if v, ok = httpparse.ParseInt(text); !ok {
-		c.Refuse(r, 400, paramNames[n]+" is not an integer")
+		c.Refuse(r, 400, n.String()+" is not an integer")
 	}
 	return v, ok
 }
@@ -279,16 +228,16 @@ func (c *Conn) Int(r *Request, n Param) (v int64, ok bool) {
 // Content returns what is to be published, or answers 400. It may be empty, but it has to
 // be given: a misspelt name must not publish an empty message.
 func (c *Conn) Content(r *Request) (content []byte, ok bool) {
-	if !r.Params.Has[ParamContent] {
+	if !r.Params.Has[params.Content] {
 		c.Refuse(r, 400, "content is missing: what is to be published is needed (content= for an empty message)")
 		return nil, false
 	}
-	return r.Params.Get(ParamContent), true
+	return r.Params.Get(params.Content), true
 }
 
 // Callback returns the checked cb parameter, nil when there is none, or answers 400.
 func (c *Conn) Callback(r *Request) (cb []byte, ok bool) {
-	cb = r.Params.Get(ParamCallback)
+	cb = r.Params.Get(params.Callback)
 	if len(cb) == 0 {
 		return nil, true
 	}

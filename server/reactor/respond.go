@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/bytebufferpool"
 
 	"icomet/httpparse"
+	"icomet/server/params"
 	"icomet/server/wire"
 )
 
@@ -196,7 +197,7 @@ const textRefused = "request refused"
 // logRefusal writes a line at level debug about an error answer to r.
 func (c *Conn) logRefusal(r *Request, status int, why string) {
 	if c.Logs(slog.LevelDebug) {
-		c.Log(slog.LevelDebug, textRefused, r, r.Params.Get(ParamCname), slog.Int("status", status), slog.String("reason", why))
+		c.Log(slog.LevelDebug, textRefused, r, r.Params.Get(params.Cname), slog.Int("status", status), slog.String("reason", why))
 	}
 }
 
@@ -204,15 +205,38 @@ func (c *Conn) logRefusal(r *Request, status int, why string) {
 // read, or one that an engine has refused.
 func (c *Conn) logError(channel []byte, status int, why string) {
 	if c.Logs(slog.LevelDebug) {
-		c.loop.reactor.log.LogAttrs(context.Background(), slog.LevelDebug, textRefused, slog.String("client", c.peer().String()),
-			slog.String("channel", string(channel)), slog.Int("status", status), slog.String("reason", why))
+		c.logLater(textRefused, string(channel), slog.Int("status", status), slog.String("reason", why))
 	}
 }
 
+// logLater writes a line at level debug about a connection, not about a request.
+func (c *Conn) logLater(text, channel string, more ...slog.Attr) {
+	if c.Logs(slog.LevelDebug) {
+		attrs := append([]slog.Attr{slog.String("client", c.peer().String()), slog.String("channel", channel)}, more...)
+		c.loop.reactor.log.LogAttrs(context.Background(), slog.LevelDebug, text, attrs...)
+	}
+}
+
+const textNoSubscriber = "subscriber refused"
+
 // RefuseInBand counts a refusal that the subscriber r is told in its transport's own form.
-func (c *Conn) RefuseInBand(r *Request, why error) {
+func (c *Conn) RefuseInBand(r *Request, channel []byte, why error) {
 	c.loop.stats.refusedInBand(why)
 	if c.Logs(slog.LevelDebug) {
-		c.Log(slog.LevelDebug, "subscriber refused", r, r.Params.Get(ParamCname), slog.String("reason", why.Error()))
+		c.Log(slog.LevelDebug, textNoSubscriber, r, channel, slog.String("reason", why.Error()))
+	}
+}
+
+// refuseMember does the same for a channel of a response that is open already.
+func (c *Conn) refuseMember(channel string, why error) {
+	c.loop.stats.refusedInBand(why)
+	c.logLater(textNoSubscriber, channel, slog.String("reason", why.Error()))
+}
+
+// RefuseCommand counts a command of a WebSocket that was answered with an error.
+func (c *Conn) RefuseCommand(channel []byte, why string) {
+	c.loop.stats.BadCommands.Add(1)
+	if c.Logs(slog.LevelDebug) {
+		c.logLater("command refused", string(channel), slog.String("reason", why))
 	}
 }

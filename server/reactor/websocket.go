@@ -30,15 +30,16 @@ func (c *Conn) Frames(h *wsframe.Handshake) wire.Transport {
 	return wire.TransportDeflateWebSocket
 }
 
-// AcceptFrames appends the answer to a handshake.
-func (c *Conn) AcceptFrames(r *Request, h *wsframe.Handshake) {
+// AcceptFrames appends the answer to a handshake. t is what Frames said, or the form of it for
+// contents alone.
+func (c *Conn) AcceptFrames(r *Request, h *wsframe.Handshake, t wire.Transport) {
 	l := c.loop
 	fields := "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
 		string(wsframe.AppendAccept(nil, h.Key)) + "\r\n"
 	if h.Protocol != nil {
 		fields += "Sec-WebSocket-Protocol: " + string(h.Protocol) + "\r\n"
 	}
-	if c.Frames(h) == wire.TransportDeflateWebSocket {
+	if t == wire.TransportDeflateWebSocket {
 		fields += "Sec-WebSocket-Extensions: " + h.Deflate.Extension() + "\r\n"
 	}
 	head := wire.Head{Status: 101, Length: wire.LengthNone, Fields: fields}
@@ -64,7 +65,11 @@ func (c *Conn) readFrames(b []byte) {
 			c.failFrames(bad.Code, bad.Text)
 			return
 		}
+		if event.Kind == wsframe.Text || f.reader.Idle() {
+			f.begun = 0
+		}
 		c.takeFrame(f, &event, set)
+		c.relieve()
 	}
 	c.flushBundle()
 	switch {
@@ -207,9 +212,10 @@ func (c *Conn) Channels() int {
 // is stored, or why it is refused.
 func (c *Conn) SubscribeMore(j *channel.Join, refusal error) {
 	c.makeBundle()
+	c.bundle.commanded = true
 	wish := *j
 	wish.Name, wish.Token = append([]byte(nil), j.Name...), append([]byte(nil), j.Token...)
-	m := &member{name: string(j.Name)} // which it needs while it is fetched
+	m := &member{name: string(j.Name)}  // which it needs while it is fetched
 	m.conn, m.next = c, max(0, j.Since) // until it has joined
 	c.bundle.add(m)
 	c.joinMember(&parkedMember{m: m, wish: wish}, refusal)
@@ -226,6 +232,7 @@ func (c *Conn) forgetOver(m *member) {
 // Unsubscribe leaves a channel that the connection has, and tells so.
 func (c *Conn) Unsubscribe(name []byte) {
 	c.makeBundle()
+	c.bundle.commanded = true
 	m := c.bundle.find(name)
 	c.leaveMember(m)
 	e := wire.Event{Type: "unsubscribed", Channel: c.loop.label(m), Seq: m.next}
@@ -233,17 +240,27 @@ func (c *Conn) Unsubscribe(name []byte) {
 	c.tell(&e)
 }
 
-// Tell gathers an event.
+// Tell sends an event: with a bundle behind what has been gathered.
 func (c *Conn) Tell(e *wire.Event) {
-	c.makeBundle()
-	c.tell(e)
+	if c.bundle != nil {
+		c.tell(e)
+		return
+	}
+	s := &c.loop.scratch
+	s.Body = c.form().AppendOpen(s.Body[:0], e, &s.Frame)
+	c.send(s.Body)
 }
 
-// TellText gathers a text that is no event.
+// TellText sends a text that is no event, as Tell does.
 func (c *Conn) TellText(text string) {
-	c.makeBundle()
-	out := c.gather()
-	out.B = append(wsframe.AppendHeader(out.B, len(text), false), text...)
+	if c.bundle != nil {
+		out := c.gather()
+		out.B = append(wsframe.AppendHeader(out.B, len(text), false), text...)
+		return
+	}
+	s := &c.loop.scratch
+	s.Frame = append(wsframe.AppendHeader(s.Frame[:0], len(text), false), text...)
+	c.send(s.Frame)
 }
 
 // makeBundle makes the only channel of a connection the first of several.

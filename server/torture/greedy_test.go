@@ -35,7 +35,9 @@ func TestResetStorm(t *testing.T) {
 	_ = d.stats() // opens the administrator's connection
 	before := d.descriptors()
 	requests := []string{"", "GET /stre", "BAD\r\n\r\n", "GET /sse?cname=storm&seq=1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
-		"GET /poll?cname=storm HTTP/1.1\r\nHost: localhost\r\n\r\nGET /poll?cname=storm HT"}
+		"GET /poll?cname=storm HTTP/1.1\r\nHost: localhost\r\n\r\nGET /poll?cname=storm HT",
+		"GET /stream?cname=storm&cname=storm2&seq=1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"GET /ws?cname=storm HTTP/1.1\r\nHost: localhost\r\n" + servertest.WebSocketFields + "\r\n\x81"}
 	over := make(chan error, 1)
 	var ended atomic.Bool
 	go func() {

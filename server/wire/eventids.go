@@ -53,7 +53,8 @@ func (f Form) AppendIDs(dst []byte, from int, positions []Position, scratch *[]b
 // frame; a nil payload: there is none.
 func (f Form) lastEvent(dst []byte, from int) (start int, payload []byte, end int) {
 	for at := from; at < len(dst); {
-		begin, one, next := at, []byte(nil), len(dst)
+		begin := at
+		var one []byte
 		if f.Chunked() {
 			line := bytes.IndexByte(dst[at:], '\r')
 			n, err := strconv.ParseUint(string(dst[at:at+line]), 16, 32)
@@ -61,14 +62,13 @@ func (f Form) lastEvent(dst []byte, from int) (start int, payload []byte, end in
 				break
 			}
 			one = dst[at+line+2:][:n]
-			next = at + line + 2 + int(n) + 2
+			at += line + 2 + int(n) + 2
 		} else {
-			next = at + bytes.Index(dst[at:], []byte("\n\n")) + 2
-			one = dst[at:next]
+			at += bytes.Index(dst[at:], []byte("\n\n")) + 2
+			one = dst[begin:at]
 		}
-		at = next
 		if !saysNoPosition(one) {
-			start, payload, end = begin, one, next
+			start, payload, end = begin, one, at
 		}
 	}
 	return start, payload, end
