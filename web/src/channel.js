@@ -12,6 +12,8 @@ export class Channel extends Sharing {
       online: () => this._kick(),
       offline: () => this._offline(),
       visibilitychange: () => document.hidden || this._kick(),
+      // With an open WebSocket the browser does not keep the page.
+      pagehide: () => this._link && this.transport === 'ws' && this._pause(),
       pageshow: e => e.persisted && this._kick(),
     };
   }
@@ -112,6 +114,11 @@ export class Channel extends Sharing {
     } else {
       this._tick();
     }
+  }
+
+  _pause() {
+    this._drop();
+    this._setState('waiting');
   }
 
   _offline() {

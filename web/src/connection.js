@@ -25,6 +25,8 @@ export class Connection extends Position {
     // The original client also accepts option names with underscores.
     const subUrl = c.subUrl || c.sub_url;
     if (!c.channel || typeof subUrl !== 'string') throw new TypeError('iComet: channel and subUrl are needed');
+    this.cname = '' + c.channel;
+    if (encodeURIComponent(this.cname).replace(/%../g, '-').length > 255) throw new TypeError('iComet: the name is too long: ' + this.cname);
     this._signUrl = c.signUrl || c.sign_url;
     const [path, extra] = subUrl.split('?');
     this._base = path.replace(/\/(poll|sub|stream|sse|iframe)$/, '').replace(/\/$/, '');
@@ -43,7 +45,6 @@ export class Connection extends Position {
     this._tries = 0;
     this._silences = 0; // how often in a row a blind transport has been given up as silent
     this._run = 0; // number of the connection: events of an earlier one are ignored
-    this.cname = c.channel;
     this.state = 'stopped';
   }
 
@@ -71,7 +72,7 @@ export class Connection extends Position {
     const again = this.state === 'open' && isPoll(this.transport); // the next request of a poll
     if (!again) this._setState('connecting');
     // Those that share a connection come back together.
-    for (const other of this._group._waiting) other._connect();
+    if (!again) for (const other of this._group._waiting) other._connect();
     try {
       if (!this._token && this._renewable()) await this._sign(run);
     } catch (error) {
@@ -216,9 +217,10 @@ export class Connection extends Position {
   /**
    * The connection has failed, or could not be made: waits and connects again. `worked`:
    * it had been good. `suspect`: the transport may be at fault, also at the first failure.
-   * `least`: the shortest wait, in ms.
+   * `least`: the shortest wait, in ms. `jitter`, from 0 to 1, is there if the others on the
+   * connection have failed too.
    */
-  async _failed(error, { worked, suspect, least = 0 } = {}) {
+  async _failed(error, { worked, suspect, least = 0, jitter } = {}) {
     const name = this.transport;
     this._drop();
     const run = this._run;
@@ -228,9 +230,9 @@ export class Connection extends Position {
     const tries = ++this._tries;
     const { retryMin, retryMax } = this._config;
     const bound = Math.max(least, Math.min(retryMax, retryMin * 2 ** Math.min(tries - 1, 20)));
-    const wait = Math.max(least, bound / 2) + (Math.random() * bound) / 2;
+    const wait = Math.max(least, bound / 2) + ((jitter === undefined ? Math.random() : jitter) * bound) / 2;
     this._retry = setTimeout(() => this._connect(), wait);
-    if (!least) this._group._waiting.add(this);
+    if (jitter !== undefined && !least) this._group._waiting.add(this);
     this._setState('waiting', { retryIn: Math.round(wait) });
     if (error.code || (tries % TRIES && !suspect)) return;
     // If the server answers /ping, the transport is at fault.

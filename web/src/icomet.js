@@ -22,33 +22,33 @@
 import { Channel } from './channel.js';
 import { listen, tell } from './position.js';
 
+const none = { cname: '', state: 'stopped', seq: 0, position: '' }; // instead of a channel
 const isOver = c => ['stopped', 'closed', 'ended', 'unauthorized'].includes(c.state);
 
 export class iComet {
   constructor(config) {
-    const { channels, channel, from, autoStart } = config;
+    const { channels, channel, from, seq, autoStart } = config;
     this._config = { ...config };
+    this._callback = config.callback || config.sub_callback;
     this._listeners = {};
     this._channels = new Map(); // by the name that it was added with
     this._running = autoStart !== false;
-    if (channels) for (const spec of channels) this._make(typeof spec === 'string' ? { channel: spec } : spec);
-    else this._make({ channel, from }, config);
+    if (channels) for (const c of channels) this._make(typeof c === 'string' ? { channel: c } : c);
+    else this._make({ channel, from, seq, callback: this._callback });
     // Only when all names have been looked at.
     if (this._running) this.start();
   }
 
-  _make(spec, { seq, callback, sub_callback } = this._config) {
-    const name = spec.channel;
+  _make(options) {
+    const { channel: name } = options;
     if (this._channels.has(name)) throw new TypeError('iComet: this channel is there already: ' + name);
-    const { channels, ...rest } = this._config;
-    const all = callback || sub_callback;
+    const { channels, seq, ...rest } = this._config;
     const c = new Channel({
       ...rest,
       from: '',
-      // The number of one channel is none of another's.
-      seq: channels || arguments.length > 1 ? seq : 0,
-      callback: arguments.length > 1 ? all : all && (content => all(content, name)),
-      ...spec,
+      seq: channels && seq, // the number of one channel is none of another's
+      callback: this._callback && (content => this._callback(content, name)),
+      ...options,
       _parent: this,
     });
     this._channels.set(name, c);
@@ -84,25 +84,24 @@ export class iComet {
   }
 
   get cname() {
-    return (this.channel() || {}).cname;
+    return (this.channel() || none).cname;
   }
 
   get transport() {
-    return (this.channel() || {}).transport;
+    return (this.channel() || none).transport;
   }
 
   get seq() {
-    return (this.channel() || {}).seq;
+    return (this.channel() || none).seq;
   }
 
   get position() {
-    return (this.channel() || {}).position;
+    return (this.channel() || none).position;
   }
 
   /** Open when all are that still go on, and over when none does. */
   get state() {
-    const c = this._all().find(c => !isOver(c) && c.state !== 'open') || this.channel();
-    return c ? c.state : 'stopped';
+    return (this._all().find(c => !isOver(c) && c.state !== 'open') || this.channel() || none).state;
   }
 
   /** Connects, and continues where stop() has stopped. Does nothing for what runs. */
@@ -119,7 +118,7 @@ export class iComet {
 
   /** Sets the token of all channels, usually after a 401; it may be called at any time. */
   setToken(token) {
-    this._config.token = token;
+    if (typeof this._config.token !== 'function') this._config.token = token; // also for those to come
     for (const c of this._all()) c.setToken(token);
   }
 

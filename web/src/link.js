@@ -73,22 +73,32 @@ class Link {
     return [...this._subs.values()];
   }
 
+  /** Whether there is a WebSocket, open or not yet: it is changed by commands, and not made again. */
+  _isSocket() {
+    return this._name === 'ws' && this._close;
+  }
+
   _add(sub) {
     this._subs.set(sub.cname, sub);
-    if (this._send) this._command({ type: 'subscribe' }, sub);
-    else if (!this._ending && !(this._name === 'ws' && this._close)) this._later(this._close ? REGATHER : GATHER);
+    if (this._isSocket()) this._command(sub);
+    else if (!this._ending) this._later(this._close ? REGATHER : GATHER);
   }
 
   /** Removes a subscription. The others are not disturbed. */
   _leave(sub) {
-    if (this._subs.get(sub.cname) !== sub) return;
-    this._subs.delete(sub.cname);
+    const { cname } = sub;
+    if (this._subs.get(cname) !== sub) return;
+    this._subs.delete(cname);
     if (!this._subs.size) {
       this._shut();
       if (!this._ending) this._group._links.delete(this);
     } else if (sub.asked && !sub.over) {
-      if (this._send) this._command({ type: 'unsubscribe', cname: sub.cname });
-      else if (!isPoll(this._name)) this._timer = this._timer || setTimeout(() => this._open(), LINGER);
+      if (this._isSocket()) {
+        this._leaving.set(cname, (this._leaving.get(cname) || 0) + 1);
+        this._command(cname);
+      } else if (!isPoll(this._name)) {
+        this._timer = this._timer || setTimeout(() => this._open(), LINGER);
+      }
     }
   }
 
@@ -113,6 +123,8 @@ class Link {
     this._since = now();
     this._got = 0; // messages that are no position
     this._head = false;
+    this._queue = []; // of a WebSocket: subscriptions to ask for, and names of channels to leave
+    this._leaving = new Map(); // by channel: how many answers to that are still to come
     let close;
     let live = true;
     const end = () => {
@@ -120,9 +132,10 @@ class Link {
       if (close) close();
     };
     this._close = end;
+    const current = () => live && this._close === end;
     const on = {
       open: send => {
-        if (!live) return;
+        if (!current()) return;
         this._head = true;
         if (send) this._commands(send);
         // A server that does not know several channels serves the first one.
@@ -133,18 +146,18 @@ class Link {
         this._heard = now();
       },
       messages: list => {
-        if (live && this._close === end) {
+        if (current()) {
           for (const old of this._old.splice(0)) old();
         }
-        for (const msg of list) live && this._take(msg);
+        for (const msg of list) live && this._take(msg, current());
       },
-      end: (error, more) => live && this._close === end && this._end(error, { advanced: overlaps, ...more }),
+      end: (error, more) => current() && this._end(error, { advanced: overlaps, ...more }),
     };
     try {
       const [url, init] = this._request();
       close = openers[this._name](url, on, init);
-    } catch (error) {
-      on.end(error);
+    } catch (error) { // what the page may not even try
+      on.end(error, { refused: true });
     }
   }
 
@@ -156,6 +169,7 @@ class Link {
     const list = subs.map(sub => parameters(sub.cname, sub.from(sub.placed))).join('&');
     const long = list.length > LONG && this._name !== 'jsonp';
     for (const sub of subs) sub.asked = !(ws && long);
+    if (ws && long) this._queue = subs;
     return [
       path => base + path + extra + (long ? '' : (extra ? '&' : '?') + list),
       long && !ws ? { ...init, method: 'POST', body: new URLSearchParams(list) } : init,
@@ -166,32 +180,38 @@ class Link {
   _commands(send) {
     this._send = send;
     this._group._sockets = true;
-    this._queue = [];
     this._budget = BURST;
     this._paid = now();
-    for (const sub of this._all()) sub.asked || this._command({ type: 'subscribe' }, sub);
+    this._flush();
   }
 
-  _command(command, sub) {
-    this._queue.push([command, sub]);
+  /** Asks for a subscription, or leaves the channel of a name. */
+  _command(what) {
+    this._queue.push(what);
+    if (this._send) this._flush();
+  }
+
+  /** Sends commands in their order, as fast as the server takes them. */
+  _flush() {
     clearTimeout(this._pacing);
     while (this._queue.length) {
       this._budget = Math.min(BURST, this._budget + (now() - this._paid) / PACE);
       this._paid = now();
       if (this._budget < 1) {
-        this._pacing = setTimeout(() => this._command(...this._queue.shift()), PACE);
+        this._pacing = setTimeout(() => this._flush(), PACE);
         return;
       }
-      const [what, of] = this._queue.shift();
-      if (of && this._subs.get(of.cname) !== of) continue; // it has left before it was asked for
+      const what = this._queue.shift();
+      const { cname } = what;
+      if (cname && this._subs.get(cname) !== what) continue; // it has left before it was asked for
       this._budget--;
-      if (of) of.asked = true;
-      this._send(of ? { ...what, cname: of.cname, ...of.from(of.placed) } : what);
+      if (cname) what.asked = true;
+      this._send(cname ? { type: 'subscribe', cname, ...what.from(what.placed) } : { type: 'unsubscribe', cname: what });
     }
   }
 
-  /** Gives a message to whom it belongs. */
-  _take(msg) {
+  /** Gives a message to whom it belongs. `current`: it is not of a connection that is being replaced. */
+  _take(msg, current) {
     const { type, cname } = msg;
     this._heard = now();
     if (type !== 'position') this._got++;
@@ -200,11 +220,17 @@ class Link {
       for (const sub of this._all()) sub.messages([msg]);
       return;
     }
+    const left = this._leaving.get(cname);
+    if (left) { // until the answer, what comes is of an earlier subscription
+      if (type === 'unsubscribed' || type === '400') this._leaving.set(cname, left - 1);
+      return;
+    }
     const sub = this._subs.get(cname);
-    if (!sub || type === 'unsubscribed') return;
+    // A channel that was removed and added again is not the one of the old connection.
+    if (!sub || !(current || sub.placed || !sub.due)) return;
     if (type === '400') {
       // Perhaps the server allows fewer channels.
-      this._group._max = Math.max(1, this._subs.size - 1);
+      if (this._subs.size > 1) this._group._max = this._subs.size - 1;
       this._subs.delete(cname);
       return sub.end(new Error(msg.content), {});
     }
@@ -214,9 +240,8 @@ class Link {
       sub.placed = true;
     } else if (['close', 'end', '401', '429'].includes(type)) {
       sub.over = true;
-    } else if (sub.due && !sub.placed) {
-      if (!sub.asked || this._name === 'ws') return; // it is of an earlier subscription
-      if (this._subs.size > 1) return this._solo();
+    } else if (sub.due && !sub.placed && this._subs.size > 1) {
+      return this._solo();
     }
     sub.messages([msg]);
   }
@@ -241,7 +266,9 @@ class Link {
     this._subs.clear();
     this._ending = true;
     const advanced = subs.some(sub => sub.advanced());
-    for (const sub of subs) sub.end(error, { worked, ...more, advanced: advanced || more.advanced });
+    // All of them wait as long, and come back on one connection.
+    more = { worked, jitter: Math.random(), ...more, advanced: advanced || more.advanced };
+    for (const sub of subs) sub.end(error, more);
     this._ending = false;
     if (this._subs.size) this._open();
     else this._group._links.delete(this);
