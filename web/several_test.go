@@ -3,6 +3,7 @@ package web_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"sync"
@@ -34,12 +35,16 @@ func newCounted(t *testing.T, front string) *counted {
 			w.WriteHeader(http.StatusBadGateway)
 		},
 	}
-	c.Proxy = servertest.NewProxy(t, newPlainServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.mu.Lock()
 		c.seen[r.URL.Path]++
 		c.mu.Unlock()
 		proxy.ServeHTTP(w, r)
-	})))
+	}))
+	// A browser repeats by itself what it has asked on a connection that was kept.
+	server.Config.SetKeepAlivesEnabled(false)
+	t.Cleanup(server.Close)
+	c.Proxy = servertest.NewProxy(t, server.URL)
 	return c
 }
 

@@ -218,9 +218,9 @@ export class Connection extends Position {
    * The connection has failed, or could not be made: waits and connects again. `worked`:
    * it had been good. `suspect`: the transport may be at fault, also at the first failure.
    * `least`: the shortest wait, in ms. `jitter`, from 0 to 1, is there if the others on the
-   * connection have failed too.
+   * connection have failed too. `own`: only this channel has, not the transport.
    */
-  async _failed(error, { worked, suspect, least = 0, jitter } = {}) {
+  async _failed(error, { worked, suspect, least = 0, jitter, own } = {}) {
     const name = this.transport;
     this._drop();
     const run = this._run;
@@ -234,7 +234,7 @@ export class Connection extends Position {
     this._retry = setTimeout(() => this._connect(), wait);
     if (jitter !== undefined && !least) this._group._waiting.add(this);
     this._setState('waiting', { retryIn: Math.round(wait) });
-    if (error.code || (tries % TRIES && !suspect)) return;
+    if (own || error.code || (tries % TRIES && !suspect)) return;
     // If the server answers /ping, the transport is at fault.
     const reached = await this._reached();
     if (run !== this._run || (!reached && tries % TRIES_UNREACHED)) return;
@@ -318,7 +318,9 @@ export class Connection extends Position {
     const silent = now() - (due && !this._headSeen ? this._heard : Math.max(this._heard, link._heard));
     const limit = due ? Math.min(OPEN_LIMIT, this._watch) : this._watch;
     if (silent > (isBlind(this.transport) ? limit * 2 ** this._silences : limit)) {
-      link._end(new Error('silent for ' + silent + ' ms'), { worked: false, suspect: !link._got });
+      const error = new Error('silent for ' + silent + ' ms');
+      if (now() - link._heard < limit) return this._failed({ code: 0, error }, { own: true }); // others are heard
+      link._end(error, { worked: false, suspect: !link._got });
     }
   }
 }

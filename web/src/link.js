@@ -119,9 +119,9 @@ class Link {
     for (const timer of [this._timer, this._placing]) clearTimeout(timer);
     this._timer = null;
     if (this._close) this._old.push(this._close);
-    const overlaps = this._old.length > 0;
     this._since = now();
     this._got = 0; // messages that are no position
+    this._moved = this._old.length > 0; // whether an answer had something new, or was asked for again
     this._head = false;
     this._queue = []; // of a WebSocket: subscriptions to ask for, and names of channels to leave
     this._leaving = new Map(); // by channel: how many answers to that are still to come
@@ -139,7 +139,7 @@ class Link {
         this._head = true;
         if (send) this._commands(send);
         // A server that does not know several channels serves the first one.
-        else if (this._subs.size > 1) this._placing = setTimeout(() => this._all().some(s => s.due && s.asked && !s.placed) && this._solo(), PLACED_LIMIT);
+        else this._placing = setTimeout(() => this._lacks() && this._solo(), PLACED_LIMIT);
         for (const sub of this._all()) sub.asked && sub.open();
       },
       alive: () => {
@@ -151,7 +151,7 @@ class Link {
         }
         for (const msg of list) live && this._take(msg, current());
       },
-      end: (error, more) => current() && this._end(error, { advanced: overlaps, ...more }),
+      end: (error, more) => current() && this._end(error, more),
     };
     try {
       const [url, init] = this._request();
@@ -216,8 +216,10 @@ class Link {
     this._heard = now();
     if (type !== 'position') this._got++;
     // A heartbeat is for all, and so is what an EventSource is told by a status.
-    if (type === 'noop' || (type === 'end' && cname === undefined)) {
-      for (const sub of this._all()) sub.messages([msg]);
+    const ends = type === 'end' && cname === undefined;
+    if (type === 'noop' || ends) {
+      if (current && this._name !== 'ws' && this._lacks()) return this._solo();
+      for (const sub of this._all()) if (!ends || (current && sub.asked)) sub.messages([msg]);
       return;
     }
     const left = this._leaving.get(cname);
@@ -232,42 +234,49 @@ class Link {
       // Perhaps the server allows fewer channels.
       if (this._subs.size > 1) this._group._max = this._subs.size - 1;
       this._subs.delete(cname);
-      return sub.end(new Error(msg.content), {});
+      return sub.end(new Error(msg.content), { own: true });
     }
     if (type === 'position') {
       // Only the connection was changed, and nothing was missed.
       if (sub.placed && msg.recovered) return;
       sub.placed = true;
     } else if (['close', 'end', '401', '429'].includes(type)) {
-      sub.over = true;
+      this._moved = sub.over = true;
     } else if (sub.due && !sub.placed && this._subs.size > 1) {
       return this._solo();
     }
     sub.messages([msg]);
   }
 
+  /** Whether one of several channels has not got the position that it was to begin with. */
+  _lacks() {
+    return this._subs.size > 1 && this._all().some(s => s.due && s.asked && !s.placed);
+  }
+
   /** The server does not know several channels on one connection: each gets its own. */
   _solo() {
     this._group._max = 1;
-    this._end(undefined, { advanced: true });
+    this._moved = true;
+    this._end();
   }
 
   /** The connection has ended, or is given up. Who comes back at once, as after a poll, goes on with it. */
-  _end(error, more) {
-    const subs = this._all();
+  _end(error, more = {}) {
+    // Who was added after the request is not concerned.
+    const subs = this._all().filter(sub => sub.asked || this._name === 'ws');
     const worked = this._got > 0 || (this._head && now() - this._since > SETTLED);
     if (error && subs.length > 1 && /^HTTP 4(00|1[34])$/.test(error.message)) {
       // Too many for the server, or one of them is wrong.
       this._group._max = Math.ceil(subs.length / 2);
       error = null;
-      more = { advanced: true };
+      this._moved = true;
     }
     this._shut();
-    this._subs.clear();
+    for (const sub of subs) this._subs.delete(sub.cname);
     this._ending = true;
-    const advanced = subs.some(sub => sub.advanced());
+    const advanced = this._moved || subs.some(sub => sub.advanced());
     // All of them wait as long, and come back on one connection.
-    more = { worked, jitter: Math.random(), ...more, advanced: advanced || more.advanced };
+    more = { worked, jitter: Math.random(), advanced, ...more };
     for (const sub of subs) sub.end(error, more);
     this._ending = false;
     if (this._subs.size) this._open();
