@@ -108,7 +108,7 @@ func pushAll(s *servertest.Server, channel string, contents []string) {
 // withoutNetworkErrors removes what the browser itself logs when a request fails.
 func withoutNetworkErrors(mistakes []string) (rest []string) {
 	for _, m := range mistakes {
-		if !strings.Contains(m, "Failed to load resource") && !strings.Contains(m, "net::ERR_") {
+		if !strings.Contains(m, "Failed to load resource") && !strings.Contains(m, "net::ERR_") && !strings.Contains(m, "WebSocket connection to") {
 			rest = append(rest, m)
 		}
 	}

@@ -153,7 +153,7 @@ func TestFromPosition(t *testing.T) {
 	p.Run("got.length = 0")
 	connect(p, "a", "from: saved")
 	p.Want("got", js(numbered("new ", 21, 30)))
-	wantEvents(p, fmt.Sprintf(unknownFrom, 13))
+	wantEvents(p, fmt.Sprintf(unknownFrom, 3*len(transports)+1))
 	p.Run("try { new iComet({channel: 'a', subUrl: '/', from: 'nonsense'}) } catch (e) { window.mistake = e.name }")
 	p.Want("mistake", `"TypeError"`)
 	if m := withoutNetworkErrors(p.Mistakes()); len(m) > 0 {

@@ -120,9 +120,9 @@ func TestNextTransport(t *testing.T) {
 		spoiled map[string]func(http.ResponseWriter, *http.Request)
 		want    string
 	}{
-		{"refused", map[string]func(http.ResponseWriter, *http.Request){"/sse": refuse}, "stream"},
-		{"refused twice", map[string]func(http.ResponseWriter, *http.Request){"/sse": refuse, "/stream": refuse}, "poll"},
-		{"no answer to the end", map[string]func(http.ResponseWriter, *http.Request){"/sse": buffer, "/stream": buffer}, "poll"},
+		{"refused", map[string]func(http.ResponseWriter, *http.Request){"/ws": refuse, "/sse": refuse}, "stream"},
+		{"refused twice", map[string]func(http.ResponseWriter, *http.Request){"/ws": refuse, "/sse": refuse, "/stream": refuse}, "poll"},
+		{"no answer to the end", map[string]func(http.ResponseWriter, *http.Request){"/ws": buffer, "/sse": buffer, "/stream": buffer}, "poll"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			target, err := url.Parse(s.Front)

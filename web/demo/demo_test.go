@@ -174,8 +174,9 @@ func TestRooms(t *testing.T) {
 	s.WaitSubscribers("chat-lobby", 2)
 	s.WaitSubscribers("chat-garden", 2)
 	s.CheckFor(servertest.Patience, func() error {
-		if info := s.Call("/info"); !strings.Contains(info, `"connections": 2,`) {
-			return fmt.Errorf("want 2 connections: %s", info)
+		_, metrics, err := servertest.Get(s.Admin + "/metrics")
+		if err != nil || !strings.Contains(metrics, `icomet_connections{role="front",transport="ws"} 2`) {
+			return fmt.Errorf("want 2 WebSockets: %v %s", err, metrics)
 		}
 		return nil
 	})
