@@ -273,6 +273,32 @@ func TestSeenAgain(t *testing.T) {
 	}
 }
 
+// TestKeptPage: the browser keeps a page that has a WebSocket when its user goes elsewhere,
+// because the connection is given up in time. When the user returns, it goes on.
+func TestKeptPage(t *testing.T) {
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
+	site := newSite(t, s.Front)
+	site.mux.HandleFunc("/elsewhere", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "<!DOCTYPE html><title>elsewhere</title>")
+	})
+	p := browser.Start(t).Open(t, site.URL)
+	p.Run("window.kept = 0; addEventListener('pageshow', e => { kept += e.persisted }); null")
+	connect(p, "a", "seq: 1, transports: ['ws']")
+	s.Push("a", "m1")
+	p.Want("got", `["m1"]`)
+	p.Run("setTimeout(() => { location.href = '/elsewhere' }); null")
+	p.Want("document.title", `"elsewhere"`)
+	s.WaitSubscribers("a", 0)
+	s.Push("a", "m2")
+	p.Run("setTimeout(() => history.back()); null")
+	p.Want("[kept, got]", `[1,["m1","m2"]]`)
+	p.Want("comets[0].state", `"open"`)
+	s.Push("a", "m3")
+	p.Want("got", `["m1","m2","m3"]`)
+	p.Want("events", "[]")
+	p.WantNoMistakes()
+}
+
 // setOffline makes the browser report that there is no network, or that there is.
 func setOffline(p *browser.Page, offline bool) {
 	browser.Call(p, network.OverrideNetworkState, network.OverrideNetworkStateParams{

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -175,8 +176,8 @@ func TestRooms(t *testing.T) {
 	s.WaitSubscribers("chat-garden", 2)
 	s.CheckFor(servertest.Patience, func() error {
 		_, metrics, err := servertest.Get(s.Admin + "/metrics")
-		if err != nil || !strings.Contains(metrics, `icomet_connections{role="front",transport="ws"} 2`) {
-			return fmt.Errorf("want 2 WebSockets: %v %s", err, metrics)
+		if err != nil || !strings.Contains(metrics, `icomet_connections{role="front",transport="websocket"} 2`) {
+			return fmt.Errorf("want 2 WebSockets: %v %s", err, regexp.MustCompile(`icomet_connections.*"front".*`).FindAllString(metrics, -1))
 		}
 		return nil
 	})
