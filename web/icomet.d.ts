@@ -155,6 +155,7 @@ declare namespace iComet {
     /**
      * fetch's credentials mode. Default `same-origin`. With `include`, another origin gets
      * the cookies too; its front.allow_origins has to list the page's origin by name.
+     * A WebSocket sends the cookies in any case; with `omit` none is used.
      */
     credentials?: RequestCredentials;
     /** The first wait before a new attempt, in ms; it doubles each time. Default 1000. */

@@ -78,6 +78,19 @@ func (s *scripted) say(messages ...string) {
 	}
 }
 
+// settle waits until one subscriber waits: a poll that has had its answer has asked again.
+func (s *scripted) settle() {
+	s.t.Helper()
+	servertest.CheckFor(s.t, servertest.Patience, func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.waiting) != 1 {
+			return fmt.Errorf("%d subscribers wait, want one; asked: %q", len(s.waiting), s.asked)
+		}
+		return nil
+	})
+}
+
 // wantAsked waits until these, and no others, were the requests since the last change.
 func (s *scripted) wantAsked(want ...string) {
 	s.t.Helper()

@@ -29,7 +29,7 @@ export class Connection extends Position {
     if (encodeURIComponent(this.cname).replace(/%../g, '-').length > 255) throw new TypeError('iComet: the name is too long: ' + this.cname);
     this._signUrl = c.signUrl || c.sign_url;
     const [path, extra] = subUrl.split('?');
-    this._base = path.replace(/\/(poll|sub|stream|sse|iframe)$/, '').replace(/\/$/, '');
+    this._base = path.replace(/\/(poll|sub|stream|sse|iframe|ws)$/, '').replace(/\/$/, '');
     this._extra = extra ? '?' + extra : '';
     this._init = { credentials: c.credentials || 'same-origin' };
     const list = c.transports || TRANSPORTS;
