@@ -60,7 +60,7 @@ test: test-needs ## run all tests, most of them with the race detector
 # The race detector needs cgo, so a C compiler with its headers. Tests run the other
 # tools: proxies in front of the server, a browser, Redis, and the languages of the
 # examples (Java only if it is installed, because its package is large).
-NPM := cmd/icomet-server/testdata/eventsources examples/ai-chat
+NPM := cmd/icomet-server/testdata/clients examples/ai-chat
 TEST_TOOLS := curl nginx haproxy caddy chromium redis-server npm python3 jq
 
 .PHONY: test-needs
@@ -73,6 +73,7 @@ test-needs:
 	command -v node >/dev/null || needs+=' nodejs'; \
 	command -v php >/dev/null || needs+=' php-cli'; \
 	command -v tsc >/dev/null || needs+=' node-typescript'; \
+	/usr/bin/python3 -c 'import websockets' 2>/dev/null || needs+=' python3-websockets'; \
 	if [ -n "$$needs" ]; then \
 		echo "installing what the tests need:$$needs"; \
 		as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \

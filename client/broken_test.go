@@ -59,7 +59,7 @@ func rawServer(t *testing.T, answer func(n int) (bytes string, more bool)) strin
 // gets slow in its middle.
 func TestSlowChunk(t *testing.T) {
 	t.Parallel()
-	for _, transport := range client.Transports {
+	for _, transport := range overHTTP {
 		t.Run(string(transport), func(t *testing.T) {
 			t.Parallel()
 			_, text := answerWith(transport)
@@ -127,7 +127,7 @@ func answerWith(transport client.Transport) (two, third string) {
 // TestCutAnywhere: an answer is cut at every byte; each message comes once, in order.
 func TestCutAnywhere(t *testing.T) {
 	t.Parallel()
-	for _, transport := range client.Transports {
+	for _, transport := range overHTTP {
 		two, third := answerWith(transport)
 		t.Run(string(transport), func(t *testing.T) {
 			t.Parallel()
@@ -162,7 +162,7 @@ func TestGarbage(t *testing.T) {
 		chunks("text/event-stream", "data: \"x\"\n\n"), chunks("text/event-stream", strings.Repeat("[", 20000)),
 		"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\nx",
 	}
-	for _, transport := range client.Transports {
+	for _, transport := range overHTTP {
 		url := rawServer(t, func(n int) (string, bool) {
 			two, _ := answerWith(transport)
 			switch {

@@ -251,20 +251,22 @@ func TestTooMany(t *testing.T) {
 // TestSilence: a dead connection is given up, and the next one goes on.
 func TestSilence(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t, "ICOMET_FRONT_POLLING_TIMEOUT=2")
-	proxy := servertest.NewProxy(t, s.Front)
-	b := receive(t, &client.Subscriber{URL: proxy.URL, Channel: "a"})
-	s.WaitSubscribers("a", 1)
-	s.Push("a", "m1")
-	b.want("m1")
-	proxy.Freeze(true)
-	if err := wait(t, b.failures); !strings.Contains(err.Error(), "silent for 3.5s") {
-		t.Errorf("failure %v", err)
+	for _, transport := range []client.Transport{client.Stream, client.WebSocket} {
+		s := servertest.Start(t, "ICOMET_FRONT_POLLING_TIMEOUT=2")
+		proxy := servertest.NewProxy(t, s.Front)
+		b := receive(t, &client.Subscriber{URL: proxy.URL, Channel: "a", Transport: transport})
+		s.WaitSubscribers("a", 1)
+		s.Push("a", "m1")
+		b.want("m1")
+		proxy.Freeze(true)
+		if err := wait(t, b.failures); !strings.Contains(err.Error(), "silent for 3.5s") {
+			t.Errorf("%s: failure %v", transport, err)
+		}
+		s.Push("a", "m2")
+		proxy.Freeze(false)
+		proxy.Cut()
+		b.want("m2")
 	}
-	s.Push("a", "m2")
-	proxy.Freeze(false)
-	proxy.Cut()
-	b.want("m2")
 }
 
 func TestWrongCalls(t *testing.T) {

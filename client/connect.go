@@ -1,13 +1,11 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -18,28 +16,30 @@ import (
 // Transport is how a subscriber receives messages.
 type Transport string
 
-// The transports. All bring the same messages.
+// The transports. All bring the same messages. Stream is the default: it is plain HTTP,
+// which passes every proxy and every http.RoundTripper. WebSocket is worth asking for when
+// a MultiSubscriber's channels come and go: it needs no new connection then.
 const (
-	Stream Transport = "stream" // endless chunks, one JSON text per line
-	SSE    Transport = "sse"    // server-sent events
-	Iframe Transport = "iframe" // endless HTML, as for a hidden frame of a browser
-	Poll   Transport = "poll"   // long polling
+	Stream    Transport = "stream" // endless chunks, one JSON text per line
+	SSE       Transport = "sse"    // server-sent events
+	Iframe    Transport = "iframe" // endless HTML, as for a hidden frame of a browser
+	Poll      Transport = "poll"   // long polling
+	WebSocket Transport = "ws"     // from version 0.2 of the server on
 )
 
 // Transports lists all transports; the first is the default.
-var Transports = []Transport{Stream, SSE, Iframe, Poll}
+var Transports = []Transport{Stream, SSE, Iframe, Poll, WebSocket}
 
-// maxSentence bounds what is read of a short answer, in bytes.
-const maxSentence = 4 << 10
+// longQuery is what a URL may have of channels, in bytes: servers and proxies take request
+// lines of 8 KiB.
+const longQuery = 4000
 
 // connect makes one connection and handles what it brings. It never returns nil.
 func (r *run) connect() error {
-	if r.Token != nil && !r.signed {
-		token, err := r.Token(r.ctx, r.denied)
-		if err != nil {
-			return fmt.Errorf("token: %w", err)
-		}
-		r.token, r.signed = token, true
+	r.roster.drain()
+	list, err := r.wanted()
+	if err != nil {
+		return err
 	}
 	if r.silence <= 0 {
 		r.askSilence()
@@ -52,12 +52,51 @@ func (r *run) connect() error {
 	}
 	timer := time.AfterFunc(limit, func() { cancel(fmt.Errorf("silent for %v", limit)) })
 	defer timer.Stop()
-	err := r.receive(ctx, watch{timer, limit})
-	// Only a failure of the connection can come from its silence.
+	if r.transport == WebSocket {
+		err = r.receiveFrames(ctx, list, watch{timer, limit})
+	} else {
+		if r.many {
+			defer r.reconnectOnChange(ctx, cancel)()
+		}
+		err = r.receive(ctx, list, watch{timer, limit})
+	}
+	// Only a failure of the connection can come from its silence, or from a change.
 	if cause := context.Cause(ctx); cause != nil && r.ctx.Err() == nil && !final(err) {
 		return cause
 	}
 	return err
+}
+
+// settle is how long a change of the channels waits for others, before a new connection is
+// made for all of them. While connections are ended by changes before they have brought
+// anything, as they are when changes come faster than the server can answer, each has twice
+// the time of the last one, up to mostGrace.
+const (
+	settle    = 20 * time.Millisecond
+	mostGrace = 2 * time.Second
+)
+
+// reconnectOnChange ends the connection when the channels change. The function that it
+// returns ends the watching.
+func (r *run) reconnectOnChange(ctx context.Context, cancel context.CancelCauseFunc) (stop func()) {
+	done, least := make(chan struct{}), time.Now().Add(r.grace)
+	go func() {
+		defer close(done)
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.roster.changed:
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(max(settle, time.Until(least))):
+			cancel(errAgain)
+		}
+	}()
+	return func() {
+		cancel(nil)
+		<-done // a later change is the next connection's
+	}
 }
 
 // askSilence asks the server for its heartbeat period. If that fails, the connection that
@@ -65,7 +104,7 @@ func (r *run) connect() error {
 func (r *run) askSilence() {
 	ctx, cancel := context.WithTimeout(r.ctx, pingLimit)
 	defer cancel()
-	resp, err := request(ctx, r.http, call{method: http.MethodGet, base: r.URL, path: "/ping", query: url.Values{"cb": {""}}})
+	resp, err := request(ctx, r.http, call{method: http.MethodGet, base: r.url, path: "/ping", query: "cb="})
 	if err != nil {
 		return
 	}
@@ -112,42 +151,55 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (r *run) receive(ctx context.Context, w watch) error {
-	transport := r.Transport
-	if transport == "" {
-		transport = Stream
-	}
-	f, found := forms[transport]
-	if !found {
-		return &StatusError{Status: http.StatusBadRequest, Text: "there is no transport " + strconv.Quote(string(transport))}
-	}
-	if r.asked = r.epoch; transport == Poll && !r.told {
-		// A poll of a server before 0.2 looks like one that misses nothing. Without the
-		// epoch the others tell their position.
-		r.asked = ""
-	}
-	query := url.Values{"cname": {r.Channel}, "seq": {strconv.FormatInt(r.next, 10)}, "epoch": {r.asked}}
-	if r.last > 0 {
-		query.Set("last", strconv.Itoa(r.last))
-	}
-	if r.token != "" {
-		query.Set("token", r.token)
-	}
-	// A stored answer is an old one.
-	header := http.Header{"Cache-Control": {"no-cache"}}
-	if transport == SSE {
-		header.Set("Accept", eventStream)
-		if r.epoch == "" && sendable(r.eventID) {
-			header.Set("Last-Event-ID", r.eventID)
+// ask remembers that the channels are asked for, and returns the parameters. The order is
+// that of the list: what stands behind a cname belongs to it.
+func (r *run) ask(list []*subscription) string {
+	var query strings.Builder
+	for _, s := range list {
+		r.asked[s.name], s.stale = s, false
+		if s.asked = s.epoch; r.transport == Poll && !s.told {
+			// A poll of a server before 0.2 looks like one that misses nothing. Without the
+			// epoch the others tell their position.
+			s.asked = ""
+		}
+		if query.Len() > 0 {
+			query.WriteByte('&')
+		}
+		fmt.Fprintf(&query, "cname=%s&seq=%d&epoch=%s", url.QueryEscape(s.name), s.next, s.asked)
+		if s.last > 0 {
+			query.WriteString("&last=" + strconv.Itoa(s.last))
+		}
+		if s.token != "" {
+			query.WriteString("&token=" + url.QueryEscape(s.token))
 		}
 	}
+	return query.String()
+}
+
+func (r *run) receive(ctx context.Context, list []*subscription, w watch) error {
+	f, found := forms[r.transport]
+	if !found {
+		return &StatusError{Status: http.StatusBadRequest, Text: "there is no transport " + strconv.Quote(string(r.transport))}
+	}
+	// A stored answer is an old one.
+	what := call{method: http.MethodGet, base: r.url, path: f.path, query: r.ask(list), header: http.Header{"Cache-Control": {"no-cache"}}}
+	if r.transport == SSE {
+		what.header.Set("Accept", eventStream)
+		if only := list[0]; !r.many && only.epoch == "" && sendable(r.eventID) {
+			what.header.Set("Last-Event-ID", r.eventID)
+		}
+	}
+	if len(list) > 1 && len(what.query) > longQuery {
+		what.method, what.body, what.query = http.MethodPost, []byte(what.query), ""
+		what.header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
 	begun := time.Now()
-	resp, err := request(ctx, r.http, call{method: http.MethodGet, base: r.URL, path: f.path, query: query, header: header})
+	resp, err := request(ctx, r.http, what)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	if transport == SSE {
+	if r.transport == SSE {
 		if err := checkEventStream(resp); err != nil {
 			return err
 		}
@@ -156,102 +208,12 @@ func (r *run) receive(ctx context.Context, w watch) error {
 		return err
 	}
 	switch {
-	case transport != Poll:
+	case r.many && len(r.asked) == 0: // all are refused, or ended
+		return errAgain
+	case r.transport != Poll:
 		return errCut
 	case r.moved || r.got && time.Since(begun) > leastHeartbeat:
 		return errAgain
 	}
 	return errors.New("the server's answer has nothing new")
-}
-
-// call is a request. base is the URL that the user has given, to which path and query
-// are added.
-type call struct {
-	method, base, path string
-	query              url.Values
-	body               []byte // nil: none
-	key                string // sent as Authorization: Bearer; "": none
-	header             http.Header
-}
-
-// addressError is a URL that no request can be made to.
-type addressError struct{ text string }
-
-func (e *addressError) Error() string { return "URL: " + e.text }
-
-// address adds path and query to the URL of a port, which may have a path and a query of
-// its own. The URL is not in errors: it may have a password in it.
-func (c *call) address() (string, error) {
-	const want = ", want http://host:port or https://host:port"
-	u, err := url.Parse(c.base)
-	switch {
-	case c.base == "":
-		return "", &addressError{"is missing" + want}
-	case err != nil && !strings.Contains(c.base, "://"), err == nil && u.Scheme != "http" && u.Scheme != "https":
-		return "", &addressError{"has no scheme http or https" + want}
-	case err != nil:
-		text := err.Error()
-		if ue, ok := errors.AsType[*url.Error](err); ok {
-			text = ue.Err.Error()
-		}
-		return "", &addressError{text + want}
-	case u.Host == "":
-		return "", &addressError{"has no host" + want}
-	}
-	u = u.JoinPath(c.path)
-	u.Fragment = ""
-	if own := u.RawQuery; own != "" && len(c.query) > 0 {
-		u.RawQuery = own + "&" + c.query.Encode()
-	} else if own == "" {
-		u.RawQuery = c.query.Encode()
-	}
-	return u.String(), nil
-}
-
-// request makes a request and returns an answer with status 200, or an error.
-func request(ctx context.Context, c *http.Client, what call) (*http.Response, error) {
-	address, err := what.address()
-	if err != nil {
-		return nil, err
-	}
-	var body io.Reader
-	if what.body != nil {
-		body = bytes.NewReader(what.body)
-	}
-	req, err := http.NewRequestWithContext(ctx, what.method, address, body)
-	if err != nil {
-		return nil, err
-	}
-	maps.Copy(req.Header, what.header)
-	if what.key != "" {
-		req.Header.Set("Authorization", "Bearer "+what.key)
-	}
-	resp, err := c.Do(req)
-	if err != nil {
-		// The address has the token in it, which must not be in error messages.
-		if ue, ok := errors.AsType[*url.Error](err); ok {
-			return nil, ue.Err
-		}
-		return nil, err
-	}
-	if resp.StatusCode == http.StatusOK {
-		return resp, nil
-	}
-	defer resp.Body.Close()
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxSentence)) // as much as can be read
-	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))    // 0 if there is none
-	return nil, &StatusError{
-		Status: resp.StatusCode, Text: strings.TrimSpace(string(text)),
-		RetryAfter: time.Duration(seconds) * time.Second,
-	}
-}
-
-// get reads a whole answer with status 200.
-func get(ctx context.Context, c *http.Client, base, path string, query url.Values, key string) ([]byte, error) {
-	resp, err := request(ctx, c, call{method: http.MethodGet, base: base, path: path, query: query, key: key})
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	return io.ReadAll(resp.Body)
 }

@@ -1,5 +1,6 @@
 // Package client talks to an iComet server from Go: Subscriber receives a channel's
-// messages, Admin signs, publishes and controls.
+// messages, MultiSubscriber those of several channels over one connection, Admin signs,
+// publishes and controls.
 //
 //	sub := client.Subscriber{URL: "http://127.0.0.1:8100", Channel: "news"}
 //	for msg, err := range sub.Messages(ctx) {
@@ -23,6 +24,9 @@
 // With a server before 0.2, which knows neither positions nor ids, nothing is claimed:
 // Message.Epoch is "", and what would have to be repeated fails with ErrTooOld.
 //
-// It needs the standard library only and must not know the server's packages. One
-// goroutine runs a Subscriber; any goroutine may call an Admin.
+// The transports are plain HTTP, unless WebSocket is asked for: a Go program has nothing of
+// it with one channel, and http.Client, proxies and test servers handle plain HTTP alike.
+//
+// It must not know the server's packages. One goroutine runs a Subscriber; any goroutine
+// may call an Admin, and the methods of a MultiSubscriber.
 package client

@@ -3,6 +3,7 @@ package client
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"io"
 	"mime"
 	"net/http"
@@ -30,8 +31,9 @@ type event struct {
 // (interpreting an event stream). An event counts when the empty line after it has come:
 // what the end of the stream cuts off, its id too, is dropped.
 type eventReader struct {
-	lines *bufio.Scanner
-	retry time.Duration // the last one; 0: none
+	lines   *bufio.Scanner
+	retry   time.Duration // the last one; 0: none
+	opening time.Duration // the first one; 0: none
 
 	// Of the event that is being read.
 	name string
@@ -89,6 +91,7 @@ func (r *eventReader) field(name string, value []byte) error {
 				ms = limit // err is that of a number that is too large
 			}
 			r.retry = time.Duration(ms) * time.Millisecond
+			r.opening = cmp.Or(r.opening, r.retry)
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 
 func TestImports(t *testing.T) {
 	imports.Only(t,
-		"std", // programs that import this package get no other dependency, and nothing of the server
+		"std",                        // programs that import this package get nothing of the server
+		"github.com/coder/websocket", // the WebSocket transport; it has no dependencies of its own
 	)
 }

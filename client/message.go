@@ -50,6 +50,9 @@ const (
 	typeClose     = "close"
 	typeToken     = "401"
 	typeTooMany   = "429"
+	typeNoop      = "noop"
+	typeBad       = "400" // a command that cannot be carried out
+	typeLeft      = "unsubscribed"
 )
 
 var (

@@ -3,6 +3,7 @@ package client
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -106,9 +107,11 @@ func (r *run) readEvents(body io.Reader) error {
 	events := newEventReader(body, r.eventID)
 	for {
 		e, err := events.next()
-		if events.retry > 0 {
-			r.retry = events.retry
+		retry := events.retry
+		if r.many {
+			retry = events.opening // a later one is about a channel that is refused or closed
 		}
+		r.retry = cmp.Or(retry, r.retry)
 		if err != nil {
 			return ended(tooLong(err))
 		}

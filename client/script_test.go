@@ -7,7 +7,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/coder/websocket"
+
+	"icomet/client"
 )
+
+// overHTTP are the transports whose bytes the tests write themselves.
+var overHTTP = client.Transports[:len(client.Transports)-1]
 
 // answer is what a scriptedServer sends for one request.
 type answer struct {
@@ -50,6 +57,10 @@ func (s *scriptedServer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	s.mu.Unlock()
 	s.requests <- req
+	if req.URL.Path == "/ws" && a.status == 0 {
+		serveFrames(w, req, a)
+		return
+	}
 	if a.media == "" {
 		a.media = "text/event-stream"
 	}
@@ -70,6 +81,23 @@ func (s *scriptedServer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	flush()
 	if a.open {
 		<-req.Context().Done()
+	}
+}
+
+// serveFrames sends each line of the answer as a WebSocket message.
+func serveFrames(w http.ResponseWriter, req *http.Request, a answer) {
+	conn, err := websocket.Accept(w, req, &websocket.AcceptOptions{Subprotocols: []string{"icomet"}})
+	if err != nil {
+		return // and the client says so
+	}
+	defer conn.CloseNow()
+	for line := range strings.Lines(a.body) {
+		if err := conn.Write(req.Context(), websocket.MessageText, []byte(strings.TrimSpace(line))); err != nil {
+			return
+		}
+	}
+	if a.open {
+		<-conn.CloseRead(req.Context()).Done()
 	}
 }
 

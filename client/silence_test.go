@@ -134,7 +134,7 @@ func (d *dribble) RoundTrip(req *http.Request) (*http.Response, error) {
 // TestBytesAreLife: a message that takes longer than the longest silence arrives over one
 // connection, on every transport.
 func TestBytesAreLife(t *testing.T) {
-	for _, transport := range client.Transports {
+	for _, transport := range overHTTP {
 		synctest.Test(t, func(t *testing.T) {
 			server := &dribble{period: 2 * time.Second, size: 900, each: 10 * time.Millisecond}
 			sub := client.Subscriber{

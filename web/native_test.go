@@ -135,3 +135,46 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("errors in the page: %q", m)
 	}
 }
+
+// TestNativeSeveralChannels: an EventSource of several channels has all of them back after a
+// break, is told of each channel of which something is missing, and goes on when one ends.
+func TestNativeSeveralChannels(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
+	proxy := servertest.NewProxy(t, s.Front)
+	p := openNative(t, proxy.URL, "cname=a&seq=1&cname=b&seq=1&cname=c&seq=1")
+	const all = `["a","b"].map(c => log.filter(m => m.includes(c)))`
+	a, b := []string{}, []string{}
+	push := func(n int) {
+		t.Helper()
+		from := len(a) + 1
+		for i := from; i < from+n; i++ {
+			s.Push("a", fmt.Sprint("a", i))
+			s.Push("b", fmt.Sprint("b", i))
+			a, b = append(a, fmt.Sprint("a", i)), append(b, fmt.Sprint("b", i))
+		}
+	}
+	s.WaitSubscribers("c", 1)
+	push(3)
+	p.Want(all, js([][]string{a, b}))
+	for range 2 {
+		proxy.Cut()
+		push(4)
+		p.Want(all, js([][]string{a, b}))
+		s.WaitSubscribers("b", 1)
+	}
+	s.Kill()
+	s.Restart()
+	s.WaitSubscribers("b", 1)
+	p.Want(`log.filter(m => m.startsWith("lost"))`, js([]string{"lost -1 epoch", "lost -1 epoch", "lost -1 epoch"}))
+	s.Call("/end", "cname", "a", "content", "a end")
+	s.Push("b", "b after")
+	p.Want(`log.slice(-2)`, `["a end","b after"]`)
+	for _, name := range []string{"b", "c"} {
+		s.Call("/end", "cname", name, "content", "")
+	}
+	p.Want("source.readyState", "2")
+	if m := withoutNetworkErrors(p.Mistakes()); len(m) > 0 {
+		t.Errorf("errors in the page: %q", m)
+	}
+}

@@ -157,6 +157,8 @@ func (w *worker) mayPublish(p *publisher) bool {
 		return p.inFlight == 0 && p.sent < uint64(g.Broadcasts)
 	case g.Rate > 0:
 		return p.sent < p.due
+	case g.AnswersOnly:
+		return true
 	}
 	return p.inFlight < g.Depth
 }

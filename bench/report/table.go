@@ -87,6 +87,9 @@ func (r *Result) WriteTable(w io.Writer) error {
 // describe says in a few words what a group does.
 func describe(g scenario.Group) string {
 	loop := fmt.Sprintf("closed loop, depth %d", g.Depth)
+	if g.AnswersOnly {
+		loop += ", answers only"
+	}
 	if g.Rate > 0 {
 		loop = fmt.Sprintf("open loop, %g/s", g.Rate)
 	}

@@ -17,6 +17,7 @@ type Options struct {
 	Each        int
 	Publishers  int
 	Depth       int
+	AnswersOnly bool
 	Rate        float64
 	Size        int
 	Transport   protocol.Transport
@@ -42,7 +43,7 @@ var Names = []string{"idle", "fanout", "unicast", "publish", "poll", "churn", "s
 func Preset(name string, o Options) (Scenario, error) {
 	s := Scenario{Name: name, Procs: max(o.Procs, 1), Concurrency: max(o.Concurrency, 256), Settle: o.Settle, Hold: o.Hold,
 		Warmup: o.Warmup, Duration: o.Duration, Drain: o.Drain, Timeout: o.Timeout, Probe: o.Probe}
-	g := Group{Name: name, Transport: o.Transport, Rate: o.Rate, Publishers: 1, Depth: 1, Size: 100, Channels: 1}
+	g := Group{Name: name, Transport: o.Transport, Rate: o.Rate, AnswersOnly: o.AnswersOnly, Publishers: 1, Depth: 1, Size: 100, Channels: 1}
 	switch name {
 	case "idle":
 		g.Subscribers, g.Channels, g.Publishers = 1000, or(o.Subscribers, 1000), 0

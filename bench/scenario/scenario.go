@@ -40,6 +40,7 @@ type Group struct {
 	Churn       bool // each subscriber connects, gets one message, leaves, and comes again
 	Publishers  int
 	Depth       int     // closed loop: messages in flight of one publisher
+	AnswersOnly bool    // closed loop: the publisher goes on after the answer, delivered or not
 	Rate        float64 // open loop: messages (churn: connections) a second; 0 is closed loop
 	Size        int     // bytes of content
 	Broadcasts  int     // instead of publishing: broadcast so often to all channels
@@ -107,6 +108,8 @@ func (g *Group) validate() error {
 		return fmt.Errorf("depth %d: want 1 to %d", g.Depth, MaxDepth)
 	case g.Size < protocol.MinSize || g.Size > protocol.MaxSize:
 		return fmt.Errorf("size %d: want %d to %d bytes", g.Size, protocol.MinSize, protocol.MaxSize)
+	case g.AnswersOnly && (g.Churn || g.Broadcasts > 0 || g.Rate > 0 || g.Transport == protocol.Poll):
+		return errors.New("answers only: for a closed loop of publishes to open responses")
 	case g.Rate < 0 || g.Rate > 1e7:
 		return fmt.Errorf("rate %g: want 0 (closed loop) to 10,000,000 a second", g.Rate)
 	case g.Slow > g.Subscribers:

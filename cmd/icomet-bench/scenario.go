@@ -43,6 +43,7 @@ func parseScenario(name string, args []string) (*settings, error) {
 	f.IntVar(&o.Each, "each", 0, "channels of each connection, of which -channels is a multiple; not with polls, churn and slow readers (default 1; multi: 50)")
 	f.IntVar(&o.Publishers, "publishers", 0, "publishing connections")
 	f.IntVar(&o.Depth, "depth", 0, "requests in flight on each publishing connection; in a closed loop also messages that not all subscribers have yet")
+	f.BoolVar(&o.AnswersOnly, "answers-only", false, "closed loop: a publisher waits for its answers only, as applications do, not for the deliveries")
 	f.Float64Var(&o.Rate, "rate", 0, "open loop: messages (churn: connections) a `second` over all publishers, latency from the intended time; 0 is closed loop")
 	f.IntVar(&o.Size, "size", 0, fmt.Sprintf("`bytes` of content, %d to %d (default 100)", protocol.MinSize, protocol.MaxSize))
 	f.Func("transport", "stream, sse, iframe, poll or ws (default stream; scenario poll: poll)", func(v string) (err error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,7 +15,7 @@ import (
 	"icomet/server/servertest"
 )
 
-// eventSources are the clients that testdata/eventsources/read.mjs knows.
+// eventSources are the clients that testdata/clients/eventsource.mjs knows.
 var eventSources = []string{"eventsource", "event-source-polyfill", "undici", "eventsource-client", "fetch-event-source"}
 
 // plainProxies pass everything on and have no other line about it, as most do in the field.
@@ -45,6 +46,7 @@ backend b
 `, "/usr/sbin/haproxy"},
 	"caddy": {`{
 	admin off
+	default_bind 127.0.0.1
 	auto_https off
 	storage file_system DIR
 }
@@ -99,18 +101,25 @@ func startHelper(t *testing.T, cmd *exec.Cmd) *servertest.Output {
 	return output
 }
 
-// TestEventSources: the clients that people use, straight and through proxies that are told
-// nothing but where the server is. A silent stream opens, each message comes before the next
-// is published, and after a break they go on where they were.
-func TestEventSources(t *testing.T) {
-	t.Parallel()
-	dir, err := filepath.Abs("testdata/eventsources")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(dir + "/node_modules"); err != nil {
+// needNpm skips the test where npm could not be reached.
+func needNpm(t *testing.T) {
+	t.Helper()
+	if !npmThere() {
 		t.Skip("the clients are not there: make test-needs gets them from npm")
 	}
+}
+
+func npmThere() bool {
+	_, err := os.Stat("testdata/clients/node_modules")
+	return err == nil
+}
+
+// TestEventSources: the clients that people use, straight and through proxies that are told
+// nothing but where the server is, with a channel and with two. A silent stream opens, each
+// message comes before the next is published, and after a break they go on where they were.
+func TestEventSources(t *testing.T) {
+	t.Parallel()
+	needNpm(t)
 	for _, way := range []string{"direct", "nginx", "haproxy", "caddy"} {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
@@ -120,40 +129,70 @@ func TestEventSources(t *testing.T) {
 			if way != "direct" {
 				url = startPlain(t, way, link.URL)
 			}
-			outputs := map[string]*servertest.Output{}
-			for _, client := range eventSources {
-				outputs[client] = startHelper(t, exec.Command("node", dir+"/read.mjs", client, url+"/sse?cname=a&seq=1"))
-			}
-			wantLines := func(word string, want ...string) {
+			output := startHelper(t, exec.Command("node", "testdata/clients/eventsource.mjs",
+				url+"/sse?cname=a&seq=1", url+"/sse?cname=a&seq=1&cname=b&seq=1"))
+			one, two := []string{}, []string{} // what each has had, by URL
+			wantMessages := func() {
 				t.Helper()
-				for client, output := range outputs {
-					s.CheckFor(servertest.Patience, func() error {
-						var got []string
-						for line := range strings.Lines(output.String()) {
-							if text, found := strings.CutPrefix(line, word); found {
-								got = append(got, strings.TrimSpace(text))
-							}
-						}
-						if !slices.Equal(got, want) {
-							return fmt.Errorf("%s has %q, want %q in\n%s", client, got, want, output)
-						}
-						return nil
-					})
+				wantLines(t, output, 0, "message ", one)
+				wantLines(t, output, 1, "message ", two)
+			}
+			push := func(cname, content string, seq int) {
+				t.Helper()
+				s.Push(cname, content)
+				line := fmt.Sprintf(`{"type":"data","cname":%q,"seq":%d,"content":%q}`, cname, seq, content)
+				if cname == "a" {
+					one = append(one, line)
 				}
+				two = append(two, line)
 			}
-			message := func(seq int, content string) string {
-				return fmt.Sprintf(`{"type":"data","cname":"a","seq":%d,"content":"%s"}`, seq, content)
+			for n := range 2 {
+				wantLines(t, output, n, "open", []string{""})
 			}
-			wantLines("open", "")
-			s.WaitSubscribers("a", len(eventSources))
-			s.Push("a", "one")
-			wantLines("message ", message(1, "one"))
-			s.Push("a", "two")
-			wantLines("message ", message(1, "one"), message(2, "two"))
+			s.WaitSubscribers("a", 2*len(eventSources))
+			for seq, content := range []string{"one", "two"} {
+				push("a", content, seq+1)
+				wantMessages()
+				push("b", content, seq+1)
+				wantMessages()
+			}
 			link.Cut()
-			s.Push("a", "three")
-			wantLines("message ", message(1, "one"), message(2, "two"), message(3, "three"))
-			wantLines("open", "", "")
+			push("a", "three", 3)
+			push("b", "three", 3)
+			push("b", "four", 4)
+			wantMessages()
+			for n := range 2 {
+				wantLines(t, output, n, "open", []string{"", ""})
+			}
 		})
 	}
+}
+
+// wantLines waits until each client of eventsource.mjs has printed these lines about the URL
+// number n. Those of different channels may come in any order.
+func wantLines(t *testing.T, output *servertest.Output, n int, word string, want []string) {
+	t.Helper()
+	for _, client := range eventSources {
+		checkFor(t, startLimit, func() error {
+			var got []string
+			for line := range strings.Lines(output.String()) {
+				if text, found := strings.CutPrefix(line, fmt.Sprintf("%s %d %s", client, n, word)); found {
+					got = append(got, strings.TrimSpace(text))
+				}
+			}
+			if !slices.Equal(byChannel(got), byChannel(want)) {
+				return fmt.Errorf("%s has %q, want %q in\n%s", client, got, want, output)
+			}
+			return nil
+		})
+	}
+}
+
+// byChannel brings the lines of each channel together, in their order.
+func byChannel(lines []string) []string {
+	lines = slices.Clone(lines)
+	slices.SortStableFunc(lines, func(a, b string) int {
+		return cmp.Compare(strings.Index(a, `"cname":"b"`), strings.Index(b, `"cname":"b"`))
+	})
+	return lines
 }

@@ -1,9 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,64 +16,86 @@ import (
 	"icomet/server/servertest"
 )
 
+// pair is two servers behind a proxy.
+type pair struct {
+	*behind
+	servers [2]*daemon
+	configs [2]string
+}
+
+// startPair runs the proxy with the example file, and the servers with the configuration
+// lines that it names and those given.
+func startPair(t *testing.T, proxy string, lines ...string) *pair {
+	t.Helper()
+	lines = append(lines, `front.trusted_proxies = ["127.0.0.1"]`, `limits.drain_timeout = "1s"`, `admin.listen = "127.0.0.1:0"`)
+	if proxy == "haproxy" {
+		lines = append(lines, "front.proxy_protocol = true")
+	}
+	var p pair
+	var fronts [2]string
+	for i := range p.servers {
+		fronts[i] = ownAddress(t) // which stays its own over a restart
+		p.configs[i] = writeConfig(t)
+		rewriteWhole(t, p.configs[i], append(lines, fmt.Sprintf("front.listen = %q", fronts[i]))...)
+		p.servers[i] = start(t, nil, p.configs[i])
+	}
+	p.behind = startProxy(t, proxy, "90s", "", fronts[0], fronts[1])
+	return &p
+}
+
+// restart drains a server and starts it again; at the end the proxy sends clients to it.
+func (p *pair) restart(i int) {
+	p.t.Helper()
+	p.servers[i].Send(syscall.SIGTERM)
+	p.servers[i].WaitEnd(startLimit, 0)
+	p.servers[i] = start(p.t, nil, p.configs[i])
+	p.servers[i].checkFrontThrough(p.t, p.behind)
+}
+
 // TestRollingRestart restarts two servers one after the other behind the example files,
 // while newcomers come all the time: every one of them is served.
 func TestRollingRestart(t *testing.T) {
 	t.Parallel()
-	for _, proxy := range []string{"nginx", "haproxy"} {
+	for _, proxy := range exampleProxies {
 		t.Run(proxy, func(t *testing.T) {
 			t.Parallel()
-			lines := []string{`front.trusted_proxies = ["127.0.0.1"]`, `limits.drain_timeout = "1s"`}
-			if proxy == "haproxy" {
-				lines = append(lines, "front.proxy_protocol = true")
-			}
-			var servers [2]*daemon
-			var configs, fronts [2]string
-			for i := range servers {
-				fronts[i] = ownAddress(t)
-				configs[i] = writeConfig(t)
-				rewriteWhole(t, configs[i], append(lines, fmt.Sprintf("front.listen = %q", fronts[i]), `admin.listen = "127.0.0.1:0"`)...)
-				servers[i] = start(t, nil, configs[i])
-			}
-			b := startProxy(t, proxy, "90s", "", fronts[0], fronts[1])
+			p := startPair(t, proxy)
 			var over atomic.Bool
 			came := make(chan [2]int)
-			go func() { came <- b.newcomers(&over) }()
-			for i := range servers {
+			go func() { came <- p.newcomers(&over) }()
+			for i := range p.servers {
 				for range 20 { // so that the drain takes its time
-					b.stream("127.0.0.2", "/stream?cname=a&seq=1", false, nil)
+					p.stream("127.0.0.2", "/stream?cname=a&seq=1", false, nil)
 				}
-				servers[i].Send(syscall.SIGTERM)
-				servers[i].WaitEnd(startLimit, 0)
-				servers[i] = start(t, nil, configs[i])
-				servers[i].checkFrontThrough(t, b)
+				p.restart(i)
 			}
 			over.Store(true)
 			n := <-came
 			t.Logf("%d of %d newcomers were not served", n[1], n[0])
 			if n[1]*100 > n[0] {
-				t.Errorf("%d of %d newcomers were not served\n%.3000s", n[1], n[0], b.log())
+				t.Errorf("%d of %d newcomers were not served\n%.3000s", n[1], n[0], p.log())
 			}
 		})
 	}
 }
 
-// checkFrontThrough waits until the proxy sends clients to d again.
+// checkFrontThrough waits until the proxy sends clients to d again, which has had no /iframe
+// before.
 func (d *daemon) checkFrontThrough(t *testing.T, b *behind) {
 	t.Helper()
-	before := fetch(t, "http://"+d.Address("admin")+"/info?cname=back")
 	checkFor(t, startLimit, func() error {
-		s := b.stream("127.0.0.3", "/stream?cname=back", false, nil)
+		s := b.stream("127.0.0.3", "/iframe?cname=back", false, nil)
 		defer s.resp.Body.Close()
-		if got := fetch(t, "http://"+d.Address("admin")+"/info?cname=back"); got == before {
-			return fmt.Errorf("the proxy sends nobody to it: %s", got)
+		const none = `icomet_connections{role="front",transport="iframe"} 0` + "\n"
+		if strings.Contains(fetch(t, "http://"+d.Address("admin")+"/metrics"), none) {
+			return errors.New("the proxy sends nobody to it")
 		}
 		return nil
 	})
 }
 
-// newcomers come one every 10 ms, each on a connection of its own, subscribe or ask in
-// turn; the result is how many there were and how many were not served.
+// newcomers come one every 10 ms, each on a connection of its own, subscribe by WebSocket or
+// poll, or ask, in turn; the result is how many there were and how many were not served.
 func (b *behind) newcomers(over *atomic.Bool) (n [2]int) {
 	pace := time.NewTicker(10 * time.Millisecond)
 	defer pace.Stop()
@@ -84,19 +106,35 @@ func (b *behind) newcomers(over *atomic.Bool) (n [2]int) {
 			path, want = "/sub?cname=b", `"type":"next_seq"`
 		}
 		client := b.client("127.0.0.4", false)
-		resp, err := client.Get(b.url + path)
-		body := []byte{}
-		if err == nil {
-			body, err = io.ReadAll(resp.Body)
-			resp.Body.Close()
+		var body string
+		var err error
+		status := http.StatusOK
+		if n[0]%3 == 2 {
+			want = `"type":"next_seq"`
+			body, err = b.newSocket(client)
+		} else {
+			status, body, err = servertest.ReadAnswer(client.Get(b.url + path))
 		}
 		client.CloseIdleConnections()
 		n[0]++
-		if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
+		if err != nil || status != http.StatusOK || !strings.Contains(body, want) {
 			n[1]++
 		}
 	}
 	return n
+}
+
+// newSocket opens a WebSocket and returns its first message.
+func (b *behind) newSocket(client *http.Client) (string, error) {
+	ctx, cancel := context.WithTimeout(b.t.Context(), startLimit)
+	defer cancel()
+	conn, _, err := dialSocket(ctx, client, b.url+"/ws?cname=b", "")
+	if err != nil {
+		return "", err
+	}
+	defer conn.CloseNow()
+	_, text, err := conn.Read(ctx)
+	return string(text), err
 }
 
 // TestHAProxyWithFewDescriptors: the example file starts whatever the limit of open files

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -264,42 +262,22 @@ func TestPubStops(t *testing.T) {
 // sub tells where to go on.
 func TestCtrlC(t *testing.T) {
 	t.Parallel()
-	program, err := servertest.Build(filepath.Join(t.TempDir(), "icomet"), "icomet/cmd/icomet")
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
 	s.Push("a", "m1")
 	for _, c := range []struct{ command, stdout, stderr string }{
 		{"sub a --seq 1", "m1\n", "^icomet: begins after [0-9a-f]{8}-0\nicomet: to go on after this: --from [0-9a-f]{8}-1\n$"},
 		{"pub b -", "", unanswered.String()},
 	} {
-		cmd := exec.Command(program, append(strings.Fields(c.command), "--front", s.Front, "--admin", s.Admin)...)
-		stdout, stderr := new(servertest.Output), new(servertest.Output)
-		cmd.Stdout, cmd.Stderr = stdout, stderr
-		stdin, err := cmd.StdinPipe() // stays open
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = cmd.Process.Kill() }) // it has ended, unless the test has failed
+		p := launch(t, s, strings.Fields(c.command)...)
 		if c.stdout != "" {
-			servertest.CheckFor(t, servertest.Patience, func() error {
-				if stdout.String() != c.stdout {
-					return fmt.Errorf("printed %q and %q", stdout, stderr)
-				}
-				return nil
-			})
+			p.wantOutput(c.stdout)
 		} else { // it has read a line when that is published
-			fmt.Fprintln(stdin, "line")
+			fmt.Fprintln(p.stdin, "line")
 			runs(t, s, "sub", "b", "--seq", "1", "-n", "1")
 		}
-		_ = cmd.Process.Signal(os.Interrupt)
-		err = cmd.Wait()
-		if err != nil || stdout.String() != c.stdout || !regexp.MustCompile(c.stderr).MatchString(stderr.String()) {
-			t.Errorf("icomet %s: %v, printed %q, told %q", c.command, err, stdout, stderr)
+		p.Signal(os.Interrupt)
+		if status := p.end(); status != 0 || p.stdout.String() != c.stdout || !regexp.MustCompile(c.stderr).MatchString(p.stderr.String()) {
+			t.Errorf("icomet %s: status %d, printed %q, told %q", c.command, status, p.stdout, p.stderr)
 		}
 	}
 }

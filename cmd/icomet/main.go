@@ -27,7 +27,8 @@ func main() {
 	}
 }
 
-// run executes one command line. Ctrl-C (the end of ctx) is no error.
+// run executes one command line. Ctrl-C (the end of ctx) is no error, but does not hide
+// that channels were refused.
 func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
 	root := newRoot(getenv)
 	root.SetArgs(args)
@@ -36,7 +37,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	root.SetErr(stderr)
 	inOurWords(root)
 	err := root.ExecuteContext(ctx)
-	if err != nil && ctx.Err() != nil {
+	if _, refused := errors.AsType[*refusedError](err); ctx.Err() != nil && !refused {
 		return nil
 	}
 	return err
@@ -71,6 +72,7 @@ The exit status is 0, also after Ctrl-C, or 1 after an error.`,
 		Example: `  icomet sub news                      follow a channel
   icomet sub news --seq 1 --json       all that is stored, and on
   icomet sub news --from 9f86d081-57   go on after that message
+  icomet sub news sports -t ws         several channels on one connection
   icomet pub news 'hello'              publish
   tail -f log | icomet pub news -      publish each line
   icomet top                           what the server does

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,7 +18,18 @@ import (
 	"icomet/server/servertest"
 )
 
-func TestMain(m *testing.M) { servertest.Main(m) }
+// program is the built command, for tests of what a process has of its own: signals, exit
+// status, standard error.
+var program func() (path string, err error)
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "icomet-command-")
+	if err != nil {
+		panic(err)
+	}
+	program = sync.OnceValues(func() (string, error) { return servertest.Build(filepath.Join(dir, "icomet"), "icomet/cmd/icomet") })
+	servertest.Main(m, func() { os.RemoveAll(dir) })
+}
 
 // command is a command line in progress.
 type command struct {
@@ -326,7 +338,7 @@ func TestHelp(t *testing.T) {
 	if got := runs(t, nil, "--help"); !strings.Contains(got, "icomet pub news 'hello'") {
 		t.Errorf("help: %s", got)
 	}
-	if got := runs(t, nil, "__complete", "sub", "a", "--transport", ""); !strings.HasPrefix(got, "stream\nsse\niframe\npoll\n") {
+	if got := runs(t, nil, "__complete", "sub", "a", "--transport", ""); !strings.HasPrefix(got, "stream\nsse\niframe\npoll\nws\n") {
 		t.Errorf("completion of --transport: %q", got)
 	}
 	if got := runs(t, nil, "completion", "bash"); !strings.Contains(got, "__start_icomet") {

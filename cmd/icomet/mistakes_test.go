@@ -17,7 +17,15 @@ type mistake struct {
 
 var mistakes = []mistake{
 	{"sub", []string{"which channel", "--help"}},
-	{"sub a b", []string{`"b"`, "quote"}},
+	{"sub a b a", []string{`channel "a" is there twice`}},
+	{"sub a b --from 9f86d081-57", []string{`--from "9f86d081-57": of which channel?`, "a=9f86d081-57"}},
+	{"sub a b --from c=9f86d081-57", []string{`--from "c=9f86d081-57": of which channel?`}},
+	{"sub a b --from b=57", []string{`--from "57": want a position`}},
+	{"sub a b --from a=9f86d081-57 --from a=9f86d081-58", []string{"--from is there twice for one channel"}},
+	{"sub a --from 9f86d081-57 --from 9f86d081-58", []string{"--from is there twice for one channel"}},
+	{"sub a b --token a=x --token a=y", []string{"--token is there twice for one channel"}},
+	{"sub a b --last 1 --seq 1", []string{"--last and --seq do not go together"}},
+	{"sub a " + strings.Repeat("b", 256), []string{"want 1 to 255 bytes"}},
 	{"sub a --transport pigeon", []string{"--transport pigeon", "stream, sse, iframe, poll"}},
 	{"sub a --seq -1", []string{"--seq"}},
 	{"sub a --token x --sign", []string{"token", "sign"}},

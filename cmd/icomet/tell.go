@@ -1,18 +1,20 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"strings"
 
 	"icomet/client"
 )
 
-// teller tells on standard error where a subscription is, and what it misses.
+// teller tells on standard error where the channels are, and what they miss.
 type teller struct {
-	w           io.Writer
-	channel     string
-	json, quiet bool
-	resumes     bool // it has been somewhere before
+	w                 io.Writer
+	many, json, quiet bool
+	resumes           map[string]bool // by channel: it has been somewhere before
 }
 
 // notice is what --json tells. That nothing can be written any more does not matter.
@@ -21,6 +23,7 @@ type notice struct {
 	Channel  string          `json:"cname"`
 	Position client.Position `json:"position"` // "": the server does not know positions
 	*recovery
+	Error string `json:"error,omitempty"`
 }
 
 type recovery struct {
@@ -29,20 +32,28 @@ type recovery struct {
 	Reason    client.Reason `json:"reason,omitempty"`
 }
 
+// say tells a sentence about a channel.
+func (t *teller) say(channel, sentence string) {
+	if t.many {
+		sentence = "channel " + printable(channel) + ": " + sentence
+	}
+	fmt.Fprintln(t.w, "icomet: "+sentence)
+}
+
 // position tells what the server says.
-func (t *teller) position(r client.Recovery) {
-	resumes := t.resumes
-	t.resumes = true
+func (t *teller) position(channel string, r client.Recovery) {
+	resumes := t.resumes[channel]
+	t.resumes[channel] = true
 	switch {
 	case r.Recovered && t.quiet:
 	case t.json:
-		_ = writeJSON(t.w, notice{"position", t.channel, r.Position, &recovery{r.Recovered, r.Lost, r.Reason}})
+		_ = writeJSON(t.w, notice{Type: "position", Channel: channel, Position: r.Position, recovery: &recovery{r.Recovered, r.Lost, r.Reason}})
 	case r.Recovered && resumes:
-		fmt.Fprintf(t.w, "icomet: nothing is missing after %s\n", r.Position)
+		t.say(channel, "nothing is missing after "+r.Position.String())
 	case r.Recovered:
-		fmt.Fprintf(t.w, "icomet: begins after %s\n", r.Position)
+		t.say(channel, "begins after "+r.Position.String())
 	default:
-		fmt.Fprintf(t.w, "icomet: %s%s\n", missing(r, resumes), goesOn(r.Position))
+		t.say(channel, missing(r, resumes)+goesOn(r.Position))
 	}
 }
 
@@ -74,18 +85,59 @@ func goesOn(p client.Position) string {
 	return "; goes on after " + p.String()
 }
 
-// ending tells why a subscription ends, if there is a reason to tell, and where another
-// can go on.
-func (t *teller) ending(kind, why string, s *client.Subscriber) {
+// ended tells why a channel is not followed any more. It is false if there was more to
+// follow.
+func (t *teller) ended(last client.Start, why error) bool {
+	kind := ""
 	switch {
-	case t.json && (!t.quiet || why != ""):
-		_ = writeJSON(t.w, notice{Type: kind, Channel: t.channel, Position: s.From})
-	case why != "":
-		fmt.Fprintln(t.w, "icomet: "+why)
-	case t.quiet:
-	case s.From != (client.Position{}):
-		fmt.Fprintf(t.w, "icomet: to go on after this: --from %s\n", s.From)
-	case s.Seq > 0:
-		fmt.Fprintf(t.w, "icomet: to go on after this: --seq %d\n", s.Seq)
+	case errors.Is(why, client.ErrEnded):
+		kind = "end"
+	case errors.Is(why, client.ErrClosed):
+		kind = "closed"
+	case !t.many: // the exit tells it
+		return false
 	}
+	text := why.Error()
+	switch {
+	case t.json && kind == "":
+		_ = writeJSON(t.w, notice{Type: "refused", Channel: last.Channel, Position: last.From, Error: text})
+	case t.json:
+		_ = writeJSON(t.w, notice{Type: kind, Channel: last.Channel, Position: last.From})
+	case kind == "":
+		t.say(last.Channel, "refused: "+text)
+	default:
+		t.say(last.Channel, text)
+	}
+	return kind != ""
+}
+
+// stopped tells where the channels that have not ended go on.
+func (t *teller) stopped(list []client.Start) {
+	flags := ""
+	for _, at := range list {
+		switch {
+		case t.quiet:
+		case t.json:
+			_ = writeJSON(t.w, notice{Type: "stopped", Channel: at.Channel, Position: at.From})
+		case at.From != client.Position{} && t.many:
+			flags += " --from " + shellWord(at.Channel+"="+at.From.String())
+		case at.From != client.Position{}:
+			flags += " --from " + at.From.String()
+		case at.Seq > 0 && !t.many: // the server does not know positions
+			flags += fmt.Sprint(" --seq ", at.Seq)
+		}
+	}
+	if flags != "" {
+		fmt.Fprintln(t.w, "icomet: to go on after this:"+flags)
+	}
+}
+
+var plainWord = regexp.MustCompile(`^[\w.:/@%+,=-]+$`)
+
+// shellWord quotes text for a shell, if it needs that.
+func shellWord(text string) string {
+	if text = printable(text); plainWord.MatchString(text) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }

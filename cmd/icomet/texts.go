@@ -70,6 +70,13 @@ func oneChannel(_ *cobra.Command, args []string) error {
 	return fmt.Errorf("one channel only; %q is too much (quote a name with spaces)", args[1])
 }
 
+func someChannels(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return nil
+	}
+	return oneChannel(cmd, args)
+}
+
 func oneChannelAtMost(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil

@@ -15,6 +15,7 @@ type bundle struct {
 	first, last *member // in the order in which the client named them
 	live        int     // members that may still bring something
 	over        bool    // the last one has ended: so does the response
+	refused     bool    // one was refused or closed: coming back at once is of no use
 	commanded   bool    // a WebSocket has sent a command: it stays behind a refusal
 	out         *bytebufferpool.ByteBuffer
 	elements    int // of a poll's answer, in out
@@ -170,6 +171,7 @@ func (l *loop) deliverBundled(b *batch, m *member) {
 	l.stats.Deliveries.Add(uint64(end - first))
 	switch last.Type {
 	case channel.Closed, channel.Ended, channel.Final:
+		c.bundle.refused = c.bundle.refused || last.Type == channel.Closed
 		m.next = b.msgs[end-1].Seq
 		if last.Type == channel.Final {
 			m.next++
@@ -283,10 +285,9 @@ func (c *Conn) flushBundle() {
 		}
 		return
 	}
-	f := c.form()
 	out.B = c.appendEventIDs(out.B, 0)
 	if b.over {
-		out.B = f.AppendEnd(out.B)
+		out.B = c.appendEnd(out.B, 0)
 	}
 	if len(out.B) > 0 && !c.send(out.B) {
 		return
@@ -294,6 +295,15 @@ func (c *Conn) flushBundle() {
 	if b.over {
 		c.endResponse(ReasonChannelEnded)
 	}
+}
+
+// appendEnd ends the response whose last event is in dst[from:].
+func (c *Conn) appendEnd(dst []byte, from int) []byte {
+	f := c.form()
+	if c.bundle.refused {
+		dst = f.AppendRetry(dst, from, &c.loop.scratch.Frame)
+	}
+	return f.AppendEnd(dst)
 }
 
 // appendEventIDs gives the last event in dst[from:] the positions of all members.

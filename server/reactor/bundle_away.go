@@ -170,6 +170,7 @@ func (c *Conn) joinMember(p *parkedMember, err error) {
 	}
 	if _, told := RefusalEvent(wire.Channel{}, w.Err); told {
 		c.refuseMember(m.name, w.Err)
+		c.bundle.refused = true
 	}
 	c.enterMember(m, &w)
 	if p.before != nil && w.Err == nil {

@@ -169,7 +169,7 @@ func (c *Conn) BeginBundle(r *Request, list []Wanted) {
 	l, b := c.loop, c.bundle
 	from := len(l.out.B)
 	c.gather()
-	c.refuseSome(r, list)
+	b.refused = c.refuseSome(r, list)
 	m := b.first
 	for i := range list {
 		c.beginMember(m, &list[i])
@@ -186,7 +186,7 @@ func (c *Conn) BeginBundle(r *Request, list []Wanted) {
 	if !b.over {
 		return
 	}
-	l.out.B = c.form().AppendEnd(l.out.B)
+	l.out.B = c.appendEnd(l.out.B, from)
 	if c.has(flagHTTP10) || c.transport.Frames() {
 		c.EndAfter()
 	}
@@ -218,13 +218,15 @@ func (c *Conn) beginMember(m *member, w *Wanted) {
 	}
 }
 
-// refuseSome counts the refusals among list.
-func (c *Conn) refuseSome(r *Request, list []Wanted) {
+// refuseSome counts the refusals among list, and reports whether there are any.
+func (c *Conn) refuseSome(r *Request, list []Wanted) (refused bool) {
 	for i := range list {
 		if _, told := RefusalEvent(wire.Channel{}, list[i].Err); told {
 			c.RefuseInBand(r, list[i].Join.Name, list[i].Err)
+			refused = true
 		}
 	}
+	return refused
 }
 
 // Answer appends the answer to a poll that JoinAll has not subscribed.

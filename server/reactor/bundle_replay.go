@@ -58,6 +58,7 @@ func (l *loop) replayBundled(p *replay) (size int) {
 	if ended {
 		l.endBundledReplay(m)
 		if p.over.Type != channel.Data {
+			c.bundle.refused = c.bundle.refused || p.over.Type == channel.Closed
 			c.tellMessages(ch, []channel.Message{p.over})
 			c.memberOver(m)
 		}

@@ -72,6 +72,46 @@ func (l *loop) deliverSome(budget int) {
 	}
 }
 
+// little is how many messages, to as many subscribers each, are delivered within the I/O
+// event that brought them. A run comes only behind the other events of the round and those
+// of the next. Larger ones wait for it all the same: what has come for the same subscribers
+// by then leaves in one write.
+const little = 4
+
+// isLittle reports that the inbox has no more than that, and nothing is at work. l.mu is
+// held.
+func (l *loop) isLittle() bool {
+	if len(l.inbox) > little || l.active.head != nil || l.todoAt < len(l.todo) {
+		return false
+	}
+	for i := range l.inbox {
+		ch := l.inbox[i].ch
+		if ch == nil {
+			return false
+		}
+		n := 0
+		for s := l.subs.first(ch); s != nil; s = s.subNext {
+			if n++; n > little {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// deliverLittle delivers what is in todo, between two I/O events.
+func (l *loop) deliverLittle() {
+	defer l.guardRun()
+	l.inRun = true
+	l.deliverSome(sliceWrites)
+	l.flushGathered()
+	l.scratch.trim()
+	l.inRun = false
+	if len(l.doomed) > 0 || len(l.arrivals) > 0 || len(l.ready) > 0 || l.active.head != nil || l.replayQueue.head != nil {
+		l.rearm()
+	}
+}
+
 // fillBatches sorts the deliveries in todo by channel.
 func (l *loop) fillBatches() {
 	for l.todoAt < len(l.todo) {

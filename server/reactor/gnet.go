@@ -45,12 +45,53 @@ func (h *callbacks) OnOpen(gc gnet.Conn) (out []byte, action gnet.Action) {
 func (h *callbacks) OnTraffic(gc gnet.Conn) gnet.Action {
 	switch c := gc.Context().(type) {
 	case *Conn:
-		defer h.reactor.guard(c.loop, c)
-		c.read()
+		h.readable(c)
 	case *anchor:
 		c.heard(h.reactor, gc)
 	}
 	return gnet.None
+}
+
+// readable reads what has come from c. Nobody wakes the loop meanwhile: it looks itself
+// behind the event, which saves the wake-up and a round of epoll.
+func (h *callbacks) readable(c *Conn) {
+	l := c.loop
+	l.beginEvent()
+	h.read(c)
+	l.endEvent()
+}
+
+func (h *callbacks) read(c *Conn) {
+	defer h.reactor.guard(c.loop, c)
+	c.read()
+}
+
+func (l *loop) beginEvent() {
+	l.mu.Lock()
+	l.wasArmed, l.armed = l.armed, true
+	l.mu.Unlock()
+}
+
+// endEvent delivers what has come meanwhile, if that is little, and schedules a run for
+// more, or for other work.
+func (l *loop) endEvent() {
+	l.mu.Lock()
+	switch {
+	case l.again || len(l.calls) > 0 || len(l.late) > 0 || l.tick:
+	case len(l.inbox) == 0:
+		l.armed = l.wasArmed
+	case l.isLittle():
+		l.todo, l.inbox, l.todoAt = l.inbox, l.spareInbox(), 0
+		l.armed = l.wasArmed
+		l.mu.Unlock()
+		l.deliverLittle()
+		return
+	}
+	wake := l.armed && !l.wasArmed
+	l.mu.Unlock()
+	if wake {
+		l.Wake()
+	}
 }
 
 func (h *callbacks) OnClose(gc gnet.Conn, _ error) gnet.Action {

@@ -51,7 +51,9 @@ type loop struct {
 	late     []*Answer // with results that have come
 	tick     bool
 	tickedAt time.Time
-	armed    bool // a run is scheduled
+	armed    bool // a run is scheduled, or an I/O event is handled, which schedules one if need be
+	again    bool // a run is needed, whatever is in the mailboxes
+	wasArmed bool // a run was scheduled when the I/O event began
 
 	unflushed atomic.Int32 // draining connections whose last answer is still going out
 	lastPost  uint32       // the ticking goroutine's own: the tick of its last postTick
@@ -185,12 +187,8 @@ func (l *loop) idleTickDue(now uint32) bool { return now-l.lastPost >= idleTicks
 // rearm schedules another run from within the loop.
 func (l *loop) rearm() {
 	l.mu.Lock()
-	wake := !l.armed
-	l.armed = true
-	l.mu.Unlock()
-	if wake {
-		l.Wake()
-	}
+	l.again = true
+	l.unlockAndWake()
 }
 
 // Wake schedules a run. Only the caller that has changed armed from false to true may
@@ -266,7 +264,7 @@ func (l *loop) turn(mayClose bool) {
 func (l *loop) take() (calls []func(), late []*Answer, ticked bool, at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.armed = false
+	l.armed, l.again = false, false
 	calls, l.calls = l.calls, nil
 	late, l.late, l.spareLate = l.late, l.spareLate, nil
 	ticked, l.tick, at = l.tick, false, l.tickedAt

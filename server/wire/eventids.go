@@ -16,7 +16,8 @@ const MaxEventIDs = 100
 
 // ends are the beginnings of events that carry no id.
 var ends = [][]byte{
-	[]byte(`data: {"type":"end"`), []byte(`data: {"type":"noop"`), []byte(retryRefused),
+	[]byte(`data: {"type":"end"`), []byte(`data: {"type":"noop"`),
+	[]byte(`data: {"type":"close"`), []byte(`data: {"type":"401"`), []byte(`data: {"type":"429"`),
 }
 
 // AppendIDs gives the last event in dst[from:], which is TransportBundleSSE's, an event id
@@ -24,7 +25,7 @@ var ends = [][]byte{
 // connects again. Events that say no position are left out; if there are no others, nothing
 // changes. scratch is overwritten.
 func (f Form) AppendIDs(dst []byte, from int, positions []Position, scratch *[]byte) []byte {
-	start, payload, end := f.lastEvent(dst, from)
+	start, payload, end := f.lastEvent(dst, from, saysNoPosition)
 	if payload == nil || len(positions) > MaxEventIDs {
 		return dst
 	}
@@ -49,9 +50,29 @@ func (f Form) AppendIDs(dst []byte, from int, positions []Position, scratch *[]b
 	return append(dst, b[tail:]...)
 }
 
-// lastEvent is the last event of dst[from:] that says a position, with the place of its
-// frame; a nil payload: there is none.
-func (f Form) lastEvent(dst []byte, from int) (start int, payload []byte, end int) {
+// AppendRetry has an EventSource wait before it comes back: the last event of dst[from:], with
+// which a response of several channels ends, says so. scratch is overwritten.
+func (f Form) AppendRetry(dst []byte, from int, scratch *[]byte) []byte {
+	if f.transport() != TransportBundleSSE {
+		return dst
+	}
+	start, payload, _ := f.lastEvent(dst, from, func([]byte) bool { return false })
+	if payload == nil {
+		return dst
+	}
+	b := append(append((*scratch)[:0], retryRefused...), payload...)
+	if dst = dst[:start]; f.Chunked() {
+		dst = AppendChunk(dst, b)
+	} else {
+		dst = append(dst, b...)
+	}
+	*scratch = b
+	return dst
+}
+
+// lastEvent is the last event of dst[from:] that is not skipped, with the place of its frame; a
+// nil payload: there is none.
+func (f Form) lastEvent(dst []byte, from int, skip func(event []byte) bool) (start int, payload []byte, end int) {
 	for at := from; at < len(dst); {
 		begin := at
 		var one []byte
@@ -67,7 +88,7 @@ func (f Form) lastEvent(dst []byte, from int) (start int, payload []byte, end in
 			at += bytes.Index(dst[at:], []byte("\n\n")) + 2
 			one = dst[begin:at]
 		}
-		if !saysNoPosition(one) {
+		if !skip(one) {
 			start, payload, end = begin, one, at
 		}
 	}

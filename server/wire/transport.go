@@ -160,8 +160,12 @@ func (t Transport) Raw() bool {
 func (t Transport) appendPart(dst []byte, e *Event) []byte {
 	switch t {
 	case TransportSSE:
+		switch e.Type {
+		case typeClose, TypeToken, TypeTooMany:
+			dst = append(dst, retryRefused...)
+		}
 		return append(e.appendID(e.appendSSE(dst)), '\n')
-	case TransportBundleSSE: // the connection has one id for all its channels, see AppendIDs
+	case TransportBundleSSE: // the connection has one id for all its channels, see AppendIDs, and one retry
 		return append(e.appendSSE(dst), '\n')
 	case TransportWebSocket, TransportDeflateWebSocket:
 		return e.append(dst, false)
@@ -179,10 +183,6 @@ func (t Transport) appendPart(dst []byte, e *Event) []byte {
 }
 
 func (e *Event) appendSSE(dst []byte) []byte {
-	switch e.Type {
-	case typeClose, TypeToken, TypeTooMany:
-		dst = append(dst, retryRefused...)
-	}
 	if e.Named {
 		dst = append(dst, "event: lost\n"...)
 	}
