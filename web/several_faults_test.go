@@ -183,3 +183,26 @@ func TestNoWebSocket(t *testing.T) {
 		})
 	}
 }
+
+// TestAddWhileClosing: a channel that is added while the WebSocket closes is had by the next
+// one, and the browser has nothing to complain of.
+func TestAddWhileClosing(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
+	p.Run(several)
+	p.Run(`window.looked = 0, window.closing = false;
+	window.WebSocket = class extends WebSocket {
+		constructor(...args) { super(...args); window.socket = this; }
+		get readyState() { if (closing) looked++; return closing ? WebSocket.CLOSING : super.readyState; }
+	}; null`)
+	p.Run("several({ transports: ['ws'], channels: ['a'], retryMin: 100, retryMax: 100 }); null")
+	s.WaitSubscribers("a", 1)
+	p.Run("closing = true; comets[0].add('b'); null")
+	p.Want("looked > 0", "true")
+	p.Run("closing = false; socket.close(); null")
+	s.WaitSubscribers("b", 1)
+	s.Push("b", "had")
+	wantPer(p, "b", []string{"had"})
+	p.WantNoMistakes()
+}

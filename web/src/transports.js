@@ -21,7 +21,10 @@ export const openers = {
     };
     socket.onopen = () => {
       opened = true;
-      on.open(command => socket.send(JSON.stringify(command)));
+      on.open(command => {
+        // While it closes, the browser reports each try. What was not sent is asked for by the next one.
+        if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(command));
+      });
     };
     socket.onmessage = e => {
       try {
