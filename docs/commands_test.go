@@ -123,12 +123,22 @@ func TestCommands(t *testing.T) {
 						want = all[i+1].text
 					}
 					b.run(t, s, bin, dir, want)
+				case language == "go": // for the commands behind it
+					text := s.addressed(b.text)
+					if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(text), 0o600); err != nil {
+						t.Fatal(err)
+					}
 				case !slices.Contains([]string{"text", "toml", "js"}, b.info):
 					t.Errorf("%s: what is %q?", &b, b.info)
 				}
 			}
 		})
 	}
+}
+
+// addressed is a text with the addresses of s instead of the usual ones.
+func (s *running) addressed(text string) string {
+	return strings.NewReplacer("http://127.0.0.1:8100", s.front, "http://127.0.0.1:8000", s.admin).Replace(text)
 }
 
 // staysOpen finds commands that do not end by themselves.
@@ -140,9 +150,14 @@ func (b *block) run(t *testing.T, s *running, bin, dir, want string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), servertest.Patience)
 	defer cancel()
-	text := strings.NewReplacer("http://127.0.0.1:8100", s.front, "http://127.0.0.1:8000", s.admin).Replace(b.text)
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := s.addressed(b.text)
 	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", text)
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "CURL_HOME="+dir, "GORACE=atexit_sleep_ms=0")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "CURL_HOME="+dir, "ICOMET="+root,
+		"GOPROXY=off", "GOSUMDB=off", "GOFLAGS=", "GOWORK=off") // what the tests were built with is there
 	var out output
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
