@@ -98,11 +98,16 @@ func TestCommands(t *testing.T) {
 	for _, page := range pages(t) {
 		t.Run(page, func(t *testing.T) {
 			t.Parallel()
-			s := start(t, func(cfg *config.Config) {
-				if page == "../README.md" {
-					cfg.Front.PollingTimeout = 1 // its first subscriber is there before the message
+			all := blocks(t, page)
+			for _, b := range all {
+				if language, _, _ := strings.Cut(b.info, " "); !slices.Contains([]string{"sh", "text", "toml", "js", "go"}, language) {
+					t.Errorf("%s: what is %q?", &b, b.info)
 				}
-			})
+			}
+			if !slices.ContainsFunc(all, func(b block) bool { return b.info == "sh" }) {
+				return
+			}
+			s := startFor(t, page)
 			dir := t.TempDir()
 			for name, text := range map[string]string{
 				"config.toml": read(t, "../config.toml"),
@@ -113,7 +118,6 @@ func TestCommands(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			all := blocks(t, page)
 			for i, b := range all {
 				switch language, why, _ := strings.Cut(b.info, " "); {
 				case language == "sh" && strings.HasPrefix(why, "norun: "):
@@ -128,12 +132,22 @@ func TestCommands(t *testing.T) {
 					if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(text), 0o600); err != nil {
 						t.Fatal(err)
 					}
-				case !slices.Contains([]string{"text", "toml", "js"}, b.info):
-					t.Errorf("%s: what is %q?", &b, b.info)
 				}
 			}
 		})
 	}
+}
+
+// startFor starts a server for a page, in a process of its own: there can be one CPU profile
+// of a process at a time.
+func startFor(t *testing.T, page string) *running {
+	t.Helper()
+	environ := []string{"ICOMET_FRONT_CHANNEL_TIMEOUT=3600"} // longer than the slowest machine takes
+	if page == "../README.md" {
+		environ = append(environ, "ICOMET_FRONT_POLLING_TIMEOUT=1") // its first subscriber is there before the message
+	}
+	s := servertest.Start(t, environ...)
+	return &running{t: t, front: s.Front, admin: s.Admin}
 }
 
 // addressed is a text with the addresses of s instead of the usual ones.
@@ -148,7 +162,7 @@ var staysOpen = regexp.MustCompile(`(?m)^(curl -N|icomet-server *(#.*)?$)`)
 // printed what they should.
 func (b *block) run(t *testing.T, s *running, bin, dir, want string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), servertest.Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*servertest.Patience) // one page builds a program
 	defer cancel()
 	root, err := filepath.Abs("..")
 	if err != nil {
@@ -157,7 +171,7 @@ func (b *block) run(t *testing.T, s *running, bin, dir, want string) {
 	text := s.addressed(b.text)
 	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", text)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "CURL_HOME="+dir, "ICOMET="+root,
-		"GOPROXY=off", "GOSUMDB=off", "GOFLAGS=", "GOWORK=off") // what the tests were built with is there
+		"GOPROXY=off", "GOSUMDB=off", "GOFLAGS=", "GOWORK=off", "GOTOOLCHAIN=local") // what the tests were built with is there
 	var out output
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -25,6 +25,7 @@ func TestOpenAPICalls(t *testing.T) {
 	}
 	for _, c := range d.calls {
 		d.tryBadValues(plain, c)
+		d.tryEdges(plain, c)
 		d.tryBrokenRequests(plain, c)
 	}
 	d.tryKeys(start(t, func(cfg *config.Config) { cfg.Admin.Keys = []string{"key"} }))
@@ -60,9 +61,8 @@ func (d *document) tryGood(s *running, c *call) {
 		want = 204
 	}
 	r := c.good()
-	changes := c.path == "/clear" || c.path == "/close" || c.path == "/end"
 	renew := func() {
-		if changes {
+		if c.changes() {
 			r.query.Set("cname", d.newChannel(s))
 		}
 	}
@@ -81,6 +81,9 @@ func (d *document) tryGood(s *running, c *call) {
 	text, _ := json.Marshal(members) // of texts: no error
 	d.try(s, c, "as JSON", request{kind: "application/json", body: string(text)}, want)
 }
+
+// changes says whether the call needs a channel, which is another one afterwards.
+func (c *call) changes() bool { return c.path == "/clear" || c.path == "/close" || c.path == "/end" }
 
 // newChannel makes a channel that no other call has touched.
 func (d *document) newChannel(s *running) (name string) {
@@ -128,6 +131,30 @@ func (d *document) tryBad(s *running, c *call, name, value string, r request) {
 	body := d.try(s, c, name+" "+value, r, 400)
 	if c.method != "HEAD" && !strings.Contains(body, name) {
 		d.t.Errorf("%s: the answer to %s %.40s does not name it: %s", c, name, value, body)
+	}
+}
+
+// tryEdges: the outermost values that a parameter's schema allows are no mistake.
+func (d *document) tryEdges(s *running, c *call) {
+	d.t.Helper()
+	for _, p := range c.params {
+		if p.In != "query" || c.method == "OPTIONS" {
+			continue
+		}
+		for _, value := range edges(p) {
+			r := c.good()
+			if c.changes() {
+				r.query.Set("cname", d.newChannel(s))
+			}
+			r.query.Set(p.Name, value)
+			about := c.String() + ", " + p.Name + " " + strconv.Quote(value)
+			resp := s.do(c, r)
+			body := d.check(c, about, resp)
+			resp.Body.Close()
+			if resp.StatusCode == 400 {
+				d.t.Errorf("%s: 400 %s", about, body)
+			}
+		}
 	}
 }
 

@@ -29,6 +29,7 @@ func start(t *testing.T, edit func(*config.Config)) *running {
 	cfg := config.Default()
 	cfg.Front.Listen, cfg.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
 	cfg.Limits.DrainTimeout = config.Duration(100 * time.Millisecond)
+	cfg.Front.ChannelTimeout = 3600 // longer than the slowest machine takes
 	if edit != nil {
 		edit(&cfg)
 	}
@@ -175,6 +176,29 @@ func bad(p *v3.Parameter) (values []string) {
 	}
 	if s.Pattern != "" {
 		values = append(values, "a b", "é")
+	}
+	return values
+}
+
+// edges are the outermost values that the parameter's schema allows.
+func edges(p *v3.Parameter) (values []string) {
+	s := p.Schema.Schema()
+	if s.Minimum != nil {
+		values = append(values, number(*s.Minimum))
+	}
+	if s.Maximum != nil {
+		values = append(values, number(*s.Maximum))
+	} else if s.Format == "int64" {
+		values = append(values, "9223372036854775807")
+	}
+	if s.Format == "int64" && s.Minimum == nil {
+		values = append(values, "-9223372036854775808")
+	}
+	for _, value := range s.Enum {
+		values = append(values, value.Value)
+	}
+	if s.MaxLength != nil {
+		values = append(values, strings.Repeat("n", int(*s.MaxLength)))
 	}
 	return values
 }
