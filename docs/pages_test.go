@@ -104,3 +104,24 @@ func TestNames(t *testing.T) {
 		}
 	}
 }
+
+// TestFigures: the figures of capacity.md and million.md are those of the measurements.
+func TestFigures(t *testing.T) {
+	t.Parallel()
+	measured := read(t, "../bench/README.md")
+	cell := regexp.MustCompile(`(?m)\| ([0-9][0-9.,]*(?: [^|]+)?) \|$`)
+	found := 0
+	for _, m := range cell.FindAllStringSubmatch(read(t, "capacity.md"), -1) {
+		if found++; !regexp.MustCompile(`(?:^|[^0-9.])` + regexp.QuoteMeta(m[1]) + `(?:[^0-9]|$)`).MatchString(measured) {
+			t.Errorf("capacity.md: %s is not in bench/README.md", m[1])
+		}
+	}
+	for _, figure := range []string{"654 B", "636 MiB", "773 MiB"} {
+		if !strings.Contains(read(t, "million.md"), figure) || !strings.Contains(measured, figure) {
+			t.Errorf("million.md, bench/README.md: %s is not in both", figure)
+		}
+	}
+	if found != 10 {
+		t.Errorf("%d figures in capacity.md", found)
+	}
+}

@@ -177,7 +177,7 @@ func (c *converter) writeLogger() {
 		c.set(output, c.path(output.value))
 	}
 	if e, ok := c.first["logger.rotate.size"]; ok {
-		c.printf("# line %d: rotate.size = %s has no equivalent: let logrotate rename the file and run icomet-server -s reopen.", e.line, shown(e.value))
+		c.printf("# line %d: rotate.size = %s has no equivalent: let logrotate rename the file and run icomet-server -s reopen CONFIG.", e.line, shown(e.value))
 	}
 	c.printf("")
 }
