@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"bufio"
 	"encoding/json"
 	"io"
 	"mime"
@@ -140,6 +141,13 @@ func (d *document) check(c *call, about string, resp *http.Response) (body strin
 		d.t.Errorf("%s: %d has Content-Type %q, which is not documented", about, resp.StatusCode, given)
 		return body
 	}
+	if open && kind == "application/json" {
+		line, err := bufio.NewReader(resp.Body).ReadString('\n') // a message
+		if err != nil {
+			d.t.Errorf("%s: %v after %q", about, err, line)
+		}
+		d.checkBody(about, kind, media, line)
+	}
 	if c.method != "HEAD" && !open {
 		d.checkBody(about, kind, media, body)
 	}
@@ -171,6 +179,26 @@ func (d *document) checkBody(about, kind string, media *v3.MediaType, body strin
 				d.t.Errorf("  %s", f.Reason)
 				for _, s := range f.SchemaValidationErrors {
 					d.t.Errorf("  %s: %s", s.FieldPath, s.Reason)
+				}
+			}
+		}
+	}
+}
+
+// TestOpenAPIBodies: what a call takes from the query it takes from a form and from JSON too.
+func TestOpenAPIBodies(t *testing.T) {
+	t.Parallel()
+	for _, c := range readDocument(t).calls {
+		if c.op.RequestBody == nil {
+			continue
+		}
+		for kind, media := range c.op.RequestBody.Content.FromOldest() {
+			if kind != "application/json" && kind != "application/x-www-form-urlencoded" {
+				continue
+			}
+			for _, p := range c.params {
+				if schema := media.Schema.Schema(); p.In == "query" && (schema.Properties == nil || schema.Properties.GetOrZero(p.Name) == nil) {
+					t.Errorf("%s: %s is not in the body of type %s", c, p.Name, kind)
 				}
 			}
 		}
