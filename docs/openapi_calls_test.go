@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	v3 "github.com/pb33f/libopenapi/datamodel/high/v3"
 
 	"icomet/server/config"
 )
@@ -26,6 +29,7 @@ func TestOpenAPICalls(t *testing.T) {
 	for _, c := range d.calls {
 		d.tryBadValues(plain, c)
 		d.tryEdges(plain, c)
+		d.tryCallback(plain, c)
 		d.tryBrokenRequests(plain, c)
 	}
 	d.tryKeys(start(t, func(cfg *config.Config) { cfg.Admin.Keys = []string{"key"} }))
@@ -155,6 +159,19 @@ func (d *document) tryEdges(s *running, c *call) {
 				d.t.Errorf("%s: 400 %s", about, body)
 			}
 		}
+	}
+}
+
+// tryCallback: with a callback and without one.
+func (d *document) tryCallback(s *running, c *call) {
+	d.t.Helper()
+	if c.method == "OPTIONS" || !slices.ContainsFunc(c.params, func(p *v3.Parameter) bool { return p.Name == "cb" }) {
+		return
+	}
+	for _, callback := range []string{"", "a.b"} {
+		r := c.good()
+		r.query.Set("cb", callback)
+		d.try(s, c, "cb "+callback, r, 200)
 	}
 }
 
@@ -329,9 +346,17 @@ func (d *document) tryTokens(s *running) {
 func (d *document) checkAllSeen() {
 	d.t.Helper()
 	for _, c := range d.calls {
-		for code := range c.op.Responses.Codes.FromOldest() {
-			if code != "500" && code != "503" && !d.seen[c.String()+" "+code] {
+		for code, answer := range c.op.Responses.Codes.FromOldest() {
+			if code == "500" || code == "503" {
+				continue
+			}
+			if !d.seen[c.String()+" "+code] {
 				d.t.Errorf("%s: status %s is documented and was not given", c, code)
+			}
+			for kind := range answer.Content.FromOldest() {
+				if !d.seen[c.op.OperationId+" "+code+" "+kind] {
+					d.t.Errorf("%s: %s of type %s is documented and was not given", c, code, kind)
+				}
 			}
 		}
 	}

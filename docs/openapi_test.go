@@ -48,7 +48,7 @@ var httpStatuses = []int{404, 405, 408, 413, 414, 417, 431, 501, 505}
 type document struct {
 	t     *testing.T
 	calls []*call
-	seen  map[string]bool // "GET /path 200"
+	seen  map[string]bool // "GET /path 200", and "operation 200 type"
 	made  int             // channels, by newChannel
 }
 
@@ -141,6 +141,7 @@ func (d *document) check(c *call, about string, resp *http.Response) (body strin
 		d.t.Errorf("%s: %d has Content-Type %q, which is not documented", about, resp.StatusCode, given)
 		return body
 	}
+	d.seen[c.op.OperationId+" "+resp.Status[:3]+" "+kind] = true
 	if open && kind == "application/json" {
 		line, err := bufio.NewReader(resp.Body).ReadString('\n') // a message
 		if err != nil {
