@@ -57,6 +57,13 @@ test: test-needs ## run all tests, most of them with the race detector
 	CGO_ENABLED=1 go test -race -shuffle=on -p 2 -parallel 8 ./web/... ./...
 	ICOMET_SIMULATIONS=$(SIMULATIONS) go test -run '^Test(Allocs|Simulation)' ./...
 
+# The same tests are part of "make test".
+.PHONY: docs-test
+docs-test: ## run the commands of README.md and docs, check them and the API against the server
+	go test -count=1 ./docs
+	go test -count=1 -run '^TestOpenAPI' ./server
+	go test -count=1 -run '^Test(Reference|ShippedConfig)' ./server/config
+
 # The race detector needs cgo, so a C compiler with its headers. Tests run the other
 # tools: proxies in front of the server, a browser, Redis, and the languages of the
 # examples (Java only if it is installed, because its package is large).

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"icomet/docs"
 	"icomet/httpparse"
 	"icomet/server/access"
 	"icomet/server/monitor"
@@ -38,7 +39,7 @@ type guard uint8
 
 const (
 	guardFull    guard = iota // a known Host, a known Origin and a key
-	guardKeyless              // no key, for the dashboard's files: a browser loads them without one
+	guardKeyless              // no key, for what holds no secret: a browser loads it without one
 	guardAddress              // nothing more, for probes
 )
 
@@ -115,6 +116,8 @@ func (s *Server) adminEndpoints() map[string]*endpoint {
 		"/healthz": lookEndpoint(guardAddress, m.HandleHealth),
 		"/readyz":  lookEndpoint(guardAddress, m.HandleReady),
 		"/metrics": bridgeEndpoint("GET, HEAD", m.Metrics),
+
+		"/openapi.yaml": lookEndpoint(guardKeyless, newPage("application/yaml", docs.OpenAPI, "").serve),
 
 		"/dashboard/channel":  lookEndpoint(guardFull, m.HandleLook),
 		"/dashboard/config":   lookEndpoint(guardFull, m.HandleConfig),

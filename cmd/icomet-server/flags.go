@@ -22,6 +22,9 @@ Flags:
                 restart  stop it, then run in the foreground
                 reload   read the configuration again, dropping nobody
                 reopen   open the log file again, after it was rotated
+  -import FILE
+              print the CONFIG that does what FILE, the icomet.conf of an original
+              iComet server, does
   -version    print the version
   -h          print this help
 
@@ -42,6 +45,7 @@ type options struct {
 	test    bool
 	version bool
 	signal  string // stop, restart, reload, reopen or ""
+	imports string // the path of an original server's file, "" = none
 }
 
 var errHelp = flag.ErrHelp
@@ -60,6 +64,12 @@ func parseFlags(args []string) (options, error) {
 		}
 		return errors.New("must be stop, restart, reload or reopen")
 	})
+	set.Func("import", "", func(path string) error {
+		if o.imports = path; path == "" {
+			return errors.New("FILE is empty")
+		}
+		return nil
+	})
 	if err := set.Parse(args); err != nil {
 		return o, err
 	}
@@ -74,6 +84,9 @@ func parseFlags(args []string) (options, error) {
 	}
 	if o.test && o.signal != "" {
 		return o, errors.New("-t and -s do not go together")
+	}
+	if o.imports != "" && (o.config != "" || o.test || o.signal != "") {
+		return o, errors.New("-import goes alone")
 	}
 	return o, nil
 }

@@ -44,6 +44,13 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "icomet-server", server.Version, runtime.Version())
 		return exitOK
 	}
+	if o.imports != "" {
+		if err := importConfig(o.imports, stdout); err != nil {
+			fmt.Fprintln(stderr, err)
+			return exitError
+		}
+		return exitOK
+	}
 	if err := runConfigured(o, environ, stdout, stderr); err != nil {
 		fmt.Fprintf(stderr, "icomet-server: %v\n", err)
 		return exitError
