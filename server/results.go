@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"icomet/channel"
+	"icomet/internal/version"
 	"icomet/server/reactor"
 	"icomet/server/wire"
 )
@@ -122,12 +123,18 @@ func formatInfo(dst []byte, a *reactor.Answer) []byte {
 }
 
 func formatTotals(dst []byte, a *reactor.Answer) []byte {
-	b := append(a.Conn.Scratch().Body[:0], `{"version": "`+wire.Version+`", "channels": `...)
+	b := append(a.Conn.Scratch().Body[:0], `{"version": "`+version.Release+`", "channels": `...)
 	b = wire.AppendInt(b, int64(a.Res.Channels))
 	b = append(b, `, "subscribers": `...)
 	b = wire.AppendInt(b, int64(a.Res.Subscribers))
-	return appendBody(dst, a, append(b, '}'))
+	return appendBody(dst, a, append(b, buildFields...))
 }
+
+// buildFields are the rest of /info, behind what the original's answer has.
+var buildFields = func() string {
+	b := version.Of()
+	return `, "commit": "` + b.Commit + `", "date": "` + b.Date + `", "go": "` + b.Go + `", "gnet": "` + b.Gnet + `"}`
+}()
 
 func formatCheck(dst []byte, a *reactor.Answer) []byte {
 	b := append(a.Conn.Scratch().Body[:0], '{')

@@ -11,11 +11,7 @@ import (
 	"icomet/server/config"
 	"icomet/server/monitor"
 	"icomet/server/reactor"
-	"icomet/server/wire"
 )
-
-// Version is the release, as /info, the Server field and -version give it.
-const Version = wire.Version
 
 // Options is what New needs.
 type Options struct {

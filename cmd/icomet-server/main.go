@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"time"
 
+	"icomet/internal/version"
 	"icomet/server"
 	"icomet/server/config"
 )
@@ -41,7 +42,7 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	if o.version {
-		fmt.Fprintln(stdout, "icomet-server", server.Version, runtime.Version())
+		fmt.Fprintln(stdout, version.Line("icomet-server"))
 		return exitOK
 	}
 	if err := runConfigured(o, environ, stdout, stderr); err != nil {
@@ -126,7 +127,7 @@ func serve(path string, environ []string, cfg config.Config, warnings []string) 
 	if err != nil {
 		return err
 	}
-	log.Info("starting", slog.String("version", server.Version), slog.String("go", runtime.Version()),
+	log.Info("starting", slog.String("version", version.Release), slog.String("go", runtime.Version()),
 		slog.Int("pid", os.Getpid()), slog.String("config", path), slog.Uint64("descriptors", descriptors))
 	h := handler{
 		srv: srv, log: log, pid: pid, memory: memory,

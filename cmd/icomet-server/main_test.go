@@ -10,11 +10,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"icomet/internal/version"
 )
 
 func TestVersion(t *testing.T) {
 	r := runToEnd(t, nil, "-version")
-	want := regexp.MustCompile(`^icomet-server [0-9]\S* ` + regexp.QuoteMeta(runtime.Version()) + `\n$`)
+	want := regexp.MustCompile(`^icomet-server ` + regexp.QuoteMeta(version.Release) + ` \((commit \S+, \S+, )?` + regexp.QuoteMeta(runtime.Version()) + `, gnet v2\.\S+\)\n$`)
 	if r.status != 0 || r.stderr != "" || !want.MatchString(r.stdout) {
 		t.Errorf("got %+v, want %s", r, want)
 	}
