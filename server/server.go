@@ -124,6 +124,18 @@ func (s *Server) Reload(next config.Config) error {
 	return nil
 }
 
+// Alive is an error when an event loop does not run.
+func (s *Server) Alive() error { return s.reactor.Alive() }
+
+// Unready lists why /readyz is not 200; empty: it is.
+func (s *Server) Unready() []string { return s.monitor.Unready() }
+
+// Load counts what this server holds.
+func (s *Server) Load() (connections, channels, subscribers int64) {
+	connections, _ = s.reactor.Connections()
+	return connections, int64(s.hub.Channels()), int64(s.hub.Subscribers())
+}
+
 // Stats are the figures of /stats.
 func (s *Server) Stats() *monitor.Report { return s.monitor.Report() }
 

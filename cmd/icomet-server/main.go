@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"runtime"
 	"time"
 
+	"icomet/internal/systemd"
 	"icomet/internal/version"
 	"icomet/server"
 	"icomet/server/config"
@@ -80,11 +82,7 @@ func runConfigured(o options, environ []string, stdout, stderr io.Writer) error 
 		return nil
 	}
 	if o.signal != "" {
-		limit := time.Duration(cfg.Limits.DrainDelay) + time.Duration(cfg.Limits.DrainTimeout) + stopReserve
-		if cfg.Engine.Snapshot != "" {
-			limit += snapshotReserve
-		}
-		if err := signalServer(cfg.Pidfile, o.signal, limit); err != nil {
+		if err := signalServer(cfg.Pidfile, o.signal, stopLimit(&cfg)); err != nil {
 			return fmt.Errorf("-s %s: %w", o.signal, err)
 		}
 		if o.signal != "restart" {
@@ -92,6 +90,15 @@ func runConfigured(o options, environ []string, stdout, stderr io.Writer) error 
 		}
 	}
 	return serve(o.config, environ, cfg, warnings)
+}
+
+// stopLimit is the longest that a server with this configuration takes to end.
+func stopLimit(cfg *config.Config) time.Duration {
+	limit := time.Duration(cfg.Limits.DrainDelay) + time.Duration(cfg.Limits.DrainTimeout) + stopReserve
+	if cfg.Engine.Snapshot != "" {
+		limit += snapshotReserve
+	}
+	return limit
 }
 
 // serve runs the server until it has drained.
@@ -131,9 +138,11 @@ func serve(path string, environ []string, cfg config.Config, warnings []string) 
 		slog.Int("pid", os.Getpid()), slog.String("config", path), slog.Uint64("descriptors", descriptors))
 	h := handler{
 		srv: srv, log: log, pid: pid, memory: memory,
-		path: path, environ: environ, started: cfg, descriptors: descriptors,
+		path: path, environ: environ, started: cfg, current: cfg, descriptors: descriptors,
+		manager: systemd.New(srv, log.Logger),
 	}
 	go h.handle(signals)
+	go h.manager.Run(context.Background()) // to the end of the process
 	if err := srv.Run(); err != nil {
 		log.Error("the server has failed", slog.Any("error", err))
 		return err
