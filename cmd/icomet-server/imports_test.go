@@ -9,6 +9,7 @@ import (
 func TestImports(t *testing.T) {
 	imports.Only(t,
 		"std",                     // as everywhere
+		"icomet/internal/health",  // the command that asks it
 		"icomet/internal/systemd", // what the service manager is told
 		"icomet/internal/version", // of the release
 		"icomet/server",           // the server to run

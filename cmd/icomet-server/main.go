@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"time"
 
+	"icomet/internal/health"
 	"icomet/internal/systemd"
 	"icomet/internal/version"
 	"icomet/server"
@@ -54,7 +55,28 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
+// askHealth asks the running server whether it is ready.
+func askHealth(o options, environ []string) error {
+	url := o.config
+	if !health.IsURL(url) {
+		cfg, _, err := config.Load(o.config, environ)
+		if err != nil {
+			return err
+		}
+		if url, err = health.URL(cfg.Admin.Listen); err != nil {
+			return err
+		}
+	}
+	return health.Check(context.Background(), url)
+}
+
 func runConfigured(o options, environ []string, stdout, stderr io.Writer) error {
+	if o.health {
+		if err := askHealth(o, environ); err != nil {
+			return fmt.Errorf("-health: %w", err)
+		}
+		return nil
+	}
 	cfg, warnings, err := config.Load(o.config, environ)
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ func TestHelp(t *testing.T) {
 	if r.status != 0 || r.stderr != "" || r.stdout != usage {
 		t.Errorf("got %+v", r)
 	}
-	for _, want := range []string{"-t ", "-s ", "-version", "-h ", "stop", "restart", "reload", "reopen", "Examples:"} {
+	for _, want := range []string{"-t ", "-s ", "-health ", "-version", "-h ", "stop", "restart", "reload", "reopen", "Examples:"} {
 		if !strings.Contains(usage, want) {
 			t.Errorf("the help does not say %q", want)
 		}
