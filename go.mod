@@ -21,6 +21,8 @@ require github.com/klauspost/compress v1.20.4
 
 require github.com/coreos/go-systemd/v22 v22.7.0
 
+require go.yaml.in/yaml/v3 v3.0.5
+
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect

@@ -62,7 +62,10 @@ func TestPackages(t *testing.T) {
 		run(t, "sh", "-ec", `cd "$0" && sha256sum -c --strict SHA256SUMS`, dist)
 	})
 	t.Run("Deb", func(t *testing.T) { testDeb(t, dist) })
-	t.Run("Install", func(t *testing.T) { testInstall(t, filepath.Join(dist, "icomet_"+version.Release+"_"+runtime.GOARCH+".deb")) })
+	t.Run("Install", func(t *testing.T) {
+		testInstall(t, filepath.Join(dist, "icomet_"+version.Release+"_"+runtime.GOARCH+".deb"))
+	})
+	t.Run("Image", func(t *testing.T) { testImage(t, dist) })
 	t.Run("RPM", func(t *testing.T) { testRPM(t, dist) })
 	t.Run("SBOM", func(t *testing.T) { testSBOM(t, dist) })
 	for _, arch := range []string{"amd64", "arm64"} {

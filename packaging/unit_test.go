@@ -53,13 +53,6 @@ func read(t *testing.T, name string) string {
 	return string(b)
 }
 
-// drain is the longest that a server with the default configuration takes to leave, with
-// what config.toml asks of a supervisor besides.
-func drain() time.Duration {
-	c := config.Default()
-	return time.Duration(c.Limits.DrainDelay) + time.Duration(c.Limits.DrainTimeout) + 2*time.Second
-}
-
 func TestUnit(t *testing.T) {
 	t.Parallel()
 	lines := unit(t)
@@ -69,8 +62,8 @@ func TestUnit(t *testing.T) {
 		}
 	}
 	stop, err := time.ParseDuration(setting(t, lines, "TimeoutStopSec") + "s")
-	if err != nil || stop < drain() {
-		t.Errorf("TimeoutStopSec is %v (%v), and the drain may take %v", stop, err, drain())
+	if c := config.Default(); err != nil || stop <= leaves(&c) {
+		t.Errorf("TimeoutStopSec is %v (%v), and the server leaves in %v", stop, err, leaves(&c))
 	}
 	for name, want := range map[string]string{
 		"Type": "notify", "NotifyAccess": "main", "User": "icomet", "StateDirectory": "icomet", "LimitNOFILE": "1048576",
