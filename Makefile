@@ -183,6 +183,10 @@ package-test-needs:
 		DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$needs; \
 	fi
 
+.PHONY: release
+release: ## check everything, build the packages and tag: VERSION=x.y.z; sends nothing
+	packaging/release "$(VERSION)"
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin dist
