@@ -34,11 +34,11 @@ func run(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// build builds the packages in a checkout of its own, and returns their folder.
-func build(t *testing.T) string {
+// build builds the packages of a checkout, and returns their folder.
+func build(t *testing.T, checkout string) string {
 	t.Helper()
 	dist := filepath.Join(t.TempDir(), "dist")
-	run(t, filepath.Join(checkout(t), "packaging/build"), dist)
+	run(t, filepath.Join(checkout, "packaging/build"), dist)
 	return dist
 }
 
@@ -50,9 +50,13 @@ func TestPackages(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Fatal("the installation needs root")
 	}
-	dist := build(t)
+	tree := checkout(t)
+	dist := build(t, tree)
 	t.Run("Reproducible", func(t *testing.T) {
-		first, second := read(t, dist+"/SHA256SUMS"), read(t, build(t)+"/SHA256SUMS")
+		// A copy, because the tree that is tested may have changed since.
+		elsewhere := filepath.Join(t.TempDir(), "another", "place")
+		run(t, "sh", "-ec", `mkdir -p "$1" && cp -R "$0/." "$1/"`, tree, elsewhere)
+		first, second := read(t, dist+"/SHA256SUMS"), read(t, build(t, elsewhere)+"/SHA256SUMS")
 		if first != second {
 			t.Errorf("two builds differ:\n%s\n%s", first, second)
 		}
