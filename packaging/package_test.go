@@ -69,6 +69,7 @@ func TestPackages(t *testing.T) {
 	t.Run("Install", func(t *testing.T) {
 		testInstall(t, filepath.Join(dist, "icomet_"+version.Release+"_"+runtime.GOARCH+".deb"))
 	})
+	t.Run("Systemd", func(t *testing.T) { testSystemd(t, dist) })
 	t.Run("Image", func(t *testing.T) { testImage(t, dist) })
 	t.Run("RPM", func(t *testing.T) { testRPM(t, dist) })
 	t.Run("SBOM", func(t *testing.T) { testSBOM(t, dist) })
@@ -166,7 +167,7 @@ func testInstall(t *testing.T, deb string) {
 func verifyUnit(t *testing.T, root string) {
 	t.Helper()
 	system := filepath.Join(t.TempDir(), "root")
-	run(t, "sh", "-ec", `cp -r "$0" "$1" && mkdir "$1/bin" && install -m 755 /dev/null "$1/bin/kill"
+	run(t, "sh", "-ec", `cp -r "$0" "$1" && mkdir "$1/bin" && install -m 755 /dev/null "$1/bin/sh"
 		for unit in sysinit basic shutdown network-online; do
 			echo "[Unit]" >"$1/usr/lib/systemd/system/$unit.target"
 		done`, root, system)
