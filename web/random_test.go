@@ -48,6 +48,20 @@ function logged(options, log) {
 	comet.on('close', () => setTimeout(() => comets.includes(comet) && comet.start()));
 } null`
 
+// others puts clients on connections with other channels, which come and go.
+const others = `{
+	let changes = 0;
+	for (const transport of ['ws', 'sse']) {
+		const options = { subUrl: %q, share: false, transports: [transport] };
+		logged(options);
+		const comet = new iComet({ ...options, channels: ['b', 'c'], retryMin: 50, retryMax: 100 });
+		setInterval(() => {
+			const name = 'other ' + changes++ %% 3;
+			if (!comet.remove(name)) comet.add(name);
+		}, 150);
+	}
+} null`
+
 // check compares what a client was told with what happened. Whatever it has not had it was
 // told of, before the next message that it had; and it was told of nothing else.
 func (h *history) check(log []string) error {
@@ -132,6 +146,10 @@ func randomHistory(t *testing.T, random *rand.Rand) {
 		// A browser has six connections to a host.
 		pages[i%2].Run(fmt.Sprintf("logged({ subUrl: %q, share: false, transports: [%q] }); null", proxy.URL, name))
 	}
+	amongOthers := browser.Start(t).Open(t, site.with(s.Front))
+	pages = append(pages, amongOthers)
+	amongOthers.Run(logged)
+	amongOthers.Run(fmt.Sprintf(others, proxy.URL))
 	h.push(t, 1)
 	for _, p := range pages {
 		p.Want("logs.every(l => l.length > 0)", "true")

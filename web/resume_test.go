@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
@@ -68,14 +69,14 @@ func TestResumeOverTransportChanges(t *testing.T) {
 	p.WantNoMistakes()
 }
 
-// ignoresEpoch is the server as one of 0.1, which does not know positions.
+// ignoresEpoch is the server as one of 0.1, which knows neither positions nor WebSocket.
 func ignoresEpoch(t *testing.T, s *servertest.Server) string {
 	t.Helper()
 	front, err := url.Parse(s.Front)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newPlainServer(t, &httputil.ReverseProxy{
+	proxy := &httputil.ReverseProxy{
 		FlushInterval: -1,
 		ErrorLog:      log.New(io.Discard, "", 0), // answers end early when the server is killed
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -88,7 +89,14 @@ func ignoresEpoch(t *testing.T, s *servertest.Server) string {
 			w.Header().Set("Access-Control-Allow-Origin", "*")
 			w.WriteHeader(http.StatusBadGateway)
 		},
-	})
+	}
+	return newPlainServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/ws" {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
 }
 
 // TestRestart: the new server numbers from 1 again. The client reports that, and gets
@@ -98,11 +106,12 @@ func TestRestart(t *testing.T) {
 		name  string
 		end   func(*servertest.Server)
 		front func(*testing.T, *servertest.Server) string
+		by    []string
 		more  int // messages of the new life
 	}{
-		{"kill", (*servertest.Server).Kill, nil, 6},
-		{"drain", (*servertest.Server).Stop, nil, 2},
-		{"kill, without positions", (*servertest.Server).Kill, ignoresEpoch, 2},
+		{"kill", (*servertest.Server).Kill, nil, transports, 6},
+		{"drain", (*servertest.Server).Stop, nil, transports, 2},
+		{"kill, without positions", (*servertest.Server).Kill, ignoresEpoch, transports[1:], 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := servertest.Start(t)
@@ -111,25 +120,25 @@ func TestRestart(t *testing.T) {
 				front = c.front(t, s)
 			}
 			p := browser.Start(t).Open(t, newSite(t, s.Front).URL)
-			for _, name := range transports {
+			for _, name := range c.by {
 				connect(p, name, fmt.Sprintf("subUrl: %q, transports: [%q], retryMin: 300", front, name))
 				s.WaitSubscribers(name, 1)
 				pushAll(s, name, numbered(name+" old ", 1, 3))
 			}
-			p.Want("got.length", "12")
+			p.Want("got.length", fmt.Sprint(3*len(c.by)))
 			c.end(s)
 			p.Want("comets.every(c => c.state === 'waiting' || c.state === 'connecting')", "true")
 			s.Restart()
-			for _, name := range transports {
+			for _, name := range c.by {
 				pushAll(s, name, numbered(name+" new ", 1, c.more))
 			}
 			p.Want("comets.every(c => c.state === 'open')", "true")
-			for _, name := range transports {
+			for _, name := range c.by {
 				want := append(numbered(name+" old ", 1, 3), numbered(name+" new ", 1, c.more)...)
 				p.Want(fmt.Sprintf("got.filter(c => c.startsWith('%s '))", name), js(want))
 			}
 			reset, lost := map[string]any{"type": "reset", "seq": 4}, map[string]any{"type": "lost", "lost": "unknown", "reason": "epoch"}
-			p.Want("events", js([]any{reset, lost, reset, lost, reset, lost, reset, lost}))
+			p.Want("events", js(slices.Repeat([]any{reset, lost}, len(c.by))))
 			if m := withoutNetworkErrors(p.Mistakes()); len(m) > 0 {
 				t.Errorf("errors in the page: %q", m)
 			}
@@ -262,6 +271,32 @@ func TestSeenAgain(t *testing.T) {
 		s.Call("/close", "cname", "a")
 		p.Close()
 	}
+}
+
+// TestKeptPage: the browser keeps a page that has a WebSocket when its user goes elsewhere,
+// because the connection is given up in time. When the user returns, it goes on.
+func TestKeptPage(t *testing.T) {
+	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_TIMEOUT=600")
+	site := newSite(t, s.Front)
+	site.mux.HandleFunc("/elsewhere", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "<!DOCTYPE html><title>elsewhere</title>")
+	})
+	p := browser.Start(t).Open(t, site.URL)
+	p.Run("window.kept = 0; addEventListener('pageshow', e => { kept += e.persisted }); null")
+	connect(p, "a", "seq: 1, transports: ['ws']")
+	s.Push("a", "m1")
+	p.Want("got", `["m1"]`)
+	p.Run("setTimeout(() => { location.href = '/elsewhere' }); null")
+	p.Want("document.title", `"elsewhere"`)
+	s.WaitSubscribers("a", 0)
+	s.Push("a", "m2")
+	p.Run("setTimeout(() => history.back()); null")
+	p.Want("[kept, got]", `[1,["m1","m2"]]`)
+	p.Want("comets[0].state", `"open"`)
+	s.Push("a", "m3")
+	p.Want("got", `["m1","m2","m3"]`)
+	p.Want("events", "[]")
+	p.WantNoMistakes()
 }
 
 // setOffline makes the browser report that there is no network, or that there is.

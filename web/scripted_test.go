@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/coder/websocket"
 
 	"icomet/server/servertest"
 	"icomet/web"
@@ -23,16 +26,17 @@ type scripted struct {
 	answers map[string][]string // by "EPOCH-SEQ" of the request: what is sent at once
 	asked   []string            // the requests since the last change
 	waiting map[chan string]bool
+	sockets map[*websocket.Conn]bool
 }
 
 func newScripted(t *testing.T) *scripted {
 	t.Helper()
-	s := &scripted{t: t, waiting: map[chan string]bool{}}
+	s := &scripted{t: t, waiting: map[chan string]bool{}, sockets: map[*websocket.Conn]bool{}}
 	s.Server = httptest.NewServer(s)
 	// A browser repeats by itself what it has asked on a connection that was kept.
 	s.Config.SetKeepAlivesEnabled(false)
 	t.Cleanup(func() {
-		s.CloseClientConnections()
+		s.cut()
 		s.Close()
 	})
 	return s
@@ -44,7 +48,16 @@ func (s *scripted) answer(answers map[string][]string) {
 	s.answers, s.asked = answers, nil
 	clear(s.waiting)
 	s.mu.Unlock()
+	s.cut()
+}
+
+func (s *scripted) cut() {
 	s.CloseClientConnections()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.sockets {
+		c.CloseNow()
+	}
 }
 
 // say sends messages to the one subscriber that waits.
@@ -63,6 +76,19 @@ func (s *scripted) say(messages ...string) {
 			return nil
 		})
 	}
+}
+
+// settle waits until one subscriber waits: a poll that has had its answer has asked again.
+func (s *scripted) settle() {
+	s.t.Helper()
+	servertest.CheckFor(s.t, servertest.Patience, func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.waiting) != 1 {
+			return fmt.Errorf("%d subscribers wait, want one; asked: %q", len(s.waiting), s.asked)
+		}
+		return nil
+	})
 }
 
 // wantAsked waits until these, and no others, were the requests since the last change.
@@ -86,16 +112,50 @@ func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Write(web.Script)
 	case "/ping":
 		fmt.Fprint(w, cb, `({"type":"ping","sub_timeout":30});`)
+	case "/ws":
+		s.socket(w, r)
 	case "/sse":
-		s.subscribe(w, r, "data: %s\n\n", true)
+		s.subscribe(r.Context(), r, true, writeTo(w, "data: ", "\n\n"))
 	case "/stream":
-		s.subscribe(w, r, "%s\n", true)
+		s.subscribe(r.Context(), r, true, writeTo(w, "", "\n"))
 	default:
-		s.subscribe(w, r, cb+"([%s]);", false)
+		s.subscribe(r.Context(), r, false, func(list []string) {
+			fmt.Fprintf(w, "%s([%s]);", cb, strings.Join(list, ","))
+		})
 	}
 }
 
-func (s *scripted) subscribe(w http.ResponseWriter, r *http.Request, frame string, open bool) {
+func writeTo(w http.ResponseWriter, before, after string) func([]string) {
+	return func(list []string) {
+		for _, m := range list {
+			fmt.Fprint(w, before, m, after)
+		}
+		w.(http.Flusher).Flush()
+	}
+}
+
+func (s *scripted) socket(w http.ResponseWriter, r *http.Request) {
+	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // the page is of another origin
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	s.sockets[c] = true
+	s.mu.Unlock()
+	ctx := c.CloseRead(context.Background())
+	s.subscribe(ctx, r, true, func(list []string) {
+		for _, m := range list {
+			_ = c.Write(ctx, websocket.MessageText, []byte(m)) // the page may have gone
+		}
+	})
+	s.mu.Lock()
+	delete(s.sockets, c)
+	s.mu.Unlock()
+	c.CloseNow()
+}
+
+// subscribe answers until ctx is done; with one answer if it is not open.
+func (s *scripted) subscribe(ctx context.Context, r *http.Request, open bool, write func([]string)) {
 	later := make(chan string, 100)
 	at := r.FormValue("epoch") + "-" + r.FormValue("seq")
 	if !r.Form.Has("epoch") {
@@ -114,27 +174,17 @@ func (s *scripted) subscribe(w http.ResponseWriter, r *http.Request, frame strin
 		delete(s.waiting, later)
 		s.mu.Unlock()
 	}()
-	if !open {
-		if len(list) == 0 {
-			select {
-			case m := <-later:
-				list = []string{m}
-			case <-r.Context().Done():
-				return
-			}
-		}
-		fmt.Fprintf(w, frame, strings.Join(list, ","))
-		return
-	}
 	for {
-		for _, m := range list {
-			fmt.Fprintf(w, frame, m)
+		if open || len(list) > 0 {
+			write(list)
 		}
-		w.(http.Flusher).Flush()
+		if !open && len(list) > 0 {
+			return
+		}
 		select {
 		case m := <-later:
 			list = []string{m}
-		case <-r.Context().Done():
+		case <-ctx.Done():
 			return
 		}
 	}

@@ -40,7 +40,7 @@ func TestTabsShare(t *testing.T) {
 		p.Want("got", js(numbered("m", 1, 3)))
 		p.Want("comets[0].state", `"open"`)
 		s.WaitSubscribers("a", 1)
-		p.Want("comets[0].transport", `"sse"`)
+		p.Want("comets[0].transport", `"ws"`)
 	}
 	pushAll(s, "a", numbered("m", 4, 6))
 	wantAll(pages, "got", js(numbered("m", 1, 6)))

@@ -115,7 +115,7 @@ func TestLargeOnSlowLink(t *testing.T) {
 		p.Want("got.at(-1)", `"m3"`)
 		p.Want("got.length", "3")
 		p.Want("events", "[]")
-		if name != "jsonp" && name != "event source" {
+		if name != "ws" && name != "jsonp" && name != "event source" {
 			p.Want("states.filter(s => s.startsWith('waiting'))", "[]")
 		}
 		p.WantNoMistakes()

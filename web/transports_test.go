@@ -11,7 +11,7 @@ import (
 	"icomet/web/internal/browser"
 )
 
-var transports = []string{"sse", "stream", "poll", "jsonp"}
+var transports = []string{"ws", "sse", "stream", "poll", "jsonp"}
 
 // awkward contents must arrive unchanged with every framing.
 var awkward = []string{
@@ -68,7 +68,7 @@ func TestFromNow(t *testing.T) {
 		s.WaitSubscribers(name, 1)
 		s.Push(name, "after "+name)
 	}
-	p.Want("got.sort()", `["after jsonp","after poll","after sse","after stream"]`)
+	p.Want("got.sort()", `["after jsonp","after poll","after sse","after stream","after ws"]`)
 	p.WantNoMistakes()
 }
 
@@ -120,9 +120,9 @@ func TestNextTransport(t *testing.T) {
 		spoiled map[string]func(http.ResponseWriter, *http.Request)
 		want    string
 	}{
-		{"refused", map[string]func(http.ResponseWriter, *http.Request){"/sse": refuse}, "stream"},
-		{"refused twice", map[string]func(http.ResponseWriter, *http.Request){"/sse": refuse, "/stream": refuse}, "poll"},
-		{"no answer to the end", map[string]func(http.ResponseWriter, *http.Request){"/sse": buffer, "/stream": buffer}, "poll"},
+		{"refused", map[string]func(http.ResponseWriter, *http.Request){"/ws": refuse, "/sse": refuse}, "stream"},
+		{"refused twice", map[string]func(http.ResponseWriter, *http.Request){"/ws": refuse, "/sse": refuse, "/stream": refuse}, "poll"},
+		{"no answer to the end", map[string]func(http.ResponseWriter, *http.Request){"/ws": buffer, "/sse": buffer, "/stream": buffer}, "poll"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			target, err := url.Parse(s.Front)

@@ -46,6 +46,7 @@ backend b
 `, "/usr/sbin/haproxy"},
 	"caddy": {`{
 	admin off
+	default_bind 127.0.0.1
 	auto_https off
 	storage file_system DIR
 }

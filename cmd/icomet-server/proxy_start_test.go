@@ -124,7 +124,7 @@ func startProxy(t *testing.T, proxy, timeout, admin, front string, more ...strin
 		b.log = output.String
 	case "caddy":
 		b.versions = []bool{false, true}
-		text = example(t, "Caddyfile", "\n{\n", "\n{\nadmin off\nauto_https disable_redirects\nstorage file_system "+dir+"\n", "127.0.0.1:8100", front,
+		text = example(t, "Caddyfile", "\n{\n", "\n{\nadmin off\ndefault_bind 127.0.0.1\nauto_https disable_redirects\nstorage file_system "+dir+"\n", "127.0.0.1:8100", front,
 			"push.example.com", b.url, "/etc/ssl/icomet", dir, "/var/log/caddy", dir, "90s", timeout)
 		cmd = exec.Command("/usr/bin/caddy", "run", "--config", config, "--adapter", "caddyfile")
 		b.log = func() string { return readAll(t, dir+"/icomet.log") }
@@ -152,8 +152,9 @@ func startProxy(t *testing.T, proxy, timeout, admin, front string, more ...strin
 		select {
 		case err := <-ended:
 			ended <- err
-			start, _ := os.ReadFile(dir + "/start.log")
-			t.Fatalf("%s ended at once: %v\n%s%s", proxy, err, output, start)
+			start, _ := os.ReadFile(dir + "/start.log") // nginx's
+			later, _ := os.ReadFile(dir + "/icomet.log")
+			t.Fatalf("%s ended at once: %v\n%s%s%s", proxy, err, output, start, later)
 		default:
 		}
 		_, body, err := b.get("127.0.0.1", "/ping?cb=", nil)

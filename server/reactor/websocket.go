@@ -34,17 +34,20 @@ func (c *Conn) Frames(h *wsframe.Handshake) wire.Transport {
 // contents alone.
 func (c *Conn) AcceptFrames(r *Request, h *wsframe.Handshake, t wire.Transport) {
 	l := c.loop
-	fields := "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
-		string(wsframe.AppendAccept(nil, h.Key)) + "\r\n"
+	head := wire.Head{Status: 101, Length: wire.LengthNone, Fields: "Upgrade: websocket\r\nConnection: Upgrade\r\n"}
+	c.SetCommon(r, &head)
+	// What is of this connection alone stands before the empty line that ends the head; as
+	// one string it would be garbage of each handshake.
+	b := head.Append(l.out.B)
+	b = append(b[:len(b)-2], "Sec-WebSocket-Accept: "...)
+	b = append(wsframe.AppendAccept(b, h.Key), "\r\n"...)
 	if h.Protocol != nil {
-		fields += "Sec-WebSocket-Protocol: " + string(h.Protocol) + "\r\n"
+		b = append(append(append(b, "Sec-WebSocket-Protocol: "...), h.Protocol...), "\r\n"...)
 	}
 	if t == wire.TransportDeflateWebSocket {
-		fields += "Sec-WebSocket-Extensions: " + h.Deflate.Extension() + "\r\n"
+		b = append(append(append(b, "Sec-WebSocket-Extensions: "...), h.Deflate.Extension()...), "\r\n"...)
 	}
-	head := wire.Head{Status: 101, Length: wire.LengthNone, Fields: fields}
-	c.SetCommon(r, &head)
-	l.out.B = head.Append(l.out.B)
+	l.out.B = append(b, "\r\n"...)
 	c.EndAfter() // it never goes back to HTTP
 }
 

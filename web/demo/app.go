@@ -84,8 +84,9 @@ func (a *app) frontFor(r *http.Request) string {
 func (a *app) page(w http.ResponseWriter, r *http.Request) {
 	front := a.frontFor(r)
 	h := w.Header()
+	socket := strings.Replace(front, "http", "ws", 1) // a policy does not count a WebSocket among http
 	h.Set("Content-Security-Policy", fmt.Sprintf(
-		"default-src 'self'; script-src 'self' %s; connect-src 'self' %s; base-uri 'none'; form-action 'self'; frame-ancestors 'none'", front, front))
+		"default-src 'self'; script-src 'self' %s; connect-src 'self' %s %s; base-uri 'none'; form-action 'self'; frame-ancestors 'none'", front, front, socket))
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
 	if err := page.Execute(w, map[string]any{"Front": front, "MaxName": maxName, "MaxText": maxText}); err != nil {

@@ -173,7 +173,7 @@ func TestChatFits(t *testing.T) {
 		p.Want(bubbles+".length", "6")
 		p.Want(fits, "true")
 		p.Want("document.getElementById('scroll').scrollWidth <= document.getElementById('scroll').clientWidth", "true")
-		p.Want("document.getElementById('log').lastChild.getBoundingClientRect().bottom <= document.getElementById('send').getBoundingClientRect().top", "true")
+		p.Want("document.querySelector('.log').lastChild.getBoundingClientRect().bottom <= document.getElementById('send').getBoundingClientRect().top", "true")
 		p.Want("getComputedStyle(document.body).backgroundColor === 'rgb(15, 19, 26)'", fmt.Sprint(view.scheme == "dark"))
 		p.WantNoMistakes()
 		p.Close()

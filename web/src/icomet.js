@@ -2,7 +2,7 @@
  * icomet.js, the browser client of the iComet push server.
  *
  *     const comet = new iComet({
- *       channel: 'news',
+ *       channel: 'news',                          // or channels: ['news', 'weather']
  *       subUrl: 'https://push.example.com',       // the front port, or its /poll
  *       callback: content => console.log(content), // once per message, in order
  *     });
@@ -11,135 +11,128 @@
  * It starts by itself, as the original client does. icomet.d.ts describes the options, the
  * events and their units.
  *
- * How it works. `next` is the number of the next message wanted. Every connection asks from
- * there, so nothing is lost or doubled when a connection breaks or the transport changes.
- * position.js has this number, and the epoch that it belongs to; connection.js has the
- * connection of one channel, transports.js the ways to make it, and sharing.js lets the
- * tabs of an origin share it.
+ * How it works. Each channel has a Channel with its own position: `next` is the number of
+ * the next message wanted. Every connection asks from there, so nothing is lost or doubled
+ * when a connection breaks or the transport changes. position.js has this number, and the
+ * epoch that it belongs to; connection.js has the subscription of one channel, link.js puts
+ * the subscriptions of a page on one connection, transports.js has the ways to make it, and
+ * sharing.js lets the tabs of an origin share a channel's subscription.
  */
 
-import { fetchJSON, foreign, inPage, jsonp, now, query } from './request.js';
-import { Sharing } from './sharing.js';
+import { Channel } from './channel.js';
+import { listen, tell } from './position.js';
 
-export class iComet extends Sharing {
+const none = { cname: '', state: 'stopped', seq: 0, position: '' }; // instead of a channel
+const isOver = c => ['stopped', 'closed', 'ended', 'unauthorized'].includes(c.state);
+
+export class iComet {
   constructor(config) {
-    super(config);
-    const c = this._config;
-    this._pubUrl = c.pubUrl || c.pub_url;
-    this._events = {
-      online: () => this._kick(),
-      offline: () => this._offline(),
-      visibilitychange: () => document.hidden || this._kick(),
-      pageshow: e => e.persisted && this._kick(),
-    };
-    if (c.autoStart !== false) this.start();
+    const { channels, channel, from, seq, autoStart } = config;
+    this._config = { ...config };
+    this._callback = config.callback || config.sub_callback;
+    this._listeners = {};
+    this._channels = new Map(); // by the name that it was added with
+    this._running = autoStart !== false;
+    if (channels) for (const c of channels) this._make(typeof c === 'string' ? { channel: c } : c);
+    else this._make({ channel, from, seq, callback: this._callback });
+    // Only when all names have been looked at.
+    if (this._running) this.start();
   }
 
-  /** The transport in use. */
-  get transport() {
-    return this._follows ? this._leaderTransport : this._transports[this._at];
-  }
-
-  /** Connects, and continues where stop() has stopped. Does nothing while it runs. */
-  start() {
-    if (this._running) return;
-    this._running = true;
-    this._heard = now();
-    this._tries = 0;
-    this._timer = setInterval(() => this._tick(), 1000);
-    this._listen('addEventListener');
-    this._join();
-  }
-
-  /** Ends the connection. After it, only a state event comes. */
-  stop() {
-    this._end('stopped');
-  }
-
-  /** Sets the token, usually after a 401; it may be called at any time. */
-  setToken(token) {
-    const other = token !== this._proof;
-    this._token = this._proof = token;
-    if (!this._running) return;
-    if (this._bus && other) { // who has another token shares with others
-      this._part();
-      this._drop();
-      this._follows = false;
-      this._join();
-    } else if (this.state === 'unauthorized') {
-      this._connect();
-    }
-  }
-
-  /**
-   * Publishes a text through pubUrl, which belongs to the application. Returns a promise
-   * of its JSON answer, or, as the original does, false if content is not a text or there
-   * is no pubUrl.
-   */
-  pub(content, callback) {
-    if (typeof content !== 'string' || !this._pubUrl) return false;
-    const params = { cname: this.cname, content };
-    const post = (this._config.pubMethod || 'GET') === 'POST';
-    // Another origin is asked by JSONP, as the original does. Trying fetch first could
-    // publish twice.
-    const byScript = foreign(this._pubUrl) && this._transports.includes('jsonp');
-    const sent = new Promise((resolve, reject) => {
-      const done = (err, v) => (err ? reject(err) : resolve(v));
-      if (post) {
-        fetchJSON(this._pubUrl, { method: 'POST', body: new URLSearchParams(params), ...this._init }, done);
-      } else if (byScript || this._pubUrl.includes('=?')) {
-        jsonp(query(this._pubUrl, params), done);
-      } else {
-        fetchJSON(query(this._pubUrl, params), this._init, done);
-      }
+  _make(options) {
+    const { channel: name } = options;
+    if (this._channels.has(name)) throw new TypeError('iComet: this channel is there already: ' + name);
+    const { channels, seq, ...rest } = this._config;
+    const c = new Channel({
+      ...rest,
+      from: '',
+      seq: channels && seq, // the number of one channel is none of another's
+      callback: this._callback && (content => this._callback(content, name)),
+      ...options,
+      _parent: this,
     });
-    sent.then(callback, error => this._emit('error', { code: 0, error }));
-    return sent;
+    this._channels.set(name, c);
+    return c;
   }
 
-  _listen(how) {
-    if (typeof addEventListener !== 'function') return;
-    for (const name in this._events) {
-      const target = name === 'visibilitychange' ? inPage && document : globalThis;
-      if (target) target[how](name, this._events[name]);
-    }
+  _all() {
+    return [...this._channels.values()];
   }
 
-  _end(state) {
-    if (!this._running) return;
+  /** Adds a channel, and returns it. */
+  add(channel, options) {
+    const c = this._make({ ...options, channel });
+    if (this._running) c.start();
+    return c;
+  }
+
+  /** Ends and forgets a channel; the others are not disturbed. Returns whether it was there. */
+  remove(channel) {
+    const c = this._channels.get(channel);
+    if (c) c.stop();
+    return this._channels.delete(channel);
+  }
+
+  /** A channel by its name; without one, the first that still goes on, else the first. */
+  channel(name) {
+    const all = this._all();
+    return name === undefined ? all.find(c => !isOver(c)) || all[0] : this._channels.get(name);
+  }
+
+  get channels() {
+    return [...this._channels.keys()];
+  }
+
+  get cname() {
+    return (this.channel() || none).cname;
+  }
+
+  get transport() {
+    return (this.channel() || none).transport;
+  }
+
+  get seq() {
+    return (this.channel() || none).seq;
+  }
+
+  get position() {
+    return (this.channel() || none).position;
+  }
+
+  /** Open when all are that still go on, and over when none does. */
+  get state() {
+    return (this._all().find(c => !isOver(c) && c.state !== 'open') || this.channel() || none).state;
+  }
+
+  /** Connects, and continues where stop() has stopped. Does nothing for what runs. */
+  start() {
+    this._running = true;
+    for (const c of this._all()) c.start();
+  }
+
+  /** Ends the connection. After it, only state events come. */
+  stop() {
     this._running = false;
-    this._drop();
-    clearInterval(this._timer);
-    this._listen('removeEventListener');
-    this._setState(state);
-    this._part();
-    this._queue = null;
-    this._follows = false;
+    for (const c of this._all()) c.stop();
   }
 
-  _tick() {
-    if (!this._follows) this._check();
-    this._beatOrWatch();
+  /** Sets the token of all channels, usually after a 401; it may be called at any time. */
+  setToken(token) {
+    if (typeof this._config.token !== 'function') this._config.token = token; // also for those to come
+    for (const c of this._all()) c.setToken(token);
   }
 
-  /** The page is visible again, or the network is back: connects without waiting. */
-  _kick() {
-    if (this._follows) return this._send({ kick: 1 });
-    if (this.state === 'waiting' || this.state === 'offline') {
-      this._tries = 0;
-      this._connect();
-    } else {
-      this._tick();
-    }
+  /** Publishes in the channel; of several, in that of channel(). See Channel. */
+  pub(content, callback) {
+    return this.channel().pub(content, callback);
   }
 
-  _offline() {
-    if (this._follows || this.state === 'unauthorized') return;
-    this._drop();
-    this._setState('offline');
-    // The browser may be wrong about the network.
-    this._retry = setTimeout(() => this._connect(), this._config.retryMax);
+  /** Calls fn for each event of a type, of all channels. Returns a function that removes fn. */
+  on(type, fn) {
+    return listen(this._listeners, type, fn);
+  }
+
+  _emit(type, event) {
+    tell(this._listeners, type, event);
   }
 }
-
-export default iComet;

@@ -6,6 +6,7 @@
 export class Position {
   constructor(c) {
     this._callback = c.callback || c.sub_callback;
+    this._parent = c._parent; // the iComet that it belongs to, which tells its events too
     this._listeners = {};
     const from = /^([0-9a-f]{8})-(\d+)$/.exec(c.from || '');
     if (c.from && !from) throw new TypeError('iComet: from is not a position');
@@ -30,12 +31,13 @@ export class Position {
 
   /** Calls fn for each event of a type. Returns a function that removes fn. */
   on(type, fn) {
-    (this._listeners[type] = this._listeners[type] || new Set()).add(fn);
-    return () => this._listeners[type].delete(fn);
+    return listen(this._listeners, type, fn);
   }
 
   _emit(type, event) {
-    for (const fn of this._listeners[type] || []) guard(fn, { type, ...event });
+    event = { channel: this._config.channel, ...event };
+    tell(this._listeners, type, event);
+    this._parent._emit(type, event);
   }
 
   /** Handles a message that the other tabs need too: they get it with the position before it. */
@@ -132,8 +134,17 @@ export class Position {
   _tellState() {}
 }
 
+export function listen(listeners, type, fn) {
+  (listeners[type] = listeners[type] || new Set()).add(fn);
+  return () => listeners[type].delete(fn);
+}
+
+export function tell(listeners, type, event) {
+  for (const fn of listeners[type] || []) guard(fn, { type, ...event });
+}
+
 /** Calls fn. An exception of the application is thrown later, so that it cannot disturb us. */
-export function guard(fn, arg) {
+function guard(fn, arg) {
   try {
     fn(arg);
   } catch (e) {

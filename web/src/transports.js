@@ -1,15 +1,43 @@
-import { fetchJSON, inPage, jsonp, pieces, scripts, streams } from './request.js';
+import { absolute, fetchJSON, inPage, jsonp, pieces, scripts, streams } from './request.js';
 
 const canFetch = typeof fetch === 'function';
 const canStream = canFetch && streams;
+const SLOW_DOWN = 5000; // ms until a connection whose commands were too many is made again
 
 /**
  * A transport opens one connection. It calls `on.open()` when the server answers,
  * `on.alive()` for all bytes that arrive, `on.messages(list)` with what is complete, and
  * last, once, `on.end(err)`. It returns a function that ends the connection without a
- * further call.
+ * further call. A WebSocket's `on.open` gets the function that sends a command, and its
+ * `on.end` tells more about the end.
  */
 export const openers = {
+  ws(url, on) {
+    const socket = new WebSocket(absolute(url('/ws')).replace(/^http/, 'ws'));
+    let opened = false;
+    const stop = () => {
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close();
+    };
+    socket.onopen = () => {
+      opened = true;
+      on.open(command => socket.send(JSON.stringify(command)));
+    };
+    socket.onmessage = e => {
+      try {
+        on.messages([JSON.parse(e.data)]);
+      } catch (error) {
+        stop();
+        on.end(error);
+      }
+    };
+    socket.onclose = ({ code }) => {
+      const over = opened && (code === 1000 || code === 1001); // done, or the server is being stopped
+      on.end(over ? null : new Error('WebSocket closed: ' + code), { refused: !opened, least: code === 1008 ? SLOW_DOWN : 0 });
+    };
+    return stop;
+  },
+
   // Read by fetch where that is possible: an EventSource shows whole messages only, so
   // that a large one on a slow link cannot be told from a dead connection.
   sse(url, on, init) {
@@ -92,6 +120,7 @@ const polled = on => (err, v) => {
 };
 
 export const available = {
+  ws: () => typeof WebSocket === 'function',
   sse: () => canStream || typeof EventSource === 'function',
   stream: () => canStream,
   poll: () => canFetch,
@@ -101,4 +130,4 @@ export const available = {
 export const isPoll = name => name === 'poll' || name === 'jsonp';
 
 /** Whether only whole messages can be seen, not the bytes that arrive. */
-export const isBlind = name => name === 'jsonp' || (name === 'sse' ? !canStream : !streams);
+export const isBlind = name => name === 'ws' || name === 'jsonp' || (name === 'sse' ? !canStream : !streams);
