@@ -207,6 +207,12 @@ func TestKubernetes(t *testing.T) {
 			t.Errorf("%v is selected, the pods have %v", got, labels)
 		}
 	}
+	checkMonitor(t, kinds, container, &c)
+	checkProbes(t, container, &c)
+}
+
+func checkMonitor(t *testing.T, kinds map[string]object, container any, c *config.Config) {
+	t.Helper()
 	monitor := kinds["ServiceMonitor icomet"]
 	if got, want := at(t, monitor, "spec", "selector", "matchLabels"), at(t, kinds["Service icomet-admin"], "metadata", "labels"); !maps.Equal(got.(object), want.(object)) {
 		t.Errorf("the ServiceMonitor selects %v, the Service has %v", got, want)
@@ -220,7 +226,10 @@ func TestKubernetes(t *testing.T) {
 	if want := at(t, container, "volumeMounts", 0, "mountPath").(string) + "/" + key; c.Admin.KeysFile != want {
 		t.Errorf("keys_file is %s, the key is in %s", c.Admin.KeysFile, want)
 	}
+}
 
+func checkProbes(t *testing.T, container any, c *config.Config) {
+	t.Helper()
 	health := dockerfile(t)["HEALTHCHECK"][0]
 	health = health[slices.Index(health, "CMD")+1:]
 	for probe, want := range map[string][]string{
