@@ -147,7 +147,7 @@ bench: build ## short load set against the ceiling: 3 minutes; writes README.md'
 	bin/icomet-bench suite -server bin/icomet-server -update README.md
 
 .PHONY: compare
-compare: ## iComet, nchan and the ceiling, 5 rounds of 10 scenarios: 30 minutes
+compare: ## iComet, nchan, Centrifugo's library and the ceiling, 5 rounds of 15 scenarios: an hour
 	bench/compare/compare
 
 .PHONY: bench-redis

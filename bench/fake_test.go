@@ -4,6 +4,7 @@ package bench
 
 import (
 	"bufio"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/http"
@@ -17,8 +18,8 @@ import (
 	"icomet/bench/target"
 )
 
-// fault is what the fake server does wrong, at message faultAt, towards the
-// first subscriber of a channel only.
+// fault is what the fake server does wrong, at message faultAt, towards the first
+// subscription only.
 type fault int
 
 const (
@@ -59,6 +60,7 @@ type fake struct {
 	channels     map[string]*fakeChannel
 	conns        []net.Conn
 	stallFor     time.Duration
+	subscribed   int // subscriptions so far
 	refused      int // refuseOverload, refuseLater: so often
 }
 
@@ -72,6 +74,8 @@ type fakeSub struct {
 	first bool
 	held  string // a message kept back
 	off   int    // added to every seq
+	had   []int  // by channel of the connection, the last seq; shared by its subscriptions
+	index int    // of this one among them
 	poll  int    // the seq a poll waits for, 0: none waits
 }
 
@@ -132,8 +136,7 @@ func (f *fake) serveFront(c net.Conn) {
 		f.mu.Lock()
 		ch := f.channel(q.Get("cname"))
 		if sub == nil {
-			sub = &fakeSub{conn: c, first: len(ch.subs) == 0}
-			ch.subs = append(ch.subs, sub)
+			sub = f.subscribe(c, q["cname"])
 		}
 		switch {
 		case f.fault == refuseLater && f.refused < refusals:
@@ -150,13 +153,32 @@ func (f *fake) serveFront(c net.Conn) {
 			sub.poll, _ = strconv.Atoi(q.Get("seq"))
 			f.answerPoll(sub, q.Get("cname"), ch)
 		default:
-			fmt.Fprint(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+			head := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+			if f.transport == protocol.WS { // to the key that the harness sends
+				head = "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+			}
+			fmt.Fprint(c, head)
 			if f.fault == refuseInBand && sub.first {
-				writeChunk(c, fmt.Sprintf(`{"type":"429","cname":"%s","seq":0,"content":"Too many subscribers"}`+"\n", q.Get("cname")))
+				f.write(c, fmt.Sprintf(`{"type":"429","cname":"%s","seq":0,"content":"Too many subscribers"}`+"\n", q.Get("cname")))
 			}
 		}
 		f.mu.Unlock()
 	}
+}
+
+// subscribe adds a connection to its channels, and returns its first subscription.
+func (f *fake) subscribe(c net.Conn, names []string) (first *fakeSub) {
+	had := make([]int, len(names))
+	for i, name := range names {
+		ch := f.channel(name)
+		sub := &fakeSub{conn: c, first: f.subscribed == 0, had: had, index: i}
+		f.subscribed++
+		ch.subs = append(ch.subs, sub)
+		if i == 0 {
+			first = sub
+		}
+	}
+	return first
 }
 
 func (f *fake) serveAdmin(c net.Conn) {
@@ -209,20 +231,37 @@ func object(name string, seq int, content string) string {
 	return fmt.Sprintf(`{"type":"data","cname":"%s","seq":%d,"content":"%s"}`, name, seq, content)
 }
 
-func (f *fake) framed(seq int, m string) string {
+func (f *fake) framed(s *fakeSub, seq int, m string) string {
 	switch f.transport {
 	case protocol.SSE:
 		if f.fault == wrongEventID && seq == faultAt {
 			seq++
 		}
-		return fmt.Sprintf("data: %s\nid: %d\n\n", m, seq)
+		if len(s.had) == 1 {
+			return fmt.Sprintf("data: %s\nid: %d\n\n", m, seq)
+		}
+		s.had[s.index] = seq
+		id := make([]string, len(s.had))
+		for i, n := range s.had {
+			id[i] = fmt.Sprintf("0a-%d", n)
+		}
+		return fmt.Sprintf("data: %s\nid: %s\n\n", m, strings.Join(id, ","))
+	case protocol.WS:
+		return m
 	case protocol.Iframe:
 		return "<script>parent.icomet_cb(" + m + ");</script>\n"
 	}
 	return m + "\n"
 }
 
-func writeChunk(c net.Conn, s string) { fmt.Fprintf(c, "%x\r\n%s\r\n", len(s), s) }
+// write sends a unit of the transport: a chunk, or a frame of 126 bytes and more.
+func (f *fake) write(c net.Conn, s string) {
+	if f.transport == protocol.WS {
+		fmt.Fprintf(c, "\x81\x7e%s%s", binary.BigEndian.AppendUint16(nil, uint16(len(s))), s)
+		return
+	}
+	fmt.Fprintf(c, "%x\r\n%s\r\n", len(s), s)
+}
 
 // deliver sends message n of a channel, wrongly if it is its turn.
 func (f *fake) deliver(s *fakeSub, name string, ch *fakeChannel, n int) {
@@ -234,7 +273,7 @@ func (f *fake) deliver(s *fakeSub, name string, ch *fakeChannel, n int) {
 	if s.first && n == faultAt {
 		fault = f.fault
 	}
-	m := f.framed(n+s.off, object(name, n+s.off, content))
+	m := f.framed(s, n+s.off, object(name, n+s.off, content))
 	switch fault {
 	case dropMessage:
 		return
@@ -242,7 +281,7 @@ func (f *fake) deliver(s *fakeSub, name string, ch *fakeChannel, n int) {
 		s.off--
 		return
 	case doubleMessage:
-		writeChunk(s.conn, m)
+		f.write(s.conn, m)
 	case swapMessages:
 		s.held = m
 		return
@@ -252,6 +291,10 @@ func (f *fake) deliver(s *fakeSub, name string, ch *fakeChannel, n int) {
 	case otherChannel:
 		m = strings.Replace(m, name, name+"1", 1)
 	case badChunk:
+		if f.transport == protocol.WS { // a masked frame
+			fmt.Fprintf(s.conn, "\x81\x81mask%s", m)
+			return
+		}
 		fmt.Fprintf(s.conn, "zz\r\n%s\r\n", m)
 		return
 	case badTrailer:
@@ -261,14 +304,18 @@ func (f *fake) deliver(s *fakeSub, name string, ch *fakeChannel, n int) {
 		s.conn.Close()
 		return
 	case endStream:
+		if f.transport == protocol.WS {
+			fmt.Fprint(s.conn, "\x88\x02\x03\xe8")
+			return
+		}
 		fmt.Fprint(s.conn, "0\r\n\r\n")
 		return
 	case closeMessage:
 		m = fmt.Sprintf(`{"type":"close","cname":"%s","seq":%d,"content":""}`+"\n", name, n)
 	}
-	writeChunk(s.conn, m)
+	f.write(s.conn, m)
 	if s.held != "" {
-		writeChunk(s.conn, s.held)
+		f.write(s.conn, s.held)
 		s.held = ""
 	}
 }

@@ -64,6 +64,14 @@ func TestMisbehavingServer(t *testing.T) {
 		{"subscriber refused", refuseSubscriber, protocol.Stream, 200, map[string]int64{"connect": 1, "lost": many}},
 		{"publish refused", refusePublish, protocol.Stream, 200, map[string]int64{"publish": 1}},
 		{"publish answered wrongly", wrongAnswer, protocol.Stream, 200, map[string]int64{"publish": 1}},
+		{"well behaved ws", none, protocol.WS, 0, nil},
+		{"drop ws", dropMessage, protocol.WS, 200, map[string]int64{"lost": 1}},
+		{"double ws", doubleMessage, protocol.WS, 0, map[string]int64{"duplicated": 1}},
+		{"swap ws", swapMessages, protocol.WS, 200, map[string]int64{"reordered": 1}},
+		{"flip a byte ws", flipByte, protocol.WS, 0, map[string]int64{"corrupt": 1}},
+		{"masked frame", badChunk, protocol.WS, 200, map[string]int64{"corrupt": 1, "lost": many}},
+		{"connection closed ws", closeStream, protocol.WS, 200, map[string]int64{"closed": 1, "lost": many}},
+		{"close frame", endStream, protocol.WS, 200, map[string]int64{"closed": 1, "lost": many}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -79,6 +87,43 @@ func TestMisbehavingServer(t *testing.T) {
 				s.Duration = d
 				return mustRun(t, s, startFake(t, &fake{fault: test.fault, transport: test.transport}))
 			}, func(r *report.Result) bool { return r.Total.Sent >= sent })
+			checkFaults(t, r, test.want, many)
+		})
+	}
+}
+
+// TestMisbehavingWithSeveralChannels: what goes wrong on one of a connection's channels is
+// counted there, and nowhere else.
+func TestMisbehavingWithSeveralChannels(t *testing.T) {
+	t.Parallel()
+	const many, channels = -1, 6
+	for _, test := range []struct {
+		name      string
+		fault     fault
+		transport protocol.Transport
+		want      map[string]int64
+	}{
+		{"well behaved", none, protocol.Stream, nil},
+		{"well behaved sse", none, protocol.SSE, nil},
+		{"well behaved ws", none, protocol.WS, nil},
+		{"drop", dropMessage, protocol.Stream, map[string]int64{"lost": 1}},
+		{"drop ws", dropMessage, protocol.WS, map[string]int64{"lost": 1}},
+		{"double", doubleMessage, protocol.WS, map[string]int64{"duplicated": 1}},
+		{"swap", swapMessages, protocol.WS, map[string]int64{"reordered": 1}},
+		{"flip a byte", flipByte, protocol.WS, map[string]int64{"corrupt": 1}},
+		{"other channel's message", otherChannel, protocol.Stream, map[string]int64{"corrupt": 1, "lost": 1}},
+		{"wrong event id", wrongEventID, protocol.SSE, map[string]int64{"corrupt": many}},
+		{"connection closed", closeStream, protocol.WS, map[string]int64{"closed": 1, "lost": many}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			g := scenario.Group{Name: "multi", Subscribers: 5, Channels: channels, Each: 3, Publishers: 2, Depth: 4, Size: 100, Transport: test.transport, Rate: 500}
+			s := scenario.Scenario{Name: "multi", Groups: []scenario.Group{g}, Procs: 1, Concurrency: 1, // the first is subscribed first
+				Drain: 5 * time.Second, Timeout: 20 * time.Second}
+			r := runUntil(300*time.Millisecond, func(d time.Duration) *report.Result {
+				s.Duration = d
+				return mustRun(t, s, startFake(t, &fake{fault: test.fault, transport: test.transport}))
+			}, func(r *report.Result) bool { return r.Total.Sent >= 2*faultAt*channels })
 			checkFaults(t, r, test.want, many)
 		})
 	}

@@ -26,6 +26,8 @@ var smoke = []struct {
 	{"fanout stream", "fanout", scenario.Options{Subscribers: 200}},
 	{"fanout sse", "fanout", scenario.Options{Subscribers: 200, Transport: protocol.SSE}},
 	{"fanout iframe", "fanout", scenario.Options{Subscribers: 200, Transport: protocol.Iframe}},
+	{"fanout ws", "fanout", scenario.Options{Subscribers: 200, Transport: protocol.WS}},
+	{"fanout ws large", "fanout", scenario.Options{Subscribers: 20, Transport: protocol.WS, Size: 100_000}},
 	{"fanout large", "fanout", scenario.Options{Subscribers: 20, Size: 100_000}},
 	{"fanout open loop", "fanout", scenario.Options{Subscribers: 200, Rate: 50}},
 	{"fanout several processes", "fanout", scenario.Options{Subscribers: 200, Channels: 3, Publishers: 2, Procs: 3}},
@@ -37,8 +39,17 @@ var smoke = []struct {
 	{"publish pipelined", "publish", scenario.Options{Publishers: 8, Depth: 16}},
 	{"poll", "poll", scenario.Options{Subscribers: 200}},
 	{"churn", "churn", scenario.Options{Subscribers: 20}},
+	{"churn ws", "churn", scenario.Options{Subscribers: 20, Transport: protocol.WS}},
 	{"churn open loop", "churn", scenario.Options{Subscribers: 20, Rate: 200}},
 	{"slow", "slow", scenario.Options{Subscribers: 50, Slow: 0.2}},
+	{"slow ws", "slow", scenario.Options{Subscribers: 50, Slow: 0.2, Transport: protocol.WS}},
+	{"multi stream", "multi", scenario.Options{Subscribers: 30, Channels: 40, Each: 10, Publishers: 4}},
+	{"multi sse", "multi", scenario.Options{Subscribers: 30, Channels: 40, Each: 10, Publishers: 4, Transport: protocol.SSE}},
+	{"multi iframe", "multi", scenario.Options{Subscribers: 30, Channels: 40, Each: 10, Publishers: 4, Transport: protocol.Iframe}},
+	{"multi ws", "multi", scenario.Options{Subscribers: 30, Channels: 40, Each: 10, Publishers: 4, Transport: protocol.WS}},
+	{"multi open loop", "multi", scenario.Options{Subscribers: 30, Channels: 40, Each: 10, Publishers: 4, Rate: 500, Transport: protocol.WS}},
+	{"multi several processes", "multi", scenario.Options{Subscribers: 31, Channels: 40, Each: 10, Publishers: 4, Procs: 3, Transport: protocol.WS}},
+	{"multi broadcasts", "idle", scenario.Options{Subscribers: 30, Channels: 40, Each: 10, Broadcasts: 3, Transport: protocol.SSE}},
 	{"mixed", "mixed", scenario.Options{Subscribers: 200, Rate: 200}},
 }
 
@@ -123,8 +134,8 @@ func checkSmoke(t *testing.T, r *report.Result, o scenario.Options) {
 	if want > 0 && (r.Total.Deliveries == 0 || r.Latency.Count == 0 || r.Latency.Max == 0) {
 		t.Errorf("%d deliveries, latencies %+v", r.Total.Deliveries, r.Latency)
 	}
-	if o.Broadcasts > 0 && r.Total.Deliveries != want*int64(o.Broadcasts) {
-		t.Errorf("%d deliveries, want %d", r.Total.Deliveries, want*int64(o.Broadcasts))
+	if all := want * int64(max(1, o.Each)*o.Broadcasts); o.Broadcasts > 0 && r.Total.Deliveries != all {
+		t.Errorf("%d deliveries, want %d", r.Total.Deliveries, all)
 	}
 	if r.Scenario.Name == "churn" && (r.Total.Cycles == 0 || r.Cycle.Count == 0) {
 		t.Error("no cycle")

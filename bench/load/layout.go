@@ -10,16 +10,21 @@ func (w *worker) lay() {
 	base := 0
 	for i, g := range s.Groups {
 		gs := &groupState{Group: g, Contents: protocol.NewContents(g.Size), id: uint8(i), base: uint32(base), first: len(w.subs)}
+		gs.Each = max(1, g.Each)
+		gs.seats = uint32(len(w.next))
 		gs.broadcast = gs.base + uint32(g.Channels)
 		base += g.Channels + 1
 		w.channels = append(w.channels, make([]channelState, g.Channels+1)...)
 		gs.mine = share(g.Subscribers, w.Index, s.Procs)
 		for n := range gs.mine {
 			i := n*s.Procs + w.Index // its number over all workers
-			sub := subscriber{fd: -1, group: gs.id, channel: gs.base + uint32(i%g.Channels), next: 1, slow: i < g.Slow}
+			sub := subscriber{fd: -1, group: gs.id, channel: gs.channelOf(i, 0), slow: i < g.Slow}
 			w.subs = append(w.subs, sub)
-			if !sub.slow && !g.Churn {
-				w.channels[w.tracked(gs, &sub)].need++
+			for j := range gs.Each {
+				w.next = append(w.next, 1)
+				if !sub.slow && !g.Churn {
+					w.channels[w.tracked(gs, gs.channelOf(i, j))].need++
+				}
 			}
 			if g.Churn {
 				gs.free = append(gs.free, uint32(len(w.subs)-1))
@@ -38,13 +43,13 @@ func (w *worker) lay() {
 	}
 }
 
-// tracked is the channel on which a subscriber's messages are accounted for: its own, or
+// tracked is the channel on which the messages of a channel are accounted for: itself, or
 // the one that stands for all.
-func (w *worker) tracked(g *groupState, s *subscriber) uint32 {
+func (w *worker) tracked(g *groupState, channel uint32) uint32 {
 	if g.Broadcasts > 0 {
 		return g.broadcast
 	}
-	return s.channel
+	return channel
 }
 
 // groupOf returns the group that a channel belongs to.
@@ -76,26 +81,21 @@ func (w *worker) layParts(g *groupState) {
 
 // partners lists the workers that have subscribers that read a channel.
 func (w *worker) partners(g *groupState, index uint32) []int {
-	procs := w.Scenario.Procs
-	c := int(index - g.base)
-	step := g.Channels
-	if g.Broadcasts > 0 {
-		if index != g.broadcast {
-			return nil
-		}
-		c, step = 0, 1
-	} else if index == g.broadcast {
-		return nil
-	}
-	for c < g.Slow { // subscribers below Slow do not read
-		c += step
-	}
 	var list []int
 	seen := map[int]bool{}
-	for n := 0; c < g.Subscribers && n < procs; n, c = n+1, c+step {
-		if i := c % procs; !seen[i] {
-			seen[i] = true
-			list = append(list, i)
+	note := func(i int) bool {
+		// Subscribers below Slow do not read.
+		if worker := i % w.Scenario.Procs; i >= g.Slow && !seen[worker] {
+			seen[worker] = true
+			list = append(list, worker)
+		}
+		return len(list) < w.Scenario.Procs
+	}
+	switch {
+	case g.Broadcasts == 0 && index != g.broadcast:
+		g.members(index, note)
+	case g.Broadcasts > 0 && index == g.broadcast:
+		for i := g.Slow; i < g.Subscribers && note(i); i++ {
 		}
 	}
 	return list

@@ -90,7 +90,7 @@ func (w *worker) churnConnect(g *groupState, t int64) {
 	slot := g.free[0]
 	g.free = g.free[1:]
 	s := &w.subs[slot]
-	s.next = w.channels[s.channel].published + 1
+	w.next[g.seat(slot, 0)] = w.channels[s.channel].published + 1
 	s.tries = connectTries // a cycle is not tried again
 	g.began[int(slot)-g.first] = t
 	w.connect(slot)

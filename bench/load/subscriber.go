@@ -23,14 +23,13 @@ const (
 	subOver // it failed to come up, was ended by the server, or was cut off as slow
 )
 
-// subscriber is one subscription. A worker has one slice of them. An idle connection has
-// nothing else, no buffer and no goroutine: 19,000 must not cost the harness more than
-// they cost the server.
+// subscriber is one connection. A worker has one slice of them. An idle one has nothing
+// else but the seats of its channels, no buffer and no goroutine: 19,000 must not cost the
+// harness more than they cost the server.
 type subscriber struct {
 	protocol.Wire
 	fd         int32
-	channel    uint32
-	next       uint32 // the seq that must come next
+	channel    uint32 // the first
 	generation uint16 // of fd, see tag
 	group      uint8
 	state      uint8
@@ -147,24 +146,21 @@ func (w *worker) connect(slot uint32) {
 // and each node has as many as the others.
 func (w *worker) frontOf(slot uint32, s *subscriber) netip.AddrPort {
 	g := w.groups[s.group]
-	i := (int(slot)-g.first)*w.Scenario.Procs + w.Index // its number over all workers
-	return w.fronts[(i/g.Channels+i%g.Channels)%len(w.fronts)]
+	i, stride := w.number(g, slot), g.stride()
+	return w.fronts[(i/stride+i%stride)%len(w.fronts)]
 }
 
-// request sends a subscriber's request: some 100 bytes, which an empty socket takes whole.
+// request sends a subscriber's request.
 func (w *worker) request(slot uint32, s *subscriber) error {
 	var cursor []byte
 	if w.cursors != nil {
 		cursor = w.cursors[slot]
 	}
 	g := w.groups[s.group]
-	w.out = w.codec.Subscribe(w.out[:0], g.Transport, s.channel, s.next, cursor)
-	n, errno := send(s.fd, w.out)
-	if errno != 0 {
-		return errno
-	}
-	if n < len(w.out) {
-		return errors.New("short write of a request")
+	w.places = w.appendPlaces(w.places[:0], g, slot)
+	w.out = w.codec.Subscribe(w.out[:0], g.Transport, w.places, cursor)
+	if err := w.say(s); err != nil {
+		return err
 	}
 	if g.Transport == protocol.Poll && s.state == subDialing {
 		w.up(slot, s) // a poll that waits says nothing
@@ -321,13 +317,12 @@ func (r *reader) Head(status int, head []byte) error {
 	if status == 503 && bytes.Contains(head, retryAfter) {
 		return fmt.Errorf("%w: %.120q", errLater, head)
 	}
-	if status != 200 {
+	if want := upStatus(w.groups[s.group].Transport); status != want {
 		return fmt.Errorf("%w: status %d: %.120q", errRefused, status, head)
 	}
 	if s.state == subWaiting {
-		w.up(w.reading, s)
-		if s.fd < 0 {
-			return errLeft
+		if err := w.join(w.reading, s); err != nil {
+			return err
 		}
 	}
 	if w.cursors != nil {
@@ -336,10 +331,51 @@ func (r *reader) Head(status int, head []byte) error {
 	return nil
 }
 
+// join sends what a subscriber has to say after the head. With nothing to say it is up.
+func (w *worker) join(slot uint32, s *subscriber) error {
+	w.places = w.appendPlaces(w.places[:0], w.groups[s.group], slot)
+	if w.out = w.codec.Join(w.out[:0], w.places); len(w.out) > 0 {
+		return w.say(s)
+	}
+	return w.joined(slot, s)
+}
+
+// joined notes that the server has said that a subscription is up.
+func (w *worker) joined(slot uint32, s *subscriber) error {
+	if s.state == subWaiting {
+		w.up(slot, s)
+	}
+	if s.fd < 0 {
+		return errLeft
+	}
+	return nil
+}
+
+// say sends w.out, some 100 bytes, or 4 KiB with many channels, which an empty socket takes
+// whole.
+func (w *worker) say(s *subscriber) error {
+	n, errno := send(s.fd, w.out)
+	if errno != 0 {
+		return errno
+	}
+	if n < len(w.out) {
+		return errors.New("short write of a request")
+	}
+	return nil
+}
+
+// upStatus is how a server says that a subscription is up.
+func upStatus(t protocol.Transport) int {
+	if t == protocol.WS {
+		return 101
+	}
+	return 200
+}
+
 func (r *reader) Piece(body []byte) error {
 	w := (*worker)(r)
 	g := w.groups[w.subs[w.reading].group]
-	return w.codec.Messages(g.Transport, g.Contents, body, w.onMessage)
+	return w.codec.Messages(g.Transport, g.Each > 1, g.Contents, body, w.onMessage)
 }
 
 // End: a poll asks for more; any other response must not end.
@@ -352,15 +388,8 @@ func (r *reader) End() error {
 	if s.Bye {
 		return errors.New("the server closes a waiting poll")
 	}
-	if w.stage >= stageDrain && w.caughtUp(s) {
+	if w.stage >= stageDrain && w.caughtUp(w.reading) {
 		return nil // nothing more will come
 	}
 	return w.request(w.reading, s)
-}
-
-// caughtUp reports that a subscriber has all that was published. It is false while the
-// total of another worker's channel is not known.
-func (w *worker) caughtUp(s *subscriber) bool {
-	ch := &w.channels[w.tracked(w.groups[s.group], s)]
-	return ch.final && s.next > ch.published
 }

@@ -26,6 +26,7 @@ type groupState struct {
 	base      uint32 // number of its first channel
 	broadcast uint32 // number of the channel that stands for all (Broadcasts > 0)
 	first     int    // its first subscriber's slot
+	seats     uint32 // its first seat
 	mine      int    // subscribers here
 	pubs      []*publisher
 	schedule  schedule
@@ -60,7 +61,9 @@ type worker struct {
 	buf         []byte // shared by all reads
 	out         []byte // scratch for requests
 	groups      []*groupState
-	subs        []subscriber // by slot
+	subs        []subscriber     // by slot
+	next        []uint32         // by seat: the seq that must come next
+	places      []protocol.Place // scratch for requests
 	rest        map[uint32][]byte
 	cursors     [][]byte // by slot; only for dialects that need them
 	channels    []channelState
@@ -308,7 +311,7 @@ func (w *worker) quiet() bool {
 // resumed reports that the slow readers have read everything, or were cut off.
 func (w *worker) resumed(g *groupState) bool {
 	for slot := g.first; slot < g.first+g.mine; slot++ {
-		if s := &w.subs[slot]; s.slow && s.state == subUp && w.channels[s.channel].final && !w.caughtUp(s) {
+		if s := &w.subs[slot]; s.slow && s.state == subUp && w.channels[s.channel].final && !w.caughtUp(uint32(slot)) {
 			return false
 		}
 	}

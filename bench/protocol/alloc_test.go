@@ -17,7 +17,7 @@ type sinkParts struct {
 
 func (s *sinkParts) Head(int, []byte) error { return nil }
 func (s *sinkParts) End() error             { return nil }
-func (s *sinkParts) Piece(b []byte) error   { return s.d.Messages(Stream, s.Contents, b, s.each) }
+func (s *sinkParts) Piece(b []byte) error   { return s.d.Messages(Stream, false, s.Contents, b, s.each) }
 
 // TestAllocsPerDelivery: none, since the harness shares the machine with the server.
 // (The race detector allocates, hence the build constraint.)

@@ -3,6 +3,7 @@
 package protocol
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -12,17 +13,33 @@ type Dialect string
 
 // The dialects that the harness speaks.
 const (
-	DialectIcomet Dialect = "icomet"
-	DialectNchan  Dialect = "nchan"
+	DialectIcomet     Dialect = "icomet"
+	DialectNchan      Dialect = "nchan"
+	DialectCentrifuge Dialect = "centrifuge"
 )
+
+// ParseDialect reads a dialect's name; "" is iComet's.
+func ParseDialect(s string) (Dialect, error) {
+	switch d := Dialect(s); d {
+	case "":
+		return DialectIcomet, nil
+	case DialectIcomet, DialectNchan, DialectCentrifuge:
+		return d, nil
+	}
+	return "", fmt.Errorf("dialect %q: want icomet, nchan or centrifuge", s)
+}
 
 // Codec makes the requests and reads the messages of one dialect. Request methods append
 // to b. Channels are named prefix+number; the prefix is new in every run, so that each
 // channel starts empty.
 type Codec interface {
-	// Subscribe appends a request for the messages from seq next on. cursor is what
+	// Subscribe appends a request for the messages of one or more channels. cursor is what
 	// Position returned for the last response of the same subscription.
-	Subscribe(b []byte, t Transport, channel, next uint32, cursor []byte) []byte
+	Subscribe(b []byte, t Transport, places []Place, cursor []byte) []byte
+	// Join appends what a subscriber has to send when the head of the response is there. It
+	// returns b where the request has said all; else a message of KindJoined says when the
+	// subscription is up.
+	Join(b []byte, places []Place) []byte
 	// Publish appends a request that publishes message number to a channel. at is the
 	// time of sending in its content, in nanoseconds.
 	Publish(b []byte, c Contents, at int64, channel, number uint32) []byte
@@ -37,18 +54,25 @@ type Codec interface {
 	// was done and the request should be sent again.
 	Later(status string, body []byte) bool
 	// Messages calls each for every message in one piece of a response: a chunk of a
-	// stream, or the body of a poll. It returns the first error of each, or one for which
-	// IsCorrupt is true.
-	Messages(t Transport, c Contents, piece []byte, each func(Message) error) error
+	// stream, a WebSocket's frame, or the body of a poll. several says that the connection
+	// has several channels. It returns the first error of each, or one for which IsCorrupt
+	// is true.
+	Messages(t Transport, several bool, c Contents, piece []byte, each func(Message) error) error
 	// Position returns what a poller needs from a response's head to ask for the next
 	// messages. It reuses cursor's memory.
 	Position(cursor, head []byte) []byte
 }
 
-// NewCodec returns the codec of a dialect; any name but DialectNchan is iComet's.
+// Place is a channel, and the seq of the message that is wanted next.
+type Place struct{ Channel, Next uint32 }
+
+// NewCodec returns the codec of a dialect; any name that ParseDialect does not know is iComet's.
 func NewCodec(d Dialect, prefix string) Codec {
-	if d == DialectNchan {
+	switch d {
+	case DialectNchan:
 		return &nchan{prefix: prefix}
+	case DialectCentrifuge:
+		return &centrifuge{nchan{prefix: prefix}}
 	}
 	return &icomet{prefix: prefix}
 }
@@ -62,15 +86,26 @@ const longestInTarget = 4096
 
 type icomet struct{ prefix string }
 
-var subscribePaths = [...]string{Stream: "GET /stream?cname=", SSE: "GET /sse?cname=", Iframe: "GET /iframe?cname=", Poll: "GET /poll?cname="}
+var subscribePaths = [...]string{Stream: "GET /stream", SSE: "GET /sse", Iframe: "GET /iframe", Poll: "GET /poll", WS: "GET /ws"}
 
-func (d *icomet) Subscribe(b []byte, t Transport, channel, next uint32, _ []byte) []byte {
-	b = append(append(b, subscribePaths[t]...), d.prefix...)
-	b = strconv.AppendUint(b, uint64(channel), 10)
-	b = append(b, "&seq="...)
-	b = strconv.AppendUint(b, uint64(next), 10)
-	return append(append(b, hostLine...), "\r\n"...)
+func (d *icomet) Subscribe(b []byte, t Transport, places []Place, _ []byte) []byte {
+	b = append(b, subscribePaths[t]...)
+	separator := byte('?')
+	for _, p := range places {
+		b = append(append(append(b, separator), "cname="...), d.prefix...)
+		b = strconv.AppendUint(b, uint64(p.Channel), 10)
+		b = append(b, "&seq="...)
+		b = strconv.AppendUint(b, uint64(p.Next), 10)
+		separator = '&'
+	}
+	b = append(b, hostLine...)
+	if t == WS {
+		b = append(b, wsUpgrade...)
+	}
+	return append(b, "\r\n"...)
 }
+
+func (d *icomet) Join(b []byte, _ []Place) []byte { return b }
 
 func (d *icomet) Publish(b []byte, c Contents, at int64, channel, number uint32) []byte {
 	form := func(b []byte) []byte {
@@ -124,8 +159,8 @@ func (d *icomet) Later(status string, body []byte) bool {
 	return strings.HasPrefix(status, "HTTP/1.1 503 ") && strings.HasPrefix(string(body), "overloaded: ")
 }
 
-func (d *icomet) Messages(t Transport, _ Contents, piece []byte, each func(Message) error) error {
-	return icometMessages(t, d.prefix, piece, each)
+func (d *icomet) Messages(t Transport, several bool, _ Contents, piece []byte, each func(Message) error) error {
+	return icometMessages(t, several, d.prefix, piece, each)
 }
 
 func (d *icomet) Position(cursor, _ []byte) []byte { return cursor }

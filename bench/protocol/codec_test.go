@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"net/http"
 	"net/url"
+	"slices"
 	"testing"
 )
 
@@ -24,9 +25,9 @@ func TestRequests(t *testing.T) {
 			t.Errorf("size %d: %s %.100v", size, r.path, r.form)
 		}
 	}
-	for transport, path := range map[Transport]string{Stream: "/stream", SSE: "/sse", Iframe: "/iframe", Poll: "/poll"} {
-		r := readRequest(t, d.Subscribe(nil, transport, 7, 9, nil))
-		if r.path != path || r.form.Get("cname") != "p-7" || r.form.Get("seq") != "9" {
+	for transport, path := range map[Transport]string{Stream: "/stream", SSE: "/sse", Iframe: "/iframe", Poll: "/poll", WS: "/ws"} {
+		r := readRequest(t, d.Subscribe(nil, transport, []Place{{7, 9}, {8, 1}}, nil))
+		if r.path != path || !slices.Equal(r.form["cname"], []string{"p-7", "p-8"}) || !slices.Equal(r.form["seq"], []string{"9", "1"}) {
 			t.Errorf("%s: %s %v", transport, r.path, r.form)
 		}
 	}

@@ -19,24 +19,28 @@ const (
 	KindNoop
 	KindClose
 	KindRefused // 401 and 429
+	KindJoined  // the last answer to what Codec.Join made
+	KindAnswer  // another one
 )
 
 var kindNames = [...]string{KindData: "data", KindBroadcast: "broadcast", KindNextSeq: "next_seq", KindNoop: "noop", KindClose: "close"}
 
-// Message is one message as it arrived. Content aliases the read buffer and is valid only
-// during the call that got it.
+// Message is one message as it arrived. Content and ID alias the read buffer and are valid
+// only during the call that got them.
 type Message struct {
 	Kind    Kind
 	Channel uint32 // the number in its cname
 	Seq     uint32
 	Content []byte
+	ID      []byte // of the event, on a connection with several channels; nil where it has none
 }
 
 var errMessage = errors.New("not a message of the protocol")
 
 // icometMessages calls each for every message of one piece of a response: a
-// chunk of a stream, or the body of a poll. The framing must be exact.
-func icometMessages(t Transport, prefix string, piece []byte, each func(Message) error) error {
+// chunk of a stream, a frame, or the body of a poll. The framing must be exact. several is
+// true for a connection with several channels.
+func icometMessages(t Transport, several bool, prefix string, piece []byte, each func(Message) error) error {
 	b, id, ok := unframe(t, piece)
 	if !ok {
 		return fmt.Errorf("%w: %.120q", errMessage, piece)
@@ -50,8 +54,11 @@ func icometMessages(t Transport, prefix string, piece []byte, each func(Message)
 	}
 	for {
 		m, rest, ok := readMessage(b, prefix)
-		if !ok || t == SSE && m.Kind <= KindBroadcast && id != int64(m.Seq) {
+		if !ok || t == SSE && !several && m.Kind <= KindBroadcast && lastSeq(id) != int64(m.Seq) {
 			return fmt.Errorf("%w: %.120q", errMessage, piece)
+		}
+		if several {
+			m.ID = id
 		}
 		if err := each(m); err != nil {
 			return err
@@ -75,10 +82,11 @@ const (
 )
 
 // unframe removes the transport's wrapping; inner is nil for a piece without a message.
-// id is the event's id, which stands behind the data, -1 when it has none.
-func unframe(t Transport, b []byte) (inner []byte, id int64, ok bool) {
-	id = -1
+// id is the event's id, which stands behind the data, nil when it has none.
+func unframe(t Transport, b []byte) (inner, id []byte, ok bool) {
 	switch t {
+	case WS:
+		return b, nil, len(b) > 0
 	case Stream:
 		inner, ok = within(b, "", "\n")
 	case SSE:
@@ -91,7 +99,7 @@ func unframe(t Transport, b []byte) (inner []byte, id int64, ok bool) {
 		}
 		if data, line, has := bytes.Cut(inner, []byte("\n")); has {
 			if line, has = after(line, "id: "); has {
-				id, has = readDecimal(line[bytes.LastIndexByte(line, '-')+1:]) // EPOCH-SEQ
+				id, has = line, lastSeq(line) >= 0
 			}
 			return data, id, has
 		}
@@ -104,6 +112,27 @@ func unframe(t Transport, b []byte) (inner []byte, id int64, ok bool) {
 		inner, ok = within(b, pollBefore, pollAfter)
 	}
 	return inner, id, ok
+}
+
+// lastSeq is the seq at the end of an event id, EPOCH-SEQ, or -1 when there is none.
+func lastSeq(id []byte) int64 {
+	if seq, ok := readDecimal(id[bytes.LastIndexByte(id, '-')+1:]); ok {
+		return seq
+	}
+	return -1
+}
+
+// CheckID reports whether the event id of a connection with n channels brings back all of
+// them: EPOCH-SEQ for each, in the order of the request. had is the seq that the i-th had last.
+func CheckID(id []byte, n int, had func(i int) uint32) bool {
+	for i := range n {
+		part, rest, more := bytes.Cut(id, []byte(","))
+		if more != (i < n-1) || bytes.IndexByte(part, '-') < 1 || lastSeq(part) != int64(had(i)) {
+			return false
+		}
+		id = rest
+	}
+	return true
 }
 
 func within(b []byte, before, after string) ([]byte, bool) {

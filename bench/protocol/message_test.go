@@ -29,9 +29,12 @@ func TestIcometMessages(t *testing.T) {
 		{Poll, `icomet_cb({"type":"data","cname":"p-7","seq":3,"content":"x"});` + "\n", []string{"0 7 3 x"}},
 		{Poll, `icomet_cb([{"type":"data","cname":"p-7","seq":3,"content":"x"},{"type":"data","cname":"p-7","seq":4,"content":"y"}]);` + "\n", []string{"0 7 3 x", "0 7 4 y"}},
 		{Poll, `icomet_cb([{"type":"data","cname":"p-7","seq":3,"content":"x"}]);` + "\n", []string{"0 7 3 x"}},
+		{WS, `{"type":"data","cname":"p-7","seq":3,"content":"x"}`, []string{"0 7 3 x"}},
 
 		{Stream, `{"type":"data","cname":"p-7","seq":3,"content":"x"}`, nil},
 		{Stream, `{"type":"data","cname":"p-7","seq":3,"content":"x"}` + "\n\n", nil},
+		{WS, `{"type":"data","cname":"p-7","seq":3,"content":"x"}` + "\n", nil},
+		{WS, "", nil},
 		{Stream, `{"type":"data","cname":"q-7","seq":3,"content":"x"}` + "\n", nil},
 		{Stream, `{"type":"data","cname":"p-7x","seq":3,"content":"x"}` + "\n", nil},
 		{Stream, `{"type":"data","cname":"p-7","seq":"3","content":"x"}` + "\n", nil},
@@ -52,7 +55,7 @@ func TestIcometMessages(t *testing.T) {
 	}
 	for _, test := range tests {
 		got := []string{}
-		err := icometMessages(test.transport, "p-", []byte(test.piece), func(m Message) error {
+		err := icometMessages(test.transport, false, "p-", []byte(test.piece), func(m Message) error {
 			got = append(got, fmt.Sprintf("%d %d %d %s", m.Kind, m.Channel, m.Seq, m.Content))
 			return nil
 		})
@@ -61,6 +64,30 @@ func TestIcometMessages(t *testing.T) {
 			t.Errorf("%s %q: %v, want refused", test.transport, test.piece, err)
 		case test.want != nil && (err != nil || !reflect.DeepEqual(got, test.want)):
 			t.Errorf("%s %q: %q, %v, want %q", test.transport, test.piece, got, err, test.want)
+		}
+	}
+}
+
+// TestSeveralChannels: there only the last event of a write has an id, of all channels.
+func TestSeveralChannels(t *testing.T) {
+	const data = "data: " + `{"type":"data","cname":"p-7","seq":3,"content":"x"}` + "\n"
+	for piece, want := range map[string]string{
+		data + "\n":                     "",
+		data + "id: 0a-2,1b-3,ff-0\n\n": "0a-2,1b-3,ff-0",
+	} {
+		var got []string
+		if err := icometMessages(SSE, true, "p-", []byte(piece), func(m Message) error {
+			got = append(got, string(m.ID))
+			return nil
+		}); err != nil || !reflect.DeepEqual(got, []string{want}) {
+			t.Errorf("%q: %q, %v", piece, got, err)
+		}
+	}
+	had := func(i int) uint32 { return []uint32{2, 3, 0}[i] }
+	for id, want := range map[string]bool{"0a-2,1b-3,ff-0": true, "0a-2,1b-3,ff-1": false, "0a-1,1b-3,ff-0": false, "0a-2,1b-3": false,
+		"0a-2,1b-3,ff-0,00-0": false, "0a-2,1b-3,ff-0,": false, "0a-2,3,ff-0": false, "0a-2,,ff-0": false, "0": false, "": false} {
+		if CheckID([]byte(id), 3, had) != want {
+			t.Errorf("%q: want %v", id, want)
 		}
 	}
 }
@@ -74,13 +101,13 @@ func TestNchanMessages(t *testing.T) {
 		Poll:   string(one) + "\n" + string(two),
 	} {
 		var seqs []uint32
-		if err := d.Messages(transport, c, []byte(piece), func(m Message) error {
+		if err := d.Messages(transport, false, c, []byte(piece), func(m Message) error {
 			seqs = append(seqs, m.Seq)
 			return nil
 		}); err != nil || !reflect.DeepEqual(seqs, []uint32{1, 2}) {
 			t.Errorf("%s: %v, %v", transport, seqs, err)
 		}
-		if err := d.Messages(transport, c, []byte(piece[:len(piece)-4]+"!!!!"), func(Message) error { return nil }); !errors.Is(err, errMessage) {
+		if err := d.Messages(transport, false, c, []byte(piece[:len(piece)-4]+"!!!!"), func(Message) error { return nil }); !errors.Is(err, errMessage) {
 			t.Errorf("%s: a damaged message was taken: %v", transport, err)
 		}
 	}

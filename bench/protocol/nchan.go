@@ -13,12 +13,20 @@ import (
 // time are found in the content itself.
 type nchan struct{ prefix string }
 
-var nchanPaths = [...]string{Stream: "GET /stream?c=", SSE: "GET /sse?c=", Iframe: "GET /iframe?c=", Poll: "GET /poll?c="}
+var nchanPaths = [...]string{Stream: "GET /stream?c=", SSE: "GET /sse?c=", Iframe: "GET /iframe?c=", Poll: "GET /poll?c=", WS: "GET /ws?c="}
 
-func (d *nchan) Subscribe(b []byte, t Transport, channel, _ uint32, cursor []byte) []byte {
-	b = append(append(b, nchanPaths[t]...), d.prefix...)
-	b = strconv.AppendUint(b, uint64(channel), 10)
+func (d *nchan) Subscribe(b []byte, t Transport, places []Place, cursor []byte) []byte {
+	b = append(b, nchanPaths[t]...)
+	for i, p := range places {
+		if i > 0 {
+			b = append(b, ',') // its multiplexing
+		}
+		b = strconv.AppendUint(append(b, d.prefix...), uint64(p.Channel), 10)
+	}
 	b = append(b, hostLine...)
+	if t == WS {
+		b = append(b, wsUpgrade...)
+	}
 	if t == SSE {
 		b = append(b, "Accept: text/event-stream\r\n"...)
 	}
@@ -27,6 +35,8 @@ func (d *nchan) Subscribe(b []byte, t Transport, channel, _ uint32, cursor []byt
 	}
 	return append(append(b, cursor...), "\r\n"...)
 }
+
+func (d *nchan) Join(b []byte, _ []Place) []byte { return b }
 
 func (d *nchan) Publish(b []byte, c Contents, at int64, channel, number uint32) []byte {
 	b = append(append(b, "POST /pub?c="...), d.prefix...)
@@ -43,7 +53,7 @@ func (d *nchan) Accepted([]byte) bool { return true } // it describes queue and 
 
 func (d *nchan) Later(string, []byte) bool { return false }
 
-func (d *nchan) Messages(t Transport, c Contents, piece []byte, each func(Message) error) error {
+func (d *nchan) Messages(t Transport, _ bool, c Contents, piece []byte, each func(Message) error) error {
 	for len(piece) > 0 {
 		content := piece
 		switch t {

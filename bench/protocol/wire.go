@@ -14,10 +14,11 @@ const (
 	phaseLength       // a body of Wire.left bytes
 	phaseChunks       // at a chunk's size line
 	phaseClose        // a body that lasts until the connection ends
+	phaseFrames       // a WebSocket's frames, until the connection ends
 )
 
 // Wire is the state of a connection's response parser between two reads: 8 bytes. It takes
-// only whole units (a head, a chunk, a body with Content-Length); the caller keeps the
+// only whole units (a head, a chunk, a frame, a body with Content-Length); the caller keeps the
 // bytes of an incomplete one and offers them again together with what follows. The zero
 // value is at the start of a response.
 type Wire struct {
@@ -31,9 +32,10 @@ type Wire struct {
 type Responses interface {
 	// Head is the status line and the header fields, each with its CRLF.
 	Head(status int, head []byte) error
-	// Piece is one chunk, or the whole of a body with Content-Length.
+	// Piece is one chunk, the payload of one text frame, or the whole of a body with
+	// Content-Length.
 	Piece(body []byte) error
-	// End is called after the last byte of a response.
+	// End is called after the last byte of a response: of a WebSocket, its close frame.
 	End() error
 }
 
@@ -46,7 +48,7 @@ var (
 // IsCorrupt reports whether an error of Feed or Messages means that the bytes break the
 // protocol.
 func IsCorrupt(err error) bool {
-	return errors.Is(err, errMessage) || errors.Is(err, errChunk) || errors.Is(err, errHead)
+	return errors.Is(err, errMessage) || errors.Is(err, errChunk) || errors.Is(err, errFrame) || errors.Is(err, errHead)
 }
 
 const maxUnit = 64 << 20
@@ -83,6 +85,8 @@ func (w *Wire) unit(b []byte, r Responses) (int, error) {
 		return n, r.End()
 	case phaseChunks:
 		return w.readChunk(b, r)
+	case phaseFrames:
+		return w.readFrame(b, r)
 	}
 	return len(b), r.Piece(b)
 }
@@ -103,7 +107,11 @@ func (w *Wire) readHead(b []byte, r Responses) (int, error) {
 	for _, c := range head[9:12] {
 		status = status*10 + int(c-'0')
 	}
-	if err := w.framing(head); err != nil {
+	frame := w.framing
+	if status == 101 {
+		frame = w.upgraded
+	}
+	if err := frame(head); err != nil {
 		return 0, err
 	}
 	if err := r.Head(status, head); err != nil {

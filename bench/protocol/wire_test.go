@@ -112,10 +112,52 @@ func TestWireNotesConnectionClose(t *testing.T) {
 	}
 }
 
+const webSocket = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nsec-WebSocket-accept: " + wsAccept + "\r\n\r\n"
+
+// TestFrames: each size of length, in any fragmentation.
+func TestFrames(t *testing.T) {
+	medium, large := strings.Repeat("m", 126), strings.Repeat("l", 1<<16)
+	b := webSocket + "\x81\x05hello" + "\x81\x7e\x00\x7e" + medium + "\x81\x7f\x00\x00\x00\x00\x00\x01\x00\x00" + large + "\x88\x02\x03\xe8"
+	want := []string{"head 101", "piece hello", "piece " + medium, "piece " + large, "end"}
+	for cut := range b {
+		if cut > 600 && cut < len(b)-600 {
+			continue
+		}
+		if got, err := feedIn(b, cut); err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("cut at %d: %v, %.300q", cut, err, got)
+		}
+	}
+}
+
+func TestFramesRefused(t *testing.T) {
+	tests := []struct {
+		bytes string
+		want  error
+	}{
+		{strings.Replace(webSocket, "s3pP", "s3pp", 1), errHead},
+		{"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n", errHead},
+		{webSocket + "\x01\x01x", errFrame},                                   // a fragment
+		{webSocket + "\x82\x01x", errFrame},                                   // binary
+		{webSocket + "\xc1\x01x", errFrame},                                   // compressed
+		{webSocket + "\x89\x00", errFrame},                                    // ping
+		{webSocket + "\x81\x81....x", errFrame},                               // masked
+		{webSocket + "\x81\x7e\x00\x7d", errFrame},                            // a length that is not the shortest
+		{webSocket + "\x81\x7f\x00\x00\x00\x00\x00\x00\xff\xff", errFrame},    // the same
+		{webSocket + "\x88\x7e\x00\x7e", errFrame},                            // a long close
+		{webSocket + "\x81\x7f\x00\x00\x00\x00\x7f\x00\x00\x00", errTooLarge}, // 2 GiB
+	}
+	for _, test := range tests {
+		if _, err := feedIn(test.bytes); !errors.Is(err, test.want) {
+			t.Errorf("%.60q: %v, want %v", test.bytes, err, test.want)
+		}
+	}
+}
+
 // FuzzWire: no input may crash the parser, and where it is cut must not matter.
 func FuzzWire(f *testing.F) {
 	f.Add([]byte(stream), 40)
 	f.Add([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n"), 3)
+	f.Add([]byte(webSocket+"\x81\x03abc\x88\x02\x03\xe8"), 130)
 	f.Fuzz(func(t *testing.T, b []byte, cut int) {
 		if cut < 0 || cut > len(b) || len(b) > 4000 { // long heads are refused by length, which depends on cuts
 			return

@@ -49,29 +49,29 @@ func (c *Comparison) Failures() (n int64) {
 // row is one figure: the median of each server's rounds.
 type row struct {
 	name, unit string
-	medians    []float64 // by server
-	has        []bool    // whether the server has the figure
+	values     [][]float64 // by server, then by round
+	medians    []float64   // by server
+	has        []bool      // whether the server has the figure
 }
 
 // rows lists all figures that any result has, in their order there.
 func (c *Comparison) rows() []row {
 	var rows []row
 	index := map[string]int{}
-	values := map[string][][]float64{}
 	for i, list := range c.Results {
 		for _, r := range list {
 			for _, m := range r.metrics() {
 				if _, known := index[m.Name]; !known {
 					index[m.Name] = len(rows)
-					rows = append(rows, row{name: m.Name, unit: m.Unit})
-					values[m.Name] = make([][]float64, len(c.Servers))
+					rows = append(rows, row{name: m.Name, unit: m.Unit, values: make([][]float64, len(c.Servers))})
 				}
-				values[m.Name][i] = append(values[m.Name][i], m.Value)
+				values := rows[index[m.Name]].values
+				values[i] = append(values[i], m.Value)
 			}
 		}
 	}
 	for n := range rows {
-		for _, v := range values[rows[n].name] {
+		for _, v := range rows[n].values {
 			rows[n].medians = append(rows[n].medians, Median(v))
 			rows[n].has = append(rows[n].has, len(v) > 0)
 		}
@@ -89,6 +89,21 @@ func Median(v []float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
+// span is how far the ratios of single rounds go, "0.97…1.04": what a ratio of medians is
+// worth. It is "" where a server has not a figure of each round.
+func (r row) span(i int) string {
+	var ratios []float64
+	for n, v := range r.values[0] {
+		if v != 0 && len(r.values[i]) == len(r.values[0]) {
+			ratios = append(ratios, r.values[i][n]/v)
+		}
+	}
+	if len(ratios) < 2 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f…%.2f", slices.Min(ratios), slices.Max(ratios))
+}
+
 // ratio returns server i's median divided by the first server's; ok is false without one.
 func (r row) ratio(i int) (ratio float64, ok bool) {
 	if !r.has[0] || !r.has[i] || r.medians[0] == 0 {
@@ -97,15 +112,15 @@ func (r row) ratio(i int) (ratio float64, ok bool) {
 	return r.medians[i] / r.medians[0], true
 }
 
-// WriteTable writes medians and ratios as text, and a line for each round with failures. The
-// error is w's.
+// WriteTable writes medians, their ratios, and the span of the rounds' ratios as text, and a
+// line for each round with failures. The error is w's.
 func (c *Comparison) WriteTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(t, "%s: medians of %d rounds\t", c.Title, len(c.Results[0]))
 	for i, s := range c.Servers {
 		fmt.Fprintf(t, "%s\t", label(s))
 		if i > 0 {
-			fmt.Fprintf(t, "ratio\t")
+			fmt.Fprintf(t, "ratio\trounds\t")
 		}
 	}
 	fmt.Fprintln(t)
@@ -114,7 +129,7 @@ func (c *Comparison) WriteTable(w io.Writer) error {
 		for i := range c.Servers {
 			fmt.Fprintf(t, "%s\t", row.cell(i))
 			if i > 0 {
-				fmt.Fprintf(t, "%s\t", row.ratioCell(i))
+				fmt.Fprintf(t, "%s\t%s\t", row.ratioCell(i), row.span(i))
 			}
 		}
 		fmt.Fprintln(t)
@@ -172,8 +187,16 @@ func (r row) ratioCell(i int) string {
 	return fmt.Sprintf("%.2f", ratio)
 }
 
-// label is a server's name in a table: the program of a command line.
-func label(command string) string {
+// CutFlags takes apart "SERVER -- FLAGS": the server, and what its runs get besides the flags
+// of all.
+func CutFlags(server string) (command string, flags []string) {
+	command, own, _ := strings.Cut(server, " -- ")
+	return command, strings.Fields(own)
+}
+
+// label is a server's name in a table: the program of a command line, and its own flags.
+func label(server string) string {
+	command, flags := CutFlags(server)
 	program, _, _ := strings.Cut(strings.TrimSpace(command), " ")
-	return program[strings.LastIndexByte(program, '/')+1:]
+	return strings.Join(append([]string{program[strings.LastIndexByte(program, '/')+1:]}, flags...), " ")
 }

@@ -4,6 +4,7 @@ package report
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,5 +23,20 @@ func TestMedianAndRatio(t *testing.T) {
 	c.Markdown(&b, "deliveries")
 	if want := "| x | deliveries, 1/s | 200 | 100 | 0.50 |\n"; b.String() != want {
 		t.Errorf("%q, want %q", b.String(), want)
+	}
+	b.Reset()
+	if err := c.WriteTable(&b); err != nil || !strings.Contains(b.String(), "0.50  0.50…0.50") {
+		t.Errorf("%v in %s", err, b.String())
+	}
+}
+
+func TestServersWithFlags(t *testing.T) {
+	for server, want := range map[string]string{"ceiling": "ceiling", " /x/s -f": "s", "/x/s -f -- -transport ws": "s -transport ws"} {
+		if got := label(server); got != want {
+			t.Errorf("%q is shown as %q, want %q", server, got, want)
+		}
+	}
+	if command, flags := CutFlags("/x/s -f -- -n 5  -each 1"); command != "/x/s -f" || !slices.Equal(flags, []string{"-n", "5", "-each", "1"}) {
+		t.Errorf("%q, %q", command, flags)
 	}
 }

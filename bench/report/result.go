@@ -57,6 +57,7 @@ type Result struct {
 	RSSIdle       int64           `json:"rss_idle"`
 	RSSPeak       int64           `json:"rss_peak"`
 	RSSEach       float64         `json:"rss_per_connection"`
+	RSSAdded      float64         `json:"rss_per_additional_subscription,omitempty"`
 	Descriptors   int             `json:"descriptors"`
 	ServerCPU     float64         `json:"server_cpu_seconds"`
 	StoreCPU      float64         `json:"store_cpu_seconds"`

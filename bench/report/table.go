@@ -50,6 +50,7 @@ func (r *Result) metrics() []metric {
 	add(r.StoreRSS > 0 && r.Scenario.Hold > 0, "store CPU while holding", "% of a core", r.HoldStoreCPU)
 	add(local && r.NoopCPU > 0, "server CPU per million heartbeats", "s", r.NoopCPU)
 	add(local && r.RSSEach > 0, "server RSS per connection", "B", r.RSSEach)
+	add(local && r.RSSAdded > 0, "server RSS per additional subscription", "B", r.RSSAdded)
 	add(local, "server RSS fresh", "MiB", float64(r.RSSFresh)/mb)
 	add(local, "server RSS idle", "MiB", float64(r.RSSIdle)/mb)
 	add(local, "server RSS peak", "MiB", float64(r.RSSPeak)/mb)
@@ -99,7 +100,11 @@ func describe(g scenario.Group) string {
 	if g.Slow > 0 {
 		parts = append(parts, fmt.Sprintf("%d of them slow", g.Slow))
 	}
-	parts = append(parts, fmt.Sprintf("%d channels", g.Channels))
+	channels := fmt.Sprintf("%d channels", g.Channels)
+	if g.Each > 1 {
+		channels = fmt.Sprintf("%d of %s each", g.Each, channels)
+	}
+	parts = append(parts, channels)
 	switch {
 	case g.Broadcasts > 0:
 		parts = append(parts, fmt.Sprintf("%d broadcasts of %d B", g.Broadcasts, g.Size))

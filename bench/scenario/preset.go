@@ -14,6 +14,7 @@ import (
 type Options struct {
 	Subscribers int
 	Channels    int
+	Each        int
 	Publishers  int
 	Depth       int
 	AnswersOnly bool
@@ -35,7 +36,7 @@ type Options struct {
 }
 
 // Names of the scenarios, in the order in which they are explained.
-var Names = []string{"idle", "fanout", "unicast", "publish", "poll", "churn", "slow", "mixed"}
+var Names = []string{"idle", "fanout", "unicast", "publish", "poll", "churn", "slow", "multi", "mixed"}
 
 // Preset returns the named scenario with its usual values, or the user's in their place.
 // The error says that the name is unknown or which bound is broken.
@@ -63,13 +64,15 @@ func Preset(name string, o Options) (Scenario, error) {
 		g.Channels = or(o.Subscribers, 100)
 	case "slow":
 		g.Subscribers, g.Size = 1000, slowSize
+	case "multi":
+		g.Subscribers, g.Channels, g.Publishers, g.Each = 1000, 5000, 32, 50
 	case "mixed":
 		s.Groups = mixed(o)
 		return s, s.Validate()
 	default:
 		return s, fmt.Errorf("scenario %q: want one of %v", name, Names)
 	}
-	g.Subscribers, g.Channels = or(o.Subscribers, g.Subscribers), or(o.Channels, g.Channels)
+	g.Subscribers, g.Channels, g.Each = or(o.Subscribers, g.Subscribers), or(o.Channels, g.Channels), or(o.Each, g.Each)
 	g.Publishers, g.Depth, g.Size = or(o.Publishers, g.Publishers), or(o.Depth, g.Depth), or(o.Size, g.Size)
 	if name == "publish" {
 		g.Subscribers = 0

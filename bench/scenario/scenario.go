@@ -19,19 +19,22 @@ const (
 	MaxPublishers  = 10_000
 	MaxDepth       = 4096
 	MaxProcs       = 256
+	MaxEach        = 100 // the server's default limit
 	MaxDuration    = 24 * time.Hour
 )
 
 // Group is a set of subscribers and publishers that do the same thing. A
 // scenario has one; a mixed one has several, which run at the same time.
 //
-// Subscriber i listens on channel i % Channels. Publisher p serves the
+// Subscriber i listens on channel i % Channels, and with Each above 1 on as many that are
+// spread over all (package load says which). Publisher p serves the
 // channels that are p modulo Publishers, in turn, so each channel's messages
 // come from one connection, in order.
 type Group struct {
 	Name        string
 	Subscribers int
 	Channels    int
+	Each        int // channels of each connection; 0 is 1
 	Transport   protocol.Transport
 	Slow        int  // of the subscribers: stop reading once subscribed
 	Churn       bool // each subscriber connects, gets one message, leaves, and comes again
@@ -57,6 +60,16 @@ type Scenario struct {
 	Drain       time.Duration // at the end: after so long without a delivery, what is missing is lost
 	Timeout     time.Duration // of connecting, without progress
 	Probe       float64       // messages a second on a channel of its own, from a process of its own
+}
+
+// Single returns the same connections with one channel each, which nothing is published to.
+func (s Scenario) Single() Scenario {
+	s.Groups = append([]Group(nil), s.Groups...)
+	for i := range s.Groups {
+		s.Groups[i].Each, s.Groups[i].Publishers, s.Groups[i].Broadcasts = 1, 0, 0
+	}
+	s.Hold, s.Probe = 0, 0
+	return s
 }
 
 // Validate returns an error that says which bound a scenario breaks, nil when it keeps all:
@@ -101,6 +114,10 @@ func (g *Group) validate() error {
 		return fmt.Errorf("rate %g: want 0 (closed loop) to 10,000,000 a second", g.Rate)
 	case g.Slow > g.Subscribers:
 		return fmt.Errorf("%d slow of %d subscribers", g.Slow, g.Subscribers)
+	case g.Each < 0 || g.Each > MaxEach || g.Each > 1 && g.Channels%g.Each != 0:
+		return fmt.Errorf("%d channels for each connection: want 1 to %d, and the %d channels a multiple of it", g.Each, MaxEach, g.Channels)
+	case g.Each > 1 && (g.Transport == protocol.Poll || g.Churn || g.Slow > 0):
+		return errors.New("several channels for each connection want a transport that stays open, no churn and no slow readers")
 	case g.Churn && (g.Transport == protocol.Poll || g.Publishers < 1 || g.Channels != g.Subscribers):
 		return errors.New("churn wants publishers, a channel for each subscriber, and not polls: " +
 			"nothing tells when a poll waits")

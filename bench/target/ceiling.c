@@ -4,8 +4,8 @@
  * ceiling: what this machine can do at most for one of our scenarios.
  *
  * A single-threaded epoll loop that speaks just enough of the protocol
- * (subscribe by stream, sse, iframe or poll on the front port; push, pub and
- * broadcast on the admin port) and sends the same pre-encoded bytes to each
+ * (subscribe by stream, sse, iframe, poll or ws to one channel or several on the
+ * front port; push, pub and broadcast on the admin port) and sends the same pre-encoded bytes to each
  * subscriber by send(MSG_DONTWAIT|MSG_NOSIGNAL). It checks nothing, has no
  * limits and frees no channel: whatever a real server does besides is what the
  * ratio to this program shows.
@@ -34,10 +34,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RING = 10, INPUT = 1 << 20, EVENTS = 512, BUCKETS = 1 << 16, NAME = 255 };
-enum transport { STREAM, SSE, IFRAME, POLL, TRANSPORTS };
+#include "wire.h"
 
-struct bytes { char *p; uint32_t len; };
+enum { RING = 10, INPUT = 1 << 20, EVENTS = 512, BUCKETS = 1 << 16, NAME = 255 };
 
 /* A stored message: the JSON object, shared by the transports. */
 struct channel {
@@ -51,10 +50,10 @@ struct channel {
 
 /* By descriptor. in is only kept while a request is incomplete. */
 struct conn {
-	struct channel *sub;
+	struct channel *sub, **more; /* more: all channels, sub among them, if there are several */
 	char *in;
-	uint32_t in_len, index; /* index: its place in sub->subs */
-	uint32_t noop;
+	uint32_t in_len, index; /* index: its place in a channel's subs, right if it has one channel */
+	uint32_t noop, nmore;
 	uint8_t admin, transport, open;
 };
 
@@ -65,14 +64,6 @@ static char *input, *out, *frame;
 static size_t out_len;
 static int epoll_fd, front_fd, admin_fd;
 static volatile sig_atomic_t stopped;
-
-static void die(const char *what) { perror(what); exit(1); }
-
-static void *grow(void *p, size_t n)
-{
-	if (!(p = realloc(p, n))) die("realloc");
-	return p;
-}
 
 static struct channel *channel_get(const char *name, size_t len)
 {
@@ -90,14 +81,24 @@ static struct channel *channel_get(const char *name, size_t len)
 	return *b = c;
 }
 
+static void leave(uint32_t fd, struct channel *ch)
+{
+	uint32_t i = conns[fd].index;
+	if (i >= ch->nsubs || ch->subs[i] != fd)
+		for (i = 0; ch->subs[i] != fd; i++) ;
+	uint32_t last = ch->subs[--ch->nsubs];
+	ch->subs[i] = last;
+	conns[last].index = i;
+}
+
 static void unsubscribe(uint32_t fd)
 {
-	struct channel *ch = conns[fd].sub;
-	if (!ch) return;
-	uint32_t last = ch->subs[--ch->nsubs];
-	ch->subs[conns[fd].index] = last;
-	conns[last].index = conns[fd].index;
-	conns[fd].sub = NULL;
+	struct conn *c = &conns[fd];
+	if (!c->sub) return;
+	if (!c->nmore) leave(fd, c->sub);
+	for (uint32_t i = 0; i < c->nmore; i++) leave(fd, c->more[i]);
+	free(c->more);
+	c->sub = NULL, c->more = NULL, c->nmore = 0;
 }
 
 static void conn_close(uint32_t fd)
@@ -113,31 +114,6 @@ static void conn_close(uint32_t fd)
 static int send_all(uint32_t fd, const char *p, size_t n)
 {
 	return send(fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)n ? 0 : -1;
-}
-
-/* framed puts one object into frame as a subscriber of the transport gets it. */
-static size_t framed(int transport, int with_id, uint32_t id, struct bytes m)
-{
-	static const char *before[] = {"", "data: ", "<script>parent.icomet_cb(", "icomet_cb("};
-	static const char *after[] = {"\n", "\n", ");</script>\n", ");\n"};
-	char line[32] = "";
-	if (transport == SSE) {
-		if (with_id) snprintf(line, sizeof line, "id: %u\n\n", id);
-		else strcpy(line, "\n");
-	}
-	size_t body = strlen(before[transport]) + m.len + strlen(after[transport]) + strlen(line);
-	char *p = frame;
-	if (transport == POLL)
-		p += sprintf(p, "HTTP/1.1 200 OK\r\nServer: icomet/ceiling\r\nContent-Type: text/javascript; charset=utf-8\r\n"
-			"Cache-Control: no-cache\r\nExpires: 0\r\nX-Content-Type-Options: nosniff\r\n"
-			"Access-Control-Allow-Origin: *\r\nContent-Length: %zu\r\n\r\n", body);
-	else
-		p += sprintf(p, "%zx\r\n", body);
-	p = stpcpy(p, before[transport]);
-	p = mempcpy(p, m.p, m.len);
-	p = stpcpy(stpcpy(p, after[transport]), line);
-	if (transport != POLL) p = stpcpy(p, "\r\n");
-	return p - frame;
 }
 
 static struct bytes object(struct channel *ch, const char *type, uint32_t seq, const char *content, size_t len)
@@ -160,7 +136,7 @@ static void deliver(struct channel *ch, int is_data, uint32_t seq, struct bytes 
 		for (uint32_t i = ch->nsubs; i-- > 0;) { /* backwards: leaving swaps in the last one */
 			uint32_t fd = ch->subs[i];
 			if (conns[fd].transport != t) continue;
-			if (!n) n = framed(t, is_data, seq, m);
+			if (!n) n = framed(frame, t, is_data, seq, m);
 			if (send_all(fd, frame, n)) conn_close(fd);
 			else if (t == POLL) unsubscribe(fd);
 		}
@@ -191,46 +167,54 @@ static void noops(void)
 	for (uint32_t fd = 0; fd < conns_cap; fd++) {
 		if (!conns[fd].sub) continue;
 		struct bytes m = object(conns[fd].sub, "noop", conns[fd].noop++, "", 0);
-		size_t n = framed(conns[fd].transport, 0, 0, m);
+		size_t n = framed(frame, conns[fd].transport, 0, 0, m);
 		free(m.p);
 		if (send_all(fd, frame, n)) conn_close(fd);
 		else if (conns[fd].transport == POLL) unsubscribe(fd);
 	}
 }
 
-/* param finds name= in a query string or form and decodes it in place. */
-static struct bytes param(char *s, char *end, const char *name)
+/* join subscribes to a channel, and appends to p what a subscriber from seq on gets first. */
+static char *join(uint32_t fd, struct channel *ch, uint32_t seq, char *p)
 {
-	size_t n = strlen(name);
-	while (s < end) {
-		char *stop = memchr(s, '&', end - s);
-		if (!stop) stop = end;
-		if ((size_t)(stop - s) > n && !memcmp(s, name, n) && s[n] == '=') {
-			char *r = s + n + 1, *w = r, *value = r;
-			while (r < stop) {
-				unsigned x;
-				if (*r == '%' && stop - r > 2 && sscanf((char[]){r[1], r[2], 0}, "%x", &x) == 1) *w++ = x, r += 3;
-				else *w++ = *r == '+' ? ' ' : *r, r++;
-			}
-			return (struct bytes){value, w - value};
-		}
-		s = stop + 1;
+	struct conn *c = &conns[fd];
+	int answered = 0;
+	if (!seq || seq > ch->next) {
+		struct bytes m = object(ch, "next_seq", ch->next, "", 0);
+		p = mempcpy(p, frame, framed(frame, c->transport, 1, ch->next - 1, m));
+		free(m.p);
+		answered = 1;
 	}
-	return (struct bytes){NULL, 0};
+	/* A poller that is behind gets one message a poll here, not an array. */
+	uint32_t oldest = ch->next > RING ? ch->next - RING : 1;
+	for (uint32_t s = seq < oldest ? oldest : seq; seq && s < ch->next; s++) {
+		p = mempcpy(p, frame, framed(frame, c->transport, 1, s, ch->ring[s % RING]));
+		answered = 1;
+		if (c->transport == POLL) break;
+	}
+	if (c->transport == POLL && answered) return p;
+	if (ch->nsubs == ch->cap) ch->subs = grow(ch->subs, (ch->cap = ch->cap ? ch->cap * 2 : 1) * sizeof *ch->subs);
+	if (c->sub) {
+		c->more = grow(c->more, (c->nmore + 2) * sizeof *c->more);
+		if (!c->nmore) c->more[c->nmore++] = c->sub;
+		c->more[c->nmore++] = ch;
+	} else c->sub = ch;
+	c->index = ch->nsubs;
+	ch->subs[ch->nsubs++] = fd;
+	return p;
 }
 
 static int subscribe(uint32_t fd, char *path, char *query, char *end)
 {
 	struct conn *c = &conns[fd];
-	struct bytes name = param(query, end, "cname"), seq_text = param(query, end, "seq");
 	static const char *types[] = {"application/json", "text/event-stream", "text/html"};
-	if (!name.len || name.len > NAME) return -1;
 	c->transport = !memcmp(path, "/stream", 7) ? STREAM : !memcmp(path, "/sse", 4) ? SSE
-		: !memcmp(path, "/iframe", 7) ? IFRAME : POLL;
-	struct channel *ch = channel_get(name.p, name.len);
-	uint32_t seq = seq_text.len ? strtoul(seq_text.p, NULL, 10) : 0;
+		: !memcmp(path, "/iframe", 7) ? IFRAME : !memcmp(path, "/ws", 3) ? WS : POLL;
 	char *p = out;
-	if (c->transport != POLL)
+	if (c->transport == WS) /* to the key that the harness sends */
+		p = stpcpy(p, "HTTP/1.1 101 Switching Protocols\r\nServer: icomet/ceiling\r\nUpgrade: websocket\r\n"
+			"Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
+	else if (c->transport != POLL)
 		p += sprintf(p, "HTTP/1.1 200 OK\r\nServer: icomet/ceiling\r\nContent-Type: %s; charset=utf-8\r\n"
 			"Cache-Control: no-cache\r\nExpires: 0\r\nX-Content-Type-Options: nosniff\r\n"
 			"Access-Control-Allow-Origin: *\r\nTransfer-Encoding: chunked\r\n\r\n", types[c->transport]);
@@ -239,26 +223,14 @@ static int subscribe(uint32_t fd, char *path, char *query, char *end)
 		p += sprintf(p, "%zx\r\n%s\r\n", sizeof page - 1, page);
 	}
 	if (c->transport == SSE) p = stpcpy(p, "c\r\nretry: 2000\n\r\n");
-	int answered = 0;
-	if (!seq || seq > ch->next) {
-		struct bytes m = object(ch, "next_seq", ch->next, "", 0);
-		p = mempcpy(p, frame, framed(c->transport, 1, ch->next - 1, m));
-		free(m.p);
-		answered = 1;
+	/* Each cname with the seq behind it. */
+	for (struct bytes name; (name = param(query, end, "cname")).p;) {
+		if (!name.len || name.len > NAME) return -1;
+		struct channel *ch = channel_get(name.p, name.len);
+		struct bytes seq = param(query = name.p + name.len, end, "seq");
+		p = join(fd, ch, seq.len ? strtoul(seq.p, NULL, 10) : 0, p);
 	}
-	/* A poller that is behind gets one message a poll here, not an array. */
-	uint32_t oldest = ch->next > RING ? ch->next - RING : 1;
-	for (uint32_t s = seq < oldest ? oldest : seq; seq && s < ch->next; s++) {
-		p = mempcpy(p, frame, framed(c->transport, 1, s, ch->ring[s % RING]));
-		answered = 1;
-		if (c->transport == POLL) break;
-	}
-	if (c->transport != POLL || !answered) {
-		if (ch->nsubs == ch->cap) ch->subs = grow(ch->subs, (ch->cap = ch->cap ? ch->cap * 2 : 1) * sizeof *ch->subs);
-		c->sub = ch;
-		c->index = ch->nsubs;
-		ch->subs[ch->nsubs++] = fd;
-	}
+	if (c->transport == SSE && c->nmore) c->transport = SSE_MANY;
 	return p == out ? 0 : send_all(fd, out, p - out);
 }
 

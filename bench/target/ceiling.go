@@ -4,7 +4,7 @@ package target
 
 import (
 	"context"
-	_ "embed" // the ceiling's source
+	"embed"
 	"errors"
 	"fmt"
 	"os"
@@ -14,8 +14,8 @@ import (
 	"icomet/bench/protocol"
 )
 
-//go:embed ceiling.c
-var ceilingSource []byte
+//go:embed ceiling.c wire.h
+var ceilingSource embed.FS
 
 // startCeiling builds the ceiling and starts it.
 func startCeiling(ctx context.Context, env []string) (*Server, error) {
@@ -24,7 +24,7 @@ func startCeiling(ctx context.Context, env []string) (*Server, error) {
 		return nil, err
 	}
 	source, binary := filepath.Join(dir, "ceiling.c"), filepath.Join(dir, "ceiling")
-	if err = os.WriteFile(source, ceilingSource, 0o600); err == nil {
+	if err = os.CopyFS(dir, ceilingSource); err == nil {
 		var out []byte
 		if out, err = exec.CommandContext(ctx, "gcc", "-O2", "-Wall", "-o", binary, source).CombinedOutput(); err != nil {
 			err = fmt.Errorf("gcc: %w\n%s", err, out)

@@ -34,16 +34,13 @@ func environment(extra []string) []string {
 	), extra...)
 }
 
-// launch starts a server process and waits until it has logged both addresses.
+// launch starts a server process and waits until it has logged both addresses. Where d is ""
+// the log says what it speaks (dialect=…), or it is iComet's.
 func launch(ctx context.Context, argv, env []string, d protocol.Dialect) (*Server, error) {
-	if d == "" {
-		d = protocol.DialectIcomet
-	}
 	s, err := spawn(exec.Command(argv[0], argv[1:]...), environment(env))
 	if err != nil {
 		return nil, err
 	}
-	s.Dialect = d
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	var n Node
@@ -51,6 +48,9 @@ func launch(ctx context.Context, argv, env []string, d protocol.Dialect) (*Serve
 		select {
 		case role := <-s.log.listening:
 			address := strings.Replace(role.address, "0.0.0.0:", "127.0.0.1:", 1)
+			if d == "" {
+				d = role.dialect
+			}
 			if role.name == "front" {
 				n.Front = address
 			} else {
@@ -61,6 +61,9 @@ func launch(ctx context.Context, argv, env []string, d protocol.Dialect) (*Serve
 		case <-ctx.Done():
 			return nil, errors.Join(fmt.Errorf("%s did not log its addresses (msg=listening role=front|admin address=…) in %s; its log ends with:\n%s", argv[0], startTimeout, s.log), s.Stop())
 		}
+	}
+	if s.Dialect, err = protocol.ParseDialect(string(d)); err != nil {
+		return nil, errors.Join(err, s.Stop())
 	}
 	n.PID = s.Processes[0]
 	s.Nodes = []Node{n}
@@ -108,7 +111,11 @@ func spawn(cmd *exec.Cmd, env []string) (*Server, error) {
 	return s, nil
 }
 
-type listening struct{ name, address string }
+// listening is what a server logs about one of its addresses.
+type listening struct {
+	name, address string
+	dialect       protocol.Dialect // "" where it does not say
+}
 
 // tail keeps the last lines of a server's log and finds its addresses in them. follow runs
 // on a goroutine of its own; mu guards lines.
@@ -155,6 +162,8 @@ func parseListening(line string) (listening, bool) {
 			found.name = value
 		case "address":
 			found.address = value
+		case "dialect":
+			found.dialect = protocol.Dialect(value)
 		}
 	}
 	return found, is && (found.name == "front" || found.name == "admin") && found.address != ""

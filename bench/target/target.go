@@ -23,7 +23,7 @@ type Target struct {
 	Env     []string         // K=V, wins over the harness's own settings and the process's environment
 	Running []Node           // without Command: where they listen
 	Store   int              // process id of the store that the nodes share, for its figures; 0: none
-	Dialect protocol.Dialect // "" is iComet's; nchan always has its own
+	Dialect protocol.Dialect // "" is what a started server logs, or iComet's; nchan always has its own
 }
 
 // String names a target in tables: its command line, or the addresses of those that run.
@@ -110,9 +110,9 @@ func (t Target) attach() (*Server, error) {
 		}
 		pids = append(pids, n.PID)
 	}
-	d := t.Dialect
-	if d == "" {
-		d = protocol.DialectIcomet
+	d, err := protocol.ParseDialect(string(t.Dialect))
+	if err != nil {
+		return nil, err
 	}
 	return &Server{Nodes: t.Running, Processes: procstat.Of(pids...), Dialect: d, Died: make(chan struct{}),
 		end: func() error { return nil }, log: &tail{}}, nil

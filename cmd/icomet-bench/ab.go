@@ -28,11 +28,11 @@ func runAB(ctx context.Context, args []string) error {
 		servers = append(servers, v)
 		return nil
 	}
-	f.Func("a", "the `server` that the others are compared with: a command line, \"ceiling\" or \"nchan\"", server)
+	f.Func("a", "the `server` that the others are compared with: a command line, \"ceiling\" or \"nchan\"; behind \" -- \" flags of the scenario for this one alone", server)
 	f.Func("b", "a `server` to compare (may be repeated)", server)
 	rounds := f.Int("rounds", 5, "rounds, each with fresh servers")
 	f.Usage = func() {
-		fmt.Fprintf(f.Output(), "usage: icomet-bench ab -a SERVER -b SERVER [-b SERVER…] [-rounds N] SCENARIO [its flags]\n")
+		fmt.Fprintf(f.Output(), "usage: icomet-bench ab -a 'SERVER [-- its flags]' -b … [-b …] [-rounds N] SCENARIO [flags of all]\n")
 		f.PrintDefaults()
 	}
 	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
@@ -67,15 +67,16 @@ func failures(n int64) error {
 	return nil
 }
 
-// runApart runs a scenario in a process of its own: what one run leaves in
-// memory must not be in the next one's figures.
+// runApart runs a scenario in a process of its own: what one run leaves in memory must not
+// be in the next one's figures. flags come before those of the server, which win.
 func runApart(ctx context.Context, server, scenario string, flags []string) (*report.Result, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	var out bytes.Buffer
-	args := append([]string{scenario}, flags...)
+	server, own := report.CutFlags(server)
+	args := append(append([]string{scenario}, flags...), own...)
 	cmd := exec.CommandContext(ctx, self, append(args, "-server", server, "-json", "-")...)
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	// It stops its server before it ends.

@@ -19,7 +19,7 @@ import (
 )
 
 const usage = `usage:
-  icomet-bench SCENARIO [flags]           run a scenario: idle fanout unicast publish poll churn slow mixed
+  icomet-bench SCENARIO [flags]           run a scenario: idle fanout unicast publish poll churn slow multi mixed
   icomet-bench ceiling SCENARIO [flags]   the same on the ceiling: a bare C epoll loop, the machine's limit
   icomet-bench ab -a SERVER -b SERVER [-rounds 5] SCENARIO [flags]
                                           alternate between servers, medians and ratios

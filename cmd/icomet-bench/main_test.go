@@ -39,6 +39,17 @@ func command(t *testing.T, args ...string) (out string, status int) {
 	return string(b), cmd.ProcessState.ExitCode()
 }
 
+// TestFlagsOfOneServer: in ab a server may have flags of its own, which win.
+func TestFlagsOfOneServer(t *testing.T) {
+	out, status := command(t, "ab", "-a", "ceiling", "-b", "ceiling -- -transport ws -n 7", "-rounds", "2", "fanout", "-n", "10", "-warmup", "0s", "-duration", "300ms")
+	if status != 0 || !strings.Contains(out, "ceiling -transport ws -n 7 ") {
+		t.Errorf("status %d: %s", status, out)
+	}
+	if _, status := command(t, "ab", "-a", "ceiling", "-b", "ceiling -- -transport mail", "-rounds", "1", "fanout"); status == 0 {
+		t.Error("a wrong flag of one server passes")
+	}
+}
+
 func TestExitStatus(t *testing.T) {
 	tests := []struct {
 		args   string
@@ -59,7 +70,7 @@ func TestExitStatus(t *testing.T) {
 		{"fanout", 2, "want -server"},
 		{"fanout -server ceiling more", 2, `unexpected "more"`},
 		{"fanout -server ceiling -n nine", 2, "invalid value"},
-		{"fanout -server ceiling -transport mail", 2, "want stream, sse, iframe or poll"},
+		{"fanout -server ceiling -transport mail", 2, "want stream, sse, iframe, poll or ws"},
 		{"fanout -help", 0, "-transport"},
 		{"fanout -server ceiling -size 1", 1, "size 1"},
 		{"fanout -front 192.0.2.1:80 -admin 127.0.0.1:80", 1, "127.0.0.0/8 only"},

@@ -40,12 +40,13 @@ func parseScenario(name string, args []string) (*settings, error) {
 	o, t := &s.options, &s.target
 	f.IntVar(&o.Subscribers, "n", 0, "subscribers (churn: at a time)")
 	f.IntVar(&o.Channels, "channels", 0, "channels; subscriber i listens on channel i modulo this")
+	f.IntVar(&o.Each, "each", 0, "channels of each connection, of which -channels is a multiple; not with polls, churn and slow readers (default 1; multi: 50)")
 	f.IntVar(&o.Publishers, "publishers", 0, "publishing connections")
 	f.IntVar(&o.Depth, "depth", 0, "requests in flight on each publishing connection; in a closed loop also messages that not all subscribers have yet")
 	f.BoolVar(&o.AnswersOnly, "answers-only", false, "closed loop: a publisher waits for its answers only, as applications do, not for the deliveries")
 	f.Float64Var(&o.Rate, "rate", 0, "open loop: messages (churn: connections) a `second` over all publishers, latency from the intended time; 0 is closed loop")
 	f.IntVar(&o.Size, "size", 0, fmt.Sprintf("`bytes` of content, %d to %d (default 100)", protocol.MinSize, protocol.MaxSize))
-	f.Func("transport", "stream, sse, iframe or poll (default stream; scenario poll: poll)", func(v string) (err error) {
+	f.Func("transport", "stream, sse, iframe, poll or ws (default stream; scenario poll: poll)", func(v string) (err error) {
 		o.Transport, err = protocol.ParseTransport(v)
 		return err
 	})
@@ -70,12 +71,9 @@ func parseScenario(name string, args []string) (*settings, error) {
 	admin := f.String("admin", "", "its admin `address`")
 	pid := f.String("pid", "", "its process `id`, for memory and CPU")
 	f.IntVar(&t.Store, "store", 0, "process `id` of the store that the nodes share, for its CPU and memory")
-	f.Func("dialect", "what that server speaks: icomet or nchan (default icomet)", func(v string) error {
-		t.Dialect = protocol.Dialect(v)
-		if t.Dialect != protocol.DialectIcomet && t.Dialect != protocol.DialectNchan {
-			return errors.New("want icomet or nchan")
-		}
-		return nil
+	f.Func("dialect", "what that server speaks: icomet, nchan or centrifuge (default icomet)", func(v string) (err error) {
+		t.Dialect, err = protocol.ParseDialect(v)
+		return err
 	})
 	f.StringVar(&s.json, "json", "", "write the result as JSON to this `file` (- is standard output)")
 	f.StringVar(&s.html, "html", "", "write a report with plots to this `file`")
@@ -130,8 +128,11 @@ func runningNodes(front, admin, pid string) ([]target.Node, error) {
 // settleOf is how long a scenario waits before it looks at idle memory: 10
 // seconds where that is the point.
 func settleOf(name string) time.Duration {
-	if name == "idle" {
+	switch name {
+	case "idle":
 		return 10 * time.Second
+	case "multi":
+		return 3 * time.Second
 	}
 	return 0
 }
@@ -153,7 +154,11 @@ func runScenario(ctx context.Context, name string, args []string) error {
 		return err
 	}
 	watch, clear := progress()
-	result, err := bench.Run(ctx, plan, s.target, watch)
+	run := bench.Run
+	if plan.Groups[0].Each > 1 && plan.Settle > 0 && s.target.Command != "" {
+		run = bench.RunAdded
+	}
+	result, err := run(ctx, plan, s.target, watch)
 	clear()
 	if err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 	"icomet/bench/target"
 )
 
-// short is the set of `make bench`: under three minutes with one round.
+// short is the set of `make bench`: three minutes with one round.
 var short = []struct {
 	title    string
 	scenario string
@@ -24,7 +24,9 @@ var short = []struct {
 	{"15,000 idle streams on as many channels", "idle", []string{"-n", "15000", "-settle", "5s"}, []string{"server RSS per connection"}},
 	{"fan-out to 10,000", "fanout", []string{"-n", "10000"}, []string{"deliveries", "server CPU per", "latency p99"}},
 	{"fan-out to 1,000", "fanout", nil, []string{"deliveries", "server CPU per", "latency p99"}},
+	{"fan-out to 1,000, WebSocket", "fanout", []string{"-transport", "ws"}, []string{"deliveries", "server CPU per", "latency p99"}},
 	{"5,000 channels, 32 publishers", "unicast", nil, []string{"deliveries", "server CPU per", "latency p99"}},
+	{"1,000 connections with 50 of 5,000 channels each", "multi", []string{"-settle", "0"}, []string{"deliveries", "server CPU per", "latency p99"}},
 	{"publish, 32 connections", "publish", nil, []string{"publishes", "server CPU per", "answer p99"}},
 	{"the same, 16 in flight on each", "publish", []string{"-depth", "16"}, []string{"publishes", "server CPU per", "answer p99"}},
 	{"2,000 long-pollers on one channel", "poll", nil, []string{"deliveries", "server CPU per", "latency p99"}},
