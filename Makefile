@@ -7,10 +7,12 @@ SHELL := /bin/bash
 FUZZTIME ?= 60s
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# Makes .deb and .rpm. Later versions need modules that could not be had when this was built.
+NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.0
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## build the server and run it with its defaults; Ctrl-C drains
@@ -167,6 +169,33 @@ cluster: ## 216,000 subscribers on 12 nodes, one Redis: 2 minutes; needs 20,000 
 million: ## hold 200,000, then 1,000,000 subscribers in a virtual machine
 	bench/million/million
 
+.PHONY: package
+package: ## static binaries, .deb, .rpm, SBOMs and checksums for amd64 and arm64, in dist/
+	NFPM=$(NFPM) packaging/build dist
+
+# As root, because it installs the .deb into an empty root.
+.PHONY: package-test
+package-test: package-test-needs ## build the packages twice and compare, install and run them, under systemd too: 5 minutes; needs root
+	ICOMET_PACKAGES=full NFPM=$(NFPM) go test -count=1 -v -timeout 60m ./packaging
+
+.PHONY: package-test-needs
+package-test-needs:
+	@needs=; \
+	command -v rpm >/dev/null || needs+=' rpm'; \
+	command -v qemu-aarch64-static >/dev/null || needs+=' qemu-user-static'; \
+	command -v systemd-analyze >/dev/null || needs+=' systemd'; \
+	command -v debootstrap >/dev/null || needs+=' debootstrap'; \
+	command -v ip >/dev/null || needs+=' iproute2'; \
+	if [ -n "$$needs" ]; then \
+		echo "installing what the tests of the packages need:$$needs"; \
+		apt-get update -q; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$needs; \
+	fi
+
+.PHONY: release
+release: ## check everything, build the packages and tag: VERSION=x.y.z; sends nothing
+	packaging/release "$(VERSION)"
+
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin dist

@@ -36,6 +36,10 @@ require (
 	golang.org/x/text v0.42.0 // indirect
 )
 
+require github.com/coreos/go-systemd/v22 v22.7.0
+
+require go.yaml.in/yaml/v3 v3.0.5
+
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect

@@ -56,9 +56,16 @@ func (s *Server) handleClear(c *reactor.Conn, r *reactor.Request) {
 	}
 }
 
-// handleInfo counts one channel's subscribers, or all channels and subscribers.
+// handleInfo counts one channel's subscribers, or all channels and subscribers; with
+// build=1 it also says what the server was built from.
 func (s *Server) handleInfo(c *reactor.Conn, r *reactor.Request) {
-	if len(r.Params.Get(params.Cname)) == 0 {
+	build, ok := c.Flag(r, params.Build)
+	if !ok {
+		return
+	}
+	if len(r.Params.Get(params.Cname)) == 0 && build {
+		s.look(c, r, s.formats.build, nil)
+	} else if len(r.Params.Get(params.Cname)) == 0 {
 		s.look(c, r, s.formats.totals, nil)
 	} else if name, ok := c.Cname(r); ok {
 		s.look(c, r, s.formats.info, name)

@@ -4,13 +4,14 @@ import (
 	"errors"
 
 	"icomet/channel"
+	"icomet/internal/version"
 	"icomet/server/reactor"
 	"icomet/server/wire"
 )
 
 // formats are how the engine's results become answers.
 type formats struct {
-	publish, position, broadcast, sign, next, info, totals, check reactor.Format
+	publish, position, broadcast, sign, next, info, totals, build, check reactor.Format
 }
 
 // newFormats makes the functions once, so that a publish allocates none.
@@ -23,6 +24,7 @@ func (s *Server) newFormats() formats {
 		next:      orError(formatNext),
 		info:      orError(formatInfo),
 		totals:    orError(formatTotals),
+		build:     orError(formatBuild),
 		check:     orError(formatCheck),
 	}
 }
@@ -122,11 +124,26 @@ func formatInfo(dst []byte, a *reactor.Answer) []byte {
 }
 
 func formatTotals(dst []byte, a *reactor.Answer) []byte {
-	b := append(a.Conn.Scratch().Body[:0], `{"version": "`+wire.Version+`", "channels": `...)
+	return appendBody(dst, a, append(appendTotals(a), '}'))
+}
+
+// appendTotals begins the body of /info.
+func appendTotals(a *reactor.Answer) []byte {
+	b := append(a.Conn.Scratch().Body[:0], `{"version": "`+version.Release+`", "channels": `...)
 	b = wire.AppendInt(b, int64(a.Res.Channels))
 	b = append(b, `, "subscribers": `...)
-	b = wire.AppendInt(b, int64(a.Res.Subscribers))
-	return appendBody(dst, a, append(b, '}'))
+	return wire.AppendInt(b, int64(a.Res.Subscribers))
+}
+
+// buildFields stand behind those of /info in the answer to build=1. Without it the answer is
+// the original's.
+var buildFields = func() string {
+	b := version.Of()
+	return `, "commit": "` + b.Commit + `", "date": "` + b.Date + `", "go": "` + b.Go + `", "gnet": "` + b.Gnet + `"}`
+}()
+
+func formatBuild(dst []byte, a *reactor.Answer) []byte {
+	return appendBody(dst, a, append(appendTotals(a), buildFields...))
 }
 
 func formatCheck(dst []byte, a *reactor.Answer) []byte {

@@ -11,11 +11,7 @@ import (
 	"icomet/server/config"
 	"icomet/server/monitor"
 	"icomet/server/reactor"
-	"icomet/server/wire"
 )
-
-// Version is the release, as /info, the Server field and -version give it.
-const Version = wire.Version
 
 // Options is what New needs.
 type Options struct {
@@ -126,6 +122,18 @@ func (s *Server) Reload(next config.Config) error {
 	s.hub.SetLimits(set.hubLimits())
 	s.reactor.Configure(set.reactor)
 	return nil
+}
+
+// Alive is an error when an event loop does not run.
+func (s *Server) Alive() error { return s.reactor.Alive() }
+
+// Unready lists why /readyz is not 200; empty: it is.
+func (s *Server) Unready() []string { return s.monitor.Unready() }
+
+// Load counts what this server holds.
+func (s *Server) Load() (connections, channels, subscribers int64) {
+	connections, _ = s.reactor.Connections()
+	return connections, int64(s.hub.Channels()), int64(s.hub.Subscribers())
 }
 
 // Stats are the figures of /stats.

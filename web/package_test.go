@@ -9,7 +9,7 @@ import (
 	"slices"
 	"testing"
 
-	"icomet/server"
+	"icomet/internal/version"
 	"icomet/web"
 )
 
@@ -70,7 +70,7 @@ func installPackage(t *testing.T, dir string) (version string, files []string) {
 func TestPackage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	version, files := installPackage(t, dir)
+	release, files := installPackage(t, dir)
 	want := []string{
 		"LICENSE", "README.md", "icomet.d.mts", "icomet.d.ts", "icomet.js", "icomet.mjs", "package.json",
 		"src/channel.js", "src/connection.js", "src/icomet.js", "src/link.js", "src/position.js", "src/request.js", "src/sharing.js", "src/transports.js",
@@ -85,8 +85,8 @@ func TestPackage(t *testing.T) {
 	if packed, err := os.ReadFile(dir + "/node_modules/icomet/LICENSE"); err != nil || !bytes.Equal(packed, licence) {
 		t.Errorf("the package's LICENSE is not the repository's (%v)", err)
 	}
-	if version != server.Version {
-		t.Errorf("the package is %s, the server %s", version, server.Version)
+	if release != version.Release {
+		t.Errorf("the package is %s, the server %s", release, version.Release)
 	}
 	for name, script := range map[string]string{
 		"a.cjs": "const iComet = require('icomet'); console.log(typeof iComet, iComet.name.length > 0)",

@@ -15,6 +15,7 @@ import (
 
 	"icomet/bench/load"
 	"icomet/bench/target"
+	"icomet/internal/version"
 )
 
 const usage = `usage:
@@ -28,6 +29,7 @@ const usage = `usage:
                                           what the Redis engine costs and adds (bench/redis/redis)
   icomet-bench cluster -server SERVER [-nodes 12] [-n 18000]
                                           several nodes with one Redis (bench/cluster/cluster)
+  icomet-bench -version                   print the version
 SERVER is a command line, "ceiling" or "nchan". A server that runs already is
 given by -front, -admin and -pid instead. icomet-bench SCENARIO -help lists the flags.
 
@@ -87,6 +89,9 @@ func run(ctx context.Context, args []string) error {
 		return runRedis(ctx, args[1:])
 	case "cluster":
 		return runCluster(ctx, args[1:])
+	case "-version", "--version":
+		fmt.Println(version.Line("icomet-bench"))
+		return nil
 	case "help", "-h", "-help", "--help":
 		fmt.Print(usage)
 		return nil

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"icomet/bench/report"
+	"icomet/internal/version"
 )
 
 // asMain makes the test binary be the command, which executes itself.
@@ -57,6 +58,7 @@ func TestExitStatus(t *testing.T) {
 	}{
 		{"", 2, "usage:"},
 		{"help", 0, "usage:"},
+		{"-version", 0, "icomet-bench " + version.Release + " (go"},
 		{"nonsense", 2, "there is no scenario \"nonsense\"\nusage:"},
 		{"ceiling nonsense", 2, "there is no scenario \"nonsense\""},
 		{"suite -rounds x", 2, "invalid value"},

@@ -11,7 +11,7 @@ import (
 
 	"icomet/channel"
 	"icomet/channel/redis"
-	"icomet/server"
+	"icomet/internal/version"
 	"icomet/server/config"
 )
 
@@ -27,7 +27,7 @@ func engineOf(cfg *config.Config, log *slog.Logger) (func(*channel.Hub) (channel
 		DB: c.DB, Prefix: c.Prefix, Pool: c.Pool, DialTimeout: time.Duration(c.DialTimeout),
 		Timeout: time.Duration(c.Timeout), NodeTimeout: time.Duration(c.NodeTimeout), Logger: log,
 		About: map[string]string{
-			"version": server.Version, "front": cfg.Front.Listen, "admin": cfg.Admin.Listen,
+			"version": version.Release, "front": cfg.Front.Listen, "admin": cfg.Admin.Listen,
 			"started": time.Now().UTC().Format(time.RFC3339),
 		},
 	}

@@ -25,7 +25,10 @@ Flags:
   -import FILE
               print the CONFIG that does what FILE, the icomet.conf of an original
               iComet server, does
-  -version    print the version
+  -health [CONFIG|URL]
+              ask the running server whether it is ready (/readyz of the admin
+              port), and exit: 0 when it is, else 1
+  -version    print the version and what it was built from
   -h          print this help
 
 Signals: SIGTERM and SIGINT drain (a second one ends at once, status 1),
@@ -37,13 +40,15 @@ Examples:
   ICOMET_FRONT_LISTEN=:80 icomet-server           change one key
   icomet-server -t config.toml                    check a file
   icomet-server -s reload /etc/icomet/config.toml apply a changed file
+  icomet-server -health http://127.0.0.1:8000     is that server ready?
 `
 
 // options is the parsed command line.
 type options struct {
-	config  string // path, "" = none
+	config  string // path, "" = none; with health it may be a URL
 	test    bool
 	version bool
+	health  bool
 	signal  string // stop, restart, reload, reopen or ""
 	imports string // the path of an original server's file, "" = none
 }
@@ -55,6 +60,7 @@ func parseFlags(args []string) (options, error) {
 	set := flag.NewFlagSet("icomet-server", flag.ContinueOnError)
 	set.SetOutput(io.Discard) // the caller prints
 	set.BoolVar(&o.test, "t", false, "")
+	set.BoolVar(&o.health, "health", false, "")
 	set.BoolVar(&o.version, "version", false, "")
 	set.Func("s", "", func(action string) error {
 		switch action {
@@ -87,6 +93,9 @@ func parseFlags(args []string) (options, error) {
 	}
 	if o.imports != "" && (o.config != "" || o.test || o.signal != "") {
 		return o, errors.New("-import goes alone")
+	}
+	if o.health && (o.test || o.signal != "") {
+		return o, errors.New("-health and -t or -s do not go together")
 	}
 	return o, nil
 }

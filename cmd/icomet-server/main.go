@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,9 @@ import (
 	"runtime"
 	"time"
 
+	"icomet/internal/health"
+	"icomet/internal/systemd"
+	"icomet/internal/version"
 	"icomet/server"
 	"icomet/server/config"
 )
@@ -41,7 +45,7 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	if o.version {
-		fmt.Fprintln(stdout, "icomet-server", server.Version, runtime.Version())
+		fmt.Fprintln(stdout, version.Line("icomet-server"))
 		return exitOK
 	}
 	if o.imports != "" {
@@ -58,7 +62,28 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
+// askHealth asks the running server whether it is ready.
+func askHealth(o options, environ []string) error {
+	url := o.config
+	if !health.IsURL(url) {
+		cfg, _, err := config.Load(o.config, environ)
+		if err != nil {
+			return err
+		}
+		if url, err = health.URL(cfg.Admin.Listen); err != nil {
+			return err
+		}
+	}
+	return health.Check(context.Background(), url)
+}
+
 func runConfigured(o options, environ []string, stdout, stderr io.Writer) error {
+	if o.health {
+		if err := askHealth(o, environ); err != nil {
+			return fmt.Errorf("-health: %w", err)
+		}
+		return nil
+	}
 	cfg, warnings, err := config.Load(o.config, environ)
 	if err != nil {
 		return err
@@ -86,11 +111,7 @@ func runConfigured(o options, environ []string, stdout, stderr io.Writer) error 
 		return nil
 	}
 	if o.signal != "" {
-		limit := time.Duration(cfg.Limits.DrainDelay) + time.Duration(cfg.Limits.DrainTimeout) + stopReserve
-		if cfg.Engine.Snapshot != "" {
-			limit += snapshotReserve
-		}
-		if err := signalServer(cfg.Pidfile, o.signal, limit); err != nil {
+		if err := signalServer(cfg.Pidfile, o.signal, stopLimit(&cfg)); err != nil {
 			return fmt.Errorf("-s %s: %w", o.signal, err)
 		}
 		if o.signal != "restart" {
@@ -98,6 +119,15 @@ func runConfigured(o options, environ []string, stdout, stderr io.Writer) error 
 		}
 	}
 	return serve(o.config, environ, cfg, warnings)
+}
+
+// stopLimit is the longest that a server with this configuration takes to end.
+func stopLimit(cfg *config.Config) time.Duration {
+	limit := time.Duration(cfg.Limits.DrainDelay) + time.Duration(cfg.Limits.DrainTimeout) + stopReserve
+	if cfg.Engine.Snapshot != "" {
+		limit += snapshotReserve
+	}
+	return limit
 }
 
 // serve runs the server until it has drained.
@@ -133,13 +163,15 @@ func serve(path string, environ []string, cfg config.Config, warnings []string) 
 	if err != nil {
 		return err
 	}
-	log.Info("starting", slog.String("version", server.Version), slog.String("go", runtime.Version()),
+	log.Info("starting", slog.String("version", version.Release), slog.String("go", runtime.Version()),
 		slog.Int("pid", os.Getpid()), slog.String("config", path), slog.Uint64("descriptors", descriptors))
 	h := handler{
 		srv: srv, log: log, pid: pid, memory: memory,
-		path: path, environ: environ, started: cfg, descriptors: descriptors,
+		path: path, environ: environ, started: cfg, current: cfg, descriptors: descriptors,
+		manager: systemd.New(srv, log.Logger),
 	}
 	go h.handle(signals)
+	go h.manager.Run(context.Background()) // to the end of the process
 	if err := srv.Run(); err != nil {
 		log.Error("the server has failed", slog.Any("error", err))
 		return err

@@ -10,11 +10,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"icomet/internal/version"
 )
 
 func TestVersion(t *testing.T) {
 	r := runToEnd(t, nil, "-version")
-	want := regexp.MustCompile(`^icomet-server [0-9]\S* ` + regexp.QuoteMeta(runtime.Version()) + `\n$`)
+	want := regexp.MustCompile(`^icomet-server ` + regexp.QuoteMeta(version.Release) + ` \((commit \S+, \S+, )?` + regexp.QuoteMeta(runtime.Version()) + `, gnet v2\.\S+\)\n$`)
 	if r.status != 0 || r.stderr != "" || !want.MatchString(r.stdout) {
 		t.Errorf("got %+v, want %s", r, want)
 	}
@@ -25,7 +27,7 @@ func TestHelp(t *testing.T) {
 	if r.status != 0 || r.stderr != "" || r.stdout != usage {
 		t.Errorf("got %+v", r)
 	}
-	for _, want := range []string{"-t ", "-s ", "-version", "-h ", "stop", "restart", "reload", "reopen", "Examples:"} {
+	for _, want := range []string{"-t ", "-s ", "-health ", "-version", "-h ", "stop", "restart", "reload", "reopen", "Examples:"} {
 		if !strings.Contains(usage, want) {
 			t.Errorf("the help does not say %q", want)
 		}

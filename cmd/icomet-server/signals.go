@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"icomet/internal/systemd"
 	"icomet/server"
 	"icomet/server/config"
 )
@@ -28,10 +29,13 @@ type handler struct {
 	log    *logger
 	pid    *pidfile
 	memory memoryLimit
+	// manager is told of reloads and of the end.
+	manager *systemd.Notifier
 
 	path        string // of the configuration file
 	environ     []string
 	started     config.Config // the configuration at the start of the process
+	current     config.Config // the one in force
 	descriptors uint64
 	draining    bool
 }
@@ -58,16 +62,25 @@ func (h *handler) stop(s os.Signal) {
 		os.Exit(exitError)
 	}
 	h.draining = true
+	h.manager.Stopping(stopLimit(&h.current))
 	h.log.Info("draining, a second signal exits at once", slog.String("signal", s.String()))
 	h.srv.Shutdown()
 }
 
 // reload reads and applies the configuration. If it has an error, nothing changes.
 func (h *handler) reload() {
-	next, warnings, err := config.Load(h.path, h.environ)
+	h.manager.Reloading()
+	err := h.apply()
 	if err != nil {
 		h.log.Error("the configuration is not reloaded, the old one stays", slog.Any("error", err))
-		return
+	}
+	h.manager.Reloaded(err)
+}
+
+func (h *handler) apply() error {
+	next, warnings, err := config.Load(h.path, h.environ)
+	if err != nil {
+		return err
 	}
 	for _, w := range warnings {
 		h.log.Warn(w)
@@ -78,9 +91,9 @@ func (h *handler) reload() {
 		h.log.Warn("changed keys need a restart", slog.String("keys", strings.Join(keys, ", ")))
 	}
 	if err := h.srv.Reload(next); err != nil { // a file of keys that cannot be read
-		h.log.Error("the configuration is not reloaded, the old one stays", slog.Any("error", err))
-		return
+		return err
 	}
+	h.current = next
 	for _, w := range next.Warnings() {
 		h.log.Warn(w)
 	}
@@ -88,6 +101,7 @@ func (h *handler) reload() {
 	h.memory.set(next.Runtime.MemoryLimit)
 	warnOfDescriptors(h.log.Logger, h.descriptors, next.Limits.Connections)
 	h.log.Info("configuration reloaded", slog.String("config", h.path))
+	return nil
 }
 
 func (h *handler) reopen() {

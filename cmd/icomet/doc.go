@@ -5,6 +5,5 @@
 //	icomet pub news 'hello'
 //
 // It talks to a server through package client only, and must not know how the server
-// works; of package server it uses the version. Everything runs on the main goroutine, but
-// for the reading of standard input.
+// works. Everything runs on the main goroutine, but for the reading of standard input.
 package main

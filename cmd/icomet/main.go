@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"icomet/client"
-	"icomet/server"
+	"icomet/internal/version"
 )
 
 func main() {
@@ -30,6 +30,9 @@ func main() {
 // run executes one command line. Ctrl-C (the end of ctx) is no error, but does not hide
 // that channels were refused.
 func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
+	if len(args) > 0 && args[0] == "-version" { // as the other programs of the project have it
+		args = append([]string{"--version"}, args[1:]...)
+	}
 	root := newRoot(getenv)
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -77,12 +80,13 @@ The exit status is 0, also after Ctrl-C, or 1 after an error.`,
   tail -f log | icomet pub news -      publish each line
   icomet top                           what the server does
   source <(icomet completion bash)     completion for this shell`,
-		Version:       server.Version,
+		Version:       version.Release,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          noArgument,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetVersionTemplate(version.Line("icomet") + "\n")
 	flags := root.PersistentFlags()
 	flags.StringVar(&p.front, "front", "", "the front port: host:port or URL (default 127.0.0.1:8100)")
 	flags.StringVar(&p.admin, "admin", "", "the admin port: host:port or URL (default 127.0.0.1:8000)")

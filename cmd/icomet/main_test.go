@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"icomet/channel/redis/redistest"
+	"icomet/internal/version"
 	"icomet/server/servertest"
 )
 
@@ -343,5 +344,17 @@ func TestHelp(t *testing.T) {
 	}
 	if got := runs(t, nil, "completion", "bash"); !strings.Contains(got, "__start_icomet") {
 		t.Error("no completion for bash")
+	}
+}
+
+// TestVersion: all three programs of the project take -version; cobra has --version.
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	for _, arg := range []string{"-version", "--version", "-v"} {
+		var stdout, stderr strings.Builder
+		err := run(t.Context(), []string{arg}, func(string) string { return "" }, strings.NewReader(""), &stdout, &stderr)
+		if want := version.Line("icomet") + "\n"; err != nil || stdout.String() != want || stderr.String() != "" {
+			t.Errorf("%s: %v, %q, %q, want %q", arg, err, &stdout, &stderr, want)
+		}
 	}
 }

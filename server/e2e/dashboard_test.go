@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"icomet/internal/version"
 	"icomet/server/reactor"
 	"icomet/server/wire"
 	"icomet/web/dashboard"
@@ -125,7 +126,7 @@ func TestFeed(t *testing.T) {
 	}
 	event, hello := watchers[0].feedEvent()
 	columns := hello["columns"].([]any)
-	if event != "hello" || hello["version"] != wire.Version || columns[0] != "time" || columns[len(columns)-1] != "closed_"+(reactor.ReasonCount-1).String() {
+	if event != "hello" || hello["version"] != wire.Version || hello["gnet"] != version.Of().Gnet || hello["date"] != version.Of().Date || columns[0] != "time" || columns[len(columns)-1] != "closed_"+(reactor.ReasonCount-1).String() {
 		t.Errorf("%s: %v", event, hello)
 	}
 	for _, c := range watchers[1:] {

@@ -3,13 +3,13 @@ package monitor
 import (
 	"encoding/json"
 	"os"
-	"runtime"
 	"runtime/metrics"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"icomet/internal/version"
 	"icomet/server/reactor"
 	"icomet/server/wire"
 )
@@ -149,12 +149,13 @@ func (m *Monitor) HandleFeed(c *reactor.Conn, r *reactor.Request) {
 // feedHello is the first event.
 func (m *Monitor) feedHello() []byte {
 	host, _ := os.Hostname() // "" is shown as such
+	build := version.Of()
 	columns := append([]string(nil), feedColumns...)
 	for r := range reactor.ReasonCount {
 		columns = append(columns, "closed_"+r.String())
 	}
 	text, err := json.Marshal(map[string]any{
-		"columns": columns, "version": wire.Version, "go": runtime.Version(), "revision": revision(), "host": host,
+		"columns": columns, "version": version.Release, "go": build.Go, "gnet": build.Gnet, "revision": build.Commit, "date": build.Date, "host": host,
 		"pid": os.Getpid(), "started": m.reactor.Started().Unix(), "loops": len(m.reactor.Counters()), "engine": m.config().Engine.Type,
 		"front": m.reactor.FrontAddr().String(), "admin": m.reactor.AdminAddr().String(),
 	})

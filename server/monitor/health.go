@@ -22,15 +22,15 @@ func (m *Monitor) HandleHealth(c *reactor.Conn, r *reactor.Request) {
 
 // HandleReady says whether a load balancer is to send clients here.
 func (m *Monitor) HandleReady(c *reactor.Conn, r *reactor.Request) {
-	if why := m.unready(); len(why) > 0 {
+	if why := m.Unready(); len(why) > 0 {
 		c.Refuse(r, 503, strings.Join(why, "; "))
 		return
 	}
 	c.Text(r, &wire.Head{Status: 200, Connection: r.Connection}, "ok")
 }
 
-// unready lists why newcomers are, or would be, refused.
-func (m *Monitor) unready() (why []string) {
+// Unready lists why newcomers are, or would be, refused. Concurrency-safe.
+func (m *Monitor) Unready() (why []string) {
 	if m.reactor.Leaving() {
 		why = append(why, "the server is shutting down")
 	}

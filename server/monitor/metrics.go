@@ -2,8 +2,6 @@ package monitor
 
 import (
 	"net/http"
-	"runtime"
-	"runtime/debug"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"icomet/channel"
+	"icomet/internal/version"
 	"icomet/server/config"
 	"icomet/server/reactor"
 	"icomet/server/wire"
@@ -84,7 +83,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	descBuildInfo   = desc("icomet_build_info", "Always 1; the labels say what runs.", "version", "goversion", "revision")
+	descBuildInfo   = desc("icomet_build_info", "Always 1; the labels say what runs.", "version", "goversion", "revision", "date", "gnet")
 	descStart       = desc("process_start_time_seconds", "Start time of the process since unix epoch in seconds.")
 	descConnections = desc("icomet_connections", "Open connections. The transport is how a subscriber gets messages; none: no open response.", "role", "transport")
 	descClosed      = desc("icomet_closed_total", "Connections closed.", "reason")
@@ -117,7 +116,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	send := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, kind, v, labels...)
 	}
-	send(descBuildInfo, gauge, 1, wire.Version, runtime.Version(), revision())
+	build := version.Of()
+	send(descBuildInfo, gauge, 1, version.Release, build.Go, build.Commit, build.Date, build.Gnet)
 	send(descStart, gauge, float64(m.reactor.Started().UnixMilli())/1e3)
 	for i := range simpleMetrics {
 		one := &simpleMetrics[i]
@@ -218,16 +218,4 @@ func (m *Monitor) toWrite() prometheus.Metric {
 		sum += float64(c.ToWrite.Sum.Load()) / 1e9
 	}
 	return prometheus.MustNewConstHistogram(descToWrite, count, sum, buckets)
-}
-
-// revision is the commit that the binary was built from, where the build knows it.
-func revision() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				return s.Value
-			}
-		}
-	}
-	return "unknown"
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"icomet/internal/version"
 	"icomet/server/reactor"
 	"icomet/server/wire"
 )
@@ -88,7 +89,7 @@ func sendJSON(c *reactor.Conn, r *reactor.Request, v any) {
 
 func (m *Monitor) Report() *Report {
 	out := &Report{
-		Version: wire.Version, Uptime: time.Since(m.reactor.Started()).Seconds(), Draining: m.reactor.Leaving(),
+		Version: version.Release, Uptime: time.Since(m.reactor.Started()).Seconds(), Draining: m.reactor.Leaving(),
 		Channels: m.hub.Channels(), Subscribers: m.hub.Subscribers(),
 		PresenceDropped: m.hub.PresenceDropped(), Panics: m.reactor.Panics(),
 		Closed: make(map[string]uint64), Refused: make(map[string]uint64),

@@ -25,12 +25,13 @@ const (
 	ID
 	IfSeq
 	Position
+	Build
 	Count // how many there are
 )
 
 var names = [Count]string{
 	"cname", "seq", "noop", "token", "cb", "content", "expires", "lastEventId",
-	"epoch", "last", "raw", "id", "if_seq", "position",
+	"epoch", "last", "raw", "id", "if_seq", "position", "build",
 }
 
 // Set is a set of parameters.

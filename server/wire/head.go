@@ -4,10 +4,12 @@ import (
 	"math/bits"
 	"net/http"
 	"strconv"
+
+	"icomet/internal/version"
 )
 
-// Version is the release, as /info, the Server field and -version give it.
-const Version = "0.1.0"
+// Version is the release, as /info and the Server field give it.
+const Version = version.Release
 
 // LastChunk ends a chunked response.
 const LastChunk = "0\r\n\r\n"

@@ -7,7 +7,7 @@ import (
 )
 
 func TestImports(t *testing.T) {
-	imports.Only(t, "std", "icomet/channel", "icomet/httpparse", "icomet/httpparse/wsframe", "icomet/server/deflate")
+	imports.Only(t, "std", "icomet/channel", "icomet/httpparse", "icomet/httpparse/wsframe", "icomet/internal/version", "icomet/server/deflate")
 	imports.Forbid(t, imports.Rules{
 		"net":  "it makes bytes; who sends them is the reactor's business",
 		"os":   "pure functions have no files",

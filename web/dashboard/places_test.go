@@ -6,12 +6,15 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/chromedp/chromedp"
 
+	"icomet/internal/version"
 	"icomet/server/servertest"
 	"icomet/web/internal/browser"
 )
@@ -75,6 +78,8 @@ func TestBelowAPath(t *testing.T) {
 		p.Want(`[...document.images].every(i => i.complete && i.naturalWidth > 0)`, "true")
 		click(p, "Configuration")
 		p.Want(`document.querySelectorAll('.config').length > 3`, "true")
+		p.Want(`[...document.querySelectorAll('.facts div')].filter(d => ['Version', 'Go', 'gnet'].includes(d.firstChild.textContent)).map(d => d.lastChild.textContent).join(' ').replace(/ v2[.0-9]+$/, ' gnet')`,
+			strconv.Quote(version.Release+" "+runtime.Version()+" gnet"))
 		subscribe(t, s, "stream", "a", 1)
 		click(p, "Channels")
 		p.Want(rowNames, `["a"]`)

@@ -22,7 +22,7 @@ function section(name, keys) {
 
 function node(n, uptime) {
   const facts = [
-    ['Version', n.version], ...(n.revision === 'unknown' ? [] : [['Revision', n.revision.slice(0, 12)]]), ['Go', n.go], ['Host', n.host], ['Process', String(n.pid)],
+    ['Version', n.version], ...(n.revision === 'unknown' ? [] : [['Commit', n.revision.replace(/^(.{12})[0-9a-f]*/, '$1')], ['Of', n.date]]), ['Go', n.go], ['gnet', n.gnet], ['Host', n.host], ['Process', String(n.pid)],
     ['Up for', duration(uptime ?? Date.now() / 1000 - n.started)], ['Front port', n.front], ['Admin port', n.admin],
     ['Event loops', String(n.loops)], ['Engine', n.engine],
   ];

@@ -1,0 +1,222 @@
+package packaging
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"icomet/internal/version"
+	"icomet/server/servertest"
+)
+
+// system is a Debian with systemd as its first process, in namespaces of its own, the
+// network's too: its ports are nobody else's.
+type system struct {
+	pid int // of its systemd, seen from outside
+	t   *testing.T
+}
+
+// boot makes a clean Debian and starts it.
+func boot(t *testing.T, root string) *system {
+	t.Helper()
+	run(t, "debootstrap", "--variant=minbase", "--include=systemd,curl,logrotate", "bookworm", root)
+	here, err := filepath.Abs("testdata/boot")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// --kill-child: it ends with unshare, whatever happens.
+	p := servertest.Launch(t, exec.Command("unshare", "--mount", "--pid", "--uts", "--cgroup", "--net", "--fork", "--kill-child", here, root))
+	s := &system{t: t}
+	s.check(func() error {
+		child := fmt.Sprintf("/proc/%d/task/%[1]d/children", p.Process.Pid)
+		b, err := os.ReadFile(child)
+		if err != nil {
+			return err
+		}
+		if s.pid, err = strconv.Atoi(strings.TrimSpace(string(b))); err != nil {
+			return fmt.Errorf("%w; %s", err, p.Log)
+		}
+		out, err := s.try("systemctl", "is-system-running")
+		if out != "running" {
+			return fmt.Errorf("the system is %s %v; %s", out, err, p.Log)
+		}
+		return nil
+	})
+	return s
+}
+
+// try runs a command in the system.
+func (s *system) try(args ...string) (string, error) {
+	enter := []string{"--target", strconv.Itoa(s.pid), "--mount", "--pid", "--uts", "--cgroup", "--net", "--root", "--wd", "--"}
+	out, err := exec.Command("nsenter", append(enter, args...)...).CombinedOutput()
+	return strings.TrimSpace(string(out)), err
+}
+
+func (s *system) run(args ...string) string {
+	s.t.Helper()
+	out, err := s.try(args...)
+	if err != nil {
+		s.t.Fatalf("%q: %v\n%s\n%s", args, err, out, s.journal())
+	}
+	return out
+}
+
+func (s *system) journal() string {
+	out, _ := s.try("journalctl", "--no-pager", "-n", "50", "-u", "icomet")
+	return out
+}
+
+func (s *system) check(try func() error) {
+	s.t.Helper()
+	servertest.CheckFor(s.t, servertest.Patience, try)
+}
+
+// get is what systemd says of the service.
+func (s *system) get(property string) string {
+	s.t.Helper()
+	return s.run("systemctl", "show", "icomet", "--value", "-p", property)
+}
+
+// wait waits until the property fits.
+func (s *system) wait(property, pattern string) {
+	s.t.Helper()
+	s.check(func() error {
+		if got := s.get(property); !regexp.MustCompile(pattern).MatchString(got) {
+			return fmt.Errorf("%s is %q, want %s\n%s", property, got, pattern, s.journal())
+		}
+		return nil
+	})
+}
+
+// testSystemd installs the package into a running Debian, and does with the service what
+// administrators do.
+func testSystemd(t *testing.T, dist string) {
+	root := filepath.Join(t.TempDir(), "root")
+	s := boot(t, root)
+	deb := "icomet_" + version.Release + "_" + runtime.GOARCH + ".deb"
+	run(t, "cp", filepath.Join(dist, deb), filepath.Join(root, "root"))
+
+	// Installed is started: READY=1 has come, so it answers.
+	s.run("dpkg", "-i", "/root/"+deb)
+	if got := s.get("ActiveState"); got != "active" {
+		t.Fatalf("after the installation it is %s\n%s", got, s.journal())
+	}
+	if got := s.run("curl", "-sS", "http://127.0.0.1:8000/push?cname=a&content=hi"); got != `{"type":"ok"}` {
+		t.Errorf("got %s", got)
+	}
+	if got := s.run("curl", "-sS", "http://127.0.0.1:8100/sub?cname=a&seq=1"); got != `[{"type":"data","cname":"a","seq":1,"content":"hi"}]` {
+		t.Errorf("got %s", got)
+	}
+	s.wait("StatusText", "^Serving: [0-9]+ connections, 1 channels, 0 subscribers$")
+	s.testSettings(root)
+	s.testReload()
+	s.testFailures()
+
+	// An upgrade restarts it, and the snapshot carries the channels over.
+	s.run("systemctl", "restart", "icomet")
+	s.run("curl", "-sSf", "-H", "Authorization: Bearer secret-of-the-test", "http://127.0.0.1:8000/push?cname=kept&content=hi")
+	old := s.get("MainPID")
+	s.run("dpkg", "-i", "/root/"+deb)
+	if got := s.get("MainPID"); got == old || s.get("ActiveState") != "active" {
+		t.Errorf("after an upgrade the process is %s, it was %s\n%s", got, old, s.journal())
+	}
+	if got := s.run("curl", "-sS", "http://127.0.0.1/sub?cname=kept&seq=1"); !strings.Contains(got, `"content":"hi"`) {
+		t.Errorf("after an upgrade: %s\n%s", got, s.journal())
+	}
+
+	s.run("dpkg", "-r", "icomet")
+	if out, err := s.try("systemctl", "is-active", "icomet"); err == nil {
+		t.Errorf("after the removal it is %s", out)
+	}
+	s.run("rm", "-r", "/etc/icomet/admin.keys", "/etc/systemd/system/icomet.service.d") // the administrator's own
+	s.run("dpkg", "-P", "icomet")
+	if out, _ := s.try("find", "/etc", "/var", "/usr", "-name", "*icomet*", "-not", "-path", "/var/log/journal/*"); out != "" {
+		t.Errorf("after the purge there is\n%s", out)
+	}
+}
+
+// testSettings: a port below 1024, a secret of root's, a snapshot and a log that rotates.
+func (s *system) testSettings(root string) {
+	s.t.Helper()
+	write := func(name, text string, mode os.FileMode) {
+		s.t.Helper()
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			s.t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	write("etc/icomet/admin.keys", "secret-of-the-test\n", 0o600)
+	write("etc/systemd/system/icomet.service.d/test.conf", "[Service]\nLoadCredential=admin.keys:/etc/icomet/admin.keys\nWatchdogSec=2\n", 0o644)
+	write("etc/icomet/config.toml", `front.listen = "0.0.0.0:80"
+admin.keys_file = "/run/credentials/icomet.service/admin.keys"
+engine.snapshot = "/var/lib/icomet/channels"
+logger.output = "/var/log/icomet/icomet.log"
+`, 0o644)
+	s.run("systemctl", "daemon-reload")
+	s.run("systemctl", "restart", "icomet")
+	if got := s.run("curl", "-sS", "http://127.0.0.1/ping"); !strings.Contains(got, "ping") {
+		s.t.Errorf("port 80: %s", got)
+	}
+	if got := s.run("curl", "-sS", "http://127.0.0.1:8000/push?cname=a&content=x"); !strings.Contains(got, "key") {
+		s.t.Errorf("without the key: %s", got)
+	}
+	s.run("curl", "-sSf", "-H", "Authorization: Bearer secret-of-the-test", "http://127.0.0.1:8000/push?cname=a&content=x")
+
+	s.run("logrotate", "--force", "/etc/logrotate.d/icomet")
+	s.check(func() error {
+		out, err := s.try("grep", "-c", "log reopened", "/var/log/icomet/icomet.log")
+		if err != nil {
+			return fmt.Errorf("%s %w", out, err)
+		}
+		return nil
+	})
+	s.run("grep", "-q", "msg=starting", "/var/log/icomet/icomet.log.1")
+}
+
+func (s *system) testReload() {
+	s.t.Helper()
+	pid := s.get("MainPID")
+	s.run("systemctl", "reload", "icomet")
+	s.check(func() error {
+		out, err := s.try("grep", "configuration reloaded", "/var/log/icomet/icomet.log")
+		if err != nil {
+			return fmt.Errorf("%s %w", out, err)
+		}
+		return nil
+	})
+	s.run("sh", "-c", `echo "front.auth = 1" >>/etc/icomet/config.toml`)
+	s.run("systemctl", "reload", "icomet")
+	s.wait("StatusText", "the last reload changed nothing: /etc/icomet/config.toml:5: front.auth")
+	s.run("sed", "-i", "/front.auth/d", "/etc/icomet/config.toml")
+	s.run("systemctl", "reload", "icomet")
+	s.wait("StatusText", "subscribers$")
+	if got := s.get("MainPID"); got != pid || s.get("ActiveState") != "active" {
+		s.t.Errorf("after reloads the process is %s, it was %s", got, pid)
+	}
+}
+
+// testFailures: one that is killed, and one that hangs, is started again.
+func (s *system) testFailures() {
+	s.t.Helper()
+	for _, signal := range []string{"KILL", "STOP"} {
+		pid := s.get("MainPID")
+		s.run("systemctl", "kill", "--signal="+signal, "icomet")
+		s.check(func() error {
+			if got := s.get("MainPID"); got == pid || got == "0" {
+				return fmt.Errorf("after signal %s the process is %s, it was %s\n%s", signal, got, pid, s.journal())
+			}
+			return nil
+		})
+		s.wait("ActiveState", "^active$")
+		s.wait("StatusText", "^Serving")
+	}
+}
