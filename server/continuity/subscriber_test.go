@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -49,6 +50,9 @@ func (s *sub) listen() {
 	s.done.Go(func() {
 		for {
 			es, err := s.Events()
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				continue // a history may be longer than a read may take; settle says when it is too late
+			}
 			s.mu.Lock()
 			s.got = append(s.got, es...)
 			if err != nil || s.Polls() {
