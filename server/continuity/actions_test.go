@@ -184,7 +184,6 @@ func (w *world) broadcast(t *rapid.T) {
 		}
 		if _, known := c.life.find(id); !known {
 			w.tell(c, w.store(c, c.life, "broadcast", content, id, at))
-			c.cast = w.shared()
 		}
 	}
 }

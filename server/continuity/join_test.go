@@ -131,13 +131,12 @@ func (w *world) join(t *rapid.T, c *channelOf, a *ask) {
 	}
 }
 
-// synced waits until a node knows what has been answered for: it hears a moment later of what
-// the other nodes have done, and of all broadcasts through Redis.
+// synced waits until a node knows what the other nodes have answered for: it hears of that
+// a moment later.
 func (w *world) synced(t *rapid.T, c *channelOf, node node) {
-	if len(w.nodes()) == 1 && !c.cast {
+	if len(w.nodes()) == 1 {
 		return
 	}
-	defer func() { c.cast = false }()
 	w.until(t, func() error {
 		if c.life == nil {
 			return unknown(c, node)

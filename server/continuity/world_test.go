@@ -31,7 +31,6 @@ type channelOf struct {
 	life       *life // nil: there is none
 	old        []*life
 	subs       []*sub // of the present life; a brief one's first stays
-	cast       bool   // its nodes may not have heard of a broadcast yet
 }
 
 // world is the servers and the model of them.
