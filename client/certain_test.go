@@ -42,13 +42,6 @@ func TestTruth(t *testing.T) {
 				fmt.Sprint("ICOMET_FRONT_LISTEN=127.0.0.1:", redistest.Port(t)),
 				fmt.Sprint("ICOMET_ADMIN_LISTEN=127.0.0.1:", redistest.Port(t)))
 			proxy := servertest.NewProxy(t, s.Front)
-			away := func(while func()) {
-				proxy.Freeze(true)
-				proxy.Cut()
-				while()
-				proxy.Freeze(false)
-				proxy.Cut()
-			}
 			sub := &client.Subscriber{URL: proxy.URL, Channel: "a", Seq: 1, Transport: transport}
 			b := witnessed(t, sub)
 			if r := wait(t, b.told); !r.Recovered || r.Position.Seq != 0 {
@@ -57,21 +50,21 @@ func TestTruth(t *testing.T) {
 			pushAll(s, "a", numbered(1, 2))
 			b.want(numbered(1, 2)...)
 
-			away(func() { pushAll(s, "a", numbered(3, 5)) })
+			proxy.Away(func() { pushAll(s, "a", numbered(3, 5)) })
 			if got := b.want(numbered(3, 5)...)[0]; got.Lost != 0 || got.Restarted {
 				t.Errorf("after a break: %+v", got)
 			}
 			if r := wait(t, b.told); !r.Recovered || r.Position.Seq != 2 {
 				t.Errorf("after a break: %+v", r)
 			}
-			away(func() { pushAll(s, "a", numbered(6, 12)) })
+			proxy.Away(func() { pushAll(s, "a", numbered(6, 12)) })
 			got := b.want(numbered(9, 12)...)[0]
 			if r := wait(t, b.told); r.Recovered || r.Lost != 3 || r.Reason != client.ReasonTrimmed || got.Lost != 3 || got.Reason != r.Reason {
 				t.Errorf("after a long break: %+v, %+v", r, got)
 			}
 			before := got.Epoch
 
-			away(func() { // its snapshot has all of it
+			proxy.Away(func() { // its snapshot has all of it
 				s.Stop()
 				s.Restart()
 				pushAll(s, "a", numbered(13, 14))
@@ -81,7 +74,7 @@ func TestTruth(t *testing.T) {
 				t.Errorf("after a restart: %+v, %+v", r, got)
 			}
 
-			away(func() { // the new life is where the old one was
+			proxy.Away(func() { // the new life is where the old one was
 				s.Kill()
 				s.Restart()
 				pushAll(s, "a", numbered(1, 15))

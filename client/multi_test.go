@@ -115,13 +115,6 @@ func TestMulti(t *testing.T) {
 				fmt.Sprint("ICOMET_FRONT_LISTEN=127.0.0.1:", redistest.Port(t)),
 				fmt.Sprint("ICOMET_ADMIN_LISTEN=127.0.0.1:", redistest.Port(t)))
 			proxy := servertest.NewProxy(t, s.Front)
-			away := func(while func()) {
-				proxy.Freeze(true)
-				proxy.Cut()
-				while()
-				proxy.Freeze(false)
-				proxy.Cut()
-			}
 			const b, c = "ü&b=1", "c"
 			sub := &client.MultiSubscriber{URL: proxy.URL, Transport: transport}
 			box := receiveMulti(t, sub, "a", b, c)
@@ -137,7 +130,7 @@ func TestMulti(t *testing.T) {
 				t.Errorf("%d connections", n)
 			}
 
-			away(func() {
+			proxy.Away(func() {
 				pushAll(s, "a", numbered(3, 4))
 				pushAll(s, b, numbered(3, 9))
 			})
@@ -151,7 +144,7 @@ func TestMulti(t *testing.T) {
 				t.Errorf("after a break: %+v", r)
 			}
 
-			away(func() { // its snapshot has all of it
+			proxy.Away(func() { // its snapshot has all of it
 				s.Stop()
 				s.Restart()
 				pushAll(s, c, numbered(3, 3))
@@ -161,7 +154,7 @@ func TestMulti(t *testing.T) {
 			box.recovered(c, 2)
 			box.want(c, "m3")
 
-			away(func() {
+			proxy.Away(func() {
 				s.Kill()
 				s.Restart()
 				pushAll(s, "a", numbered(1, 6)) // the numbers alone look right

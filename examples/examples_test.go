@@ -109,13 +109,6 @@ func testSubscriber(t *testing.T, e example) {
 		}
 		return last10
 	}
-	away := func(while func()) {
-		proxy.Freeze(true)
-		proxy.Cut()
-		while()
-		proxy.Freeze(false)
-		proxy.Cut()
-	}
 	wantMissing := func(stderr *servertest.Output, want string) { // it may come later than what is printed
 		t.Helper()
 		servertest.CheckFor(t, servertest.Patience, func() error {
@@ -140,11 +133,11 @@ func testSubscriber(t *testing.T, e example) {
 	want += "while away\nto all\n"
 	wantOutput(t, stdout, stderr, want)
 	wantMissing(stderr, "")
-	away(func() { want += pushAll("away", 14) })
+	proxy.Away(func() { want += pushAll("away", 14) })
 	wantOutput(t, stdout, stderr, want)
 	told := "4 messages are missing: trimmed\n"
 	wantMissing(stderr, told)
-	away(func() { // the new life is further on than the old one
+	proxy.Away(func() { // the new life is further on than the old one
 		s.Kill()
 		s.Restart()
 		want += pushAll("new life", 25)

@@ -3,9 +3,11 @@ package e2e
 import (
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 
+	"icomet/channel/redis/redistest"
 	"icomet/server/config"
 )
 
@@ -103,16 +105,12 @@ func (s *testServer) nextSeq(name string) (seq int64) {
 // with wildcards, IPv6 and one port number on two addresses.
 func TestListenAddresses(t *testing.T) {
 	t.Parallel()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(free.Addr().String())
-	free.Close()
+	// The port is held for this test on the first address; the second is used by no other test.
+	port := strconv.Itoa(redistest.Port(t))
 	cases := []struct{ front, admin string }{
 		{"0.0.0.0:0", "127.0.0.1:0"},
 		{":0", "127.0.0.1:0"},
-		{"127.0.0.1:" + port, "127.0.0.2:" + port},
+		{"127.0.0.1:" + port, "127.31.7.2:" + port},
 	}
 	if six, err := net.Listen("tcp6", "[::1]:0"); err == nil { // a container may be without IPv6
 		six.Close()

@@ -45,7 +45,7 @@ type loop struct {
 	el      atomic.Pointer[gnet.EventLoop]
 	bell    int // writing a byte here makes an I/O event on this loop
 
-	mu       sync.Mutex // a leaf lock, held for one append or swap
+	mu       sync.Mutex // a leaf lock, held for one append or swap, or a look at a few subscribers
 	inbox    []delivery
 	calls    []func()
 	late     []*Answer // with results that have come

@@ -105,6 +105,15 @@ func (p *Proxy) Freeze(frozen bool) {
 	p.frozen = frozen
 }
 
+// Away cuts everybody and keeps them from coming back while something happens.
+func (p *Proxy) Away(while func()) {
+	p.Freeze(true)
+	p.Cut()
+	while()
+	p.Freeze(false)
+	p.Cut()
+}
+
 // Connections is how many there have been.
 func (p *Proxy) Connections() int {
 	p.mu.Lock()
