@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -9,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	v3 "github.com/pb33f/libopenapi/datamodel/high/v3"
+	"github.com/getkin/kin-openapi/openapi3"
 
 	"icomet/channel"
 	"icomet/server"
@@ -111,8 +112,8 @@ func (s *running) do(c *call, r request) *http.Response {
 func (c *call) good() request {
 	r := request{query: url.Values{}, field: http.Header{}}
 	for _, p := range c.params {
-		if p.Required != nil && *p.Required {
-			r.query.Set(p.Name, p.Example.Value)
+		if p.Required {
+			r.query.Set(p.Name, fmt.Sprint(p.Example))
 		}
 	}
 	switch {
@@ -148,27 +149,27 @@ func (c *call) opens() bool {
 }
 
 // bad are values that the parameter's schema forbids.
-func bad(p *v3.Parameter) (values []string) {
-	s := p.Schema.Schema()
-	if len(s.Type) > 0 && s.Type[0] == "integer" {
+func bad(p *openapi3.Parameter) (values []string) {
+	s := p.Schema.Value
+	if s.Type.Includes("integer") {
 		values = append(values, "x", "1.5", "1x")
 		if s.Format == "int64" {
 			values = append(values, "9223372036854775808")
 		}
 	}
-	if len(s.Type) > 0 && s.Type[0] == "number" {
+	if s.Type.Includes("number") {
 		values = append(values, "x")
 	}
-	if s.Minimum != nil {
-		values = append(values, number(*s.Minimum-1))
+	if s.Min != nil {
+		values = append(values, number(*s.Min-1))
 	}
-	if s.Maximum != nil {
-		values = append(values, number(*s.Maximum+1))
+	if s.Max != nil {
+		values = append(values, number(*s.Max+1))
 	}
 	if len(s.Enum) > 0 {
 		values = append(values, "other")
 	}
-	if s.MinLength != nil && *s.MinLength > 0 {
+	if s.MinLength > 0 {
 		values = append(values, "")
 	}
 	if s.MaxLength != nil {
@@ -181,21 +182,21 @@ func bad(p *v3.Parameter) (values []string) {
 }
 
 // edges are the outermost values that the parameter's schema allows.
-func edges(p *v3.Parameter) (values []string) {
-	s := p.Schema.Schema()
-	if s.Minimum != nil {
-		values = append(values, number(*s.Minimum))
+func edges(p *openapi3.Parameter) (values []string) {
+	s := p.Schema.Value
+	if s.Min != nil {
+		values = append(values, number(*s.Min))
 	}
-	if s.Maximum != nil {
-		values = append(values, number(*s.Maximum))
+	if s.Max != nil {
+		values = append(values, number(*s.Max))
 	} else if s.Format == "int64" {
 		values = append(values, "9223372036854775807")
 	}
-	if s.Format == "int64" && s.Minimum == nil {
+	if s.Format == "int64" && s.Min == nil {
 		values = append(values, "-9223372036854775808")
 	}
 	for _, value := range s.Enum {
-		values = append(values, value.Value)
+		values = append(values, fmt.Sprint(value))
 	}
 	if s.MaxLength != nil {
 		values = append(values, strings.Repeat("n", int(*s.MaxLength)))

@@ -1,13 +1,13 @@
 package server
 
 import (
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/pb33f/libopenapi"
-	v3 "github.com/pb33f/libopenapi/datamodel/high/v3"
+	"github.com/getkin/kin-openapi/openapi3"
 
 	"icomet/docs"
 	"icomet/server/config"
@@ -49,19 +49,15 @@ func sorted(list []string) []string {
 // documentedRoutes are the methods of the document, by port and path.
 func documentedRoutes(t *testing.T) map[string]string {
 	t.Helper()
-	doc, err := libopenapi.NewDocument(docs.OpenAPI)
-	if err != nil {
-		t.Fatal(err)
-	}
-	model, err := doc.BuildV3Model()
+	doc, err := openapi3.NewLoader().LoadFromData(docs.OpenAPI)
 	if err != nil {
 		t.Fatal(err)
 	}
 	routes := map[string]string{}
-	for path, item := range model.Model.Paths.PathItems.FromOldest() {
+	for path, item := range doc.Paths.Map() {
 		var methods []string
-		for method := range item.GetOperations().FromOldest() {
-			methods = append(methods, strings.ToUpper(method))
+		for method := range item.Operations() {
+			methods = append(methods, method)
 		}
 		url := item.Servers[0].URL
 		port := url[strings.LastIndexByte(url, ':')+1:]
@@ -73,13 +69,14 @@ func documentedRoutes(t *testing.T) map[string]string {
 }
 
 // expanded are the paths that a path with a parameter stands for.
-func expanded(path string, item *v3.PathItem) (paths []string) {
-	for _, p := range item.Parameters {
+func expanded(path string, item *openapi3.PathItem) (paths []string) {
+	for _, ref := range item.Parameters {
+		p := ref.Value
 		if p.In != "path" {
 			continue
 		}
-		for _, value := range p.Schema.Schema().Enum {
-			paths = append(paths, strings.ReplaceAll(path, "{"+p.Name+"}", value.Value))
+		for _, value := range p.Schema.Value.Enum {
+			paths = append(paths, strings.ReplaceAll(path, "{"+p.Name+"}", fmt.Sprint(value)))
 		}
 		return paths
 	}
