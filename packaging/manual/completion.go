@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -75,18 +77,24 @@ func (p *program) bash() string {
 
 // bashFlags completes the value of the flag before, or a flag, or one of the other words.
 func bashFlags(b *strings.Builder, flags []item, rest []string) {
-	b.WriteString("\tcase $prev in\n")
+	const none = ""
+	const files = `mapfile -t COMPREPLY < <(compgen -f -- "$cur"); `
+	by := map[string][]string{} // the flags by how their values are completed
 	for _, f := range flags {
-		how := ""
+		how := none
 		switch {
+		case f.value() == "" || f.optional():
+			continue
 		case f.choices() != "":
 			how = fmt.Sprintf(`mapfile -t COMPREPLY < <(compgen -W '%s' -- "$cur"); `, f.choices())
 		case f.path():
-			how = `mapfile -t COMPREPLY < <(compgen -f -- "$cur"); `
+			how = files
 		}
-		if f.value() != "" && !f.optional() {
-			fmt.Fprintf(b, "\t%s) %sreturn ;;\n", strings.Join(f.names(), " | "), how)
-		}
+		by[how] = append(by[how], f.names()...)
+	}
+	b.WriteString("\tcase $prev in\n")
+	for _, how := range slices.Sorted(maps.Keys(by)) {
+		fmt.Fprintf(b, "\t%s) %sreturn ;;\n", strings.Join(by[how], " | "), how)
 	}
 	b.WriteString("\tesac\n")
 	words := append(names(flags), rest...)
@@ -163,8 +171,7 @@ func (p *program) fish() string {
 	fishFlags(&b, p.name, "__fish_use_subcommand", p.flags)
 	for _, c := range p.commands {
 		fmt.Fprintf(&b, "complete -c %s -n __fish_use_subcommand -a '%s'\n", p.name, strings.Join(c.names, " "))
-		// The first word is the command: behind ceiling and ab another scenario comes.
-		here := "string match -qr '^(" + strings.Join(c.names, "|") + ")$' -- (commandline -opc)[2]"
+		here := "__fish_seen_subcommand_from " + strings.Join(c.names, " ")
 		fishFlags(&b, p.name, here, c.flags)
 		if len(c.rest) > 0 {
 			fmt.Fprintf(&b, "complete -c %s -n %s -a '%s'\n", p.name, fishText(here), strings.Join(c.rest, " "))

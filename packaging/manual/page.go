@@ -51,36 +51,32 @@ func (p *page) heading(text string) { p.line(`.SH "` + escape(strings.ToUpper(te
 
 // text writes paragraphs. Indented lines stay as they are.
 func (p *page) text(lines []string) {
-	literal := false
-	set := func(on bool) {
-		if on != literal {
-			p.line(map[bool]string{true: ".PP\n.nf", false: ".fi"}[on])
-		}
-		literal = on
-	}
-	begun := false
-	for i, line := range lines {
-		switch {
-		case strings.TrimSpace(line) == "":
-			next := i + 1
-			for next < len(lines) && strings.TrimSpace(lines[next]) == "" {
-				next++
-			}
-			if next < len(lines) && begun && !strings.HasPrefix(lines[next], " ") {
-				set(false)
-				p.line(".PP")
-			}
+	literal, blank, begun := false, false, false
+	for _, line := range lines {
+		if strings.TrimSpace(line) == "" {
+			blank = true
 			continue
-		case strings.HasPrefix(line, " "):
-			set(true)
+		}
+		indented := line[0] == ' '
+		if literal && !indented {
+			p.line(".fi")
+		}
+		if begun && (blank || indented != literal) {
+			p.line(".PP")
+		}
+		if indented && !literal {
+			p.line(".nf")
+		}
+		if indented {
 			p.line(`\&` + escape(line))
-		default:
-			set(false)
+		} else {
 			p.line(escape(line))
 		}
-		begun = true
+		literal, blank, begun = indented, false, true
 	}
-	set(false)
+	if literal {
+		p.line(".fi")
+	}
 }
 
 // list writes flags or commands.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -108,7 +109,7 @@ func (a *asker) section(p *page, command string) {
 		switch title {
 		case "usage", "global flags": // above
 		case "flags":
-			p.list(items(h.parts[title]))
+			p.list(slices.DeleteFunc(items(h.parts[title]), func(i item) bool { return i.head == "-h, --help" }))
 		case "available commands":
 			p.list(items(h.parts[title]))
 		case "examples":
@@ -130,6 +131,7 @@ var (
 func configPage(shipped string) *page {
 	p := newPage("icomet.toml", 5, "configuration of icomet-server")
 	p.heading("description")
+	first := true
 	for block := range strings.SplitSeq(strings.TrimSpace(shipped), "\n\n") {
 		var comment, keys []string
 		for line := range strings.SplitSeq(block, "\n") {
@@ -145,7 +147,10 @@ func configPage(shipped string) *page {
 			}
 		}
 		if len(keys) == 0 {
-			p.line(".PP")
+			if !first {
+				p.line(".PP")
+			}
+			first = false
 			p.text(comment)
 			continue
 		}
