@@ -126,7 +126,7 @@ func (a *asker) bench() *program {
 		_, lines, _ := strings.Cut(a.help(p.name, command, "-help"), "\n") // the first line is its usage
 		return items(strings.Split(lines, "\n"))
 	}
-	common := flags(scenarios[0])
+	common := flags(scenarios[len(scenarios)-1]) // it has no defaults of its own, as the first has
 	p.commands = []command{
 		{names: scenarios, flags: common},
 		{names: []string{"ceiling"}, flags: common, rest: scenarios},
