@@ -81,6 +81,7 @@ test-needs:
 	done; \
 	command -v node >/dev/null || needs+=' nodejs'; \
 	command -v php >/dev/null || needs+=' php-cli'; \
+	command -v groff >/dev/null || needs+=' groff-base'; \
 	command -v tsc >/dev/null || needs+=' node-typescript'; \
 	/usr/bin/python3 -c 'import websockets' 2>/dev/null || needs+=' python3-websockets'; \
 	if [ -n "$$needs" ]; then \

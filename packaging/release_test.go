@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -139,5 +140,24 @@ func TestReleaseRefuses(t *testing.T) {
 				t.Errorf("it is tagged: %s", tags)
 			}
 		})
+	}
+}
+
+// TestChangelog: the changes are under headings that the script finds when they get a
+// version and a date.
+func TestChangelog(t *testing.T) {
+	t.Parallel()
+	allowed := regexp.MustCompile(`^(## \[Unreleased\]|## \[\d+\.\d+\.\d+[^]]*\] - \d{4}-\d\d-\d\d|### (Added|Changed|Deprecated|Removed|Fixed|Security))$`)
+	count := 0
+	for line := range strings.SplitSeq(read(t, "../CHANGELOG.md"), "\n") {
+		if strings.HasPrefix(line, "##") {
+			count++
+			if !allowed.MatchString(line) {
+				t.Errorf("%q is not a heading of Keep a Changelog", line)
+			}
+		}
+	}
+	if count == 0 {
+		t.Error("no heading")
 	}
 }

@@ -25,7 +25,7 @@ type system struct {
 // boot makes a clean Debian and starts it.
 func boot(t *testing.T, root string) *system {
 	t.Helper()
-	run(t, "debootstrap", "--variant=minbase", "--include=systemd,curl,logrotate", "bookworm", root)
+	run(t, "debootstrap", "--variant=minbase", "--include=systemd,curl,logrotate,rpm", "bookworm", root)
 	here, err := filepath.Abs("testdata/boot")
 	if err != nil {
 		t.Fatal(err)
@@ -100,10 +100,11 @@ func testSystemd(t *testing.T, dist string) {
 	root := filepath.Join(t.TempDir(), "root")
 	s := boot(t, root)
 	deb := "icomet_" + version.Release + "_" + runtime.GOARCH + ".deb"
-	run(t, "cp", filepath.Join(dist, deb), filepath.Join(root, "root"))
+	rpm := "icomet-" + version.Release + "-1." + machine() + ".rpm"
+	run(t, "cp", filepath.Join(dist, deb), filepath.Join(dist, rpm), filepath.Join(root, "root"))
 
 	// Installed is started: READY=1 has come, so it answers.
-	s.run("dpkg", "-i", "/root/"+deb)
+	s.install("in a Debian")
 	if got := s.get("ActiveState"); got != "active" {
 		t.Fatalf("after the installation it is %s\n%s", got, s.journal())
 	}
@@ -139,6 +140,55 @@ func testSystemd(t *testing.T, dist string) {
 	if out, _ := s.try("find", "/etc", "/var", "/usr", "-name", "*icomet*", "-not", "-path", "/var/log/journal/*"); out != "" {
 		t.Errorf("after the purge there is\n%s", out)
 	}
+	s.testRPM("/root/" + rpm)
+}
+
+// machine is this machine, as rpm names it.
+func machine() string { return map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH] }
+
+// install runs the commands of docs/start.md that are marked as run in such a system.
+func (s *system) install(mark string) {
+	s.t.Helper()
+	_, block, found := strings.Cut(read(s.t, "../docs/start.md"), "```sh norun: make package-test runs it "+mark+"\n")
+	commands, _, closed := strings.Cut(block, "```\n")
+	if !found || !closed {
+		s.t.Fatalf("docs/start.md has no commands that are run %s", mark)
+	}
+	commands = strings.NewReplacer("amd64", runtime.GOARCH, "x86_64", machine()).Replace(commands)
+	s.run("sh", "-ec", "cd /root\n"+commands)
+}
+
+// testRPM does the same with the .rpm, by rpm itself on the same systemd: no Fedora can be
+// had here.
+func (s *system) testRPM(path string) {
+	s.t.Helper()
+	s.install("in a Debian with rpm")
+	if got := s.get("ActiveState"); got != "active" {
+		s.t.Fatalf("after the installation of the .rpm it is %s\n%s", got, s.journal())
+	}
+	if got := s.run("curl", "-sS", "http://127.0.0.1:8000/push?cname=a&content=hi"); got != `{"type":"ok"}` {
+		s.t.Errorf("got %s", got)
+	}
+	if got := s.run("curl", "-sS", "http://127.0.0.1:8100/sub?cname=a&seq=1"); !strings.Contains(got, `"content":"hi"`) {
+		s.t.Errorf("got %s", got)
+	}
+	s.run("rpm", "-V", "icomet") // the files are what the package says
+
+	// An upgrade restarts it, and keeps what the administrator wrote.
+	s.run("sh", "-c", `echo "# mine" >>/etc/icomet/config.toml`)
+	old := s.get("MainPID")
+	s.run("rpm", "-U", "--replacepkgs", path)
+	if got := s.get("MainPID"); got == old || s.get("ActiveState") != "active" {
+		s.t.Errorf("after an upgrade the process is %s, it was %s\n%s", got, old, s.journal())
+	}
+	s.run("grep", "-qx", "# mine", "/etc/icomet/config.toml")
+
+	s.run("rpm", "-e", "icomet")
+	if out, err := s.try("systemctl", "is-active", "icomet"); err == nil {
+		s.t.Errorf("after the removal it is %s", out)
+	}
+	s.run("grep", "-qx", "# mine", "/etc/icomet/config.toml.rpmsave")
+	s.run("sh", "-c", "! ls /usr/bin/icomet* /usr/lib/systemd/system/icomet.service")
 }
 
 // testSettings: a port below 1024, a secret of root's, a snapshot and a log that rotates.
