@@ -144,7 +144,9 @@ func testSystemd(t *testing.T, dist string) {
 }
 
 // machine is this machine, as rpm names it.
-func machine() string { return map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH] }
+func machine() string {
+	return map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
+}
 
 // install runs the commands of docs/start.md that are marked as run in such a system.
 func (s *system) install(mark string) {
