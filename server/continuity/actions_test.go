@@ -184,6 +184,9 @@ func (w *world) broadcast(t *rapid.T) {
 		}
 		if _, known := c.life.find(id); !known {
 			w.tell(c, w.store(c, c.life, "broadcast", content, id, at))
+			if len(w.nodes()) == 1 && w.shared() { // it too hears of it a moment later
+				w.heard(t, c, w.nodes()[0])
+			}
 		}
 	}
 }
