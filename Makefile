@@ -192,6 +192,7 @@ package-test-needs:
 		apt-get update -q; \
 		DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$needs; \
 	fi
+	@go -C packaging/kubernetes build -o /dev/null . # loads the modules of Kubernetes' types
 
 .PHONY: release
 release: ## check everything, build the packages and tag: VERSION=x.y.z; sends nothing
