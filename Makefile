@@ -177,7 +177,7 @@ package: ## static binaries, .deb, .rpm, SBOMs and checksums for amd64 and arm64
 # As root, because it installs the .deb into an empty root.
 .PHONY: package-test
 package-test: package-test-needs ## build the packages twice and compare, install and run them, under systemd too: 5 minutes; needs root
-	ICOMET_PACKAGES=full NFPM=$(NFPM) go test -count=1 -v -timeout 60m ./packaging
+	ICOMET_PACKAGES=full NFPM=$(NFPM) go test -count=1 -v -timeout 60m ./packaging ./packaging/manual
 
 .PHONY: package-test-needs
 package-test-needs:
@@ -187,11 +187,14 @@ package-test-needs:
 	command -v systemd-analyze >/dev/null || needs+=' systemd'; \
 	command -v debootstrap >/dev/null || needs+=' debootstrap'; \
 	command -v ip >/dev/null || needs+=' iproute2'; \
+	command -v zsh >/dev/null || needs+=' zsh'; \
+	command -v fish >/dev/null || needs+=' fish'; \
 	if [ -n "$$needs" ]; then \
 		echo "installing what the tests of the packages need:$$needs"; \
 		apt-get update -q; \
 		DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$needs; \
 	fi
+	@go -C packaging/kubernetes build -o /dev/null . # loads the modules of Kubernetes' types
 
 .PHONY: release
 release: ## check everything, build the packages and tag: VERSION=x.y.z; sends nothing

@@ -285,3 +285,34 @@ func modeOf(t *testing.T, file string) string {
 	}
 	return "644"
 }
+
+// TestKubernetesTypes reads the manifests as the types that Kubernetes declares.
+func TestKubernetesTypes(t *testing.T) {
+	if os.Getenv("ICOMET_PACKAGES") != "full" {
+		t.Skip("make package-test runs it")
+	}
+	t.Parallel()
+	reader := filepath.Join(t.TempDir(), "kubernetes")
+	build := exec.Command("go", "-C", "kubernetes", "build", "-o", reader, ".")
+	build.Env = append(os.Environ(), "GOPROXY=off") // make package-test-needs has loaded its modules
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	manifests := read(t, "container/kubernetes.yaml")
+	for name, c := range map[string]struct{ old, now, want string }{
+		"as it is":         {want: "v1 Secret\napps/v1 Deployment\nv1 Service\nv1 Service\npolicy/v1 PodDisruptionBudget\nmonitoring.coreos.com/v1 ServiceMonitor\n"},
+		"a field misspelt": {"terminationGracePeriodSeconds", "terminationGracePeriod", `unknown field "terminationGracePeriod"`},
+		"a wrong type":     {"maxUnavailable: 1", "maxUnavailable: [1]", "cannot unmarshal array"},
+		"another kind":     {"kind: Deployment", "kind: Deploiment", "is of no kind"},
+	} {
+		cmd := exec.Command(reader)
+		cmd.Stdin = strings.NewReader(strings.ReplaceAll(manifests, c.old, c.now))
+		if c.old == "" {
+			cmd.Stdin = strings.NewReader(manifests)
+		}
+		out, err := cmd.CombinedOutput()
+		if (err == nil) != (c.old == "") || !strings.Contains(string(out), c.want) {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+}

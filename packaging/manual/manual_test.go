@@ -49,6 +49,7 @@ func TestManual(t *testing.T) {
 	t.Run("Keys", func(t *testing.T) { testKeys(t, pages["icomet.toml.5"]) })
 	t.Run("Syntax", func(t *testing.T) { testSyntax(t, filepath.Join(made, "completion")) })
 	t.Run("Bash", func(t *testing.T) { testBash(t, bin, filepath.Join(made, "completion/bash")) })
+	t.Run("Fish", func(t *testing.T) { testFish(t, bin, filepath.Join(made, "completion/fish")) })
 }
 
 // readPages are the pages by name, without compression.
@@ -249,6 +250,34 @@ func testBash(t *testing.T, bin, dir string) {
 		out, err := cmd.CombinedOutput()
 		if got := strings.Fields(string(out)); err != nil || !slices.Equal(got, c.want) {
 			t.Errorf("%q: %v %q, want %q", c.words, err, out, c.want)
+		}
+	}
+}
+
+func testFish(t *testing.T, bin, dir string) {
+	if _, err := exec.LookPath("fish"); err != nil {
+		t.Skip(err) // make package-test installs it
+	}
+	for line, want := range map[string][]string{
+		"icomet su":                {"sub"},
+		"icomet-server -s re":      {"reload", "reopen", "restart"},
+		"icomet-server -he":        {"-health"},
+		"icomet-bench fan":         {"fanout"},
+		"icomet-bench ceiling fan": {"fanout"},
+		"icomet-bench fanout -pu":  {"-publishers"},
+		"icomet-bench suite -upd":  {"-update"},
+	} {
+		program, _, _ := strings.Cut(line, " ")
+		cmd := exec.Command("fish", "--no-config", "-c", `source $argv[1]; complete -C $argv[2]`, filepath.Join(dir, program), line)
+		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+t.TempDir())
+		out, err := cmd.CombinedOutput()
+		var got []string
+		for offered := range strings.Lines(string(out)) {
+			word, _, _ := strings.Cut(strings.TrimSpace(offered), "\t")
+			got = append(got, word)
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: %v %q, want %q", line, err, out, want)
 		}
 	}
 }
