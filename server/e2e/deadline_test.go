@@ -76,12 +76,13 @@ func TestTimeoutsOverSockets(t *testing.T) {
 			t.Errorf("psub gets %q", got)
 		}
 	}
-	if n := s.closedBy(reactor.ReasonRequestTimeout); n != 2 {
-		t.Errorf("%d request timeouts", n)
-	}
-	if n := s.closedBy(reactor.ReasonIdle); n != 2 {
-		t.Errorf("%d idle timeouts", n)
-	}
+	checkFor(t, patience, func() error { // they are counted when the client's side ends too
+		requests, idle := s.closedBy(reactor.ReasonRequestTimeout), s.closedBy(reactor.ReasonIdle)
+		if requests != 2 || idle != 2 {
+			return fmt.Errorf("%d request timeouts, %d idle timeouts", requests, idle)
+		}
+		return nil
+	})
 }
 
 // TestDeliveryPutsTheHeartbeatOff: the time counts from the last thing sent.
@@ -155,7 +156,7 @@ func TestHeartbeatsAllDueAtOnce(t *testing.T) {
 }
 
 // TestLingerKeepsTheAnswer sends much input behind a bad request: the answer
-// arrives all the same, and the connection ends about a second later.
+// arrives all the same, and the connection ends about five seconds later.
 func TestLingerKeepsTheAnswer(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, nil)
@@ -173,7 +174,7 @@ func TestLingerKeepsTheAnswer(t *testing.T) {
 		}
 		return nil
 	})
-	if d := time.Since(started); d < 800*time.Millisecond || d > time.Second+servertest.Lateness {
+	if d := time.Since(started); d < 4800*time.Millisecond || d > 5*time.Second+servertest.Lateness {
 		t.Errorf("it lingered for %v", d)
 	}
 }

@@ -18,11 +18,14 @@ const (
 	// neverDue is the deadline of one that is to wait for nothing.
 	neverDue = ^uint32(0)
 	// lingerTicks is how long input is discarded after the last answer: unread input would
-	// make the kernel send a reset, which can destroy the answer on its way.
-	lingerTicks = uint32(time.Second / tickLength)
+	// make the kernel send a reset, which can destroy the answer on its way. A WebSocket client
+	// that is slow or far away has this long to answer a close frame.
+	lingerTicks = uint32(5 * time.Second / tickLength)
 	// refusedTicks is how long a newcomer over the cap has to send the request that is
 	// refused. Until then it holds a descriptor of the reserve.
 	refusedTicks = uint32(3 * time.Second / tickLength)
+	// refusedLingerTicks is lingerTicks for a newcomer that was refused.
+	refusedLingerTicks = uint32(time.Second / tickLength)
 )
 
 func toTicks(d time.Duration) uint32 {
@@ -104,7 +107,10 @@ func (l *loop) deadline(c *Conn) uint32 {
 		}
 		return c.since + t.polling
 	case stateDraining:
-		if c.has(flagFlushed) {
+		switch {
+		case c.has(flagFlushed) && c.reason == ReasonConnections:
+			return c.since + refusedLingerTicks
+		case c.has(flagFlushed):
 			return c.since + lingerTicks
 		}
 		return l.now // in every tick, because gnet does not tell when it is flushed
