@@ -121,8 +121,11 @@ func ownAddress(t *testing.T) string {
 	return fmt.Sprint("127.0.0.1:", redistest.Port(t))
 }
 
-// anyPorts lets the system choose both ports.
-const anyPorts = "front.listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\n"
+// anyPorts lets the system choose both ports of the server that has the file at path.
+func anyPorts(path string) string {
+	host := servertest.Loopback(path)
+	return fmt.Sprintf("front.listen = \"%s:0\"\nadmin.listen = \"%s:0\"\n", host, host)
+}
 
 // writeConfig writes a file that listens on any ports, plus the given lines.
 func writeConfig(t *testing.T, lines ...string) string {
@@ -134,7 +137,7 @@ func writeConfig(t *testing.T, lines ...string) string {
 
 func rewriteConfig(t *testing.T, path string, lines ...string) {
 	t.Helper()
-	text := anyPorts + strings.Join(lines, "\n") + "\n"
+	text := anyPorts(path) + strings.Join(lines, "\n") + "\n"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

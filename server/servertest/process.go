@@ -2,6 +2,7 @@ package servertest
 
 import (
 	"fmt"
+	"hash/fnv"
 	"os"
 	"os/exec"
 	"regexp"
@@ -123,7 +124,7 @@ func (p *Process) Address(role string) (addr string) {
 	return addr
 }
 
-var addressLine = regexp.MustCompile(`msg=listening role=(front|admin) address=(127\.0\.0\.1:[1-9][0-9]*)\n`)
+var addressLine = regexp.MustCompile(`msg=listening role=(front|admin) address=(127\.[0-9.]+:[1-9][0-9]*)\n`)
 
 // addressIn finds where the role listens in a log; "" when it does not say.
 func addressIn(log, role string) string {
@@ -133,4 +134,14 @@ func addressIn(log, role string) string {
 		}
 	}
 	return ""
+}
+
+// Loopback is an address of this machine for the server that key names: a path that no
+// other test has. Who still calls a server that has ended then meets nobody, and not a
+// server of another test that was given the same port.
+func Loopback(key string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(key))
+	n := h.Sum32()
+	return fmt.Sprintf("127.%d.%d.%d", 64+n>>16&127, n>>8&255, 1+n&127)
 }

@@ -53,7 +53,8 @@ func start(t testing.TB, binary func() (string, error), config string, env ...st
 
 func command(t testing.TB, binary func() (string, error), config string, env ...string) *exec.Cmd {
 	t.Helper()
-	environ := []string{"ICOMET_FRONT_LISTEN=127.0.0.1:0", "ICOMET_ADMIN_LISTEN=127.0.0.1:0",
+	host := servertest.Loopback(t.TempDir())
+	environ := []string{"ICOMET_FRONT_LISTEN=" + host + ":0", "ICOMET_ADMIN_LISTEN=" + host + ":0",
 		"ICOMET_LIMITS_DRAIN_TIMEOUT=200ms", "ICOMET_RUNTIME_EVENT_LOOPS=2"}
 	for _, e := range env {
 		environ = append(environ, "ICOMET_"+e)
