@@ -7,7 +7,7 @@ import (
 )
 
 // TestReadyTime: Ready follows Redis when it has been away for a second, or back for two;
-// not a connection that breaks.
+// not a connection that breaks. Its time is the bubble's: no sleep takes any.
 func TestReadyTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := new(group)

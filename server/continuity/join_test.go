@@ -131,14 +131,15 @@ func (w *world) join(t *rapid.T, c *channelOf, a *ask) {
 	}
 }
 
-// synced waits until one of several nodes knows what the other nodes have answered for: it hears of that
-// a moment later.
+// synced waits until one of several nodes knows what the other nodes have answered for: it
+// hears of that a moment later.
 func (w *world) synced(t *rapid.T, c *channelOf, node node) {
 	if len(w.nodes()) > 1 {
 		w.heard(t, c, node)
 	}
 }
 
+// heard waits until a node knows all that the model has of a channel.
 func (w *world) heard(t *rapid.T, c *channelOf, node node) {
 	w.until(t, func() error {
 		if c.life == nil {

@@ -224,7 +224,7 @@ func (l *loop) rearmAll() {
 }
 
 // beginDrain ends a connection gently: what is queued goes out, then our half of the
-// connection is closed, then input is discarded for a second.
+// connection is closed, then input is discarded for lingerTicks.
 func (c *Conn) beginDrain(reason CloseReason) {
 	if c.state == stateClosed {
 		return // closed by the write of the last answer: the descriptor is not ours any more

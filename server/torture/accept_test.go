@@ -118,6 +118,25 @@ func (d *daemon) strace(t *testing.T, errno, when string, during func()) (tries 
 	}
 }
 
+// threads says of each thread of the server what it does: its state, who traces it, and what
+// it waits for in the kernel.
+func (d *daemon) threads() string {
+	var b strings.Builder
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", d.Cmd.Process.Pid))
+	for _, task := range tasks {
+		status, _ := os.ReadFile(filepath.Join(task, "status"))
+		for line := range strings.Lines(string(status)) {
+			if strings.HasPrefix(line, "State:") || strings.HasPrefix(line, "TracerPid:") {
+				b.WriteString(strings.TrimSpace(line) + " ")
+			}
+		}
+		wchan, _ := os.ReadFile(filepath.Join(task, "wchan"))
+		call, _ := os.ReadFile(filepath.Join(task, "syscall"))
+		fmt.Fprintf(&b, "wchan %s syscall %s\n", wchan, strings.TrimSpace(string(call)))
+	}
+	return b.String()
+}
+
 // newcomer connects and asks; the channel gets how that has ended.
 func (p *probe) newcomer() chan error {
 	came := make(chan error, 1)
@@ -143,6 +162,6 @@ func (p *probe) runFor(t *testing.T, d time.Duration) {
 	t.Helper()
 	end := time.Now().Add(d)
 	if _, err := p.run(func(n int) bool { return n > 0 && time.Now().After(end) }); err != nil {
-		t.Fatalf("who is connected: %v", err)
+		t.Fatalf("who is connected: %v\nthe server's threads:\n%s", err, p.d.threads())
 	}
 }
