@@ -39,6 +39,7 @@ func TestOpenAPICalls(t *testing.T) {
 		cfg.Front.MaxChannels, cfg.Front.MaxSubscribersPerChannel = 1, 1
 	}))
 	d.tryTokens(start(t, func(cfg *config.Config) { cfg.Front.Auth = "token" }))
+	d.tryDistress()
 	d.checkAllSeen()
 }
 
@@ -341,16 +342,19 @@ func (d *document) tryTokens(s *running) {
 	}
 }
 
-// checkAllSeen: nothing is documented that the calls above did not get, but for what needs
-// a server in distress.
+// unseen are documented and cannot be provoked from outside.
+var unseen = map[string]string{"/healthz 503": "an event loop that hangs"}
+
+// checkAllSeen: nothing is documented that the calls above did not get. 500 is given by some
+// of the profiles, which are one operation.
 func (d *document) checkAllSeen() {
 	d.t.Helper()
 	for _, c := range d.calls {
 		for code, answer := range c.op.Responses.Map() {
-			if code == "default" || code == "500" || code == "503" {
+			if code == "default" || unseen[c.path+" "+code] != "" {
 				continue
 			}
-			if !d.seen[c.String()+" "+code] {
+			if !d.seen[c.String()+" "+code] && code != "500" {
 				d.t.Errorf("%s: status %s is documented and was not given", c, code)
 			}
 			for kind := range answer.Value.Content {

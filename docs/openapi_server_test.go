@@ -20,12 +20,18 @@ import (
 
 // running is a server in this process.
 type running struct {
+	*server.Server
 	t            *testing.T
 	front, admin string // http://host:port
 }
 
 // start runs a server with the defaults as changed by edit, until the test ends.
 func start(t *testing.T, edit func(*config.Config)) *running {
+	t.Helper()
+	return startOn(t, edit, func(h *channel.Hub) (channel.Engine, error) { return channel.NewMemory(h), nil })
+}
+
+func startOn(t *testing.T, edit func(*config.Config), engine func(*channel.Hub) (channel.Engine, error)) *running {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Front.Listen, cfg.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
@@ -35,8 +41,7 @@ func start(t *testing.T, edit func(*config.Config)) *running {
 		edit(&cfg)
 	}
 	s, err := server.New(server.Options{
-		Config: cfg, Logger: slog.New(slog.DiscardHandler), CrashOnPanic: true,
-		Engine: func(h *channel.Hub) (channel.Engine, error) { return channel.NewMemory(h), nil },
+		Config: cfg, Logger: slog.New(slog.DiscardHandler), CrashOnPanic: true, Engine: engine,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +59,7 @@ func start(t *testing.T, edit func(*config.Config)) *running {
 	case <-time.After(servertest.Patience):
 		t.Fatal("the server does not start")
 	}
-	return &running{t: t, front: "http://" + s.FrontAddr().String(), admin: "http://" + s.AdminAddr().String()}
+	return &running{Server: s, t: t, front: "http://" + s.FrontAddr().String(), admin: "http://" + s.AdminAddr().String()}
 }
 
 // request is what a call is made with.
@@ -74,6 +79,15 @@ var client = http.Client{
 
 // do makes the call. The caller closes the body.
 func (s *running) do(c *call, r request) *http.Response {
+	s.t.Helper()
+	resp, err := s.request(c, r)
+	if err != nil {
+		s.t.Fatalf("%s: %v", c, err)
+	}
+	return resp
+}
+
+func (s *running) request(c *call, r request) (*http.Response, error) {
 	s.t.Helper()
 	base := s.front
 	if c.admin {
@@ -100,11 +114,7 @@ func (s *running) do(c *call, r request) *http.Response {
 	if kind != "" {
 		req.Header.Set("Content-Type", kind)
 	}
-	resp, err := client.Do(req)
-	if err != nil {
-		s.t.Fatalf("%s: %v", c, err)
-	}
-	return resp
+	return client.Do(req)
 }
 
 // good is a request that does what the call is for, without waiting: the parameters that
