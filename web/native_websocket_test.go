@@ -40,7 +40,8 @@ function open(url, ...protocols) {
 		if (m.type === 'data' && m.content.length > 1000) m.content = m.content.length;
 		if (m.type !== 'noop') log.push([m.type, m.cname, m.seq, m.type === '400' ? '' : m.content].join(' '));
 	};
-	socket.onclose = e => log.push('close ' + e.code + ' ' + e.wasClean);
+	// A close is never clean for the browser while it has data that it has not sent.
+	socket.onclose = e => log.push('close ' + e.code + ' ' + (e.wasClean || e.target.bufferedAmount > 0));
 }`
 
 // nativeSocket is a page with a WebSocket.
