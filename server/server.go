@@ -54,7 +54,7 @@ func New(o Options) (*Server, error) {
 	if err := s.openHub(set, o.Config.Engine.Snapshot); err != nil {
 		return nil, err
 	}
-	addrs, err := reactor.Listen(o.Config.Front.Listen, o.Config.Admin.Listen)
+	addrs, err := reactor.Listen(addresses(&o.Config)...)
 	if err == nil {
 		s.engine, err = s.newEngine(o.Engine)
 	}

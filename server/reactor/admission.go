@@ -16,9 +16,7 @@ import (
 func (r *Reactor) opened(gc gnet.Conn) gnet.Action {
 	l := r.loopOf(gc.EventLoop())
 	l.now = r.clock()
-	c := &Conn{gc: gc, loop: l, fd: int32(gc.Fd()), since: l.now, slot: noSlot}
-	c.conn = c
-	c.put(flagAdmin, r.listen.Load().isAdmin(gc.LocalAddr()))
+	c := l.newConn(gc)
 	if r.draining.Load() && !c.has(flagAdmin) {
 		l.stats.RefusedAtOpen.Add(1)
 		return gnet.Close
@@ -33,6 +31,21 @@ func (r *Reactor) opened(gc gnet.Conn) gnet.Action {
 	l.stats.opened(c)
 	l.arm(c)
 	return gnet.None
+}
+
+func (l *loop) newConn(gc gnet.Conn) *Conn {
+	at := l.reactor.listen.Load().of(gc.LocalAddr())
+	var c *Conn
+	if at.TLS {
+		c = &new(secured).Conn
+		c.marks = markTLS | markShaking
+	} else {
+		c = new(Conn)
+	}
+	c.gc, c.loop, c.fd, c.since, c.slot = gc, l, int32(gc.Fd()), l.now, noSlot
+	c.conn = c
+	c.put(flagAdmin, at.Admin)
+	return c
 }
 
 // setSocket sets what gnet has no option for. A failure leaves the system's default.
@@ -277,6 +290,13 @@ func (c *Conn) takeProxyHeader(b []byte) {
 	c.sourced(source)
 	in := ex.in
 	ex.in = nil
-	c.ingest(in.B[n:])
+	switch rest := in.B[n:]; {
+	case !c.isTLS():
+		c.ingest(rest)
+	case len(rest) > 0:
+		c.secured().arrive(rest)
+	default:
+		c.loop.arm(c)
+	}
 	putBuffer(in)
 }

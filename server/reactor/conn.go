@@ -74,6 +74,10 @@ const (
 	markRefusal  connMarks = 1<<2 - 1 // index in refusals
 	markPosition connMarks = 1 << 2   // as a subscriber, it is told its position
 	markAwaited  connMarks = 1 << 3   // for its replays, its socket is awaited: see writable
+	markTLS      connMarks = 1 << 4   // it is the first field of a secured
+	markShaking  connMarks = 1 << 5   // its TLS handshake is not over
+	markRecord   connMarks = 1 << 6   // flagMidRequest is for a part of a TLS record
+	markGoodbye  connMarks = 1 << 7   // it has been sent its last alert
 )
 
 // refusals are why the requests of a connection can be refused; the first: they are not.
@@ -159,6 +163,9 @@ func (c *Conn) closed() {
 	c.state = stateClosed
 	l.wheel.remove(c)
 	c.releaseExchange()
+	if c.isTLS() {
+		c.secured().release()
+	}
 	l.stats.closed(c)
 	c.leave()
 }
@@ -184,6 +191,7 @@ const (
 	ReasonInternal                          // a connection of the server's own
 	ReasonUnavailable                       // the store of the channels cannot be reached
 	ReasonChannelEnded                      // /end, on a connection that cannot be kept
+	ReasonTLS                               // the TLS handshake failed, or a record was wrong
 	ReasonCount                             // how many there are
 )
 
@@ -192,7 +200,7 @@ var ReasonNames = [ReasonCount]string{
 	"peer", "answered", "bad_request", "request_timeout", "idle_timeout", "slow_consumer",
 	"channel_closed", "drain", "address_refused", "connection_limit", "per_ip_limit",
 	"pipelined_input", "flush_timeout", "panic", "internal",
-	"unavailable", "channel_ended",
+	"unavailable", "channel_ended", "tls",
 }
 
 // String is the name in ReasonNames.

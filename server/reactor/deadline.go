@@ -24,7 +24,7 @@ const (
 	// refusedTicks is how long a newcomer over the cap has to send the request that is
 	// refused. Until then it holds a descriptor of the reserve.
 	refusedTicks = uint32(3 * time.Second / tickLength)
-	// refusedLingerTicks is lingerTicks for a newcomer that was refused.
+	// refusedLingerTicks is lingerTicks for a newcomer that was refused, or whose TLS failed.
 	refusedLingerTicks = uint32(time.Second / tickLength)
 )
 
@@ -108,7 +108,7 @@ func (l *loop) deadline(c *Conn) uint32 {
 		return c.since + t.polling
 	case stateDraining:
 		switch {
-		case c.has(flagFlushed) && c.reason == ReasonConnections:
+		case c.has(flagFlushed) && (c.reason == ReasonConnections || c.reason == ReasonTLS):
 			return c.since + refusedLingerTicks
 		case c.has(flagFlushed):
 			return c.since + lingerTicks
@@ -117,6 +117,12 @@ func (l *loop) deadline(c *Conn) uint32 {
 	}
 	if c.refusal() == ReasonConnections {
 		return c.since + refusedTicks
+	}
+	if c.shaking() {
+		if busy := c.secured().busy; busy != nil && busy.shake != nil {
+			return c.since + shakeTicks
+		}
+		return c.since + helloTicks
 	}
 	if c.has(flagMidRequest) {
 		return c.since + t.request
@@ -165,6 +171,9 @@ func (l *loop) timeout(c *Conn) {
 		switch {
 		case c.refusal() == ReasonConnections:
 			l.doom(c, ReasonConnections)
+			return
+		case c.shaking():
+			l.doom(c, ReasonTLS)
 			return
 		case c.has(flagMidRequest):
 			c.failWith(wire.Head{Status: 408}, "the request was not complete in time (limits.request_timeout)", ReasonRequestTimeout)
@@ -233,6 +242,7 @@ func (c *Conn) beginDrain(reason CloseReason) {
 	c.clear(flagMidRequest | flagFlushed)
 	c.releaseExchange()
 	c.loop.unflushed.Add(1)
+	c.goodbye()
 	c.drainOn()
 	c.loop.arm(c)
 }

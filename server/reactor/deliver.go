@@ -106,6 +106,7 @@ func (l *loop) deliverLittle() {
 	l.deliverSome(sliceWrites)
 	l.flushGathered()
 	l.scratch.trim()
+	l.ciphers.trim()
 	l.inRun = false
 	if len(l.doomed) > 0 || len(l.arrivals) > 0 || len(l.ready) > 0 || l.active.head != nil || l.replayQueue.head != nil {
 		l.rearm()

@@ -12,6 +12,8 @@ import (
 
 	"github.com/panjf2000/gnet/v2"
 	"golang.org/x/sys/unix"
+
+	"icomet/server/secure"
 )
 
 // callbacks is what gnet calls. OnTick has a goroutine of its own, the others run
@@ -29,6 +31,12 @@ func (h *callbacks) OnBoot(eng gnet.Engine) gnet.Action {
 func (h *callbacks) OnShutdown(gnet.Engine) {
 	h.reactor.accepts.end()
 	h.reactor.writable.end()
+	// The goroutines of handshakes must not wake a loop any more either.
+	for _, port := range []*secure.Port{h.reactor.frontTLS, h.reactor.adminTLS} {
+		if port != nil {
+			port.Close()
+		}
+	}
 }
 
 func (h *callbacks) OnOpen(gc gnet.Conn) (out []byte, action gnet.Action) {

@@ -118,7 +118,7 @@ func testSettings() *Settings {
 // bareReactor is made and never run: its loops only have time.
 func bareReactor(t *testing.T, set *Settings, loops int, h Handler, crash bool) (*Reactor, *servertest.Output) {
 	t.Helper()
-	addrs, err := Listen("127.0.0.1:0", "127.0.0.1:0")
+	addrs, err := Listen(Address{Key: "front.listen", Text: "127.0.0.1:0"}, Address{Key: "admin.listen", Text: "127.0.0.1:0", Admin: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func TestPortTakenMeanwhile(t *testing.T) {
 
 	fixed, _ := bareReactor(t, testSettings(), 2, subscribers(), true)
 	addrs := fixed.listen.Load()
-	addrs.frontAddr = addrs.front.String()
+	addrs.list[0].Text = addrs.list[0].bound.String()
 	other := takePort(t, fixed)
 	defer other.Close()
 	want := "front.listen " + other.Addr().String() + ": bind: address already in use"
@@ -52,7 +52,7 @@ func takePort(t *testing.T, r *Reactor) net.Listener {
 	t.Helper()
 	addrs := r.listen.Load()
 	addrs.Release()
-	ln, err := net.Listen("tcp4", addrs.front.String())
+	ln, err := net.Listen("tcp4", addrs.list[0].bound.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,8 @@ func TestKernelWithoutIPv6(t *testing.T) {
 	}
 	r, _ := bareReactor(t, testSettings(), 2, subscribers(), true)
 	addrs := r.listen.Load()
-	addrs.frontAddr, addrs.front = ":0", &net.TCPAddr{IP: net.IPv4zero, Port: addrs.front.Port}
+	front := &addrs.list[0]
+	front.Text, front.bound = ":0", &net.TCPAddr{IP: net.IPv4zero, Port: front.bound.Port}
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run() }()
 	select {
@@ -87,7 +88,7 @@ func TestKernelWithoutIPv6(t *testing.T) {
 	case err := <-ended:
 		t.Fatalf("Run returns %v", err)
 	}
-	dial(t, fmt.Sprint("127.0.0.1:", addrs.front.Port)).get("/ping").wantAnswer(200, "ping\n")
+	dial(t, fmt.Sprint("127.0.0.1:", front.bound.Port)).get("/ping").wantAnswer(200, "ping\n")
 	r.Shutdown()
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -91,6 +91,7 @@ type loop struct {
 	// spareLate is room for late answers.
 	spareLate []*Answer
 	positions []wire.Position
+	ciphers   ciphers
 	stats     Counters
 }
 
@@ -103,7 +104,7 @@ func newLoop(r *Reactor) *loop {
 		proxied: make(map[*Conn]proxied),
 		out:     getBuffer(),
 	}
-	l.wheel.swept = l.now
+	l.wheel.swept, l.ciphers.loop = l.now, l
 	l.sink = r.hub.AddSink(l)
 	return l
 }
@@ -239,6 +240,7 @@ func (l *loop) turn(mayClose bool) {
 	if ticked {
 		l.stats.ticked(time.Since(l.reactor.started), time.Since(at))
 		l.drainSome()
+		l.ciphers.sweepSome()
 	}
 	l.deliverSome(sliceWrites)
 	l.flushGathered()
@@ -250,6 +252,7 @@ func (l *loop) turn(mayClose bool) {
 		l.closeDoomed()
 	}
 	l.scratch.trim()
+	l.ciphers.trim()
 	l.inRun = false
 	if len(l.doomed) > 0 {
 		l.rearm()
@@ -302,6 +305,9 @@ func (l *loop) doom(c *Conn, reason CloseReason) {
 func (l *loop) closeDoomed() {
 	for _, c := range l.doomed {
 		if c.state != stateClosed {
+			if c.outbound() == 0 {
+				c.goodbye()
+			}
 			_ = c.gc.EventLoop().Close(c.gc) // OnClose does the rest
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"icomet/channel"
 	"icomet/httpparse"
 	"icomet/server/access"
+	"icomet/server/secure"
 )
 
 // Options is what New needs. All but Tick is required.
@@ -27,6 +28,9 @@ type Options struct {
 
 	Listeners *Listeners // the reactor releases them
 	Loops     int        // Event loops, at least 1
+
+	// FrontTLS and AdminTLS are for the addresses with TLS; nil where there are none.
+	FrontTLS, AdminTLS *secure.Port
 
 	// Tick is called on the ticking goroutine, up to ten times a second, with the time
 	// in ticks; nil: not called.
@@ -58,6 +62,8 @@ type Reactor struct {
 	feed         *Feed
 	writable     writable
 
+	frontTLS, adminTLS *secure.Port
+
 	gnet     gnet.Engine // from OnBoot on
 	booted   atomic.Bool // OnBoot was called
 	anchored atomic.Int32
@@ -83,6 +89,7 @@ func New(o Options) *Reactor {
 	r := &Reactor{
 		log: o.Log, crashOnPanic: o.CrashOnPanic, handler: o.Handler, onTick: o.Tick,
 		keepalive: o.Settings.Keepalive, hub: o.Hub, engine: o.Engine,
+		frontTLS: o.FrontTLS, adminTLS: o.AdminTLS,
 		started: time.Now(), bridge: newBridge(),
 		ready: make(chan struct{}), byLoop: make(map[gnet.EventLoop]*loop),
 	}
@@ -114,10 +121,10 @@ func (r *Reactor) Ready() <-chan struct{} { return r.ready }
 
 // FrontAddr is the bound address of the front port. Until Ready is closed, a port that
 // was configured as 0 can still change.
-func (r *Reactor) FrontAddr() net.Addr { return r.listen.Load().front }
+func (r *Reactor) FrontAddr() net.Addr { return r.listen.Load().port(false) }
 
 // AdminAddr is the same for the admin port.
-func (r *Reactor) AdminAddr() net.Addr { return r.listen.Load().admin }
+func (r *Reactor) AdminAddr() net.Addr { return r.listen.Load().port(true) }
 
 // Close gives up a reactor that is not going to Run.
 func (r *Reactor) Close() {
@@ -163,11 +170,11 @@ func (r *Reactor) serve() error {
 		if err == nil {
 			return nil
 		}
-		err = fmt.Errorf("listening on %s and %s: %w", addrs.front, addrs.admin, err)
+		err = fmt.Errorf("listening on %s: %w", addrs, err)
 		if r.booted.Load() || try == listenTries {
 			return err
 		}
-		next, again := Listen(addrs.frontAddr, addrs.adminAddr)
+		next, again := addrs.again()
 		if again != nil {
 			return again
 		}

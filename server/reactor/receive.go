@@ -88,12 +88,22 @@ func (c *Conn) read() {
 	c.loop.stats.BytesIn.Add(uint64(len(b)))
 	switch {
 	case c.has(flagDoomed) || c.state == stateDraining:
+	case c.has(flagProxyHeader):
+		c.takeProxyHeader(b)
+	case c.isTLS():
+		c.secured().arrive(b)
+	default:
+		c.take(b)
+	}
+}
+
+// take takes what the client has said.
+func (c *Conn) take(b []byte) {
+	switch {
 	case c.state == stateSubscribed && c.transport.Frames():
 		c.readFrames(b)
 	case c.state == stateSubscribed || c.has(flagParked):
 		c.keep(b)
-	case c.has(flagProxyHeader):
-		c.takeProxyHeader(b)
 	default:
 		c.ingest(b)
 	}

@@ -25,21 +25,45 @@ func (c *Conn) outbound() int {
 // send writes p, and queues what the socket does not take. While something is queued, a
 // write that would exceed OutboundBuffer cuts the connection. With nothing queued it
 // sends on the descriptor itself, which costs less than gnet's Write and cannot call
-// OnClose from inside (gnet facts 5 and 21). It reports that the connection goes on.
+// OnClose from inside (gnet facts 5 and 21). Over TLS a record is sealed once, and sent or
+// queued whole. It reports that the connection goes on.
 func (c *Conn) send(p []byte) bool {
 	if c.state == stateClosed || c.has(flagDoomed) || len(p) == 0 {
 		return false
 	}
-	l := c.loop
-	l.stats.BytesOut.Add(uint64(len(p)))
-	sent := 0
+	if !c.roomFor(len(p)) {
+		return false
+	}
+	if c.marks&(markTLS|markShaking) == markTLS {
+		var err error
+		if p, err = c.secured().seal(p); err != nil {
+			c.loop.doom(c, ReasonTLS)
+			return false
+		}
+	}
+	return c.transmit(p)
+}
+
+// roomFor cuts a connection whose queue would exceed OutboundBuffer with n bytes more.
+func (c *Conn) roomFor(n int) bool {
 	if queued := c.outbound(); queued > 0 {
-		if int64(queued+len(p)) > l.reactor.settings.Load().OutboundBuffer {
+		l := c.loop
+		if int64(queued+n) > l.reactor.settings.Load().OutboundBuffer {
 			l.stats.Held.Add(uint64(queued))
 			l.doom(c, ReasonSlowConsumer)
 			return false
 		}
-	} else {
+	}
+	return true
+}
+
+// transmit writes p as it is, and queues what the socket does not take. It reports that the
+// connection goes on.
+func (c *Conn) transmit(p []byte) bool {
+	l := c.loop
+	l.stats.BytesOut.Add(uint64(len(p)))
+	sent := 0
+	if c.outbound() == 0 {
 		n, errno := sendNow(int(c.fd), p)
 		switch errno {
 		case 0:

@@ -1,0 +1,314 @@
+package reactor
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"time"
+	"unsafe"
+
+	"github.com/valyala/bytebufferpool"
+
+	"icomet/server/secure"
+	"icomet/server/wire"
+	"icomet/tlsrecord"
+)
+
+const (
+	// helloTicks is how long a client has for its first record, and how long that record may
+	// wait for a place among the handshakes.
+	helloTicks = uint32(10 * time.Second / tickLength)
+	// shakeTicks is how long a client may take from a whole first record to the end of the
+	// handshake: it waits for a place, then package secure gives it 3 s of its own.
+	shakeTicks = helloTicks + uint32(4*time.Second/tickLength)
+	// recordHeader is the length of a record's header, in bytes.
+	recordHeader = 5
+	// maxHello is the largest first record: its header and a fragment of 2^14 bytes (RFC
+	// 8446 section 5.1).
+	maxHello = recordHeader + 1<<14
+	// handshakeRecord is the type of a record with a handshake message, dataRecord that of
+	// one with application data.
+	handshakeRecord, dataRecord = 22, 23
+)
+
+// secured is a connection over TLS. Conn comes first, so that a *Conn with markTLS leads to
+// it. A plain connection has nothing of it. It is 256 bytes, a size of Go's allocator.
+type secured struct {
+	Conn
+	state tlsrecord.State
+	busy  *secureBusy // nil when nothing is unfinished and no cipher is kept
+}
+
+// secureBusy is what only a busy connection over TLS needs.
+type secureBusy struct {
+	in     *bytebufferpool.ByteBuffer // a record that has not come whole; else nil
+	shake  *secure.Handshake          // at work, or waiting for its place; else nil
+	sealer *tlsrecord.Cipher          // kept by loop.ciphers; else nil
+	opener *tlsrecord.Cipher          // the same
+	used   uint32                     // the tick of the ciphers' last use
+	kept   bool                       // in loop.ciphers
+}
+
+// isTLS reports that c is the first field of a secured.
+func (c *Conn) isTLS() bool { return c.marks&markTLS != 0 }
+
+// secured is the connection that c is the first field of: c.isTLS().
+func (c *Conn) secured() *secured { return (*secured)(unsafe.Pointer(c)) }
+
+// shaking reports that the handshake is not over: what is sent goes out as it is.
+func (c *Conn) shaking() bool { return c.marks&markShaking != 0 }
+
+// port is the TLS of the port that c came in on.
+func (c *Conn) port() *secure.Port {
+	if c.has(flagAdmin) {
+		return c.loop.reactor.adminTLS
+	}
+	return c.loop.reactor.frontTLS
+}
+
+func (s *secured) needs() *secureBusy {
+	if s.busy == nil {
+		s.busy = new(secureBusy)
+	}
+	return s.busy
+}
+
+// tidy frees what is not needed any more.
+func (s *secured) tidy() {
+	if b := s.busy; b != nil && b.in == nil && b.shake == nil && !b.kept {
+		s.busy = nil
+	}
+}
+
+// release is called when the connection has ended.
+func (s *secured) release() {
+	b := s.busy
+	if b == nil {
+		return
+	}
+	if b.shake != nil {
+		b.shake.Abort()
+	}
+	putBuffer(b.in)
+	b.in, b.shake, b.sealer, b.opener = nil, nil, nil, nil
+	s.busy = nil
+}
+
+// arrive takes what has come from the client.
+func (s *secured) arrive(b []byte) {
+	if s.shaking() {
+		s.hear(b)
+	} else {
+		s.open(b)
+	}
+}
+
+// hear gives b to the handshake. Until a first record is whole there is none: a client that
+// sends a part of it costs a buffer and no goroutine.
+func (s *secured) hear(b []byte) {
+	busy := s.needs()
+	if busy.shake != nil {
+		if busy.shake.Feed(b) != nil {
+			s.loop.doom(&s.Conn, ReasonTLS)
+		}
+		return
+	}
+	if busy.in == nil {
+		busy.in = getBuffer()
+	}
+	_, _ = busy.in.Write(b)
+	b = busy.in.B
+	switch {
+	case b[0] != handshakeRecord && 'A' <= b[0] && b[0] <= 'Z':
+		s.failWith(wire.Head{Status: 400}, "this port speaks TLS: https, not http", ReasonTLS)
+		return
+	case b[0] != handshakeRecord || len(b) > 1 && b[1] != 3:
+		s.loop.doom(&s.Conn, ReasonTLS)
+		return
+	case len(b) < recordHeader:
+		return
+	}
+	whole := recordHeader + int(b[3])<<8 + int(b[4])
+	if whole > maxHello || whole == recordHeader {
+		s.loop.doom(&s.Conn, ReasonTLS)
+		return
+	}
+	if len(b) >= whole {
+		s.start(bytes.Clone(b))
+	}
+}
+
+// start asks for a place for the handshake. hello is what has come: a whole record, and
+// perhaps more.
+func (s *secured) start(hello []byte) {
+	busy := s.busy
+	putBuffer(busy.in)
+	busy.in = nil
+	s.since = s.loop.now
+	var err error
+	if busy.shake, err = s.port().Start(s.peer(), hello, s); err != nil {
+		busy.shake = nil
+		s.loop.doom(&s.Conn, ReasonTLS)
+		return
+	}
+	s.loop.arm(&s.Conn)
+}
+
+// HandshakeSends is called on the handshake's goroutine.
+func (s *secured) HandshakeSends(b []byte) {
+	s.loop.post(func() {
+		if s.handshakes() {
+			s.transmit(b)
+		}
+	})
+}
+
+// HandshakeOver is called on the handshake's goroutine. It is posted behind what the
+// handshake has sent, and so comes behind it.
+func (s *secured) HandshakeOver(result secure.Result) {
+	s.loop.post(func() {
+		if s.handshakes() {
+			s.loop.cur = &s.Conn
+			s.shaken(&result)
+			s.loop.cur = nil
+		}
+	})
+}
+
+// handshakes reports that the handshake's words still count.
+func (s *secured) handshakes() bool {
+	return s.Conn.state == stateReading && s.shaking() && !s.has(flagDoomed) && s.busy != nil && s.busy.shake != nil
+}
+
+// shaken goes on behind the handshake: with an alert on its way, or with the records that
+// have come meanwhile.
+func (s *secured) shaken(result *secure.Result) {
+	s.busy.shake = nil
+	if result.Err != nil {
+		s.beginDrain(ReasonTLS)
+		return
+	}
+	s.marks &^= markShaking
+	s.state, s.since = result.State, s.loop.now
+	s.open(result.Rest)
+	s.tidy()
+	if s.Conn.state != stateClosed && s.Conn.state != stateDraining {
+		s.loop.arm(&s.Conn)
+	}
+}
+
+// open decrypts the whole records of what was kept followed by b, and hands on what they
+// hold in one piece. b is overwritten.
+func (s *secured) open(b []byte) {
+	kept := (*bytebufferpool.ByteBuffer)(nil)
+	if s.busy != nil && s.busy.in != nil {
+		kept, s.busy.in = s.busy.in, nil
+		_, _ = kept.Write(b)
+		b = kept.B
+	}
+	data, rest, err := s.decrypt(b)
+	if s.marks&markRecord != 0 && len(rest) < len(b) {
+		// The record that was waited for is whole. What it holds has a deadline of its own.
+		s.marks &^= markRecord
+		s.clear(flagMidRequest)
+		s.since = s.loop.now
+	}
+	if len(data) > 0 {
+		s.take(data)
+	}
+	switch {
+	case err != nil:
+		s.failRecord(err)
+	case len(rest) > 0:
+		s.await(rest)
+	}
+	putBuffer(kept)
+	s.tidy()
+}
+
+// await keeps a part of a record. It counts to the time of the request that it belongs to.
+func (s *secured) await(part []byte) {
+	busy := s.needs()
+	busy.in = getBuffer()
+	_, _ = busy.in.Write(part)
+	if s.Conn.state == stateReading && !s.has(flagMidRequest|flagParked|flagDoomed) {
+		s.marks |= markRecord
+		s.begin()
+		s.loop.arm(&s.Conn)
+	}
+}
+
+// decrypt opens the whole records at the beginning of b. What they hold is moved together
+// at its beginning.
+func (s *secured) decrypt(b []byte) (data, rest []byte, err error) {
+	n := 0
+	for rest = b; ; {
+		var length int
+		if length, err = tlsrecord.RecordLength(rest); err != nil || length == 0 || length > len(rest) {
+			return b[:n], rest, err
+		}
+		opener := s.loop.ciphers.opener(s)
+		p, answer, err := s.state.Open(opener, rest[:length])
+		if err != nil {
+			return b[:n], nil, err
+		}
+		n += copy(b[n:], p)
+		rest = rest[length:]
+		if answer {
+			s.updateKey()
+		}
+	}
+}
+
+// updateKey answers a KeyUpdate that asks for one (RFC 8446 section 4.6.3).
+func (s *secured) updateKey() {
+	ciphers := &s.loop.ciphers
+	if s.roomFor(1) {
+		s.transmit(s.state.AppendKeyUpdate(ciphers.sealer(s), ciphers.room(0)))
+	}
+}
+
+// failRecord ends a connection behind a record that cannot be taken, or behind the last.
+func (s *secured) failRecord(err error) {
+	if s.Conn.state == stateClosed || s.has(flagDoomed) {
+		return
+	}
+	if err == io.EOF {
+		s.loop.doom(&s.Conn, ReasonPeer)
+		return
+	}
+	if s.marks&markGoodbye == 0 {
+		s.marks |= markGoodbye
+		if alert := tlsrecord.Alert(0); errors.As(err, &alert) {
+			s.farewell(alert)
+		}
+	}
+	if s.Conn.state == stateSubscribed {
+		s.unsubscribe()
+	}
+	if s.Conn.state == stateReading {
+		s.beginDrain(ReasonTLS)
+	}
+}
+
+// seal makes records of p, in space of the loop's that the next call reuses.
+func (s *secured) seal(p []byte) ([]byte, error) {
+	ciphers := &s.loop.ciphers
+	return s.state.Seal(ciphers.sealer(s), ciphers.room(len(p)), dataRecord, p)
+}
+
+// goodbye says, once, that nothing follows (close_notify). Without it a client cannot tell
+// the end from an attack that has cut it off.
+func (c *Conn) goodbye() {
+	if c.isTLS() && !c.shaking() && c.marks&markGoodbye == 0 && c.state != stateClosed {
+		c.marks |= markGoodbye
+		c.secured().farewell(tlsrecord.CloseNotify)
+	}
+}
+
+// farewell sends an alert, behind what is queued, whatever the limit of that is: it is
+// the last of the connection, or the next to it.
+func (s *secured) farewell(a tlsrecord.Alert) {
+	ciphers := &s.loop.ciphers
+	s.transmit(s.state.AppendAlert(ciphers.sealer(s), ciphers.room(0), a))
+}
