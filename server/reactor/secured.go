@@ -26,9 +26,6 @@ const (
 	// maxHello is the largest first record: its header and a fragment of 2^14 bytes (RFC
 	// 8446 section 5.1).
 	maxHello = recordHeader + 1<<14
-	// handshakeRecord is the type of a record with a handshake message, dataRecord that of
-	// one with application data.
-	handshakeRecord, dataRecord = 22, 23
 )
 
 // secured is a connection over TLS. Conn comes first, so that a *Conn with markTLS leads to
@@ -119,10 +116,10 @@ func (s *secured) hear(b []byte) {
 	_, _ = busy.in.Write(b)
 	b = busy.in.B
 	switch {
-	case b[0] != handshakeRecord && 'A' <= b[0] && b[0] <= 'Z':
+	case b[0] != tlsrecord.TypeHandshake && 'A' <= b[0] && b[0] <= 'Z':
 		s.failWith(wire.Head{Status: 400}, "this port speaks TLS: https, not http", ReasonTLS)
 		return
-	case b[0] != handshakeRecord || len(b) > 1 && b[1] != 3:
+	case b[0] != tlsrecord.TypeHandshake || len(b) > 1 && b[1] != 3:
 		s.loop.doom(&s.Conn, ReasonTLS)
 		return
 	case len(b) < recordHeader:
@@ -247,24 +244,12 @@ func (s *secured) decrypt(b []byte) (data, rest []byte, err error) {
 		if length, err = tlsrecord.RecordLength(rest); err != nil || length == 0 || length > len(rest) {
 			return b[:n], rest, err
 		}
-		opener := s.loop.ciphers.opener(s)
-		p, answer, err := s.state.Open(opener, rest[:length])
+		p, err := s.state.Open(s.loop.ciphers.opener(s), rest[:length])
 		if err != nil {
 			return b[:n], nil, err
 		}
 		n += copy(b[n:], p)
 		rest = rest[length:]
-		if answer {
-			s.updateKey()
-		}
-	}
-}
-
-// updateKey answers a KeyUpdate that asks for one (RFC 8446 section 4.6.3).
-func (s *secured) updateKey() {
-	ciphers := &s.loop.ciphers
-	if s.roomFor(1) {
-		s.transmit(s.state.AppendKeyUpdate(ciphers.sealer(s), ciphers.room(0)))
 	}
 }
 
@@ -294,7 +279,7 @@ func (s *secured) failRecord(err error) {
 // seal makes records of p, in space of the loop's that the next call reuses.
 func (s *secured) seal(p []byte) ([]byte, error) {
 	ciphers := &s.loop.ciphers
-	return s.state.Seal(ciphers.sealer(s), ciphers.room(len(p)), dataRecord, p)
+	return s.state.Seal(ciphers.sealer(s), ciphers.room(len(p)), tlsrecord.TypeApplicationData, p)
 }
 
 // goodbye says, once, that nothing follows (close_notify). Without it a client cannot tell
