@@ -187,13 +187,8 @@ func (f *keyField) bound(text string) (int64, error) {
 // checkTogether judges what no key can know alone.
 func (l *loader) checkTogether() error {
 	cfg := &l.cfg
-	_, port, _ := net.SplitHostPort(cfg.Admin.Listen)
-	if cfg.Admin.Listen == cfg.Front.Listen && port != "0" {
-		p, found := l.places["admin.listen"]
-		if !found { // then it is the other one that has moved onto the default
-			p = l.places["front.listen"]
-		}
-		return p.mistake(cfg.Admin.Listen, "front and admin cannot listen on the same address")
+	if err := l.checkTLS(); err != nil {
+		return err
 	}
 	const lonely = "needs trusted_proxies: the header is believed from nobody else"
 	switch {
@@ -227,6 +222,11 @@ var textForms = map[string]func(string) error{
 	"prefix":    checkPrefix,
 	"key":       CheckKey,
 	"glob":      checkGlob,
+
+	"certificate":      checkCertificate,
+	"curve":            checkCurve,
+	"address or empty": checkListenOrEmpty,
+	"hsts":             checkHSTS,
 }
 
 // checkAnyText is for paths: the system takes everything but a NUL.

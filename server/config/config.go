@@ -16,7 +16,8 @@ import (
 //	range     the smallest and largest value, both included
 //	unset     "yes": the empty text is allowed and means 0, not set
 //	form      what else a text must be; see textForms
-//	restart   "yes": a running server cannot change it
+//	restart   "yes": a running server cannot change it; "first": it cannot change between
+//	          none and some
 //	secret    "yes": its value never appears in a message
 type Config struct {
 	Pidfile string `toml:"pidfile" restart:"yes"`
@@ -54,6 +55,7 @@ type Front struct {
 	WebSocketCompression     bool     `toml:"websocket_compression"`
 	TrustedProxies           []string `toml:"trusted_proxies" form:"network"`
 	ProxyProtocol            bool     `toml:"proxy_protocol"`
+	TLS                      TLS      `toml:"tls"`
 }
 
 // Admin is the port of the internal services.
@@ -67,6 +69,7 @@ type Admin struct {
 	AllowOrigins   []string `toml:"allow_origins" form:"origin"`
 	TrustedProxies []string `toml:"trusted_proxies" form:"network"`
 	ProxyProtocol  bool     `toml:"proxy_protocol"`
+	TLS            TLS      `toml:"tls"`
 }
 
 // Limits bounds what one connection, and all of them, can take.
@@ -145,6 +148,7 @@ func Default() Config {
 			PollingTimeout:           30,
 			AllowOrigins:             []string{"*"},
 			TrustedProxies:           []string{},
+			TLS:                      defaultTLS(),
 		},
 		Admin: Admin{
 			Listen:         "127.0.0.1:8000",
@@ -154,6 +158,7 @@ func Default() Config {
 			Hosts:          []string{},
 			AllowOrigins:   []string{},
 			TrustedProxies: []string{},
+			TLS:            defaultTLS(),
 		},
 		Limits: Limits{
 			RequestLine:    8 << 10,
@@ -211,11 +216,21 @@ func (c *Config) NeedsRestart(next *Config) []string {
 	var keys []string
 	theirs := fieldsOf(next)
 	for i, f := range fieldsOf(c) {
-		if f.tag.Get("restart") == "yes" && !reflect.DeepEqual(f.value.Interface(), theirs[i].value.Interface()) {
+		if f.needsRestart(theirs[i].value) {
 			keys = append(keys, f.key)
 		}
 	}
 	return keys
+}
+
+func (f *keyField) needsRestart(next reflect.Value) bool {
+	switch f.tag.Get("restart") {
+	case "yes":
+		return !reflect.DeepEqual(f.value.Interface(), next.Interface())
+	case "first":
+		return (f.value.Len() == 0) != (next.Len() == 0)
+	}
+	return false
 }
 
 // keyField is one key with the place of its value in a Config.

@@ -186,6 +186,14 @@ front.create_on_subscribe = false
 front.trusted_proxies = ["10.0.0.1"]
 front.proxy_protocol = true
 front.websocket_compression = true
+[front.tls]
+certificates = ["/etc/icomet/tls.pem:/etc/icomet/tls.key", "/etc/icomet/both.pem"]
+min_version = "1.2"
+client_ca = "/etc/icomet/clients.pem"
+handshakes = 1
+curves = ["X25519MLKEM768", "P256"]
+listen_plain = "127.0.0.1:8101"
+strict_transport_security = "max-age=31536000; includeSubDomains"
 [admin]
 listen = "localhost:0"
 allow = ["all"]
@@ -196,6 +204,14 @@ hosts = ["push.internal"]
 allow_origins = ["http://desk.internal:81"]
 trusted_proxies = ["fd00::/8"]
 proxy_protocol = true
+[admin.tls]
+certificates = ["admin.pem"]
+min_version = "1.2"
+client_ca = "services.pem"
+handshakes = 65536
+curves = ["P384"]
+listen_plain = "localhost:0"
+strict_transport_security = 'MAX-AGE="0"'
 [limits]
 request_line = "64B"
 header = "1MiB"
@@ -247,12 +263,21 @@ func everyKeyConfig() Config {
 			AllowOrigins:         []string{"https://example.com", "http://[::1]:3000", "chrome-extension://abc"},
 			JWTKeys:              []string{"/etc/icomet/a.pem", "b"}, JWTAudience: "push",
 			TrustedProxies: []string{"10.0.0.1"}, ProxyProtocol: true,
+			TLS: TLS{
+				Certificates: []string{"/etc/icomet/tls.pem:/etc/icomet/tls.key", "/etc/icomet/both.pem"},
+				MinVersion:   "1.2", ClientCA: "/etc/icomet/clients.pem", Handshakes: 1, Curves: []string{"X25519MLKEM768", "P256"},
+				ListenPlain: "127.0.0.1:8101", StrictTransportSecurity: "max-age=31536000; includeSubDomains",
+			},
 		},
 		Admin: Admin{
 			Listen: "localhost:0", Allow: []string{"all"},
 			Deny: []string{"10.0.0.9", "fd00::/8"}, Keys: []string{"k1", "k,2"},
 			KeysFile: "/etc/icomet/keys", Hosts: []string{"push.internal"}, AllowOrigins: []string{"http://desk.internal:81"},
 			TrustedProxies: []string{"fd00::/8"}, ProxyProtocol: true,
+			TLS: TLS{
+				Certificates: []string{"admin.pem"}, MinVersion: "1.2", ClientCA: "services.pem", Handshakes: 65536,
+				Curves: []string{"P384"}, ListenPlain: "localhost:0", StrictTransportSecurity: `MAX-AGE="0"`,
+			},
 		},
 		Limits: Limits{
 			RequestLine: 64, Header: 1 << 20, HeaderFields: 10_000, Body: 1 << 30,
@@ -305,7 +330,9 @@ func TestConfigNeedsRestart(t *testing.T) {
 		t.Errorf("nothing has changed: %q", keys)
 	}
 	want := []string{
-		"pidfile", "logger.output", "logger.format", "front.listen", "admin.listen", "runtime.event_loops",
+		"pidfile", "logger.output", "logger.format", "front.listen",
+		"front.tls.certificates", "front.tls.listen_plain", "admin.listen",
+		"admin.tls.certificates", "admin.tls.listen_plain", "runtime.event_loops",
 		"engine.type", "engine.snapshot", "engine.redis.address", "engine.redis.sentinel",
 		"engine.redis.sentinel_username", "engine.redis.sentinel_password", "engine.redis.sentinel_password_file",
 		"engine.redis.username",

@@ -182,8 +182,8 @@ func (w *fileWalker) header(p place, array bool) error {
 func (l *loader) sections() []string {
 	sections := []string{classSection}
 	for i := range l.fields {
-		if section, _, found := strings.Cut(l.fields[i].key, "."); found {
-			sections = append(sections, section)
+		if end := strings.LastIndexByte(l.fields[i].key, '.'); end > 0 {
+			sections = append(sections, l.fields[i].key[:end])
 		}
 	}
 	return sections

@@ -19,7 +19,8 @@ each key, [README.md](../README.md#configuration) says how the server reads a fi
 
 Sizes are texts like "512B", "8KiB", "1MB"; durations like "250ms", "10s", "1m30s". In a variable, the elements of a list
 are separated by commas. *reload*: HUP, or ` + "`-s reload`" + `, applies the key to the running server and disconnects nobody.
-*restart*: the key takes effect at the next start. † The key protects the server: if a file sets it and its variable is
+*restart*: the key takes effect at the next start. *reload, first: restart*: the same, when it
+changes between none and some. † The key protects the server: if a file sets it and its variable is
 empty, the server does not start.
 `
 
@@ -71,10 +72,7 @@ func reference(comments map[string]string) string {
 		if f.tag.Get("guard") == "yes" {
 			mark = " †"
 		}
-		effect := "reload"
-		if f.tag.Get("restart") == "yes" {
-			effect = "restart"
-		}
+		effect := map[string]string{"": "reload", "yes": "restart", "first": "reload, first: restart"}[f.tag.Get("restart")]
 		fmt.Fprintf(&b, "| `%s`%s | %s | %s | %s | `%s` | %s |\n",
 			lastPart(f.key), mark, f.what(comments[f.key]), asTOML(f.shown()), f.allowed(), f.variable(), effect)
 	}
@@ -158,6 +156,8 @@ var formWords = map[string]string{
 	"": "any text", "not empty": "a text that is not empty", "address": "host:port", "server": "host:port of another server",
 	"network": "an address, a network like 10.0.0.0/8, or all", "origin": "an origin like https://example.com, or *",
 	"host": "a host name, or *", "prefix": "a text without { and }", "key": "visible ASCII without spaces", "glob": "a name, with * and ?",
+	"certificate": "CERTIFICATE:KEY, or one file with both", "curve": "X25519MLKEM768, X25519, P256, P384, P521",
+	"address or empty": `host:port, or ""`, "hsts": `a text with max-age=SECONDS, or ""`,
 }
 
 // allowed says which values the key takes.

@@ -1,0 +1,9 @@
+package selfsigned
+
+import (
+	"testing"
+
+	"icomet/internal/imports"
+)
+
+func TestImports(t *testing.T) { imports.Only(t, "std") }
