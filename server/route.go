@@ -247,7 +247,9 @@ func (s *Server) guardRefusal(r *reactor.Request, e *endpoint) (status int, why 
 		return 0, ""
 	}
 	set := s.settings.Load()
+	strict := r.CORS.STS
 	why, r.CORS = set.origins.Judge(&r.Request)
+	r.CORS.STS = strict
 	if why != "" && !(e != nil && e.shows && access.OfForeignOrigin(why) && access.Visit(&r.Request)) {
 		return 403, why
 	}

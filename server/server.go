@@ -11,6 +11,7 @@ import (
 	"icomet/server/config"
 	"icomet/server/monitor"
 	"icomet/server/reactor"
+	"icomet/server/secure"
 )
 
 // Options is what New needs.
@@ -37,6 +38,8 @@ type Server struct {
 	reactor  *reactor.Reactor
 	monitor  *monitor.Monitor
 	snapshot *snapshot.Store // nil: engine.snapshot is empty
+
+	frontTLS, adminTLS *secure.Port // nil: the port has no TLS
 
 	front, admin map[string]*endpoint // by path
 	formats      formats
@@ -65,9 +68,11 @@ func New(o Options) (*Server, error) {
 		s.closeSnapshot()
 		return nil, err
 	}
+	loops := loopCount(o.Config.Runtime.EventLoops, runtime.GOMAXPROCS(0))
+	s.frontTLS, s.adminTLS = ports(set, loops)
 	s.reactor = reactor.New(reactor.Options{
 		Log: o.Logger, Hub: s.hub, Engine: s.engine, Handler: s, Settings: set.reactor, Listeners: addrs,
-		Loops: loopCount(o.Config.Runtime.EventLoops, runtime.GOMAXPROCS(0)),
+		Loops: loops, FrontTLS: s.frontTLS, AdminTLS: s.adminTLS,
 		Tick:  func(now uint32) { s.monitor.Tick(now) }, CrashOnPanic: o.CrashOnPanic,
 	})
 	s.monitor = monitor.New(monitor.Options{
@@ -120,6 +125,7 @@ func (s *Server) Reload(next config.Config) error {
 	}
 	s.settings.Store(set)
 	s.hub.SetLimits(set.hubLimits())
+	s.reconfigureTLS(set)
 	s.reactor.Configure(set.reactor)
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"icomet/server/access"
 	"icomet/server/config"
 	"icomet/server/reactor"
+	"icomet/server/secure"
 )
 
 // settings is a configuration made ready for use. It is immutable; a reload puts
@@ -20,6 +21,8 @@ type settings struct {
 	keys    access.Keys
 	origins access.AdminOrigins
 	jwt     *access.TokenVerifier // nil when auth is jwt for no channel
+
+	frontTLS, adminTLS *secure.Material // nil for a port without TLS
 }
 
 // The kinds of front.auth that need more than a word.
@@ -51,10 +54,17 @@ func newSettings(cfg config.Config) (*settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &settings{
+	s := &settings{
 		config: cfg, reactor: set, keys: keys, origins: access.NewAdminOrigins(&cfg.Admin),
 		jwt: verifier,
-	}, nil
+	}
+	if s.frontTLS, err = loadTLS("front.tls", &cfg.Front.TLS); err != nil {
+		return nil, err
+	}
+	if s.adminTLS, err = loadTLS("admin.tls", &cfg.Admin.TLS); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func reactorSettings(cfg *config.Config) (*reactor.Settings, error) {
@@ -72,6 +82,9 @@ func reactorSettings(cfg *config.Config) (*reactor.Settings, error) {
 		Commands: cfg.Limits.Commands, Channels: cfg.Limits.ChannelsPerConnection,
 		Compression: cfg.Front.WebSocketCompression,
 		Origins:     access.NewFrontOrigins(cfg.Front.AllowOrigins),
+
+		FrontStrictTransport: cfg.Front.TLS.StrictTransportSecurity,
+		AdminStrictTransport: cfg.Admin.TLS.StrictTransportSecurity,
 	}
 	var err error
 	if set.AdminRules, err = access.CompileRules(cfg.Admin.Allow, cfg.Admin.Deny); err != nil {

@@ -145,7 +145,7 @@ func (c *Conn) appendText(dst []byte, h *wire.Head, text string) []byte {
 	h.Length = len(text) + 1
 	h.Date = c.loop.reactor.dateText()
 	if !c.has(flagAdmin) && h.Origin == "" {
-		h.CORS = c.loop.reactor.settings.Load().Origins.Allow(nil)
+		h.CORS = c.cors(nil)
 	}
 	return append(append(h.Append(dst), text...), '\n')
 }

@@ -274,6 +274,9 @@ type Settings struct {
 	FrontTrust, AdminTrust access.Trust
 	Origins                access.FrontOrigins
 
+	// Values of Strict-Transport-Security in answers over TLS; empty: none.
+	FrontStrictTransport, AdminStrictTransport string
+
 	ticks struct{ polling, request, idle uint32 }
 }
 

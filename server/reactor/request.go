@@ -25,7 +25,7 @@ type Request struct {
 
 // reset sets what follows from the head just parsed.
 func (r *Request) reset(c *Conn) {
-	r.body, r.bodyTooLarge, r.CORS = nil, false, wire.CORS{}
+	r.body, r.bodyTooLarge, r.CORS = nil, false, wire.CORS{STS: c.StrictTransport()}
 	r.channels = c.loop.reactor.settings.Load().Channels
 	r.Params.Reset()
 	switch {

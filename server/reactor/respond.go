@@ -97,8 +97,27 @@ func (c *Conn) SetCommon(r *Request, h *wire.Head) {
 	h.Date = c.loop.reactor.dateText()
 	h.CORS = r.CORS
 	if !c.has(flagAdmin) {
-		h.CORS = c.loop.reactor.settings.Load().Origins.Allow(r.Get("origin"))
+		h.CORS = c.cors(r.Get("origin"))
 	}
+}
+
+// cors is what an answer of the front port says to a page of origin.
+func (c *Conn) cors(origin []byte) wire.CORS {
+	cors := c.loop.reactor.settings.Load().Origins.Allow(origin)
+	cors.STS = c.StrictTransport()
+	return cors
+}
+
+// StrictTransport is the value of Strict-Transport-Security in answers to c; empty: none.
+func (c *Conn) StrictTransport() string {
+	set := c.loop.reactor.settings.Load()
+	switch {
+	case !c.isTLS() || c.shaking():
+		return ""
+	case c.has(flagAdmin):
+		return set.AdminStrictTransport
+	}
+	return set.FrontStrictTransport
 }
 
 // AppendOpenHead appends the head of an open response, and the transport's preamble.
@@ -130,7 +149,7 @@ func (c *Conn) pollStyle() wire.PollStyle {
 	if c.has(flagBare) {
 		s.Callback = nil
 	}
-	s.CORS = c.loop.reactor.settings.Load().Origins.Allow(nil)
+	s.CORS = c.cors(nil)
 	if ex := c.ex; ex != nil {
 		if ex.callback != nil {
 			s.Callback = ex.callback
@@ -167,7 +186,7 @@ func (c *Conn) Remember(s *wire.PollStyle) {
 // NewPollStyle is the style of the answer to r.
 func (c *Conn) NewPollStyle(r *Request, callback []byte) wire.PollStyle {
 	s := wire.PollStyle{Callback: callback, Connection: r.Connection, Date: c.loop.reactor.dateText()}
-	s.CORS = c.loop.reactor.settings.Load().Origins.Allow(r.Get("origin"))
+	s.CORS = c.cors(r.Get("origin"))
 	return s
 }
 

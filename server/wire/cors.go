@@ -1,10 +1,12 @@
 package wire
 
-// CORS is what an answer says to a browser about the pages of other sites.
+// CORS is what an answer says to a browser about the pages of other sites, and about the
+// server's own address.
 type CORS struct {
 	Origin string // whose pages may read it: Access-Control-Allow-Origin; "" for none, "*" for all
 	Vary   bool   // that depends on the request's Origin
 	Anyone bool   // every page may load it, also one that takes only what says so
+	STS    string // Strict-Transport-Security: to come by TLS only from now on; "" for nothing
 }
 
 // append appends the fields. Cookies and other credentials are for origins that are
@@ -20,5 +22,5 @@ func (c *CORS) append(dst []byte) []byte {
 	if c.Anyone {
 		dst = append(dst, "Cross-Origin-Resource-Policy: cross-origin\r\n"...)
 	}
-	return dst
+	return appendField(dst, "Strict-Transport-Security: ", c.STS)
 }
