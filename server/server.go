@@ -73,7 +73,7 @@ func New(o Options) (*Server, error) {
 	s.reactor = reactor.New(reactor.Options{
 		Log: o.Logger, Hub: s.hub, Engine: s.engine, Handler: s, Settings: set.reactor, Listeners: addrs,
 		Loops: loops, FrontTLS: s.frontTLS, AdminTLS: s.adminTLS,
-		Tick:  func(now uint32) { s.monitor.Tick(now) }, CrashOnPanic: o.CrashOnPanic,
+		Tick: func(now uint32) { s.monitor.Tick(now) }, CrashOnPanic: o.CrashOnPanic,
 	})
 	s.monitor = monitor.New(monitor.Options{
 		Log: o.Logger, Hub: s.hub, Engine: s.engine, Reactor: s.reactor, LogFailures: o.LogFailures,

@@ -12,8 +12,6 @@ import (
 
 	"github.com/panjf2000/gnet/v2"
 	"golang.org/x/sys/unix"
-
-	"icomet/server/secure"
 )
 
 // callbacks is what gnet calls. OnTick has a goroutine of its own, the others run
@@ -31,12 +29,7 @@ func (h *callbacks) OnBoot(eng gnet.Engine) gnet.Action {
 func (h *callbacks) OnShutdown(gnet.Engine) {
 	h.reactor.accepts.end()
 	h.reactor.writable.end()
-	// The goroutines of handshakes must not wake a loop any more either.
-	for _, port := range []*secure.Port{h.reactor.frontTLS, h.reactor.adminTLS} {
-		if port != nil {
-			port.Close()
-		}
-	}
+	h.reactor.shaking.end()
 }
 
 func (h *callbacks) OnOpen(gc gnet.Conn) (out []byte, action gnet.Action) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
@@ -43,7 +44,8 @@ type loop struct {
 	reactor *Reactor
 	sink    int // its number as a channel.Sink
 	el      atomic.Pointer[gnet.EventLoop]
-	bell    int // writing a byte here makes an I/O event on this loop
+	bell    int                                                 // writing a byte here makes an I/O event on this loop
+	sendNow func(fd int, p []byte) (n int, errno syscall.Errno) // another one in tests without a kernel
 
 	mu       sync.Mutex // a leaf lock, held for one append or swap, or a look at a few subscribers
 	inbox    []delivery
@@ -99,7 +101,7 @@ var _ channel.Sink = (*loop)(nil)
 
 func newLoop(r *Reactor) *loop {
 	l := &loop{
-		reactor: r, bell: -1, now: 1,
+		reactor: r, bell: -1, now: 1, sendNow: sendNow,
 		working: make(map[*channel.Channel]*batch),
 		proxied: make(map[*Conn]proxied),
 		out:     getBuffer(),

@@ -63,6 +63,7 @@ type Reactor struct {
 	writable     writable
 
 	frontTLS, adminTLS *secure.Port
+	shaking            handshakes
 
 	gnet     gnet.Engine // from OnBoot on
 	booted   atomic.Bool // OnBoot was called

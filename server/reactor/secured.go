@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -61,6 +62,26 @@ func (c *Conn) port() *secure.Port {
 		return c.loop.reactor.adminTLS
 	}
 	return c.loop.reactor.frontTLS
+}
+
+// handshakes keeps the goroutines of handshakes from loops that have ended.
+type handshakes struct {
+	mu    sync.RWMutex
+	ended bool
+}
+
+func (h *handshakes) post(l *loop, fn func()) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if !h.ended {
+		l.post(fn)
+	}
+}
+
+func (h *handshakes) end() {
+	h.mu.Lock()
+	h.ended = true
+	h.mu.Unlock()
 }
 
 func (s *secured) needs() *secureBusy {
@@ -153,8 +174,8 @@ func (s *secured) start(hello []byte) {
 
 // HandshakeSends is called on the handshake's goroutine.
 func (s *secured) HandshakeSends(b []byte) {
-	s.loop.post(func() {
-		if s.handshakes() {
+	s.loop.reactor.shaking.post(s.loop, func() {
+		if s.awaits() {
 			s.transmit(b)
 		}
 	})
@@ -163,8 +184,8 @@ func (s *secured) HandshakeSends(b []byte) {
 // HandshakeOver is called on the handshake's goroutine. It is posted behind what the
 // handshake has sent, and so comes behind it.
 func (s *secured) HandshakeOver(result secure.Result) {
-	s.loop.post(func() {
-		if s.handshakes() {
+	s.loop.reactor.shaking.post(s.loop, func() {
+		if s.awaits() {
 			s.loop.cur = &s.Conn
 			s.shaken(&result)
 			s.loop.cur = nil
@@ -172,14 +193,15 @@ func (s *secured) HandshakeOver(result secure.Result) {
 	})
 }
 
-// handshakes reports that the handshake's words still count.
-func (s *secured) handshakes() bool {
+// awaits reports that the handshake's words still count.
+func (s *secured) awaits() bool {
 	return s.Conn.state == stateReading && s.shaking() && !s.has(flagDoomed) && s.busy != nil && s.busy.shake != nil
 }
 
 // shaken goes on behind the handshake: with an alert on its way, or with the records that
 // have come meanwhile.
 func (s *secured) shaken(result *secure.Result) {
+	shake := s.busy.shake
 	s.busy.shake = nil
 	if result.Err != nil {
 		s.beginDrain(ReasonTLS)
@@ -187,7 +209,7 @@ func (s *secured) shaken(result *secure.Result) {
 	}
 	s.marks &^= markShaking
 	s.state, s.since = result.State, s.loop.now
-	s.open(result.Rest)
+	s.open(shake.Rest())
 	s.tidy()
 	if s.Conn.state != stateClosed && s.Conn.state != stateDraining {
 		s.loop.arm(&s.Conn)

@@ -64,7 +64,7 @@ func (c *Conn) transmit(p []byte) bool {
 	l.stats.BytesOut.Add(uint64(len(p)))
 	sent := 0
 	if c.outbound() == 0 {
-		n, errno := sendNow(int(c.fd), p)
+		n, errno := l.sendNow(int(c.fd), p)
 		switch errno {
 		case 0:
 			sent = n

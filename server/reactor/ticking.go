@@ -124,8 +124,17 @@ func (r *Reactor) isReady() bool {
 func (r *Reactor) becomeReady() {
 	r.counts.Measure(len(r.loops))
 	r.counts.SetLimit(r.settings.Load().Connections)
-	r.log.Info("listening", "role", "front", "address", r.listen.Load().front.String())
-	r.log.Info("listening", "role", "admin", "address", r.listen.Load().admin.String())
+	for _, ln := range r.listen.Load().list {
+		role := "front"
+		if ln.Admin {
+			role = "admin"
+		}
+		line := []any{"role", role, "address", ln.bound.String()}
+		if ln.TLS {
+			line = append(line, "scheme", "https")
+		}
+		r.log.Info("listening", line...)
+	}
 	close(r.ready)
 }
 

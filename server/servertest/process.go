@@ -124,7 +124,7 @@ func (p *Process) Address(role string) (addr string) {
 	return addr
 }
 
-var addressLine = regexp.MustCompile(`msg=listening role=(front|admin) address=(127\.[0-9.]+:[1-9][0-9]*)\n`)
+var addressLine = regexp.MustCompile(`msg=listening role=(front|admin) address=(127\.[0-9.]+:[1-9][0-9]*)(?: scheme=https)?\n`)
 
 // addressIn finds where the role listens in a log; "" when it does not say.
 func addressIn(log, role string) string {
