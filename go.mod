@@ -32,6 +32,7 @@ require github.com/coreos/go-systemd/v22 v22.7.0
 require (
 	github.com/getkin/kin-openapi v0.153.0
 	go.yaml.in/yaml/v3 v3.0.5
+	golang.org/x/crypto v0.53.0
 )
 
 require (
