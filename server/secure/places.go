@@ -1,0 +1,189 @@
+package secure
+
+import (
+	"container/list"
+	"net/netip"
+	"sync"
+)
+
+const (
+	// maxWaiting is how many bytes those who wait for a place may hold together.
+	maxWaiting = 32 << 20
+	// waitingCost is what one of them holds beside its hello, in bytes, about: its record,
+	// its place in the queue, the queue of its address.
+	waitingCost = 512
+)
+
+// places caps the handshakes in flight, since each costs 38 KB.
+//
+// One address may hold half of the places, whether others wait or not. So clients of one
+// address who stay silent behind their hello leave the other half, and never delay anybody
+// else; and where all clients come by one address (a TCP load balancer without the PROXY
+// header), half of the places are theirs at all times. Whoever finds no place waits in the
+// queue of its address, and the addresses take turns: a newcomer is behind one client of
+// each other address, however many these have waiting. If several addresses hold all
+// places, the next comes free within 3 s, the time that a handshake may take.
+type places struct {
+	counters *Counters
+
+	mu      sync.Mutex // only a Handshake's lock is taken within it
+	limit   int        // places
+	share   int        // of these, for one address
+	taken   int
+	bytes   int                    // held by those who wait
+	origins map[netip.Addr]*origin // with somebody in flight or waiting; by countedAs
+	turns   list.List              // of *origin: those with somebody waiting and a part of the share left
+}
+
+// origin is the clients of one address.
+type origin struct {
+	addr    netip.Addr
+	taken   int
+	waiting list.List     // of *Handshake
+	turn    *list.Element // in places.turns, or nil
+}
+
+// ticket is what places keeps in each Handshake. It belongs to places.mu.
+type ticket struct {
+	origin *origin
+	queued *list.Element // in origin.waiting, or nil: it has got its place
+	bytes  int           // counted in places.bytes
+}
+
+// countedAs is what takes a share for one client. For IPv6 it is the network of 64 bits,
+// since one client usually has all of its addresses.
+func countedAs(a netip.Addr) netip.Addr {
+	if a = a.Unmap(); a.Is6() {
+		if p, err := a.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return a
+}
+
+// setLimit sets the number of places. Whoever is in flight stays.
+func (p *places) setLimit(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.limit, p.share = n, (n+1)/2
+	for _, o := range p.origins {
+		p.line(o)
+	}
+	p.next()
+}
+
+// enter starts h, or lets it wait. It is false if too much waits.
+func (p *places) enter(h *Handshake, client netip.Addr) bool {
+	addr := countedAs(client)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o := p.origins[addr]
+	if o == nil {
+		o = &origin{addr: addr}
+	}
+	h.ticket.origin = o
+	if p.taken >= p.limit || o.taken >= p.share {
+		n := cap(h.in) + waitingCost
+		if p.bytes+n > maxWaiting {
+			return false
+		}
+		h.ticket.bytes, h.ticket.queued = n, o.waiting.PushBack(h)
+		p.bytes += n
+		p.counters.Waiting.Add(1)
+		p.line(o)
+	} else {
+		p.start(h)
+	}
+	if p.origins == nil {
+		p.origins = make(map[netip.Addr]*origin)
+	}
+	p.origins[addr] = o
+	return true
+}
+
+// grow counts n more bytes of h, if it waits. It is false if too much waits.
+func (p *places) grow(h *Handshake, n int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if h.ticket.queued == nil {
+		return true
+	}
+	if p.bytes+n > maxWaiting {
+		return false
+	}
+	p.bytes += n
+	h.ticket.bytes += n
+	return true
+}
+
+// withdraw takes h out of its queue. It is false if h has got its place.
+func (p *places) withdraw(h *Handshake) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o := h.ticket.origin
+	if h.ticket.queued == nil {
+		return false
+	}
+	p.unqueue(h)
+	if o.waiting.Len() == 0 && o.turn != nil {
+		p.turns.Remove(o.turn)
+		o.turn = nil
+	}
+	p.tidy(o)
+	return true
+}
+
+// leave gives the place of h to the next.
+func (p *places) leave(h *Handshake) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o := h.ticket.origin
+	p.taken--
+	o.taken--
+	p.counters.InFlight.Add(-1)
+	p.line(o)
+	p.next()
+	p.tidy(o)
+}
+
+// line puts o behind the others if it has somebody waiting who may take a place.
+func (p *places) line(o *origin) {
+	if o.turn == nil && o.waiting.Len() > 0 && o.taken < p.share {
+		o.turn = p.turns.PushBack(o)
+	}
+}
+
+// next gives places that are free to those who wait, one address after the other.
+func (p *places) next() {
+	for p.taken < p.limit && p.turns.Len() > 0 {
+		o := p.turns.Remove(p.turns.Front()).(*origin)
+		o.turn = nil
+		if o.taken >= p.share {
+			continue // the share has become smaller meanwhile
+		}
+		h := o.waiting.Front().Value.(*Handshake)
+		p.unqueue(h)
+		p.start(h)
+		p.line(o)
+	}
+}
+
+func (p *places) unqueue(h *Handshake) {
+	h.ticket.origin.waiting.Remove(h.ticket.queued)
+	h.ticket.queued = nil
+	p.bytes -= h.ticket.bytes
+	p.counters.Waiting.Add(-1)
+}
+
+func (p *places) start(h *Handshake) {
+	p.taken++
+	h.ticket.origin.taken++
+	p.counters.InFlight.Add(1)
+	h.begin()
+}
+
+func (p *places) tidy(o *origin) {
+	if o.taken == 0 && o.waiting.Len() == 0 {
+		delete(p.origins, o.addr)
+	}
+}
