@@ -77,6 +77,7 @@ func New(o Options) (*Server, error) {
 	})
 	s.monitor = monitor.New(monitor.Options{
 		Log: o.Logger, Hub: s.hub, Engine: s.engine, Reactor: s.reactor, LogFailures: o.LogFailures,
+		TLS:    s.tlsPorts(),
 		Config: func() *config.Config { return &s.settings.Load().config },
 	})
 	s.formats = s.newFormats()

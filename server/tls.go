@@ -55,6 +55,18 @@ func (s *Server) reconfigureTLS(set *settings) {
 	}
 }
 
+// tlsPorts are the ports that have TLS, by role.
+func (s *Server) tlsPorts() map[string]*secure.Port {
+	list := make(map[string]*secure.Port)
+	if s.frontTLS != nil {
+		list["front"] = s.frontTLS
+	}
+	if s.adminTLS != nil {
+		list["admin"] = s.adminTLS
+	}
+	return list
+}
+
 // addresses are those that the configuration has both ports listen on.
 func addresses(cfg *config.Config) []reactor.Address {
 	front, admin := &cfg.Front.TLS, &cfg.Admin.TLS

@@ -146,6 +146,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		send(descQueuedBytes, gauge, float64(c.QueuedBytes.Load()), loop)
 		send(descLoopWrites, counter, float64(c.Deliveries.Load()), loop)
 	}
+	tlsMetrics(r, send)
 	out <- m.toWrite()
 	if e, ok := m.engine.(channel.Measurer); ok {
 		for _, one := range e.Measures() {

@@ -8,9 +8,10 @@ import (
 	"icomet/channel"
 	"icomet/server/config"
 	"icomet/server/reactor"
+	"icomet/server/secure"
 )
 
-// Options is what New needs. All but LogFailures is required.
+// Options is what New needs. All but LogFailures and TLS is required.
 type Options struct {
 	Log     *slog.Logger
 	Hub     *channel.Hub
@@ -21,6 +22,8 @@ type Options struct {
 	// LogFailures is how many log lines could not be written; nil: none. It is
 	// concurrency-safe.
 	LogFailures func() uint64
+	// TLS of the ports that have it, by role: front, admin.
+	TLS map[string]*secure.Port
 }
 
 // Monitor shows an operator how the server does. Methods that take a connection run on
@@ -32,7 +35,9 @@ type Monitor struct {
 	reactor     *reactor.Reactor
 	config      func() *config.Config
 	logFailures func() uint64
+	tls         map[string]*secure.Port
 
+	expiry   expiryWatch
 	settling settling
 	memory   memoryGuard
 	feed     feedHistory
@@ -44,7 +49,7 @@ type Monitor struct {
 func New(o Options) *Monitor {
 	m := &Monitor{
 		log: o.Log, hub: o.Hub, engine: o.Engine, reactor: o.Reactor,
-		config: o.Config, logFailures: o.LogFailures, lister: newLister(o.Hub),
+		tls: o.TLS, config: o.Config, logFailures: o.LogFailures, lister: newLister(o.Hub),
 	}
 	m.Metrics = newMetrics(m)
 	return m
@@ -56,6 +61,7 @@ func (m *Monitor) Tick(now uint32) {
 	m.guardMemory()
 	m.feedTick(now)
 	m.lister.forget(time.Now())
+	m.watchExpiry(time.Now())
 }
 
 // MemoryShort reports that newcomers are to be refused.

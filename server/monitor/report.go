@@ -28,24 +28,25 @@ type Report struct {
 
 		AcceptFailures uint64 `json:"accept_failures_total"`
 	} `json:"connections"`
-	Channels        int               `json:"channels"`
-	Subscribers     int               `json:"subscribers"`
-	Requests        uint64            `json:"requests_total"`
-	Publishes       uint64            `json:"publishes_total"`
-	Broadcasts      uint64            `json:"broadcasts_total"`
-	Deliveries      uint64            `json:"deliveries_total"`
-	Replayed        uint64            `json:"replayed_total"`
-	Heartbeats      uint64            `json:"heartbeats_total"`
-	BytesIn         uint64            `json:"bytes_in_total"`
-	BytesOut        uint64            `json:"bytes_out_total"`
-	PresenceDropped uint64            `json:"presence_dropped_total"`
-	LogFailures     uint64            `json:"log_failures_total"`
-	Panics          uint64            `json:"panics_total"`
-	Closed          map[string]uint64 `json:"closed_total_by_reason"`
-	Refused         map[string]uint64 `json:"refused_total_by_reason"`
-	Loops           []loopReport      `json:"loops"`
-	Engine          any               `json:"engine,omitempty"`
-	Runtime         runtimeReport     `json:"runtime"`
+	Channels        int                  `json:"channels"`
+	Subscribers     int                  `json:"subscribers"`
+	Requests        uint64               `json:"requests_total"`
+	Publishes       uint64               `json:"publishes_total"`
+	Broadcasts      uint64               `json:"broadcasts_total"`
+	Deliveries      uint64               `json:"deliveries_total"`
+	Replayed        uint64               `json:"replayed_total"`
+	Heartbeats      uint64               `json:"heartbeats_total"`
+	BytesIn         uint64               `json:"bytes_in_total"`
+	BytesOut        uint64               `json:"bytes_out_total"`
+	PresenceDropped uint64               `json:"presence_dropped_total"`
+	LogFailures     uint64               `json:"log_failures_total"`
+	Panics          uint64               `json:"panics_total"`
+	Closed          map[string]uint64    `json:"closed_total_by_reason"`
+	Refused         map[string]uint64    `json:"refused_total_by_reason"`
+	Loops           []loopReport         `json:"loops"`
+	Engine          any                  `json:"engine,omitempty"`
+	TLS             map[string]tlsReport `json:"tls,omitempty"` // by role
+	Runtime         runtimeReport        `json:"runtime"`
 }
 
 type loopReport struct {
@@ -93,7 +94,7 @@ func (m *Monitor) Report() *Report {
 		Channels: m.hub.Channels(), Subscribers: m.hub.Subscribers(),
 		PresenceDropped: m.hub.PresenceDropped(), Panics: m.reactor.Panics(),
 		Closed: make(map[string]uint64), Refused: make(map[string]uint64),
-		Runtime: readRuntime(), Engine: m.engine.Status(),
+		Runtime: readRuntime(), Engine: m.engine.Status(), TLS: m.reportTLS(),
 	}
 	if m.logFailures != nil {
 		out.LogFailures = m.logFailures()

@@ -173,7 +173,7 @@ func (l *loop) timeout(c *Conn) {
 			l.doom(c, ReasonConnections)
 			return
 		case c.shaking():
-			l.doom(c, ReasonTLS)
+			c.secured().late()
 			return
 		case c.has(flagMidRequest):
 			c.failWith(wire.Head{Status: 408}, "the request was not complete in time (limits.request_timeout)", ReasonRequestTimeout)

@@ -138,21 +138,37 @@ func (s *secured) hear(b []byte) {
 	b = busy.in.B
 	switch {
 	case b[0] != tlsrecord.TypeHandshake && 'A' <= b[0] && b[0] <= 'Z':
+		s.port().NoHello()
 		s.failWith(wire.Head{Status: 400}, "this port speaks TLS: https, not http", ReasonTLS)
 		return
 	case b[0] != tlsrecord.TypeHandshake || len(b) > 1 && b[1] != 3:
-		s.loop.doom(&s.Conn, ReasonTLS)
+		s.unheard()
 		return
 	case len(b) < recordHeader:
 		return
 	}
 	whole := recordHeader + int(b[3])<<8 + int(b[4])
 	if whole > maxHello || whole == recordHeader {
-		s.loop.doom(&s.Conn, ReasonTLS)
+		s.unheard()
 		return
 	}
 	if len(b) >= whole {
 		s.start(bytes.Clone(b))
+	}
+}
+
+// unheard closes a connection on which no handshake has begun.
+func (s *secured) unheard() {
+	s.port().NoHello()
+	s.loop.doom(&s.Conn, ReasonTLS)
+}
+
+// late ends a handshake that has not begun, or has not got its place, in time.
+func (s *secured) late() {
+	if s.busy != nil && s.busy.shake != nil {
+		s.loop.doom(&s.Conn, ReasonTLS) // which aborts it
+	} else {
+		s.unheard()
 	}
 }
 

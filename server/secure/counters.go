@@ -16,11 +16,12 @@ const (
 	TimedOut         // no Finished within 3 s
 	Busy             // too much waited already
 	Aborted          // by the reactor: the connection is gone, or has waited for too long
+	NoHello          // not begun: no TLS, or no whole hello in time
 	Outcomes         // how many there are
 )
 
 func (o Outcome) String() string {
-	return [...]string{"ok", "failed", "timeout", "busy", "aborted"}[o]
+	return [...]string{"ok", "failed", "timeout", "busy", "aborted", "no_hello"}[o]
 }
 
 // Counters are the figures of a port. Anybody may read them; only the package writes.

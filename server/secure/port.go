@@ -44,6 +44,12 @@ func (p *Port) Configure(m *Material) {
 // Counters returns the figures of the port.
 func (p *Port) Counters() *Counters { return &p.counters }
 
+// Certificates are those that handshakes use now.
+func (p *Port) Certificates() []Info { return p.material.Load().Certificates() }
+
+// NoHello counts a client that has not begun a handshake.
+func (p *Port) NoHello() { p.counters.Done[NoHello].Add(1) }
+
 // Start begins the handshake of a client whose first record is here whole: at once, or when
 // it has got a place. first belongs to the handshake from now on. It is called on the event
 // loop of the connection.
