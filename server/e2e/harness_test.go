@@ -63,6 +63,11 @@ func startServerAs(t testing.TB, edit func(*config.Config), options func(*server
 	cfg.Front.Listen, cfg.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
 	cfg.Runtime.EventLoops = 2
 	cfg.Limits.DrainTimeout = config.Duration(100 * time.Millisecond)
+	if servertest.TLS() {
+		secure := &cfg.Front.TLS
+		secure.Certificates, secure.MinVersion = []string{servertest.Certificate()}, servertest.TLSVersion()
+		cfg.Admin.TLS = cfg.Front.TLS
+	}
 	if edit != nil {
 		edit(&cfg)
 	}

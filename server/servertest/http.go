@@ -2,6 +2,7 @@ package servertest
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -29,27 +30,63 @@ func Get(url string) (status int, body string, err error) {
 	return ReadAnswer(lone.Get(url))
 }
 
-var lone = http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true}}
+var lone = http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: clientTLS()}}
 
-// Conn is a raw connection. Each read through R, and each Write, may take Patience. Its
-// methods return errors, for any goroutine.
+// Conn is a raw connection, over TLS when the tests are. Each read through R, and each
+// Write, may take Patience. Its methods return errors, for any goroutine.
 type Conn struct {
-	*net.TCPConn
-	R *bufio.Reader
+	*net.TCPConn // below TLS: its Read and Write are the methods of Conn
+	R            *bufio.Reader
+
+	tls    *tls.Conn // nil in plain
+	abrupt bool      // Close resets
+}
+
+// Read is without a deadline of its own.
+func (c *Conn) Read(p []byte) (int, error) {
+	if c.tls != nil {
+		return c.tls.Read(p)
+	}
+	return c.TCPConn.Read(p)
 }
 
 // Write gives the connection Patience for all of p.
 func (c *Conn) Write(p []byte) (int, error) {
 	_ = c.SetWriteDeadline(time.Now().Add(Patience))
+	if c.tls != nil {
+		return c.tls.Write(p)
+	}
 	return c.TCPConn.Write(p)
 }
 
+// CloseWrite says that nothing follows.
+func (c *Conn) CloseWrite() error {
+	if c.tls != nil {
+		return c.tls.CloseWrite()
+	}
+	return c.TCPConn.CloseWrite()
+}
+
+// SetLinger with 0 makes Close a reset, before which nothing is said.
+func (c *Conn) SetLinger(sec int) error {
+	c.abrupt = sec == 0
+	return c.TCPConn.SetLinger(sec)
+}
+
+// Close closes the connection.
+func (c *Conn) Close() error {
+	if c.tls != nil && !c.abrupt {
+		return c.tls.Close()
+	}
+	return c.TCPConn.Close()
+}
+
 // patientReader gives each read Patience.
-type patientReader struct{ *net.TCPConn }
+type patientReader struct{ conn *Conn }
 
 func (r patientReader) Read(p []byte) (int, error) {
-	_ = r.SetReadDeadline(time.Now().Add(Patience))
-	return r.TCPConn.Read(p)
+	_ = r.conn.SetReadDeadline(time.Now().Add(Patience))
+	return r.conn.Read(p)
 }
 
 // Dial connects to host:port.
@@ -71,13 +108,33 @@ func DialNarrow(addr string, rcvbuf int) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewConn(nc), nil
+	return NewConn(nc)
 }
 
-// NewConn is for connections that are made in a special way.
-func NewConn(nc net.Conn) *Conn {
-	tcp := nc.(*net.TCPConn)
-	return &Conn{tcp, bufio.NewReader(patientReader{tcp})}
+// NewConn is for connections that are made in a special way. Over TLS it does the
+// handshake. It closes nc when that fails.
+func NewConn(nc net.Conn) (*Conn, error) { return newConn(nc, clientTLS()) }
+
+// NewPlain is NewConn for a connection that is plain even when the tests are over TLS.
+func NewPlain(nc net.Conn) *Conn {
+	c, _ := newConn(nc, nil) // only a handshake can fail
+	return c
+}
+
+func newConn(nc net.Conn, config *tls.Config) (*Conn, error) {
+	c := &Conn{TCPConn: nc.(*net.TCPConn)}
+	c.R = bufio.NewReader(patientReader{c})
+	if config == nil {
+		return c, nil
+	}
+	c.tls = tls.Client(nc, config)
+	_ = nc.SetDeadline(time.Now().Add(Patience))
+	if err := c.tls.Handshake(); err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	_ = nc.SetDeadline(time.Time{})
+	return c, nil
 }
 
 // Answer reads one whole answer.
