@@ -1,11 +1,11 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"testing"
-	"time"
 
 	"icomet/server/config"
 	"icomet/server/reactor"
