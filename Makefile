@@ -34,7 +34,7 @@ demo: build ## run the chat demo and the server it needs; Ctrl-C ends both; TLS=
 	@export ICOMET_FRONT_AUTH=token ICOMET_FRONT_CHANNEL_BUFFER_SIZE=50 ICOMET_FRONT_CHANNEL_TIMEOUT=600; \
 	export ICOMET_LOGGER_LEVEL=warn ICOMET_LIMITS_DRAIN_TIMEOUT=1s; \
 	folder=; \
-	trap 'trap : INT; kill $$(jobs -p) 2>/dev/null; wait; rm -rf "$$folder"' EXIT; \
+	trap 'trap : INT; kill $$(jobs -p) 2>/dev/null || :; wait; rm -rf "$$folder"' EXIT; \
 	trap 'exit 0' INT; \
 	if [ -n "$(TLS)" ]; then \
 		folder=$$(mktemp -d); \

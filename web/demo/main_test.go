@@ -95,7 +95,8 @@ func TestReach(t *testing.T) {
 		if got := reach("ICOMET_ADMIN_", "8000"); got != want {
 			t.Errorf("%q: %s, want %s", listen, got, want)
 		}
-	}	t.Setenv("ICOMET_ADMIN_TLS_CERTIFICATES", "a.pem:a.key")
+	}
+	t.Setenv("ICOMET_ADMIN_TLS_CERTIFICATES", "a.pem:a.key")
 	if got := reach("ICOMET_ADMIN_", "8000"); !strings.HasPrefix(got, "https://") {
 		t.Errorf("with a certificate: %s", got)
 	}
