@@ -3,11 +3,14 @@ package tlsrecord
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"hash"
+	"slices"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -16,20 +19,17 @@ import (
 type State struct {
 	in, out half
 	suite   suite
-	ignored uint8 // points for records without data; see State.ignore
+	ignored uint8 // points for records without data: see control
 	owed    bool  // the client has asked for a KeyUpdate that is not sent yet
 }
-
-// half is one direction. It has no pointers, so the garbage collector need not look inside.
 type half struct {
-	secret [48]byte // TLS 1.3: traffic secret. TLS 1.2: key, iv. Zeros follow.
+	secret [48]byte // TLS 1.3: traffic secret. TLS 1.2: key and iv. Zeros follow.
 	seq    uint64   // of the next record: RFC 8446 5.3, RFC 5246 6.1
 }
 
-// Cipher is what is expensive to make from a State: about 900 bytes with AES-GCM. The
-// caller keeps it while the connection is busy. Whenever its secret is not the present one
-// (after a KeyUpdate, or if it was made for the other direction), the next use makes it
-// anew in place: no key and nonce may be used twice.
+// Cipher is what is expensive to make from a State: about 900 bytes with AES-GCM. The caller
+// keeps it while the connection is busy. If its secret is not the present one (there was a
+// KeyUpdate, or it is for the other direction), the next use makes it anew in place.
 type Cipher struct {
 	aead      cipher.AEAD
 	secret    [48]byte
@@ -37,13 +37,12 @@ type Cipher struct {
 	data      [13]byte // additional data of TLS 1.2; here, because a local one would escape
 }
 
-// suite has the lengths of key, hash and iv in bytes: RFC 8446 B.4, RFC 5289 3, RFC 7905 2.
 type suite struct {
-	key, hash, iv uint8 // hash: 32 is SHA-256, 48 is SHA-384. iv: 4 is the salt of RFC 5288 3
+	key, hash, iv uint8 // bytes; hash 48 is SHA-384; iv 4 is the salt of RFC 5288 3
 	tls13, chacha bool
 }
 
-var suites = map[uint16]suite{
+var suites = map[uint16]suite{ // RFC 8446 B.4, RFC 5289 3.2, RFC 7905 2
 	tls.TLS_AES_128_GCM_SHA256:                        {16, 32, 12, true, false},
 	tls.TLS_AES_256_GCM_SHA384:                        {32, 48, 12, true, false},
 	tls.TLS_CHACHA20_POLY1305_SHA256:                  {32, 32, 12, true, true},
@@ -54,14 +53,14 @@ var suites = map[uint16]suite{
 	tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256:   {32, 32, 12, false, true},
 	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256: {32, 32, 12, false, true},
 }
-
 var errSecrets = errors.New("tlsrecord: the secrets do not fit the suite")
 
 // TLS13 takes the secrets client_ and server_application_traffic_secret_0 (RFC 8446 7.1).
 // sent is the number of records that the server has sealed with the latter: its tickets.
 func TLS13(id uint16, clientSecret, serverSecret []byte, sent uint64) (State, error) {
 	s := State{suite: suites[id], out: half{seq: sent}}
-	if n := int(s.suite.hash); !s.suite.tls13 || len(clientSecret) != n || len(serverSecret) != n || sent > limit13 {
+	n := int(s.suite.hash)
+	if !s.suite.tls13 || len(clientSecret) != n || len(serverSecret) != n || sent > limit13 {
 		return State{}, errSecrets
 	}
 	copy(s.in.secret[:], clientSecret)
@@ -69,26 +68,23 @@ func TLS13(id uint16, clientSecret, serverSecret []byte, sent uint64) (State, er
 	return s, nil
 }
 
-// TLS12 takes the master secret and the randoms of both hellos. Record 0 of each side was
-// its Finished. RFC 5246 6.3: AEAD suites have no MAC keys.
+// TLS12 takes the master secret and the hellos' randoms. Record 0 of each side was Finished.
 func TLS12(id uint16, master, clientRandom, serverRandom []byte) (State, error) {
 	s := State{suite: suites[id], in: half{seq: 1}, out: half{seq: 1}}
-	key, iv := int(s.suite.key), int(s.suite.iv)
-	if key == 0 || s.suite.tls13 || len(master) != 48 || len(clientRandom) != 32 || len(serverRandom) != 32 {
+	if s.suite.key == 0 || s.suite.tls13 || len(master) != 48 || len(clientRandom) != 32 || len(serverRandom) != 32 {
 		return State{}, errSecrets
 	}
-	var block []byte // PRF: RFC 5246 5
-	seed := append(append([]byte("key expansion"), serverRandom...), clientRandom...)
+	var block []byte // RFC 5246 6.3 without MAC keys, by the PRF of RFC 5246 5
+	seed := slices.Concat([]byte("key expansion"), serverRandom, clientRandom)
+	mac, key, iv := s.suite.hmac(master), int(s.suite.key), int(s.suite.iv)
 	for a := seed; len(block) < 2*key+2*iv; {
-		sum := s.suite.hmac(master, a)
-		a = sum[:s.suite.hash]
-		sum = s.suite.hmac(master, append(a[:len(a):len(a)], seed...))
-		block = append(block, sum[:s.suite.hash]...)
+		a = sum(mac, a)
+		block = append(block, sum(mac, a, seed)...)
 	}
-	for i, h := range []*half{&s.in, &s.out} { // the client's key, the server's; the client's iv, the server's
-		copy(h.secret[:], block[i*key:][:key])
-		copy(h.secret[key:], block[2*key+i*iv:][:iv])
-	}
+	copy(s.in.secret[:], block[:key])
+	copy(s.out.secret[:], block[key:2*key])
+	copy(s.in.secret[key:], block[2*key:2*key+iv])
+	copy(s.out.secret[key:], block[2*key+iv:2*key+2*iv])
 	return s, nil
 }
 
@@ -96,20 +92,20 @@ func TLS12(id uint16, master, clientRandom, serverRandom []byte) (State, error) 
 func (s *State) Sealer() *Cipher { return s.ready(new(Cipher), &s.out) }
 func (s *State) Opener() *Cipher { return s.ready(new(Cipher), &s.in) }
 
-// ready sets c to the present key (RFC 8446 7.3), and to the nonce of the next record: iv
-// XOR sequence number (RFC 8446 5.3, RFC 7905 2). With AES-GCM of TLS 1.2 the iv is the
-// salt and 8 zeros, so that the result is the salt and the sequence number (RFC 5288 3).
+// ready gives c the present key and iv (RFC 8446 7.3), and the nonce of the next record: iv
+// XOR sequence number (RFC 8446 5.3, RFC 7905 2). The iv of AES-GCM in TLS 1.2 is the salt
+// and 8 zeros, so the nonce is the salt and the sequence number (RFC 5288 3).
 func (s *State) ready(c *Cipher, h *half) *Cipher {
-	if c.secret != h.secret {
+	if c.aead == nil || c.secret != h.secret {
 		c.secret = h.secret
 		key := c.secret[:s.suite.key]
 		copy(c.iv[:], c.secret[s.suite.key:])
 		if s.suite.tls13 {
-			expanded, iv := s.suite.expand(h, "key", s.suite.key), s.suite.expand(h, "iv", s.suite.iv)
-			key = expanded[:s.suite.key]
-			copy(c.iv[:], iv[:])
+			mac := s.suite.hmac(c.secret[:s.suite.hash])
+			key = expand(mac, "key", s.suite.key)
+			copy(c.iv[:], expand(mac, "iv", s.suite.iv))
 		}
-		if s.suite.chacha { // errors below: only for a length of key that no suite has
+		if s.suite.chacha { // errors are for lengths that no suite has
 			c.aead, _ = chacha20poly1305.New(key)
 		} else {
 			block, _ := aes.NewCipher(key)
@@ -121,52 +117,30 @@ func (s *State) ready(c *Cipher, h *half) *Cipher {
 	return c
 }
 
-// additional is the additional data for n bytes of plaintext: the header, with TLS 1.2 the
-// sequence number before it, and n for the length. RFC 8446 5.2, RFC 5246 6.2.3.3.
-func (c *Cipher) additional(s *State, head []byte, seq uint64, n int) []byte {
-	if s.suite.tls13 {
-		return head
-	}
-	return append(binary.BigEndian.AppendUint64(c.data[:0], seq), head[0], 3, 3, byte(n>>8), byte(n))
-}
-
 // update goes on to the next secret: RFC 8446 7.2.
 func (s *State) update(h *half) {
-	*h = half{secret: s.suite.expand(h, "traffic upd", s.suite.hash)}
+	secret := h.secret[:s.suite.hash]
+	copy(secret, expand(s.suite.hmac(secret), "traffic upd", s.suite.hash))
+	h.seq = 0
 }
 
 // expand is HKDF-Expand-Label (RFC 8446 7.1) without context, for one block of HKDF-Expand
-// (RFC 5869 2.3). The first n bytes of the result are good.
-func (u suite) expand(h *half, label string, n uint8) [48]byte {
-	var buffer [32]byte
-	info := append(append(buffer[:0], 0, n, byte(6+len(label))), "tls13 "...)
-	info = append(append(info, label...), 0, 1) // length of the context, number of the block
-	return u.hmac(h.secret[:u.hash], info)
+// (RFC 5869 2.3). crypto/hkdf would take twice as long, since it keys HMAC for each label.
+func expand(mac hash.Hash, label string, n uint8) []byte {
+	return sum(mac, []byte{0, n, byte(6 + len(label))}, []byte("tls13 "+label), []byte{0, 1})[:n]
 }
 
-// hmac is RFC 2104 for keys of at most 64 bytes. crypto/hmac would make 11 objects, and take
-// three times as long, for the key and iv of each record of an idle connection.
-func (u suite) hmac(key, message []byte) (sum [48]byte) {
-	var in, out [256]byte
-	block := 64
-	if u.hash == 48 {
-		block = 128
+func sum(mac hash.Hash, message ...[]byte) []byte {
+	mac.Reset()
+	for _, m := range message {
+		mac.Write(m)
 	}
-	copy(in[:], key)
-	copy(out[:], key)
-	for i := range block {
-		in[i] ^= 0x36
-		out[i] ^= 0x5c
-	}
-	inner := u.digest(append(in[:block], message...))
-	return u.digest(append(out[:block], inner[:u.hash]...))
+	return mac.Sum(nil)
 }
 
-func (u suite) digest(message []byte) (sum [48]byte) {
+func (u suite) hmac(key []byte) hash.Hash {
 	if u.hash == 48 {
-		return sha512.Sum384(message)
+		return hmac.New(sha512.New384, key)
 	}
-	short := sha256.Sum256(message)
-	copy(sum[:], short[:])
-	return sum
+	return hmac.New(sha256.New, key)
 }
