@@ -29,14 +29,20 @@ DEMO_LISTEN ?= 127.0.0.1:8080
 # The application and the push server are two processes, as in real use; when one ends,
 # the other is stopped. setsid keeps Ctrl-C from the server: one signal, from the trap.
 .PHONY: demo
-demo: build ## run the chat demo and the server it needs; Ctrl-C ends both
+demo: build ## run the chat demo and the server it needs; Ctrl-C ends both; TLS=1 makes a certificate for both
 	@CGO_ENABLED=0 go build -o bin/icomet-demo ./web/demo
 	@export ICOMET_FRONT_AUTH=token ICOMET_FRONT_CHANNEL_BUFFER_SIZE=50 ICOMET_FRONT_CHANNEL_TIMEOUT=600; \
 	export ICOMET_LOGGER_LEVEL=warn ICOMET_LIMITS_DRAIN_TIMEOUT=1s; \
-	setsid bin/icomet-server & server=$$!; \
-	bin/icomet-demo -listen $(DEMO_LISTEN) -server $$server & \
-	trap 'trap : INT; kill $$(jobs -p) 2>/dev/null; wait' EXIT; \
+	folder=; \
+	trap 'trap : INT; kill $$(jobs -p) 2>/dev/null || :; wait; rm -rf "$$folder"' EXIT; \
 	trap 'exit 0' INT; \
+	if [ -n "$(TLS)" ]; then \
+		folder=$$(mktemp -d); \
+		bin/icomet-demo -certificate "$$folder" -listen $(DEMO_LISTEN); \
+		export ICOMET_FRONT_TLS_CERTIFICATES="$$folder/demo.pem:$$folder/demo.key"; \
+	fi; \
+	setsid bin/icomet-server & server=$$!; \
+	bin/icomet-demo -listen $(DEMO_LISTEN) -server $$server $${folder:+-tls "$$folder"} & \
 	wait -n
 
 # As for the demo. MODEL=provider/name takes a real model.
@@ -70,7 +76,7 @@ docs-test: ## run the commands of README.md and docs, check them and the API aga
 # tools: proxies in front of the server, a browser, Redis, and the languages of the
 # examples (Java only if it is installed, because its package is large).
 NPM := cmd/icomet-server/testdata/clients examples/ai-chat
-TEST_TOOLS := curl nginx haproxy caddy chromium redis-server npm python3 jq
+TEST_TOOLS := curl openssl nginx haproxy caddy chromium redis-server npm python3 jq
 
 .PHONY: test-needs
 test-needs:

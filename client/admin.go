@@ -18,7 +18,7 @@ import (
 // a *StatusError if the server refuses the call, otherwise the error of the connection or
 // of ctx. What is said to be repeated is repeated while Temporary errors last.
 type Admin struct {
-	URL string // http://host:port
+	URL string // http://host:port or https://host:port
 	Key string // one of admin.keys; "": the server needs none
 
 	// OnError, if set, is called for each failure after which a call is repeated, in wait.

@@ -248,7 +248,7 @@ func TestUselessURL(t *testing.T) {
 		"localhost:8100":      "no scheme",
 		"//127.0.0.1:8100":    "no scheme",
 		"push.example.com":    "no scheme",
-		"ws://127.0.0.1:8100": "no scheme",
+		"ftp://127.0.0.1:81":  "no scheme",
 		"http:127.0.0.1:8100": "no host",
 		"http://":             "no host",
 		"http://a:b:c":        "port",

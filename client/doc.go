@@ -27,6 +27,17 @@
 // The transports are plain HTTP, unless WebSocket is asked for: a Go program has nothing of
 // it with one channel, and http.Client, proxies and test servers handle plain HTTP alike.
 //
+// A URL with https:// or wss:// is reached by TLS, and the server's certificate is checked
+// against the system's authorities. For an authority of your own, or to show a certificate
+// (mutual TLS), set HTTP:
+//
+//	roots := x509.NewCertPool()
+//	roots.AppendCertsFromPEM(pem)
+//	own := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
+//		RootCAs: roots, Certificates: []tls.Certificate{certificate},
+//	}}}
+//	sub := client.Subscriber{URL: "https://push.internal", Channel: "news", HTTP: own}
+//
 // It must not know the server's packages. One goroutine runs a Subscriber; any goroutine
 // may call an Admin, and the methods of a MultiSubscriber.
 package client

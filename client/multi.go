@@ -40,7 +40,7 @@ func (w *Start) check() error {
 // Its fields must not be changed while Messages runs, of which one at a time may. Its
 // methods may be called at any time, by any goroutine, also in the loop over Messages.
 type MultiSubscriber struct {
-	URL       string    // of the front port: http://host:port, with a path if a proxy needs one
+	URL       string    // of the front port: http://host:port or https://host:port, with a path if a proxy needs one
 	Transport Transport // "": Stream. WebSocket adds and removes channels without a new connection
 
 	// Token returns the token of a channel, if the server needs one. denied is the number

@@ -32,10 +32,19 @@ type addressError struct{ text string }
 func (e *addressError) Error() string { return "URL: " + e.text }
 
 // address adds path and query to the URL of a port, which may have a path and a query of
-// its own. The URL is not in errors: it may have a password in it.
+// its own. ws and wss are other words for http and https: what is spoken depends on the
+// call. The URL is not in errors: it may have a password in it.
 func (c *call) address() (string, error) {
 	const want = ", want http://host:port or https://host:port"
 	u, err := url.Parse(c.base)
+	if err == nil {
+		switch u.Scheme {
+		case "ws":
+			u.Scheme = "http"
+		case "wss":
+			u.Scheme = "https"
+		}
+	}
 	switch {
 	case c.base == "":
 		return "", &addressError{"is missing" + want}

@@ -11,7 +11,7 @@ import (
 // Subscriber receives one channel. It may run one Messages at a time, and its fields must
 // not be changed meanwhile, except by Messages itself.
 type Subscriber struct {
-	URL       string    // of the front port: http://host:port, with a path if a proxy needs one
+	URL       string    // of the front port: http://host:port or https://host:port, with a path if a proxy needs one
 	Channel   string    // 1 to 255 bytes of UTF-8
 	Transport Transport // "": Stream
 

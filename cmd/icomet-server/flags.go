@@ -27,7 +27,8 @@ Flags:
               iComet server, does
   -health [CONFIG|URL]
               ask the running server whether it is ready (/readyz of the admin
-              port), and exit: 0 when it is, else 1
+              port, by TLS if it has it, without verifying whose certificate it
+              is), and exit: 0 when it is, else 1
   -version    print the version and what it was built from
   -h          print this help
 

@@ -70,11 +70,23 @@ func askHealth(o options, environ []string) error {
 		if err != nil {
 			return err
 		}
-		if url, err = health.URL(cfg.Admin.Listen); err != nil {
+		if url, err = healthURL(&cfg.Admin); err != nil {
 			return err
 		}
 	}
 	return health.Check(context.Background(), url)
+}
+
+// healthURL is where the admin port can be asked without a certificate.
+func healthURL(admin *config.Admin) (string, error) {
+	switch t := &admin.TLS; {
+	case t.ListenPlain != "":
+		return health.URL(t.ListenPlain, false)
+	case t.ClientCA != "":
+		return "", errors.New("admin.tls.client_ca lets nobody in without a certificate: set admin.tls.listen_plain")
+	default:
+		return health.URL(admin.Listen, t.On())
+	}
 }
 
 func runConfigured(o options, environ []string, stdout, stderr io.Writer) error {

@@ -2,10 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"strings"
@@ -46,19 +47,6 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	return err
 }
 
-// place is where the server is, as the flags say.
-type place struct {
-	front, admin, keyFile string
-	getenv                func(string) string
-}
-
-// The server has the same variables, so that both agree in one shell.
-const (
-	frontVariable = "ICOMET_FRONT_LISTEN"
-	adminVariable = "ICOMET_ADMIN_LISTEN"
-	keysVariable  = "ICOMET_ADMIN_KEYS"
-)
-
 func newRoot(getenv func(string) string) *cobra.Command {
 	p := &place{getenv: getenv}
 	root := &cobra.Command{
@@ -68,8 +56,10 @@ func newRoot(getenv func(string) string) *cobra.Command {
 
 The server is found by --front and --admin, or by the variables that the server
 itself reads, ` + frontVariable + ` and ` + adminVariable + `, or at its
-default addresses. An admin key is read from --key-file or ` + keysVariable + `
-(the first one), never from the command line, which others can see.
+default addresses. A port with TLS is an https:// URL; its certificate is checked
+against the system's authorities, or those in --ca. An admin key is read from
+--key-file or ` + keysVariable + ` (the first one), never from the command line,
+which others can see.
 
 The exit status is 0, also after Ctrl-C, or 1 after an error.`,
 		Example: `  icomet sub news                      follow a channel
@@ -79,6 +69,7 @@ The exit status is 0, also after Ctrl-C, or 1 after an error.`,
   icomet pub news 'hello'              publish
   tail -f log | icomet pub news -      publish each line
   icomet top                           what the server does
+  icomet sub news --front https://push.example.com
   source <(icomet completion bash)     completion for this shell`,
 		Version:       version.Release,
 		SilenceUsage:  true,
@@ -91,68 +82,23 @@ The exit status is 0, also after Ctrl-C, or 1 after an error.`,
 	flags.StringVar(&p.front, "front", "", "the front port: host:port or URL (default 127.0.0.1:8100)")
 	flags.StringVar(&p.admin, "admin", "", "the admin port: host:port or URL (default 127.0.0.1:8000)")
 	flags.StringVar(&p.keyFile, "key-file", "", "a file with an admin key in its first line")
-	if err := root.MarkPersistentFlagFilename("key-file"); err != nil {
-		panic(err) // the flag is defined two lines above
+	flags.StringVar(&p.ca, "ca", "", "a PEM file with the authorities to trust instead of the system's, for https://")
+	flags.StringVar(&p.cert, "cert", "", "a PEM file with the certificate to show to a server that wants one")
+	flags.StringVar(&p.certKey, "cert-key", "", "a PEM file with its key (default: the same file)")
+	for _, name := range []string{"key-file", "ca", "cert", "cert-key"} {
+		if err := root.MarkPersistentFlagFilename(name); err != nil {
+			panic(err) // the flags are defined above
+		}
 	}
 	root.AddCommand(newSub(p), newPub(p), newEnd(p), newBroadcast(p), newSign(p), newInfo(p), newChannels(p), newTop(p))
 	root.AddCommand(newControl(p)...)
 	return root
 }
 
-// frontURL is the URL of the front port.
-func (p *place) frontURL() (string, error) {
-	return address("--front", frontVariable, p.front, p.getenv(frontVariable), "127.0.0.1:8100")
-}
-
-// adminClient returns a client for the admin port.
-func (p *place) adminClient() (*client.Admin, error) {
-	u, err := address("--admin", adminVariable, p.admin, p.getenv(adminVariable), "127.0.0.1:8000")
-	if err != nil {
-		return nil, err
-	}
-	key, _, _ := strings.Cut(p.getenv(keysVariable), ",")
-	if p.keyFile != "" {
-		b, err := os.ReadFile(p.keyFile)
-		if err != nil {
-			return nil, fmt.Errorf("--key-file: %w", err)
-		}
-		key, _, _ = strings.Cut(strings.TrimPrefix(string(b), "\ufeff"), "\n") // editors write a byte order mark
-		if key = strings.TrimSpace(key); key == "" {
-			return nil, fmt.Errorf("--key-file %s: its first line is empty", p.keyFile)
-		}
-	}
-	return &client.Admin{URL: u, Key: strings.TrimSpace(key)}, nil
-}
-
-// address makes a URL of the first of the values that is set. A server that listens on
-// all addresses is reached on this machine's own.
-func address(flag, variable, byFlag, byVariable, otherwise string) (string, error) {
-	text, source := byFlag, flag
-	if text == "" {
-		text, source = byVariable, variable
-	}
-	if text == "" {
-		text = otherwise
-	}
-	if strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://") {
-		return strings.TrimSuffix(text, "/"), nil
-	}
-	host, port, err := net.SplitHostPort(text)
-	if err != nil || port == "" {
-		return "", fmt.Errorf("%s %q: want host:port or a URL, like 127.0.0.1:8100", source, text)
-	}
-	switch host {
-	case "", "0.0.0.0":
-		host = "127.0.0.1"
-	case "::":
-		host = "::1"
-	}
-	return "http://" + net.JoinHostPort(host, port), nil
-}
-
 // explain adds a hint to an error text.
 func explain(err error) string {
 	text := err.Error()
+	_, unverified := errors.AsType[*tls.CertificateVerificationError](err)
 	status, answered := errors.AsType[*client.StatusError](err)
 	conflict, _ := errors.AsType[*client.ConflictError](err)
 	switch {
@@ -162,6 +108,12 @@ func explain(err error) string {
 		text += fmt.Sprintf("\nThe channel's last message is %s, so the next one would be number %d.", conflict.Position, conflict.Position.Seq+1)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		text += "\nIs the server running there? See --front, --admin and icomet --help."
+	case unverified && strings.Contains(text, "unknown authority"):
+		text += "\nIf it is an authority of your own, give it by --ca FILE."
+	case strings.Contains(text, "remote error: tls: certificate required"), strings.Contains(text, "remote error: tls: bad certificate"): // TLS 1.3, 1.2
+		text += "\nGive a certificate that the server's client_ca has signed by --cert FILE and --cert-key FILE."
+	case errors.Is(err, http.ErrSchemeMismatch):
+		text += "\nThat port has no TLS: give it as http://host:port."
 	case errors.Is(err, client.ErrUnauthorized):
 		text += "\nThe server wants a token: icomet sub --sign CHANNEL gets one from the admin port, --token TOKEN takes one."
 	case answered && status.Status == 401:

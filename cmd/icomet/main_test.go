@@ -312,22 +312,6 @@ func TestKey(t *testing.T) {
 	fails(t, s, []string{"pub", "a", "m", "--key-file", file + "x"}, "--key-file", "no such file")
 }
 
-func TestAddress(t *testing.T) {
-	for _, c := range []struct{ flag, variable, want string }{
-		{"", "", "http://127.0.0.1:8100"},
-		{"", "0.0.0.0:80", "http://127.0.0.1:80"},
-		{"", "[::]:80", "http://[::1]:80"},
-		{"", ":80", "http://127.0.0.1:80"},
-		{"10.0.0.1:81", "10.0.0.2:82", "http://10.0.0.1:81"},
-		{"https://push.example.com/comet/", "", "https://push.example.com/comet"},
-	} {
-		got, err := address("--front", frontVariable, c.flag, c.variable, "127.0.0.1:8100")
-		if err != nil || got != c.want {
-			t.Errorf("%+v: %q %v", c, got, err)
-		}
-	}
-}
-
 // TestHelp: every command has an example, and completion knows the values of flags.
 func TestHelp(t *testing.T) {
 	root := newRoot(func(string) string { return "" })

@@ -98,7 +98,11 @@ func (f *subFlags) subscriber(p *place, channels []string) (*client.MultiSubscri
 	if err != nil {
 		return nil, err
 	}
-	s := &client.MultiSubscriber{URL: front, Transport: client.Transport(f.transport)}
+	own, err := p.http()
+	if err != nil {
+		return nil, err
+	}
+	s := &client.MultiSubscriber{URL: front, Transport: client.Transport(f.transport), HTTP: own}
 	switch {
 	case !slices.Contains(client.Transports, s.Transport):
 		return nil, fmt.Errorf("--transport %s: want %s", f.transport, strings.Join(words(client.Transports), ", "))

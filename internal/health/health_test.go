@@ -1,6 +1,7 @@
 package health
 
 import (
+	"crypto/tls"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"icomet/internal/selfsigned"
 	"icomet/server/servertest"
 )
 
@@ -25,14 +27,85 @@ func TestURL(t *testing.T) {
 		"10.0.0.1:1":     "http://10.0.0.1:1",
 		"admin:8000":     "http://admin:8000",
 	} {
-		if got, err := URL(listen); err != nil || got != want {
+		if got, err := URL(listen, false); err != nil || got != want {
 			t.Errorf("%s: got %s, %v, want %s", listen, got, err, want)
 		}
 	}
 	for _, listen := range []string{"127.0.0.1:0", "8000", ""} {
-		if got, err := URL(listen); err == nil {
+		if got, err := URL(listen, false); err == nil {
 			t.Errorf("%q: got %s", listen, got)
 		}
+	}
+}
+
+// TestURLWithTLS: a server whose port has TLS is asked by it.
+func TestURLWithTLS(t *testing.T) {
+	if got, err := URL("0.0.0.0:8443", true); err != nil || got != "https://127.0.0.1:8443" {
+		t.Errorf("got %s, %v", got, err)
+	}
+	for arg, want := range map[string]bool{"http://a": true, "https://a": true, "config.toml": false, "https.toml": false} {
+		if got := IsURL(arg); got != want {
+			t.Errorf("%s is a URL: %v", arg, got)
+		}
+	}
+}
+
+// TestCheckTLS: whoever signed the certificate, and whatever name it is for.
+func TestCheckTLS(t *testing.T) {
+	a, err := selfsigned.New("unknown")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := a.Server("push.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready := true
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !ready {
+			http.Error(w, "not yet", http.StatusServiceUnavailable)
+		}
+	}))
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{pair.TLS()}}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	if err := Check(t.Context(), s.URL); err != nil {
+		t.Error(err)
+	}
+	ready = false
+	if err := Check(t.Context(), s.URL); err == nil || !strings.Contains(err.Error(), "503 Service Unavailable: not yet") {
+		t.Errorf("while it is not ready: %v", err)
+	}
+}
+
+// TestProcessTLS: the configuration says whether the admin port has TLS; a plain address
+// beside it comes first, and is needed when clients must have a certificate.
+func TestProcessTLS(t *testing.T) {
+	t.Parallel()
+	a, err := selfsigned.New("unknown")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := a.Server("push.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secure.TLS = &tls.Config{Certificates: []tls.Certificate{pair.TLS()}}
+	secure.StartTLS()
+	t.Cleanup(secure.Close)
+	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(plain.Close)
+	tlsOn := []string{"ICOMET_ADMIN_LISTEN=" + secure.Listener.Addr().String(), "ICOMET_ADMIN_TLS_CERTIFICATES=a.pem"}
+	if status, out := check(t, tlsOn); status != 1 || !strings.Contains(out, "https://") || !strings.Contains(out, "404 Not Found") {
+		t.Errorf("by TLS: status %d, %s", status, out)
+	}
+	mutual := append(tlsOn, "ICOMET_ADMIN_TLS_CLIENT_CA=ca.pem")
+	if status, out := check(t, mutual); status != 1 || !strings.Contains(out, "set admin.tls.listen_plain") {
+		t.Errorf("with client_ca: status %d, %s", status, out)
+	}
+	if status, out := check(t, append(mutual, "ICOMET_ADMIN_TLS_LISTEN_PLAIN="+plain.Listener.Addr().String())); status != 0 || out != "" {
+		t.Errorf("with a plain address: status %d, %s", status, out)
 	}
 }
 

@@ -307,7 +307,7 @@ func (l *loop) doom(c *Conn, reason CloseReason) {
 func (l *loop) closeDoomed() {
 	for _, c := range l.doomed {
 		if c.state != stateClosed {
-			if c.outbound() == 0 {
+			if c.isTLS() && c.reason != ReasonPanic && c.outbound() == 0 {
 				c.goodbye()
 			}
 			_ = c.gc.EventLoop().Close(c.gc) // OnClose does the rest

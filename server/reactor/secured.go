@@ -27,6 +27,8 @@ const (
 	// maxHello is the largest first record: its header and a fragment of 2^14 bytes (RFC
 	// 8446 section 5.1).
 	maxHello = recordHeader + 1<<14
+	// handshakeRecord and dataRecord are types of records (RFC 8446 section 5.1).
+	handshakeRecord, dataRecord = 22, 23
 )
 
 // secured is a connection over TLS. Conn comes first, so that a *Conn with markTLS leads to
@@ -137,11 +139,11 @@ func (s *secured) hear(b []byte) {
 	_, _ = busy.in.Write(b)
 	b = busy.in.B
 	switch {
-	case b[0] != tlsrecord.TypeHandshake && 'A' <= b[0] && b[0] <= 'Z':
+	case b[0] != handshakeRecord && 'A' <= b[0] && b[0] <= 'Z':
 		s.port().NoHello()
 		s.failWith(wire.Head{Status: 400}, "this port speaks TLS: https, not http", ReasonTLS)
 		return
-	case b[0] != tlsrecord.TypeHandshake || len(b) > 1 && b[1] != 3:
+	case b[0] != handshakeRecord || len(b) > 1 && b[1] != 3:
 		s.unheard()
 		return
 	case len(b) < recordHeader:
@@ -317,7 +319,7 @@ func (s *secured) failRecord(err error) {
 // seal makes records of p, in space of the loop's that the next call reuses.
 func (s *secured) seal(p []byte) ([]byte, error) {
 	ciphers := &s.loop.ciphers
-	return s.state.Seal(ciphers.sealer(s), ciphers.room(len(p)), tlsrecord.TypeApplicationData, p)
+	return s.state.Seal(ciphers.sealer(s), ciphers.room(len(p)), dataRecord, p)
 }
 
 // goodbye says, once, that nothing follows (close_notify). Without it a client cannot tell

@@ -1,6 +1,7 @@
 package servertest
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"strings"
@@ -10,7 +11,7 @@ import (
 
 // Proxy is a TCP proxy that can break what passes through it.
 type Proxy struct {
-	URL string // http://host:port
+	URL string // http://host:port, or https://host:port
 
 	t      testing.TB
 	target string
@@ -25,12 +26,27 @@ type Proxy struct {
 // NewProxy listens in front of an http:// address until the end of the test.
 func NewProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
+	return newProxy(t, target, nil)
+}
+
+// NewTLSProxy is like NewProxy, but its clients have to speak TLS.
+func NewTLSProxy(t testing.TB, target string, config *tls.Config) *Proxy {
+	t.Helper()
+	return newProxy(t, target, config)
+}
+
+func newProxy(t testing.TB, target string, secure *tls.Config) *Proxy {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	scheme := "http://"
+	if secure != nil {
+		scheme, ln = "https://", tls.NewListener(ln, secure)
+	}
 	p := &Proxy{
-		URL: "http://" + ln.Addr().String(), t: t, ln: ln,
+		URL: scheme + ln.Addr().String(), t: t, ln: ln,
 		target: strings.TrimPrefix(target, "http://"), conns: map[net.Conn]bool{},
 	}
 	p.pipes.Go(p.accept)

@@ -109,7 +109,7 @@ func (a *app) join(w http.ResponseWriter, r *http.Request) {
 	}
 	who, err := a.guard.session(r)
 	if err != nil || who.Name != name {
-		if who, err = a.guard.begin(w, name); err != nil {
+		if who, err = a.guard.begin(w, r, name); err != nil {
 			a.failed(w, err)
 			return
 		}

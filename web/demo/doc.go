@@ -9,4 +9,5 @@
 // own goroutine.
 //
 //	make demo
+//	make demo TLS=1
 package main

@@ -73,7 +73,7 @@ func (g *guard) mac(payload string) string {
 }
 
 // begin gives the browser a session with this name.
-func (g *guard) begin(w http.ResponseWriter, name string) (session, error) {
+func (g *guard) begin(w http.ResponseWriter, r *http.Request, name string) (session, error) {
 	s := session{ID: rand.Text()[:12], Name: name, Expires: time.Now().Add(sessionLife)}
 	b, err := json.Marshal(s)
 	if err != nil {
@@ -82,7 +82,7 @@ func (g *guard) begin(w http.ResponseWriter, name string) (session, error) {
 	payload := base64.RawURLEncoding.EncodeToString(b)
 	http.SetCookie(w, &http.Cookie{
 		Name: cookiePrefix + s.ID, Value: payload + "." + g.mac(payload), Path: "/", Expires: s.Expires,
-		HttpOnly: true, SameSite: http.SameSiteStrictMode, // also Secure, behind TLS
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil, // always, behind a proxy with TLS
 	})
 	return s, nil
 }

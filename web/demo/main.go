@@ -30,11 +30,16 @@ func main() {
 func run(args []string) error {
 	flags := flag.NewFlagSet("demo", flag.ExitOnError)
 	listen := flags.String("listen", "127.0.0.1:8080", "where the chat's page is served")
-	front := flags.String("front", reach("ICOMET_FRONT_LISTEN", "8100"), "the push server's front port, as browsers reach it; a loopback address stands for the host of the page")
-	admin := flags.String("admin", reach("ICOMET_ADMIN_LISTEN", "8000"), "the push server's admin port, as this application reaches it")
+	front := flags.String("front", reach("ICOMET_FRONT_", "8100"), "the push server's front port, as browsers reach it; a loopback address stands for the host of the page")
+	admin := flags.String("admin", reach("ICOMET_ADMIN_", "8000"), "the push server's admin port, as this application reaches it")
+	secure := flags.String("tls", "", "a folder with the certificate that -certificate has made: the page is served by https")
+	certificate := flags.String("certificate", "", "make a certificate of its own authority in this folder for whom -listen can reach, and end")
 	pid := flags.Int("server", 0, "the process that the push server has to be; 0: any")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *certificate != "" {
+		return makeCertificate(*certificate, *listen)
 	}
 	frontURL, err := url.Parse(*front)
 	if err != nil || frontURL.Host == "" {
@@ -43,6 +48,13 @@ func run(args []string) error {
 	ln, err := net.Listen("tcp", *listen)
 	if err != nil {
 		return fmt.Errorf("%w; for another place: make demo DEMO_LISTEN=127.0.0.1:8081", err)
+	}
+	scheme, hint := "http://", ""
+	if *secure != "" {
+		if ln, err = overTLS(ln, *secure); err != nil {
+			return err
+		}
+		scheme, hint = "https://", tlsHint(*secure, frontURL)
 	}
 	key, _, _ := strings.Cut(os.Getenv("ICOMET_ADMIN_KEYS"), ",")
 	server := &client.Admin{URL: *admin, Key: strings.TrimSpace(key)}
@@ -60,8 +72,8 @@ func run(args []string) error {
 	if err := checkServer(ctx, server, *pid); err != nil {
 		return err
 	}
-	fmt.Printf("\n  The chat is at %s\n  Open it in two windows. What the server does is at %s\n  Ctrl-C ends both.\n\n",
-		strings.Join(addresses(ln.Addr()), " and "), *admin)
+	fmt.Printf("\n  The chat is at %s\n  Open it in two windows. What the server does is at %s\n%s  Ctrl-C ends both.\n\n",
+		strings.Join(addresses(scheme, ln.Addr()), " and "), *admin, hint)
 	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
@@ -130,32 +142,43 @@ func checkServer(ctx context.Context, server *client.Admin, pid int) error {
 	return fmt.Errorf("what answers at %s is no icomet-server (HTTP %d); stop it, or set ICOMET_ADMIN_LISTEN to a free address", server.URL, resp.StatusCode)
 }
 
-// reach is the URL at which this machine reaches a port of the push server, which listens
-// where the environment variable says.
-func reach(variable, port string) string {
-	host := ""
-	if h, p, err := net.SplitHostPort(os.Getenv(variable)); err == nil {
+// reach is the URL at which this machine reaches a port of the push server, as the
+// environment variables say that begin with prefix.
+func reach(prefix, port string) string {
+	host, scheme := "", "http://"
+	if h, p, err := net.SplitHostPort(os.Getenv(prefix + "LISTEN")); err == nil {
 		host, port = h, p
 	}
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, port)
+	if os.Getenv(prefix+"TLS_CERTIFICATES") != "" {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(host, port)
 }
 
 // addresses are the URLs under which a listener can be reached. If it listens on all
 // addresses, they are those that other machines, such as a phone, can reach.
-func addresses(at net.Addr) []string {
+func addresses(scheme string, at net.Addr) (urls []string) {
 	tcp, ok := at.(*net.TCPAddr)
 	if !ok || !tcp.IP.IsUnspecified() {
-		return []string{"http://" + at.String()}
+		return []string{scheme + at.String()}
 	}
-	urls := []string{fmt.Sprintf("http://localhost:%d", tcp.Port)}
-	all, _ := net.InterfaceAddrs() // on an error, only the first is used
-	for _, a := range all {
-		if ip, ok := a.(*net.IPNet); ok && ip.IP.To4() != nil && ip.IP.IsGlobalUnicast() {
-			urls = append(urls, fmt.Sprintf("http://%s:%d", ip.IP, tcp.Port))
-		}
+	for _, host := range append([]string{"localhost"}, ownAddresses()...) {
+		urls = append(urls, fmt.Sprintf("%s%s:%d", scheme, host, tcp.Port))
 	}
 	return urls
+}
+
+// ownAddresses are this machine's IPv4 addresses that others can reach. On an error there
+// are none.
+func ownAddresses() (list []string) {
+	all, _ := net.InterfaceAddrs()
+	for _, a := range all {
+		if ip, ok := a.(*net.IPNet); ok && ip.IP.To4() != nil && ip.IP.IsGlobalUnicast() {
+			list = append(list, ip.IP.String())
+		}
+	}
+	return list
 }

@@ -42,10 +42,10 @@ func TestWaitForServer(t *testing.T) {
 
 func TestAddresses(t *testing.T) {
 	t.Parallel()
-	if got := addresses(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}); len(got) != 1 || got[0] != "http://127.0.0.1:8080" {
+	if got := addresses("http://", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}); len(got) != 1 || got[0] != "http://127.0.0.1:8080" {
 		t.Errorf("%q", got)
 	}
-	for _, got := range addresses(&net.TCPAddr{IP: net.IPv6unspecified, Port: 8080}) {
+	for _, got := range addresses("http://", &net.TCPAddr{IP: net.IPv6unspecified, Port: 8080}) {
 		host, port, err := net.SplitHostPort(strings.TrimPrefix(got, "http://"))
 		if ip := net.ParseIP(host); err != nil || port != "8080" || host != "localhost" && (ip == nil || ip.IsUnspecified() || ip.IsLoopback()) {
 			t.Errorf("%s: %v", got, err)
@@ -86,13 +86,18 @@ func newPlain(t *testing.T) string {
 
 // TestReach: the application goes where the environment lets the server listen.
 func TestReach(t *testing.T) {
+	t.Setenv("ICOMET_ADMIN_TLS_CERTIFICATES", "")
 	for listen, want := range map[string]string{
 		"": "http://127.0.0.1:8000", ":81": "http://127.0.0.1:81", "0.0.0.0:81": "http://127.0.0.1:81", "[::]:81": "http://127.0.0.1:81",
 		"10.1.2.3:81": "http://10.1.2.3:81", "[fd00::1]:81": "http://[fd00::1]:81", "box.local:81": "http://box.local:81",
 	} {
 		t.Setenv("ICOMET_ADMIN_LISTEN", listen)
-		if got := reach("ICOMET_ADMIN_LISTEN", "8000"); got != want {
+		if got := reach("ICOMET_ADMIN_", "8000"); got != want {
 			t.Errorf("%q: %s, want %s", listen, got, want)
 		}
+	}
+	t.Setenv("ICOMET_ADMIN_TLS_CERTIFICATES", "a.pem:a.key")
+	if got := reach("ICOMET_ADMIN_", "8000"); !strings.HasPrefix(got, "https://") {
+		t.Errorf("with a certificate: %s", got)
 	}
 }

@@ -1,0 +1,9 @@
+package tlsclient
+
+import (
+	"testing"
+
+	"icomet/internal/imports"
+)
+
+func TestImports(t *testing.T) { imports.Only(t, "std") }
