@@ -112,7 +112,8 @@ func DialNarrow(addr string, rcvbuf int) (*Conn, error) {
 }
 
 // NewConn is for connections that are made in a special way. Over TLS it does the
-// handshake. It closes nc when that fails.
+// handshake. It closes nc when that fails, unless the server has closed: as in plain, that
+// is left to be seen by reading.
 func NewConn(nc net.Conn) (*Conn, error) { return newConn(nc, clientTLS()) }
 
 // NewPlain is NewConn for a connection that is plain even when the tests are over TLS.
@@ -129,12 +130,16 @@ func newConn(nc net.Conn, config *tls.Config) (*Conn, error) {
 	}
 	c.tls = tls.Client(nc, config)
 	_ = nc.SetDeadline(time.Now().Add(Patience))
-	if err := c.tls.Handshake(); err != nil {
+	if err := c.tls.Handshake(); err != nil && !isEnd(err) {
 		nc.Close()
 		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
 	_ = nc.SetDeadline(time.Time{})
 	return c, nil
+}
+
+func isEnd(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // Answer reads one whole answer.
