@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -160,6 +161,33 @@ func dial(t testing.TB, addr string) *client {
 	t.Helper()
 	c, err := servertest.Dial(addr)
 	return newClient(t, c, err)
+}
+
+// dialPlain connects without TLS, whatever the run is over.
+func dialPlain(t testing.TB, addr string) *client {
+	t.Helper()
+	nc, err := net.DialTimeout("tcp", addr, patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newClient(t, servertest.NewPlain(nc), nil)
+}
+
+// secure goes on over TLS, if the run is.
+func (c *client) secure() *client {
+	c.t.Helper()
+	if err := c.Secure(); err != nil {
+		c.t.Fatal(err)
+	}
+	return c
+}
+
+// behind connects as a proxy does: header goes in front of all, over TLS in front of the hello.
+func behind(t testing.TB, addr, header string) *client {
+	t.Helper()
+	c := dialPlain(t, addr)
+	c.Precede(header)
+	return c.secure()
 }
 
 func (c *client) sendf(format string, args ...any) {

@@ -38,8 +38,9 @@ type Conn struct {
 	*net.TCPConn // below TLS: its Read and Write are the methods of Conn
 	R            *bufio.Reader
 
-	tls    *tls.Conn // nil in plain
-	abrupt bool      // Close resets
+	tls     *tls.Conn // nil in plain
+	preface string    // see Precede
+	abrupt  bool      // Close resets
 }
 
 // Read is without a deadline of its own.
@@ -56,7 +57,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if c.tls != nil {
 		return c.tls.Write(p)
 	}
-	return c.TCPConn.Write(p)
+	plain := below{c.TCPConn, c.preface}
+	c.preface = ""
+	return plain.Write(p)
 }
 
 // CloseWrite says that nothing follows.
@@ -111,31 +114,54 @@ func DialNarrow(addr string, rcvbuf int) (*Conn, error) {
 	return NewConn(nc)
 }
 
-// NewConn is for connections that are made in a special way. Over TLS it does the
-// handshake. It closes nc when that fails, unless the server has closed: as in plain, that
-// is left to be seen by reading.
-func NewConn(nc net.Conn) (*Conn, error) { return newConn(nc, clientTLS()) }
+// NewConn is for connections that are made in a special way. It closes nc when it fails.
+func NewConn(nc net.Conn) (*Conn, error) {
+	c := NewPlain(nc)
+	return c, c.Secure()
+}
 
-// NewPlain is NewConn for a connection that is plain even when the tests are over TLS.
+// NewPlain is NewConn without TLS. Secure may follow.
 func NewPlain(nc net.Conn) *Conn {
-	c, _ := newConn(nc, nil) // only a handshake can fail
+	c := &Conn{TCPConn: nc.(*net.TCPConn)}
+	c.R = bufio.NewReader(patientReader{c})
 	return c
 }
 
-func newConn(nc net.Conn, config *tls.Config) (*Conn, error) {
-	c := &Conn{TCPConn: nc.(*net.TCPConn)}
-	c.R = bufio.NewReader(patientReader{c})
-	if config == nil {
-		return c, nil
+// Secure does the handshake when the tests are over TLS. It closes the connection when that
+// fails, unless the server has closed it: as in plain, that is left to be seen by reading.
+func (c *Conn) Secure() error {
+	if !TLS() {
+		return nil
 	}
-	c.tls = tls.Client(nc, config)
-	_ = nc.SetDeadline(time.Now().Add(Patience))
+	return c.SecureWith(clientTLS())
+}
+
+// SecureWith does the handshake whatever the tests are over.
+func (c *Conn) SecureWith(config *tls.Config) error {
+	c.tls = tls.Client(&below{c.TCPConn, c.preface}, config)
+	c.preface = ""
+	_ = c.SetDeadline(time.Now().Add(Patience))
 	if err := c.tls.Handshake(); err != nil && !isEnd(err) {
-		nc.Close()
-		return nil, fmt.Errorf("TLS handshake: %w", err)
+		c.TCPConn.Close()
+		return fmt.Errorf("TLS handshake: %w", err)
 	}
-	_ = nc.SetDeadline(time.Time{})
-	return c, nil
+	return c.SetDeadline(time.Time{})
+}
+
+// Precede has text go out in front of what is sent next, in the same write, and below TLS.
+func (c *Conn) Precede(text string) { c.preface = text }
+
+// below is what TLS runs on.
+type below struct {
+	*net.TCPConn
+	preface string
+}
+
+func (b *below) Write(p []byte) (int, error) {
+	preface := b.preface
+	b.preface = ""
+	n, err := b.TCPConn.Write(append([]byte(preface), p...))
+	return max(0, n-len(preface)), err
 }
 
 func isEnd(err error) bool {
