@@ -143,7 +143,7 @@ func TestRecordsInPieces(t *testing.T) {
 		admin := dialTLS(t, s.admin, secured).ask("POST /push?cname=a HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 900008\r\n\r\ncontent=" + big)
 		admin.wantReply(200, "{\"type\":\"ok\"}\n")
 		c.ask("GET /sub?cname=a&seq=1 HTTP/1.1\r\nHost: h\r\n\r\n")
-		c.wantReply(200, messageText("data", "a", 1, big)+"\n")
+		c.wantReply(200, "["+messageText("data", "a", 1, big)+"]\n")
 	})
 }
 
