@@ -55,7 +55,9 @@ var turns = map[string]func(s *server.Server, f *reactor.Fake) turn{
 	},
 }
 
-func request(path string) []byte { return []byte("GET " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n") }
+func request(path string) []byte {
+	return []byte("GET " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n")
+}
 
 var published = map[string][]byte{}
 
