@@ -45,8 +45,8 @@ func TestRFC8448(t *testing.T) {
 	if !bytes.Equal(seal.iv[:], rfcServerIV) || !bytes.Equal(open.iv[:], rfcClientIV) {
 		t.Errorf("iv of the server %x, of the client %x", seal.iv, open.iv)
 	}
-	for secret, key := range map[*[48]byte][]byte{&s.out.secret: rfcServerKey, &s.in.secret: rfcClientKey} {
-		if got := expand(s.suite.hmac(secret[:32]), "key", 16); !bytes.Equal(got, key) {
+	for h, key := range map[*half][]byte{&s.out: rfcServerKey, &s.in: rfcClientKey} {
+		if got := s.suite.expand(h, "key", 16); !bytes.Equal(got[:16], key) {
 			t.Errorf("key %x, want %x", got, key)
 		}
 	}
@@ -98,7 +98,7 @@ func TestDerivation(t *testing.T) {
 		if iv := s.Sealer().iv; !bytes.Equal(iv[:], label(want, "iv", 12)) {
 			t.Errorf("%s: iv %x, want %x", tls.CipherSuiteName(id), iv, label(want, "iv", 12))
 		}
-		if key := expand(s.suite.hmac(want), "key", u.key); !bytes.Equal(key, label(want, "key", u.key)) {
+		if key := s.suite.expand(&s.out, "key", u.key); !bytes.Equal(key[:u.key], label(want, "key", u.key)) {
 			t.Errorf("%s: key %x, want %x", tls.CipherSuiteName(id), key, label(want, "key", u.key))
 		}
 	}

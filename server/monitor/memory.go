@@ -14,8 +14,9 @@ const (
 	// a collection, settleQuiet below how many a second a surge is over.
 	settleChanges = 5000
 	settleQuiet   = 100
-	// settleBytes is the same for bytes that had to be queued for slow readers, and
-	// for those given up when they were cut; settleQuietBytes how many a second.
+	// settleBytes is the same for bytes that had to be queued for slow readers, for
+	// those given up when they were cut, and for what TLS has let go; settleQuietBytes how
+	// many a second.
 	settleBytes      = 16 << 20
 	settleQuietBytes = 1 << 20
 	ticksASecond     = 10
@@ -31,7 +32,7 @@ type settling struct {
 	lastSecond uint64 // changes at the last look
 	busy       atomic.Bool
 
-	settledBytes, lastBytes uint64 // the same of queued bytes
+	settledBytes, lastBytes uint64 // the same of bytes
 }
 
 // settleMemory looks once a second whether a surge has ended.
@@ -45,7 +46,7 @@ func (m *Monitor) settleMemory(now uint32) {
 	for _, c := range m.reactor.Counters() {
 		accepted := c.Accepted.Load()
 		changes += 2*accepted - uint64(c.Front.Load()+c.Admin.Load())
-		bytes += c.Held.Load()
+		bytes += c.Held.Load() + c.LetGo.Load()
 	}
 	quiet := changes-st.lastSecond < settleQuiet && bytes-st.lastBytes < settleQuietBytes
 	st.lastSecond, st.lastBytes = changes, bytes

@@ -12,6 +12,8 @@ const (
 	// soon after the last write another must come for them to be kept at all: an idle
 	// connection, which gets a heartbeat now and then, makes one and drops it.
 	keepTicks = uint32(100)
+	// cipherBytes is the size of one with AES-GCM and what making it leaves behind.
+	cipherBytes = 2 << 10
 	// sweepCiphers is how many kept ciphers one tick looks at.
 	sweepCiphers = 4096
 )
@@ -81,6 +83,7 @@ func (cs *ciphers) sweepSome() {
 		last := len(cs.kept) - 1
 		cs.kept[cs.sweep], cs.kept[last] = cs.kept[last], nil
 		cs.kept = cs.kept[:last]
+		cs.loop.stats.LetGo.Add(cipherBytes)
 		if b != nil {
 			b.sealer, b.opener, b.kept = nil, nil, false
 			s.tidy()

@@ -25,6 +25,7 @@ type Counters struct {
 	Deliveries, Replayed, Heartbeats  atomic.Uint64
 	BytesIn, BytesOut                 atomic.Uint64
 	Held                              atomic.Uint64 // bytes queued for slow readers, and given up with them
+	LetGo                             atomic.Uint64 // bytes, about, of handshakes and ciphers that are over
 	Accepted, RefusedAtOpen           atomic.Uint64
 	Front, Admin                      atomic.Int64
 	Subscribers                       [wire.TransportKinds]atomic.Int64

@@ -27,6 +27,8 @@ const (
 	// maxHello is the largest first record: its header and a fragment of 2^14 bytes (RFC
 	// 8446 section 5.1).
 	maxHello = recordHeader + 1<<14
+	// handshakeBytes is what a handshake leaves behind for the collector, about.
+	handshakeBytes = 32 << 10
 	// handshakeRecord and dataRecord are types of records (RFC 8446 section 5.1).
 	handshakeRecord, dataRecord = 22, 23
 )
@@ -221,6 +223,7 @@ func (s *secured) awaits() bool {
 func (s *secured) shaken(result *secure.Result) {
 	shake := s.busy.shake
 	s.busy.shake = nil
+	s.loop.stats.LetGo.Add(handshakeBytes)
 	if result.Err != nil {
 		s.beginDrain(ReasonTLS)
 		return
