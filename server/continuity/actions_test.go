@@ -412,7 +412,7 @@ func (w *world) reachable(t *rapid.T) {
 					return err
 				}
 				l.Close()
-				status, body, err := servertest.ReadAnswer(w.admin.Get("http://" + node.admin + "/info?cname=" + c.name))
+				status, body, err := servertest.ReadAnswer(w.admin.Get(servertest.URL(node.admin) + "/info?cname=" + c.name))
 				if l.Status == 503 || status != 200 || err != nil {
 					return fmt.Errorf("%s cannot be reached: %d, %d %s %v", c.name, l.Status, status, body, err)
 				}

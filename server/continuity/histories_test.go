@@ -77,7 +77,7 @@ func TestHistoriesOnRedis(t *testing.T) {
 // live has the servers live through histories.
 func live(t *testing.T, on target) {
 	var failed sync.Once // rapid tries shorter ones then
-	admin := &http.Client{Timeout: patience, Transport: &http.Transport{}}
+	admin := &http.Client{Timeout: patience, Transport: servertest.Transport()}
 	t.Cleanup(admin.CloseIdleConnections)
 	n := 0
 	outer := t

@@ -162,8 +162,10 @@ func TestKilledUnderLoad(t *testing.T) {
 	if os.Getenv("ICOMET_TORTURE") == "full" {
 		clients = 1000
 	}
+	transport := servertest.Transport()
+	transport.MaxIdleConnsPerHost = 8
 	s := &scene{
-		admin: &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 8}},
+		admin: &http.Client{Timeout: patience, Transport: transport},
 		acked: make([]atomic.Int64, clients/followersOfChannel), stop: make(chan struct{}),
 		texts: map[string]map[position]string{}, top: map[string]map[string]int64{},
 	}
@@ -255,7 +257,7 @@ func (s *scene) begin(t *testing.T, clients int) (followers []*follower, wait fu
 	}
 	for i := range clients {
 		f := &follower{
-			s: s, kind: followerKinds[i%len(followerKinds)], cname: s.channels[i/followersOfChannel], addr: s.server.Front[len("http://"):],
+			s: s, kind: followerKinds[i%len(followerKinds)], cname: s.channels[i/followersOfChannel], addr: servertest.HostPort(s.server.Front),
 			rand: rand.New(rand.NewPCG(uint64(i), 0)),
 		}
 		followers = append(followers, f)

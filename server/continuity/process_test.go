@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"icomet/channel/redis/redistest"
@@ -46,7 +45,7 @@ func (p *processes) write(s setup) error {
 
 func (p *processes) nodes() (out []node) {
 	for _, s := range p.servers {
-		out = append(out, node{strings.TrimPrefix(s.Front, "http://"), strings.TrimPrefix(s.Admin, "http://")})
+		out = append(out, node{servertest.HostPort(s.Front), servertest.HostPort(s.Admin)})
 	}
 	return out
 }

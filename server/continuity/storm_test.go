@@ -66,7 +66,7 @@ func (w *world) publishAll(c *channelOf, texts []string) error {
 	next, epoch := c.life.next, c.life.epoch
 	for i, text := range texts {
 		form := url.Values{"cname": {c.name}, "content": {text}, "position": {"1"}}
-		status, body, err := servertest.ReadAnswer(w.admin.PostForm("http://"+w.nodes()[0].admin+"/push", form))
+		status, body, err := servertest.ReadAnswer(w.admin.PostForm(servertest.URL(w.nodes()[0].admin)+"/push", form))
 		if err != nil {
 			return err
 		}

@@ -53,6 +53,10 @@ func startLocal(t testing.TB) *local {
 	l.cfg.Admin.Listen = fmt.Sprint("127.0.0.1:", redistest.Port(t))
 	l.cfg.Runtime.EventLoops = 2
 	l.cfg.Limits.DrainTimeout = config.Duration(100 * time.Millisecond)
+	if servertest.TLS() {
+		l.cfg.Front.TLS.Certificates, l.cfg.Front.TLS.MinVersion = []string{servertest.Certificate()}, servertest.TLSVersion()
+		l.cfg.Admin.TLS = l.cfg.Front.TLS
+	}
 	l.mustStart()
 	t.Cleanup(func() {
 		if err := l.stop(); err != nil {

@@ -80,7 +80,7 @@ func (w *world) call(t *rapid.T, path string, pairs ...string) (status int, body
 
 func (w *world) post(t *rapid.T, path, kind, body string) (int, string) {
 	node := rapid.SampledFrom(w.nodes()).Draw(t, "admin node")
-	status, answer, err := servertest.ReadAnswer(w.admin.Post("http://"+node.admin+path, kind, strings.NewReader(body)))
+	status, answer, err := servertest.ReadAnswer(w.admin.Post(servertest.URL(node.admin)+path, kind, strings.NewReader(body)))
 	w.note("%s %s at %s: %d %q %v", path, body, node.admin, status, answer, err)
 	if err != nil {
 		t.Fatalf("%s %s: %v", path, body, err)
@@ -203,7 +203,7 @@ func (w *world) counted(t *rapid.T) {
 				}
 			}
 			var stats struct{ Subscribers int }
-			_, body, err := servertest.ReadAnswer(w.admin.Get("http://" + node.admin + "/stats"))
+			_, body, err := servertest.ReadAnswer(w.admin.Get(servertest.URL(node.admin) + "/stats"))
 			if err == nil {
 				err = json.Unmarshal([]byte(body), &stats)
 			}
@@ -275,7 +275,7 @@ func (w *world) leave() {
 		_ = s.hangUp()
 	}
 	for _, c := range w.channels {
-		_, _, _ = servertest.ReadAnswer(w.admin.Get("http://" + w.nodes()[0].admin + "/close?cname=" + c.name))
+		_, _, _ = servertest.ReadAnswer(w.admin.Get(servertest.URL(w.nodes()[0].admin) + "/close?cname=" + c.name))
 	}
 }
 
