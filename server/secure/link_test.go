@@ -13,6 +13,8 @@ import (
 	"icomet/tlsrecord"
 )
 
+const applicationData = 23 // the type of such records
+
 var localhost = netip.MustParseAddr("127.0.0.1")
 
 // site is a port with what its clients need to know.
@@ -55,9 +57,10 @@ type link struct {
 	wire  net.Conn
 	piece int // bytes of each event; 0: as they come
 
-	calls chan func() // of the event loop
-	quit  chan struct{}
-	over  chan Result // its copy for the test
+	calls  chan func() // of the event loop
+	writes chan []byte // what the system would queue, since a net.Pipe queues nothing
+	quit   chan struct{}
+	over   chan Result // its copy for the test
 
 	// The event loop's.
 	in           []byte
@@ -72,9 +75,10 @@ type link struct {
 // dial connects a client to the port. The caller closes what it gets.
 func (s *site) dial(piece int) (net.Conn, *link) {
 	client, wire := net.Pipe()
-	l := &link{port: s.Port, wire: wire, piece: piece, calls: make(chan func(), 256), quit: make(chan struct{}), over: make(chan Result, 1)}
+	l := &link{port: s.Port, wire: wire, piece: piece, calls: make(chan func(), 256), writes: make(chan []byte, 256), quit: make(chan struct{}), over: make(chan Result, 1)}
 	go l.read()
 	go l.loop()
+	go l.write()
 	return client, l
 }
 
@@ -112,8 +116,15 @@ func (l *link) loop() {
 	if l.shake != nil {
 		l.shake.Abort()
 	}
-	_ = l.wire.Close()
+	close(l.writes)
 	close(l.quit)
+}
+
+func (l *link) write() {
+	for b := range l.writes {
+		_, _ = l.wire.Write(b)
+	}
+	_ = l.wire.Close()
 }
 
 func (l *link) arrive(b []byte) {
@@ -136,7 +147,7 @@ func (l *link) arrive(b []byte) {
 	}
 }
 
-func (l *link) HandshakeSends(b []byte) { l.post(func() { l.send(b) }) }
+func (l *link) HandshakeSends(b []byte) { l.post(func() { l.writes <- b }) }
 
 func (l *link) HandshakeOver(r Result) {
 	l.post(func() {
@@ -149,12 +160,6 @@ func (l *link) HandshakeOver(r Result) {
 		}
 	})
 	l.over <- r
-}
-
-func (l *link) send(b []byte) {
-	if _, err := l.wire.Write(b); err != nil {
-		l.closing = true
-	}
 }
 
 func (l *link) open(b []byte) {
@@ -172,12 +177,12 @@ func (l *link) open(b []byte) {
 			l.err, l.closing = err, true
 			return
 		}
-		out, err := l.state.Seal(l.seals, nil, tlsrecord.TypeApplicationData, p)
+		out, err := l.state.Seal(l.seals, nil, applicationData, p)
 		if err != nil {
 			l.err, l.closing = err, true
 			return
 		}
-		l.send(out)
+		l.writes <- out
 		l.in = l.in[n:]
 	}
 }
