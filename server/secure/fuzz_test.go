@@ -1,16 +1,18 @@
 package secure
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"testing"
-	"time"
+	"testing/synctest"
 )
 
 // FuzzFeed feeds what it likes: as the first record, or behind a true hello of TLS 1.2 or
 // 1.3. Nothing panics, and each handshake ends when it is aborted, if not before.
 func FuzzFeed(f *testing.F) {
 	s := newSite(f, nil)
+	material := s.load()
 	var hellos [2][]byte
 	for i, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		config := s.clientConfig()
@@ -30,26 +32,35 @@ func FuzzFeed(f *testing.F) {
 		} else {
 			data = nil
 		}
-		l := &link{over: make(chan Result, 1), calls: make(chan func(), 1<<12)}
-		h, err := s.Start(localhost, append([]byte(nil), first...), l)
-		if err != nil {
-			if !errors.Is(err, ErrNoHandshake) {
-				t.Error(err)
+		synctest.Test(t, func(t *testing.T) {
+			port, m := NewPort(material, NewComputing(1)), new(mute)
+			h, err := port.Start(localhost, bytes.Clone(first), m)
+			if err != nil {
+				if !errors.Is(err, ErrNoHandshake) {
+					t.Error(err)
+				}
+				return
 			}
-			return
-		}
-		for len(data) > 0 {
-			n := min(len(data), 1+int(piece))
-			if h.Feed(data[:n]) != nil {
-				break
+			for rest := data; len(rest) > 0; {
+				n := min(len(rest), 1+int(piece))
+				if h.Feed(rest[:n]) != nil {
+					break
+				}
+				rest = rest[n:]
 			}
-			data = data[n:]
-		}
-		time.AfterFunc(10*time.Millisecond, h.Abort)
-		if r := l.result(t); r.Err == nil {
-			t.Error("the handshake went well")
-		} else if p, ok := errors.AsType[*Panic](r.Err); ok {
-			t.Errorf("panic: %v\n%s", p.Value, p.Stack)
-		}
+			synctest.Wait()
+			h.Abort()
+			synctest.Wait()
+			switch {
+			case m.result == nil:
+				t.Error("the handshake goes on after it was aborted")
+			case m.result.Err == nil:
+				t.Error("the handshake went well")
+			default:
+				if p, ok := errors.AsType[*Panic](m.result.Err); ok {
+					t.Errorf("panic: %v\n%s", p.Value, p.Stack)
+				}
+			}
+		})
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -90,21 +91,33 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
-func TestKeyOfAnotherUser(t *testing.T) {
+// owned is a file of a user.
+type owned struct {
+	os.FileInfo
+	uid uint32
+}
+
+func (o owned) Sys() any { return &syscall.Stat_t{Uid: o.uid} }
+
+func TestOwner(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() == 0 { // root's own files are always taken
-		path := file(t, "key.pem")
-		if err := os.Chown(path, 12345, -1); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := readFile(path, secret); err == nil || !strings.Contains(err.Error(), "belongs to user 12345") {
-			t.Errorf("the key of user 12345: %v", err)
-		}
-		return
+	info, err := os.Stat(file(t, "key.pem"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	// Nobody but root can give a file away; the folder of the system's devices has one.
-	if _, err := readFile("/etc/hostname", trusted); err != nil {
-		t.Errorf("a file of root: %v", err)
+	own := uint32(os.Geteuid())
+	cases := []struct {
+		rule  rule
+		uid   uint32
+		taken bool
+	}{
+		{secret, own, true}, {secret, 0, true}, {secret, own + 1, false},
+		{trusted, own + 1, false}, {public, own + 1, true},
+	}
+	for _, c := range cases {
+		if err := c.rule.check(owned{info, c.uid}); (err == nil) != c.taken {
+			t.Errorf("rule %d, a file of user %d, the server being %d: %v", c.rule, c.uid, own, err)
+		}
 	}
 }
 
