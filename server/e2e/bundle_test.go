@@ -278,7 +278,7 @@ func TestManyAllHad(t *testing.T) {
 			s.many("sse", query).expect("end a2", "end b2")
 			continue
 		}
-		resp, err := http.Get("http://" + s.front + "/sse?" + query)
+		resp, err := http.Get(servertest.URL(s.front) + "/sse?" + query)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,7 +19,8 @@ func dialFrom(t testing.TB, from, addr string) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newClient(t, servertest.NewConn(nc), nil)
+	c, err := servertest.NewConn(nc)
+	return newClient(t, c, err)
 }
 
 // Counts is who the limit per address counts, as "address=n".

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"icomet/server/servertest"
 )
 
 // message is what a client decodes.
@@ -32,9 +34,9 @@ func decode(t *testing.T, text string) (m message) {
 func TestNetHTTPClient(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, nil)
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{}}
+	client := &http.Client{Timeout: patience, Transport: servertest.Transport()}
 	defer client.CloseIdleConnections()
-	resp, err := client.Get("http://" + s.front + "/stream?cname=a&seq=1")
+	resp, err := client.Get(servertest.URL(s.front) + "/stream?cname=a&seq=1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +44,7 @@ func TestNetHTTPClient(t *testing.T) {
 	dec := json.NewDecoder(resp.Body)
 	for i := int64(1); i <= 5; i++ {
 		content := fmt.Sprintf("\"%d\" <b> & ä \\ + %%", i)
-		r, err := client.PostForm("http://"+s.admin+"/push", url.Values{"cname": {"a"}, "content": {content}})
+		r, err := client.PostForm(servertest.URL(s.admin)+"/push", url.Values{"cname": {"a"}, "content": {content}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,7 +167,7 @@ func (e *eventSource) next() message {
 func TestEventSource(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, withSettings(t, "front.channel_buffer_size=100"))
-	e := &eventSource{t: t, url: "http://" + s.front + "/sse?cname=a"}
+	e := &eventSource{t: t, url: servertest.URL(s.front) + "/sse?cname=a"}
 	e.connect()
 	if m := e.next(); m != (message{"next_seq", "a", "", 1}) {
 		t.Fatalf("got %+v", m)
@@ -242,7 +244,11 @@ func curl(t *testing.T, args ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal("curl is needed for this test: apt-get install curl")
 	}
-	return exec.Command(path, append([]string{"-sS", "--max-time", "20", "--noproxy", "*"}, args...)...)
+	usual := []string{"-sS", "--max-time", "20", "--noproxy", "*"}
+	if servertest.TLS() {
+		usual = append(usual, "--cacert", servertest.AuthorityFile())
+	}
+	return exec.Command(path, append(usual, args...)...)
 }
 
 // TestCurl: what the README shows, with curl's two HTTP versions, and curl -N of a stream.
@@ -250,7 +256,7 @@ func TestCurl(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, nil)
 	for _, version := range []string{"--http1.1", "--http1.0"} {
-		stream := curl(t, version, "-N", "http://"+s.front+"/stream?cname=a&seq=1")
+		stream := curl(t, version, "-N", servertest.URL(s.front)+"/stream?cname=a&seq=1")
 		out, err := stream.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -260,10 +266,10 @@ func TestCurl(t *testing.T) {
 		}
 		checkFor(t, patience, func() error { return s.hasSubscribers("a", 1) })
 		for _, args := range [][]string{
-			{"http://" + s.admin + "/push?cname=a&content=hi"},
-			{"--data-urlencode", "content=hi", "-d", "cname=a", "http://" + s.admin + "/push"},
-			{"-H", "Content-Type: application/json", "-d", `{"cname":"a","content":"hi"}`, "http://" + s.admin + "/pub"},
-			{"-F", "x=y", "http://" + s.admin + "/push?cname=a&content=hi"},
+			{servertest.URL(s.admin) + "/push?cname=a&content=hi"},
+			{"--data-urlencode", "content=hi", "-d", "cname=a", servertest.URL(s.admin) + "/push"},
+			{"-H", "Content-Type: application/json", "-d", `{"cname":"a","content":"hi"}`, servertest.URL(s.admin) + "/pub"},
+			{"-F", "x=y", servertest.URL(s.admin) + "/push?cname=a&content=hi"},
 		} {
 			got, err := curl(t, append([]string{version}, args...)...).CombinedOutput()
 			if err != nil || string(got) != "{\"type\":\"ok\"}\n" {
@@ -284,12 +290,12 @@ func TestCurl(t *testing.T) {
 		}
 	}
 	// A body over a megabyte with curl's Expect: 100-continue is refused in words.
-	big := curl(t, "-w", "%{http_code}", "--data-binary", "@-", "http://"+s.admin+"/push?cname=a")
+	big := curl(t, "-w", "%{http_code}", "--data-binary", "@-", servertest.URL(s.admin)+"/push?cname=a")
 	big.Stdin = strings.NewReader("content=" + strings.Repeat("x", 3<<20))
 	if got, err := big.CombinedOutput(); !strings.HasSuffix(string(got), "413") || !strings.Contains(string(got), "body") {
 		t.Errorf("a large body: %q, %v", got, err)
 	}
-	head, err := curl(t, "-I", "http://"+s.front+"/stream?cname=b").CombinedOutput()
+	head, err := curl(t, "-I", servertest.URL(s.front)+"/stream?cname=b").CombinedOutput()
 	if err != nil || !strings.HasPrefix(string(head), "HTTP/1.1 200 OK\r\n") {
 		t.Errorf("curl -I: %q %v", head, err)
 	}
@@ -301,7 +307,7 @@ func TestSwiftReader(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, nil)
 	c := s.open("stream", "cname=a&seq=1")
-	nc := c.TCPConn // without the buffered reader
+	nc := c.Conn // without the buffered reader
 	buf := make([]byte, 64<<10)
 	for i := range 50 {
 		s.call(fmt.Sprintf("/push?cname=a&content=%s", strings.Repeat("x", 40*i)))

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -53,11 +52,11 @@ func (ch *churn) visit(worker, round int, r *rand.Rand) error {
 			ch.got.Add(1)
 		}
 	}
-	switch tcp := f.TCPConn; r.IntN(4) {
+	switch r.IntN(4) {
 	case 0:
-		_ = tcp.SetLinger(0) // a reset
+		_ = f.SetLinger(0) // a reset
 	case 1:
-		_ = tcp.CloseWrite()
+		_ = f.CloseWrite()
 		_, _ = io.Copy(io.Discard, f)
 	case 2:
 		_, _ = f.Write([]byte(strings.Repeat("GET / HTTP/1.1\r\n", r.IntN(3)))) // unread input
@@ -236,7 +235,7 @@ func TestSubscriberOverTheCap(t *testing.T) {
 
 // tryPing asks the front port; status 0 is a closed connection.
 func (s *testServer) tryPing() (status int, err error) {
-	nc, err := net.DialTimeout("tcp", s.front, patience)
+	nc, err := servertest.Dial(s.front)
 	if err != nil {
 		return 0, err
 	}

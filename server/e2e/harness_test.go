@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -63,6 +64,11 @@ func startServerAs(t testing.TB, edit func(*config.Config), options func(*server
 	cfg.Front.Listen, cfg.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
 	cfg.Runtime.EventLoops = 2
 	cfg.Limits.DrainTimeout = config.Duration(100 * time.Millisecond)
+	if servertest.TLS() {
+		secure := &cfg.Front.TLS
+		secure.Certificates, secure.MinVersion = []string{servertest.Certificate()}, servertest.TLSVersion()
+		cfg.Admin.TLS = cfg.Front.TLS
+	}
 	if edit != nil {
 		edit(&cfg)
 	}
@@ -155,6 +161,33 @@ func dial(t testing.TB, addr string) *client {
 	t.Helper()
 	c, err := servertest.Dial(addr)
 	return newClient(t, c, err)
+}
+
+// dialPlain connects without TLS, whatever the run is over.
+func dialPlain(t testing.TB, addr string) *client {
+	t.Helper()
+	nc, err := net.DialTimeout("tcp", addr, patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newClient(t, servertest.NewPlain(nc), nil)
+}
+
+// secure goes on over TLS, if the run is.
+func (c *client) secure() *client {
+	c.t.Helper()
+	if err := c.Secure(); err != nil {
+		c.t.Fatal(err)
+	}
+	return c
+}
+
+// behind connects as a proxy does: header goes in front of all, over TLS in front of the hello.
+func behind(t testing.TB, addr, header string) *client {
+	t.Helper()
+	c := dialPlain(t, addr)
+	c.Precede(header)
+	return c.secure()
 }
 
 func (c *client) sendf(format string, args ...any) {

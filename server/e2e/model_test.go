@@ -75,7 +75,7 @@ func modelServer(t *testing.T) {
 		c.Limits.SendBuffer = 4096
 		cfg = *c
 	})
-	admin := &http.Client{Timeout: patience, Transport: &http.Transport{}}
+	admin := &http.Client{Timeout: patience, Transport: servertest.Transport()}
 	t.Cleanup(admin.CloseIdleConnections)
 	n := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -109,7 +109,7 @@ func (w *modelWorld) call(t *rapid.T, path string, args ...string) string {
 		values.Set(args[i], args[i+1])
 		flat[args[i]] = args[i+1]
 	}
-	target := "http://" + w.s.admin + path
+	target := servertest.URL(w.s.admin) + path
 	method, body, kind := "GET", "", ""
 	switch form := rapid.IntRange(0, 2).Draw(t, "form"); {
 	case form == 0 && len(values.Encode()) < 4000:

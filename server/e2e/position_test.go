@@ -12,6 +12,7 @@ import (
 
 	"icomet/channel"
 	"icomet/server/config"
+	"icomet/server/servertest"
 )
 
 // element is a message with what a position adds.
@@ -69,7 +70,7 @@ func elements(t *testing.T, transport string, body io.Reader) (all []element) {
 func (s *testServer) getBody(path string) io.Reader {
 	s.t.Helper()
 	client := &http.Client{Timeout: patience}
-	resp, err := client.Get("http://" + s.front + path)
+	resp, err := client.Get(servertest.URL(s.front) + path)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -325,7 +326,7 @@ func TestBatchLimits(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, nil)
 	post := func(ctype, body string) (status int, answer string) {
-		resp, err := http.Post("http://"+s.admin+"/batch", ctype, strings.NewReader(body))
+		resp, err := http.Post(servertest.URL(s.admin)+"/batch", ctype, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}

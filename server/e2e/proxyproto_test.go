@@ -50,14 +50,15 @@ func TestProxyProtocol(t *testing.T) {
 	const request = "GET /stream?cname=a&seq=1 HTTP/1.1\r\nHost: h\r\n\r\n"
 	for _, tc := range proxyHeaders {
 		for _, way := range []string{"together", "apart", "bytes"} {
-			c := dial(t, s.front)
+			c := dialPlain(t, s.front)
 			switch way {
 			case "together":
-				c.sendf("%s", tc.header+request)
+				c.Precede(tc.header)
+				c.secure().sendf("%s", request)
 			case "apart":
 				s.deliver(c, tc.header[:7])
 				s.deliver(c, tc.header[7:])
-				s.deliver(c, request)
+				s.deliver(c.secure(), request)
 			case "bytes":
 				if len(tc.header) > 300 {
 					c.Close()
@@ -66,7 +67,7 @@ func TestProxyProtocol(t *testing.T) {
 				for i := range tc.header {
 					s.deliver(c, tc.header[i:i+1])
 				}
-				c.sendf("%s", request)
+				c.secure().sendf("%s", request)
 			}
 			if head := c.head(); !strings.HasPrefix(head, "HTTP/1.1 200 ") {
 				t.Errorf("%s %s: %s", tc.about, way, head)
@@ -105,7 +106,7 @@ func TestProxyProtocolBad(t *testing.T) {
 		{"a length", string(proxyproto.SIGV2) + "\x21\x11\xff\xff"},
 		{"unspecified", proxyV2(0x21, 0x00, "")},
 	} {
-		c := dial(t, s.front)
+		c := dialPlain(t, s.front)
 		c.sendf("%s", tc.header)
 		r := c.reply()
 		if r.status != 400 || !r.close || !strings.Contains(r.body, "PROXY") {
@@ -126,12 +127,11 @@ func TestProxyProtocolNotBelieved(t *testing.T) {
 	s := startServer(t, withSettings(t, "front.trusted_proxies=127.0.0.1", "front.proxy_protocol=true", "limits.connections_per_ip=1",
 		"admin.trusted_proxies=127.0.0.1"))
 	for _, h := range proxyHeaders[:5] {
-		c := dialFrom(t, "127.0.0.2", s.front)
-		c.sendf("%sGET /ping HTTP/1.1\r\nHost: h\r\n\r\n", h.header)
-		c.wantError(400, "", true)
-		c = dialFrom(t, "127.0.0.1", s.admin)
-		c.sendf("%sGET /info HTTP/1.1\r\nHost: h\r\n\r\n", h.header)
-		c.wantError(400, "", true)
+		for from, addr := range map[string]string{"127.0.0.2": s.front, "127.0.0.1": s.admin} {
+			c := dialFrom(t, from, addr) // over TLS it is no more believed within
+			c.sendf("%sGET /ping HTTP/1.1\r\nHost: h\r\n\r\n", h.header)
+			c.wantError(400, "", true)
+		}
 	}
 	s.wantCounts("")
 	c := dialFrom(t, "127.0.0.2", s.front)
@@ -146,7 +146,7 @@ func TestProxyProtocolDeadline(t *testing.T) {
 	start := time.Now()
 	var all []*client
 	for _, part := range []string{"", "P", "PROXY TCP4 1.2.3.4", string(proxyproto.SIGV2), proxyV2(0x21, 0x11, v2Source4)[:20]} {
-		c := dial(t, s.front)
+		c := dialPlain(t, s.front)
 		c.sendf("%s", part)
 		all = append(all, c)
 	}
@@ -157,7 +157,7 @@ func TestProxyProtocolDeadline(t *testing.T) {
 		}
 	}
 	// With the header there the connection has the time that any other has.
-	c := dial(t, s.front)
+	c := dialPlain(t, s.front)
 	c.sendf("%s", proxyHeaders[0].header)
 	checkFor(t, patience, func() error {
 		if time.Since(start) < 2*time.Second {
@@ -165,7 +165,7 @@ func TestProxyProtocolDeadline(t *testing.T) {
 		}
 		return nil
 	})
-	c.get("/ping?cb=").wantReply(200, "{\"type\":\"ping\",\"sub_timeout\":30}\n")
+	c.secure().get("/ping?cb=").wantReply(200, "{\"type\":\"ping\",\"sub_timeout\":30}\n")
 }
 
 // TestProxyProtocolLimits: the client that the header names is judged, for the life
@@ -177,31 +177,33 @@ func TestProxyProtocolLimits(t *testing.T) {
 		"admin.trusted_proxies=127.0.0.1", "admin.proxy_protocol=true", "admin.allow=1.2.3.4,127.0.0.2"))
 	header := func(source string) string { return "PROXY TCP4 " + source + " 127.0.0.1 1 2\r\n" }
 	ping := "GET /ping?cb= HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 7.7.7.7\r\n\r\n"
-	first, second, other := dial(t, s.front), dial(t, s.front), dial(t, s.front)
-	first.sendf("%s%s", header("1.2.3.4"), ping)
+	first := behind(t, s.front, header("1.2.3.4"))
+	first.sendf("%s", ping)
 	first.reply()
 	s.wantCounts("1.2.3.4=1") // while it is idle too, and whatever it forwards
-	second.sendf("%sGET /sub?cname=a HTTP/1.1\r\nHost: h\r\n\r\n", header("1.2.3.4"))
+	second := behind(t, s.front, header("1.2.3.4"))
+	second.sendf("GET /sub?cname=a HTTP/1.1\r\nHost: h\r\n\r\n")
 	if r := second.reply(); r.body != messageText("429", "a", 0, "Too many subscribers")+"\n" || !r.close {
 		t.Errorf("got %q %v", r.body, r.close)
 	}
 	second.expectEnd()
-	other.sendf("%sGET /stream?cname=a&seq=1 HTTP/1.1\r\nHost: h\r\n\r\n", header("1.2.3.5"))
+	other := behind(t, s.front, header("1.2.3.5"))
+	other.sendf("GET /stream?cname=a&seq=1 HTTP/1.1\r\nHost: h\r\n\r\n")
 	other.head()
 	other.Close()
 	s.wantCounts("1.2.3.4=1")
 	first.Close()
 	s.wantCounts("")
-	chained := dial(t, s.front)
-	chained.sendf("%sGET /stream?cname=a&seq=1 HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 6.6.6.6, 7.7.7.7\r\n\r\n", header("9.9.9.9"))
+	chained := behind(t, s.front, header("9.9.9.9"))
+	chained.sendf("GET /stream?cname=a&seq=1 HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 6.6.6.6, 7.7.7.7\r\n\r\n")
 	chained.head()
 	s.wantCounts("7.7.7.7=1")
 	chained.Close()
 	s.wantCounts("")
 
 	for source, allowed := range map[string]bool{"1.2.3.4": true, "1.2.3.5": false, "127.0.0.2": true, "127.0.0.1": false} {
-		c := dial(t, s.admin)
-		c.sendf("%sGET /info HTTP/1.1\r\nHost: h\r\n\r\n", header(source))
+		c := behind(t, s.admin, header(source))
+		c.sendf("GET /info HTTP/1.1\r\nHost: h\r\n\r\n")
 		if allowed {
 			if r := c.reply(); r.status != 200 {
 				t.Errorf("%s: %d %q", source, r.status, r.body)
@@ -223,24 +225,23 @@ func TestProxyProtocolWithoutSource(t *testing.T) {
 		"LOCAL": proxyV2(0x20, 0x00, ""), "LOCAL with addresses": proxyV2(0x20, 0x11, v2Source4), "unix": proxyV2(0x21, 0x31, strings.Repeat("\x00", 216)),
 	} {
 		for _, forwarded := range []string{"1.2.3.4", "9.9.9.9, 1.2.3.4", "1.2.3.4, 127.0.0.1"} {
-			c := dial(t, s.front)
-			c.sendf("%sGET /stream?cname=a&seq=1 HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: %s\r\n\r\n", header, forwarded)
+			c := behind(t, s.front, header)
+			c.sendf("GET /stream?cname=a&seq=1 HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: %s\r\n\r\n", forwarded)
 			c.head()
 			s.wantCounts("127.0.0.1=1")
 			c.Close()
 			s.wantCounts("")
-			c = dial(t, s.admin)
-			c.sendf("%sGET /info HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: %s\r\n\r\n", header, forwarded)
+			c = behind(t, s.admin, header)
+			c.sendf("GET /info HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: %s\r\n\r\n", forwarded)
 			if r := c.reply(); r.status != 403 {
 				t.Errorf("%s, forwarded for %s: %d %q", about, forwarded, r.status, r.body)
 			}
 			c.Close()
 		}
 		// What is known of the connection outlives a response.
-		c := dial(t, s.front)
+		c := behind(t, s.front, header)
 		for range 2 {
-			c.sendf("%sGET /sub?cname=b&seq=1 HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n", header)
-			header = ""
+			c.sendf("GET /sub?cname=b&seq=1 HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n")
 			s.wantCounts("127.0.0.1=1")
 			s.hub.Close([]byte("b"))
 			c.reply()

@@ -96,6 +96,7 @@ func withSettings(t testing.TB, pairs ...string) func(*config.Config) {
 		if err != nil || len(warnings) > 0 {
 			t.Fatalf("%v: %v %v", pairs, err, warnings)
 		}
+		edited.Front.TLS, edited.Admin.TLS = cfg.Front.TLS, cfg.Admin.TLS
 		*cfg = edited
 	}
 }

@@ -147,6 +147,7 @@ func (c *Conn) appendText(dst []byte, h *wire.Head, text string) []byte {
 	if !c.has(flagAdmin) && h.Origin == "" {
 		h.CORS = c.cors(nil)
 	}
+	h.CORS.STS = c.StrictTransport()
 	return append(append(h.Append(dst), text...), '\n')
 }
 

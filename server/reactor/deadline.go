@@ -118,7 +118,7 @@ func (l *loop) deadline(c *Conn) uint32 {
 	if c.refusal() == ReasonConnections {
 		return c.since + refusedTicks
 	}
-	if c.shaking() {
+	if c.shaking() && !c.has(flagProxyHeader) {
 		if busy := c.secured().busy; busy != nil && busy.shake != nil {
 			return c.since + shakeTicks
 		}
@@ -172,7 +172,7 @@ func (l *loop) timeout(c *Conn) {
 		case c.refusal() == ReasonConnections:
 			l.doom(c, ReasonConnections)
 			return
-		case c.shaking():
+		case c.shaking() && !c.has(flagProxyHeader):
 			c.secured().late()
 			return
 		case c.has(flagMidRequest):

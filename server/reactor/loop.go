@@ -306,10 +306,10 @@ func (l *loop) doom(c *Conn, reason CloseReason) {
 
 func (l *loop) closeDoomed() {
 	for _, c := range l.doomed {
+		if c.isTLS() && c.state != stateClosed && c.reason != ReasonPanic && c.outbound() == 0 {
+			c.goodbye() // which may close it
+		}
 		if c.state != stateClosed {
-			if c.isTLS() && c.reason != ReasonPanic && c.outbound() == 0 {
-				c.goodbye()
-			}
 			_ = c.gc.EventLoop().Close(c.gc) // OnClose does the rest
 		}
 	}

@@ -213,6 +213,10 @@ func (c *Conn) step(b []byte) (n int, more bool) {
 	if !req.Chunked && int64(len(b)-req.HeadLen) >= req.ContentLength {
 		n = req.HeadLen + int(req.ContentLength)
 		req.body = b[req.HeadLen:n]
+		if len(req.body) > minFrontBody && !c.has(flagAdmin) && len(req.body) > c.frontBody() {
+			// What has come behind a TLS handshake may be more than one read.
+			req.body, req.bodyTooLarge = nil, true
+		}
 		if more = c.dispatch(req); c.has(flagParked) {
 			return 0, false // its bytes stay: it is served again
 		}

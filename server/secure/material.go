@@ -58,7 +58,7 @@ func Load(s Settings) (*Material, error) {
 		MinVersion:       s.MinVersion,
 		CipherSuites:     suites12,
 		CurvePreferences: slices.Clone(s.Curves),
-		NextProtos:       []string{"http/1.1"},
+		NextProtos:       []string{"http/1.1", "http/1.0"}, // curl --http1.0 offers only the latter
 	}}
 	for _, pair := range s.Certificates {
 		cert, err := loadPair(pair)

@@ -10,17 +10,22 @@ import (
 	"testing"
 )
 
-// Main runs the tests of a package, then what is given, and removes the servers that
-// were built for them.
+// Main runs the tests of a package, then what is given, and removes the servers and
+// certificates that were made for them.
 func Main(m *testing.M, then ...func()) {
+	trust()
 	status := m.Run()
 	for _, f := range then {
 		f()
 	}
+	removeFiles()
+	os.Exit(status)
+}
+
+func removeFiles() {
 	if dir, err := buildDir(); err == nil {
 		os.RemoveAll(dir)
 	}
-	os.Exit(status)
 }
 
 var (

@@ -2,6 +2,7 @@ package servertest
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -29,27 +30,66 @@ func Get(url string) (status int, body string, err error) {
 	return ReadAnswer(lone.Get(url))
 }
 
-var lone = http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true}}
+var lone = http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: clientTLS()}}
 
-// Conn is a raw connection. Each read through R, and each Write, may take Patience. Its
-// methods return errors, for any goroutine.
+// Conn is a raw connection, over TLS when the tests are. Each read through R, and each
+// Write, may take Patience. Its methods return errors, for any goroutine.
 type Conn struct {
-	*net.TCPConn
-	R *bufio.Reader
+	*net.TCPConn // below TLS: its Read and Write are the methods of Conn
+	R            *bufio.Reader
+
+	tls     *tls.Conn // nil in plain
+	preface string    // see Precede
+	abrupt  bool      // Close resets
+}
+
+// Read is without a deadline of its own.
+func (c *Conn) Read(p []byte) (int, error) {
+	if c.tls != nil {
+		return c.tls.Read(p)
+	}
+	return c.TCPConn.Read(p)
 }
 
 // Write gives the connection Patience for all of p.
 func (c *Conn) Write(p []byte) (int, error) {
 	_ = c.SetWriteDeadline(time.Now().Add(Patience))
-	return c.TCPConn.Write(p)
+	if c.tls != nil {
+		return c.tls.Write(p)
+	}
+	plain := below{c.TCPConn, c.preface}
+	c.preface = ""
+	return plain.Write(p)
+}
+
+// CloseWrite says that nothing follows.
+func (c *Conn) CloseWrite() error {
+	if c.tls != nil {
+		return c.tls.CloseWrite()
+	}
+	return c.TCPConn.CloseWrite()
+}
+
+// SetLinger with 0 makes Close a reset, before which nothing is said.
+func (c *Conn) SetLinger(sec int) error {
+	c.abrupt = sec == 0
+	return c.TCPConn.SetLinger(sec)
+}
+
+// Close closes the connection.
+func (c *Conn) Close() error {
+	if c.tls != nil && !c.abrupt {
+		return c.tls.Close()
+	}
+	return c.TCPConn.Close()
 }
 
 // patientReader gives each read Patience.
-type patientReader struct{ *net.TCPConn }
+type patientReader struct{ conn *Conn }
 
 func (r patientReader) Read(p []byte) (int, error) {
-	_ = r.SetReadDeadline(time.Now().Add(Patience))
-	return r.TCPConn.Read(p)
+	_ = r.conn.SetReadDeadline(time.Now().Add(Patience))
+	return r.conn.Read(p)
 }
 
 // Dial connects to host:port.
@@ -71,13 +111,61 @@ func DialNarrow(addr string, rcvbuf int) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewConn(nc), nil
+	return NewConn(nc)
 }
 
-// NewConn is for connections that are made in a special way.
-func NewConn(nc net.Conn) *Conn {
-	tcp := nc.(*net.TCPConn)
-	return &Conn{tcp, bufio.NewReader(patientReader{tcp})}
+// NewConn is for connections that are made in a special way. It closes nc when it fails.
+func NewConn(nc net.Conn) (*Conn, error) {
+	c := NewPlain(nc)
+	return c, c.Secure()
+}
+
+// NewPlain is NewConn without TLS. Secure may follow.
+func NewPlain(nc net.Conn) *Conn {
+	c := &Conn{TCPConn: nc.(*net.TCPConn)}
+	c.R = bufio.NewReader(patientReader{c})
+	return c
+}
+
+// Secure does the handshake when the tests are over TLS. It closes the connection when that
+// fails, unless the server has closed it: as in plain, that is left to be seen by reading.
+func (c *Conn) Secure() error {
+	if !TLS() {
+		return nil
+	}
+	return c.SecureWith(clientTLS())
+}
+
+// SecureWith does the handshake whatever the tests are over.
+func (c *Conn) SecureWith(config *tls.Config) error {
+	c.tls = tls.Client(&below{c.TCPConn, c.preface}, config)
+	c.preface = ""
+	_ = c.SetDeadline(time.Now().Add(Patience))
+	if err := c.tls.Handshake(); err != nil && !isEnd(err) {
+		c.TCPConn.Close()
+		return fmt.Errorf("TLS handshake: %w", err)
+	}
+	return c.SetDeadline(time.Time{})
+}
+
+// Precede has text go out in front of what is sent next, in the same write, and below TLS.
+func (c *Conn) Precede(text string) { c.preface = text }
+
+// below is what TLS runs on.
+type below struct {
+	*net.TCPConn
+	preface string
+}
+
+func (b *below) Write(p []byte) (int, error) {
+	preface := b.preface
+	b.preface = ""
+	n, err := b.TCPConn.Write(append([]byte(preface), p...))
+	return max(0, n-len(preface)), err
+}
+
+func isEnd(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // Answer reads one whole answer.

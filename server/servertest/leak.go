@@ -15,7 +15,11 @@ import (
 // goroutines or descriptors behind. It waits for patience until they are gone.
 func MainWithoutLeaks(m *testing.M, patience time.Duration) {
 	goroutines, descriptors := CountGoroutines(), CountDescriptors()
+	trust()
 	code := m.Run()
+	if TLS() {
+		removeFiles()
+	}
 	if f := flag.Lookup("test.fuzz"); f != nil && f.Value.String() != "" {
 		os.Exit(code) // the fuzzer leaves some of its own
 	}

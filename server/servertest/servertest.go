@@ -18,7 +18,7 @@ import (
 // Server is a running icomet-server on ports that the system picked.
 type Server struct {
 	*Process            // its present life; the test's goroutine alone uses it
-	Front, Admin string // http://host:port, kept over a Restart
+	Front, Admin string // the roots' URLs, kept over a Restart
 
 	t       testing.TB // calls may come from a website's goroutine during a Restart
 	environ []string
@@ -40,10 +40,10 @@ func StartWith(t testing.TB, config string, environ ...string) *Server {
 
 func start(t testing.TB, args, environ []string) *Server {
 	t.Helper()
-	s := &Server{t: t, args: args, environ: append(environ, "ICOMET_LIMITS_DRAIN_TIMEOUT=100ms")}
+	s := &Server{t: t, args: args, environ: append(append(tlsEnviron(), environ...), "ICOMET_LIMITS_DRAIN_TIMEOUT=100ms")}
 	// Ports of the test's own, so that nobody takes them during a Restart.
 	s.launch(t, fmt.Sprint("127.0.0.1:", redistest.Port(t)), fmt.Sprint("127.0.0.1:", redistest.Port(t)))
-	s.Front, s.Admin = "http://"+s.Address("front"), "http://"+s.Address("admin")
+	s.Front, s.Admin = URL(s.Address("front")), URL(s.Address("admin"))
 	return s
 }
 
@@ -72,7 +72,7 @@ func (s *Server) Stop() {
 // Restart starts the server again, on the same ports, after Kill or Stop.
 func (s *Server) Restart() {
 	s.t.Helper()
-	s.launch(s.t, strings.TrimPrefix(s.Front, "http://"), strings.TrimPrefix(s.Admin, "http://"))
+	s.launch(s.t, HostPort(s.Front), HostPort(s.Admin))
 	s.Address("admin") // logged last
 }
 
