@@ -75,6 +75,7 @@ type link struct {
 // dial connects a client to the port. The caller closes what it gets.
 func (s *site) dial(piece int) (net.Conn, *link) {
 	client, wire := net.Pipe()
+	_ = client.SetDeadline(time.Now().Add(30 * time.Second)) // or a fault would hang the test
 	l := &link{port: s.Port, wire: wire, piece: piece, calls: make(chan func(), 256), writes: make(chan []byte, 256), quit: make(chan struct{}), over: make(chan Result, 1)}
 	go l.read()
 	go l.loop()
