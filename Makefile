@@ -60,9 +60,14 @@ ai-chat: build ## run the chat with an AI model, and the server it needs; Ctrl-C
 # without the race detector, because it allocates, and the simulation, because it is slow.
 SIMULATIONS ?= 3000
 
+# The tests that "make test" runs a second time over TLS; "make torture" runs all of them, and
+# those of continuity.
+OVER_TLS := ^Test(Transcripts|Heads|Bodies|Poll|SSE|Stream|Iframe|Socket|Model|Bundle|Drain|Slow)
+
 .PHONY: test
 test: test-needs ## run all tests, most of them with the race detector
 	CGO_ENABLED=1 go test -race -shuffle=on -p 2 -parallel 8 ./web/... ./...
+	ICOMET_TEST_TLS=1.3 CGO_ENABLED=1 go test -race -shuffle=on -parallel 8 -run '$(OVER_TLS)' ./server/e2e
 	ICOMET_SIMULATIONS=$(SIMULATIONS) go test -run '^Test(Allocs|Simulation)' ./...
 
 # The same tests are part of "make test".

@@ -1,11 +1,16 @@
 package reactor
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
+	"errors"
 	"net"
 	"syscall"
 
 	"github.com/panjf2000/gnet/v2"
+
+	"icomet/tlsrecord"
 )
 
 // Fake drives the first event loop of a reactor that does not run, without gnet and
@@ -37,6 +42,14 @@ type FakeClient struct {
 	local     net.Addr
 	context   any
 	in        []byte
+	sealing   *sealing // nil in plain
+}
+
+// sealing is the client's half of a connection over TLS.
+type sealing struct {
+	state  tlsrecord.State
+	cipher *tlsrecord.Cipher
+	out    []byte
 }
 
 // Connect opens a connection to the address of a port.
@@ -44,12 +57,37 @@ func (f *Fake) Connect(local net.Addr) *FakeClient {
 	f.fds++
 	c := &FakeClient{fake: f, fd: -f.fds, local: local} // no call of the kernel takes such a descriptor
 	(&callbacks{reactor: f.reactor}).OnOpen(c)
+	if server := c.context.(*Conn); server.isTLS() {
+		c.sealing = shakeHands(server.secured())
+	}
+	return c
+}
+
+// shakeHands has a connection go on behind a handshake that has not been.
+func shakeHands(s *secured) *sealing {
+	const suite = tls.TLS_AES_128_GCM_SHA256
+	client, server := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
+	var errs [2]error
+	c := new(sealing)
+	s.state, errs[0] = tlsrecord.TLS13(suite, client, server, 0)
+	c.state, errs[1] = tlsrecord.TLS13(suite, server, client, 0)
+	if err := errors.Join(errs[:]...); err != nil {
+		panic(err)
+	}
+	s.marks &^= markShaking
+	c.cipher = c.state.Sealer()
 	return c
 }
 
 // Says has the loop read p, which it does not change, as one I/O event.
 func (c *FakeClient) Says(p []byte) {
-	c.in = p
+	if c.in = p; c.sealing != nil {
+		s, err := c.sealing, error(nil)
+		if s.out, err = s.state.Seal(s.cipher, s.out[:0], dataRecord, p); err != nil {
+			panic(err)
+		}
+		c.in = s.out
+	}
 	(&callbacks{reactor: c.fake.reactor}).OnTraffic(c)
 }
 

@@ -9,6 +9,7 @@ import (
 	"icomet/server"
 	"icomet/server/config"
 	"icomet/server/reactor"
+	"icomet/server/servertest"
 )
 
 // turn is a server with its endpoints on a Fake, and what one round of a scenario does.
@@ -76,22 +77,29 @@ func subscribe(s *server.Server, f *reactor.Fake, path string, n int) {
 	f.Turn()
 }
 
-// eachTurn runs each scenario on a server of its own.
+// eachTurn runs each scenario on a server of its own, and again over TLS.
 func eachTurn[T testing.TB](t T, run func(name string, f func(T)) bool, f func(T, turn)) {
 	for name, prepare := range turns {
-		run(name, func(t T) {
-			cfg := config.Default()
-			cfg.Front.Listen, cfg.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
-			s, err := server.New(server.Options{
-				Config: cfg, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), CrashOnPanic: true,
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(s.Close)
-			f(t, prepare(s, reactor.NewFake(s.Reactor())))
-		})
+		runTurn(run, name, nil, prepare, f)
+		runTurn(run, name+"TLS", []string{servertest.Certificate()}, prepare, f)
 	}
+}
+
+func runTurn[T testing.TB](run func(name string, f func(T)) bool, name string, certificates []string,
+	prepare func(*server.Server, *reactor.Fake) turn, f func(T, turn)) {
+	run(name, func(t T) {
+		cfg := config.Default()
+		cfg.Front.Listen, cfg.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
+		cfg.Front.TLS.Certificates, cfg.Admin.TLS.Certificates = certificates, certificates
+		s, err := server.New(server.Options{
+			Config: cfg, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), CrashOnPanic: true,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+		f(t, prepare(s, reactor.NewFake(s.Reactor())))
+	})
 }
 
 // BenchmarkTurn is our own part of a message, from the request to the writes, without

@@ -17,9 +17,7 @@ func MainWithoutLeaks(m *testing.M, patience time.Duration) {
 	goroutines, descriptors := CountGoroutines(), CountDescriptors()
 	trust()
 	code := m.Run()
-	if TLS() {
-		removeFiles()
-	}
+	removeFiles()
 	if f := flag.Lookup("test.fuzz"); f != nil && f.Value.String() != "" {
 		os.Exit(code) // the fuzzer leaves some of its own
 	}
