@@ -123,6 +123,9 @@ func (c *session) fresh() {
 func (c *session) startWorkers() (err error) {
 	prefix := "b" + strconv.FormatInt(time.Now().UnixNano()/1000, 36) + "-" + strconv.Itoa(os.Getpid()) + "-"
 	shared := load.Job{Scenario: c.Scenario, Dialect: c.server.Dialect, Prefix: prefix}
+	if c.server.TLS {
+		shared.TLS = &load.TLS{Authorities: c.server.Authorities}
+	}
 	for _, n := range c.server.Nodes {
 		shared.Fronts, shared.Admins = append(shared.Fronts, n.Front), append(shared.Admins, n.Admin)
 	}

@@ -53,15 +53,18 @@ var smoke = []struct {
 	{"mixed", "mixed", scenario.Options{Subscribers: 200, Rate: 200}},
 }
 
-func TestSmokeOnCeiling(t *testing.T) { runSmoke(t, target.Ceiling) }
+func TestSmokeOnCeiling(t *testing.T) { runSmoke(t, target.Ceiling, false) }
+
+// TestSmokeOverTLS: over TLS a run counts the same as over TCP.
+func TestSmokeOverTLS(t *testing.T) { runSmoke(t, target.Ceiling, true) }
 
 func TestSmokeOnServer(t *testing.T) {
 	binary := benchtest.Server(t)
-	runSmoke(t, binary)
+	runSmoke(t, binary, false)
 }
 
 // runSmoke starts one server for all of them. It makes the test a parallel one.
-func runSmoke(t *testing.T, command string) {
+func runSmoke(t *testing.T, command string, secure bool) {
 	t.Helper()
 	t.Parallel()
 	s, err := target.Target{Command: command}.Start(t.Context())
@@ -73,7 +76,10 @@ func runSmoke(t *testing.T, command string) {
 			t.Error(err)
 		}
 	})
-	target := target.Target{Running: s.Nodes}
+	target := target.Target{Running: s.Nodes, TLS: secure}
+	if secure {
+		target.Running[0].Front, target.CA = terminate(t, s.Nodes[0].Front)
+	}
 	for _, test := range smoke {
 		t.Run(test.name, func(t *testing.T) {
 			o := test.options

@@ -2,7 +2,7 @@
 // publishing connections, drives them, and checks every message that arrives.
 //
 // A worker is one operating system thread around one epoll descriptor: no goroutine per
-// connection, no lock. StartLocal runs one in this process; StartProcesses runs each in a
+// connection, no lock (with TLS, both for the time of a handshake). StartLocal runs one in this process; StartProcesses runs each in a
 // child process, which executes this program with WorkerCommand and speaks lines of JSON.
 // The coordinator (package bench) and a worker exchange only Command and Event values.
 //

@@ -15,6 +15,7 @@ type Job struct {
 	Prefix   string   // of channel names
 	Fronts   []string // where the nodes listen for subscribers, in 127.0.0.0/8
 	Admins   []string // and for publishers
+	TLS      *TLS     // of the subscribers' connections; nil: none
 	Index    int      // which of Scenario.Procs workers
 }
 

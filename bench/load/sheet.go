@@ -47,8 +47,11 @@ func (w *worker) close() {
 	for i := range w.subs {
 		if fd := int(w.subs[i].fd); fd >= 0 {
 			_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-			unix.Close(fd)
+			w.hangUp(uint32(i), &w.subs[i])
 		}
+	}
+	if w.secure != nil {
+		w.secure.close()
 	}
 	for _, p := range w.pubs {
 		if p.fd >= 0 {

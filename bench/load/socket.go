@@ -84,6 +84,7 @@ const (
 	rolePublisher
 	roleTimer
 	rolePeer
+	roleSecured
 )
 
 func tag(role uint8, generation uint16) int32 { return int32(role)<<16 | int32(generation) }

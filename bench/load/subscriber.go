@@ -131,7 +131,9 @@ func (w *worker) connect(slot uint32) {
 	s.fd, s.state, s.Wire = int32(fd), subDialing, protocol.Wire{}
 	s.generation++
 	events := uint32(readInterests)
-	if err = w.request(slot, s); err == unix.EAGAIN {
+	if w.secure != nil {
+		events |= unix.EPOLLOUT // then the handshake begins
+	} else if err = w.request(slot, s); err == unix.EAGAIN {
 		events, err = events|unix.EPOLLOUT, nil
 	}
 	if err == nil {
@@ -159,7 +161,7 @@ func (w *worker) request(slot uint32, s *subscriber) error {
 	g := w.groups[s.group]
 	w.places = w.appendPlaces(w.places[:0], g, slot)
 	w.out = w.codec.Subscribe(w.out[:0], g.Transport, w.places, cursor)
-	if err := w.say(s); err != nil {
+	if err := w.say(slot, s); err != nil {
 		return err
 	}
 	if g.Transport == protocol.Poll && s.state == subDialing {
@@ -206,6 +208,10 @@ func (w *worker) resume() {
 }
 
 func (w *worker) subscriberEvent(slot uint32, s *subscriber, events uint32) {
+	if s.state == subDialing && w.secure != nil {
+		w.secureEvent(slot, s)
+		return
+	}
 	if s.state == subDialing {
 		err := connectError(s.fd)
 		if err == nil {
@@ -223,45 +229,7 @@ func (w *worker) subscriberEvent(slot uint32, s *subscriber, events uint32) {
 		w.lost(slot, s, errors.New("cut off"))
 		return
 	}
-	kept := w.rest[slot]
-	w.makeRoom(len(kept))
-	copy(w.buf, kept)
-	n, errno := receive(s.fd, w.buf[len(kept):])
-	switch {
-	case errno == unix.EAGAIN || errno == unix.EINTR:
-		return
-	case errno != 0:
-		w.lost(slot, s, fmt.Errorf("read: %w", errno))
-		return
-	case n == 0:
-		w.lost(slot, s, errors.New("the server closed the connection"))
-		return
-	}
-	w.readAt, w.reading = Now(), slot
-	b := w.buf[:len(kept)+n]
-	used, err := s.Feed(b, (*reader)(w))
-	if err != nil {
-		w.lost(slot, s, err)
-		return
-	}
-	w.keep(slot, kept, b[used:])
-}
-
-// makeRoom keeps the read buffer larger than what an incomplete unit has filled.
-func (w *worker) makeRoom(kept int) {
-	if len(w.buf)-kept < 64<<10 {
-		w.buf = make([]byte, 2*len(w.buf))
-	}
-}
-
-// keep stores the beginning of a unit whose rest has not come yet, in a map: few
-// connections have any.
-func (w *worker) keep(slot uint32, kept, rest []byte) {
-	switch {
-	case len(rest) > 0:
-		w.rest[slot] = append(kept[:0], rest...)
-	case kept != nil:
-		delete(w.rest, slot)
+	for w.read(slot, s) && w.secure != nil { // of what is left in a socket, epoll tells
 	}
 }
 
@@ -302,7 +270,7 @@ func (w *worker) lost(slot uint32, s *subscriber, err error) {
 // drop closes a subscriber's connection.
 func (w *worker) drop(slot uint32, s *subscriber) {
 	if s.fd >= 0 {
-		unix.Close(int(s.fd))
+		w.hangUp(slot, s)
 	}
 	s.fd, s.state = -1, subIdle
 	delete(w.rest, slot)
@@ -335,7 +303,7 @@ func (r *reader) Head(status int, head []byte) error {
 func (w *worker) join(slot uint32, s *subscriber) error {
 	w.places = w.appendPlaces(w.places[:0], w.groups[s.group], slot)
 	if w.out = w.codec.Join(w.out[:0], w.places); len(w.out) > 0 {
-		return w.say(s)
+		return w.say(slot, s)
 	}
 	return w.joined(slot, s)
 }
@@ -347,19 +315,6 @@ func (w *worker) joined(slot uint32, s *subscriber) error {
 	}
 	if s.fd < 0 {
 		return errLeft
-	}
-	return nil
-}
-
-// say sends w.out, some 100 bytes, or 4 KiB with many channels, which an empty socket takes
-// whole.
-func (w *worker) say(s *subscriber) error {
-	n, errno := send(s.fd, w.out)
-	if errno != 0 {
-		return errno
-	}
-	if n < len(w.out) {
-		return errors.New("short write of a request")
 	}
 	return nil
 }

@@ -62,6 +62,7 @@ type worker struct {
 	out         []byte // scratch for requests
 	groups      []*groupState
 	subs        []subscriber     // by slot
+	secure      *secureLayer     // nil: their connections are plain TCP
 	next        []uint32         // by seat: the seq that must come next
 	places      []protocol.Place // scratch for requests
 	rest        map[uint32][]byte
@@ -126,6 +127,11 @@ func newWorker(j Job, commands <-chan Command, events chan<- Event, p *peers) (*
 		return nil, fmt.Errorf("admin: %w", err)
 	}
 	w.lay()
+	if j.TLS != nil {
+		if w.secure, err = newSecureLayer(j.TLS, w.fronts, len(w.subs)); err != nil {
+			return nil, fmt.Errorf("TLS: %w", err)
+		}
+	}
 	if w.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("epoll_create1: %w", err)
 	}
@@ -136,6 +142,9 @@ func newWorker(j Job, commands <-chan Command, events chan<- Event, p *peers) (*
 	w.timer = int32(timer)
 	if err = w.watch(unix.EPOLL_CTL_ADD, w.timer, unix.EPOLLIN, 0, tag(roleTimer, 0)); err == nil && p != nil {
 		err = w.watch(unix.EPOLL_CTL_ADD, int32(p.in), unix.EPOLLIN, 0, tag(rolePeer, 0))
+	}
+	if err == nil && w.secure != nil {
+		err = w.watch(unix.EPOLL_CTL_ADD, w.secure.wake, unix.EPOLLIN, 0, tag(roleSecured, 0))
 	}
 	return w, err
 }
@@ -210,6 +219,8 @@ func (w *worker) dispatch(e unix.EpollEvent) {
 		w.pace(Now())
 	case rolePeer:
 		w.peers.read(w.peerRecord)
+	case roleSecured:
+		w.secured()
 	}
 }
 

@@ -24,6 +24,11 @@ type Target struct {
 	Running []Node           // without Command: where they listen
 	Store   int              // process id of the store that the nodes share, for its figures; 0: none
 	Dialect protocol.Dialect // "" is what a started server logs, or iComet's; nchan always has its own
+
+	// TLS makes the subscribers speak TLS. Command, an icomet-server then, gets a certificate
+	// that is made for it. CA is a file with the authorities of Running; "": the system's.
+	TLS bool
+	CA  string
 }
 
 // String names a target in tables: its command line, or the addresses of those that run.
@@ -54,15 +59,17 @@ const (
 
 // Server is a target that listens. It is used by the goroutine that started it.
 type Server struct {
-	Nodes     []Node
-	Processes procstat.Processes // of all nodes
-	Store     procstat.Processes // of the store that they share, if it is known
-	Dialect   protocol.Dialect
-	Started   bool            // by Start, so that it was fresh
-	Died      <-chan struct{} // closed when a started process has ended
-	end       func() error
-	within    time.Duration // so long after SIGTERM it is killed
-	log       *tail         // of several nodes: of the one that ended first, once Died is closed
+	Nodes       []Node
+	Processes   procstat.Processes // of all nodes
+	Store       procstat.Processes // of the store that they share, if it is known
+	Dialect     protocol.Dialect
+	Started     bool            // by Start, so that it was fresh
+	TLS         bool            // the front ports speak it
+	Authorities string          // PEM, of their certificates; "": the system's
+	Died        <-chan struct{} // closed when a started process has ended
+	end         func() error
+	within      time.Duration // so long after SIGTERM it is killed
+	log         *tail         // of several nodes: of the one that ended first, once Died is closed
 }
 
 // Stop ends what Start started, with SIGTERM; a server that ran already goes on. The error
@@ -81,9 +88,14 @@ const (
 // Start starts the target, if it does not run already, and waits until all its nodes listen.
 // ctx ends the wait only.
 func (t Target) Start(ctx context.Context) (s *Server, err error) {
+	authorities, cleanup, err := t.secure()
+	if err != nil {
+		return nil, err
+	}
+	defer cleanup() // the server has read them
 	defer func() {
 		if s != nil {
-			s.Store = procstat.Of(t.Store)
+			s.Store, s.TLS, s.Authorities = procstat.Of(t.Store), t.TLS, authorities
 		}
 	}()
 	if t.Nodes > 1 {

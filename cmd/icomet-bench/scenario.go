@@ -70,6 +70,8 @@ func parseScenario(name string, args []string) (*settings, error) {
 	front := f.String("front", "", "front `address` of a server that runs already; of several nodes, with commas between")
 	admin := f.String("admin", "", "its admin `address`")
 	pid := f.String("pid", "", "its process `id`, for memory and CPU")
+	f.BoolVar(&t.TLS, "tls", false, "subscribers speak TLS; the server of -server gets a certificate for 127.0.0.1 (the admin port stays plain)")
+	f.StringVar(&t.CA, "ca", "", "with -tls and -front: a PEM `file` with the authorities to trust instead of the system's")
 	f.IntVar(&t.Store, "store", 0, "process `id` of the store that the nodes share, for its CPU and memory")
 	f.Func("dialect", "what that server speaks: icomet, nchan or centrifuge (default icomet)", func(v string) (err error) {
 		t.Dialect, err = protocol.ParseDialect(v)
@@ -89,6 +91,10 @@ func parseScenario(name string, args []string) (*settings, error) {
 		return nil, errUsage
 	}
 	var err error
+	if t.CA != "" && (!t.TLS || t.Command != "") {
+		fmt.Fprintln(os.Stderr, "icomet-bench: -ca goes with -tls and -front")
+		return nil, errUsage
+	}
 	if t.Command == "" {
 		if t.Running, err = runningNodes(*front, *admin, *pid); err != nil {
 			fmt.Fprintln(os.Stderr, "icomet-bench:", err)

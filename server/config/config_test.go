@@ -353,15 +353,6 @@ func TestConfigNeedsRestart(t *testing.T) {
 	}
 }
 
-func writeConfig(t testing.TB, text string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "config.toml")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 // FuzzConfig loads any bytes as a file and as a variable: no panic, and every
 // error says why, on one line.
 func FuzzConfig(f *testing.F) {

@@ -15,9 +15,10 @@ const (
 	settleChanges = 5000
 	settleQuiet   = 100
 	// settleBytes is the same for bytes that had to be queued for slow readers, for
-	// those given up when they were cut, and for what TLS has let go; settleQuietBytes how
-	// many a second.
-	settleBytes      = 16 << 20
+	// those given up when they were cut, and for what TLS has let go, or settlePart of what
+	// is alive if that is more; settleQuietBytes how many a second.
+	settleBytes      = 4 << 20
+	settlePart       = 8
 	settleQuietBytes = 1 << 20
 	ticksASecond     = 10
 )
@@ -51,6 +52,7 @@ func (m *Monitor) settleMemory(now uint32) {
 	quiet := changes-st.lastSecond < settleQuiet && bytes-st.lastBytes < settleQuietBytes
 	st.lastSecond, st.lastBytes = changes, bytes
 	surge, queues := changes-st.settled >= settleChanges, bytes-st.settledBytes >= settleBytes
+	queues = queues && bytes-st.settledBytes >= liveHeap()/settlePart
 	if quiet && (surge || queues) && st.busy.CompareAndSwap(false, true) {
 		st.settled, st.settledBytes = changes, bytes
 		// On a goroutine of its own: with a million connections it takes a second, and
@@ -63,6 +65,13 @@ func (m *Monitor) settleMemory(now uint32) {
 			st.busy.Store(false)
 		}()
 	}
+}
+
+// liveHeap is how many bytes the last collection has found alive.
+func liveHeap() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
 }
 
 const (

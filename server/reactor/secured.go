@@ -104,6 +104,7 @@ func (s *secured) tidy() {
 
 // release is called when the connection has ended.
 func (s *secured) release() {
+	s.state = tlsrecord.State{} // the keys
 	b := s.busy
 	if b == nil {
 		return

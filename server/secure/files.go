@@ -74,7 +74,7 @@ func readFile(path string, r rule) ([]byte, error) {
 	return data, nil
 }
 
-// blocks are the contents of the PEM blocks that are certificates.
+// certificateBlocks returns the contents of the PEM blocks that are certificates.
 func certificateBlocks(data []byte) (ders [][]byte) {
 	for block := (*pem.Block)(nil); ; {
 		if block, data = pem.Decode(data); block == nil {
