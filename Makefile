@@ -60,14 +60,19 @@ ai-chat: build ## run the chat with an AI model, and the server it needs; Ctrl-C
 # without the race detector, because it allocates, and the simulation, because it is slow.
 SIMULATIONS ?= 3000
 
-# The tests that "make test" runs a second time over TLS; "make torture" runs all of them, and
-# those of continuity.
-OVER_TLS := ^Test(Transcripts|Heads|Bodies|Poll|SSE|Stream|Iframe|Socket|Model|Bundle|Drain|Slow)
+# The tests that "make test" runs a second time over TLS, half a minute of them: what is said
+# (transcripts, heads, bodies), each transport, the model, backlogs, slow readers, ends. "make
+# torture" runs all, but for those that count allocations: the clients of the tests would be in
+# the figures. TestAllocsTurn in server/reactor counts over TLS too, without clients.
+OVER_TLS := ^Test(Transcripts|Model|CutAnywhere|Head.*|StrangeBodies|Expect.*|WaitingPoll.*|Stream.*|ScriptTag|EventSource|Curl\
+	|Frames.*|Socket.*|CommandsOfOneChannel|Compression|Many.*|DrainEndsEachKind|DrainUnderLoad|SlowReadersAreCut\
+	|PublisherThatDoesNotRead|PingsNeverRead|EndWhile.*|LiveAfter.*|Timeouts.*|OverTheCap|ProxyProtocol.*|PerIP.*|KeepAlive|Reload.*)$$
+over_tls := $(shell echo '$(OVER_TLS)' | tr -d ' ')
 
 .PHONY: test
 test: test-needs ## run all tests, most of them with the race detector
 	CGO_ENABLED=1 go test -race -shuffle=on -p 2 -parallel 8 ./web/... ./...
-	ICOMET_TEST_TLS=1.3 CGO_ENABLED=1 go test -race -shuffle=on -parallel 8 -run '$(OVER_TLS)' ./server/e2e
+	ICOMET_TEST_TLS=1.3 CGO_ENABLED=1 go test -race -shuffle=on -parallel 8 -run '$(over_tls)' ./server/e2e
 	ICOMET_SIMULATIONS=$(SIMULATIONS) go test -run '^Test(Allocs|Simulation)' ./...
 
 # The same tests are part of "make test".
@@ -148,6 +153,11 @@ torture: build ## hostile clients and faults at full size, and 1,000,000 simulat
 	ICOMET_SIMULATIONS=$(SIMULATIONS) go test -count=1 -timeout 12h -run '^TestSimulation$$' ./channel/redis
 	ICOMET_MODEL_CHECKS=$(MODEL_CHECKS) go test -count=1 -timeout 60m -run '^TestModel$$' ./server/e2e
 	ICOMET_HISTORIES=$(HISTORIES) ICOMET_TORTURE=full go test -count=1 -timeout 4h -parallel 20 ./server/continuity
+	for version in 1.3 1.2; do \
+		export ICOMET_TEST_TLS=$$version; \
+		ICOMET_MODEL_CHECKS=$(MODEL_CHECKS) go test -count=1 -parallel 4 -timeout 60m -skip '^TestAllocs' ./server/e2e; \
+		go test -count=1 -timeout 60m ./server/continuity; \
+	done
 	ICOMET_MODEL_CHECKS=$$((100 * $(MODEL_CHECKS))) go test -count=1 -timeout 60m ./channel/modeltest
 	ICOMET_TORTURE=full go test -count=1 -timeout 60m -run '^TestRandomHistories$$' ./web
 	bench/million/run-in-vm --mem 1G --timeout 180 -- server/torture/clock-steps bin/icomet-server
