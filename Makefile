@@ -72,7 +72,7 @@ over_tls := $(shell echo '$(OVER_TLS)' | tr -d ' ')
 .PHONY: test
 test: test-needs ## run all tests, most of them with the race detector
 	CGO_ENABLED=1 go test -race -shuffle=on -p 2 -parallel 8 ./web/... ./...
-	ICOMET_TEST_TLS=1.3 CGO_ENABLED=1 go test -race -shuffle=on -parallel 8 -run '$(over_tls)' ./server/e2e
+	ICOMET_TEST_TLS=1.3 CGO_ENABLED=1 go test -race -shuffle=on -parallel 4 -run '$(over_tls)' ./server/e2e
 	ICOMET_SIMULATIONS=$(SIMULATIONS) go test -run '^Test(Allocs|Simulation)' ./...
 
 # The same tests are part of "make test".

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"icomet/server/config"
 	"icomet/server/servertest"
 	"icomet/server/wire"
 )
@@ -106,7 +107,7 @@ func (s *testServer) deliver(c *client, bytes string) {
 // TestByteByByte: a request is the same whole or in single bytes.
 func TestByteByByte(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, nil)
+	s := startServer(t, func(c *config.Config) { c.Limits.RequestTimeout = config.Duration(patience) }) // for busy machines
 	c := dial(t, s.admin)
 	for _, f := range fragmented {
 		for i := range len(f.request) {

@@ -46,7 +46,8 @@ func TestProxyProtocol(t *testing.T) {
 	t.Parallel()
 	// The proxy is trusted by its address, so that with no source in the header the
 	// connection counts for its peer only while a response is open.
-	s := startServer(t, withSettings(t, "front.trusted_proxies=127.0.0.1", "front.proxy_protocol=true", "limits.connections_per_ip=100"))
+	s := startServer(t, withSettings(t, "front.trusted_proxies=127.0.0.1", "front.proxy_protocol=true", "limits.connections_per_ip=100",
+		"limits.request_timeout=1m")) // byte by byte takes long on a busy machine
 	const request = "GET /stream?cname=a&seq=1 HTTP/1.1\r\nHost: h\r\n\r\n"
 	for _, tc := range proxyHeaders {
 		for _, way := range []string{"together", "apart", "bytes"} {

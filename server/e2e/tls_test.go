@@ -110,7 +110,8 @@ const (
 // TestRecordsInPieces: how requests are cut into records, and records into segments, makes
 // no difference.
 func TestRecordsInPieces(t *testing.T) {
-	eachVersion(t, nil, func(t *testing.T, s *testServer, secured *tls.Config) {
+	long := func(c *config.Config) { c.Limits.RequestTimeout = config.Duration(patience) } // for busy machines
+	eachVersion(t, long, func(t *testing.T, s *testServer, secured *tls.Config) {
 		c := dialTLS(t, s.front, secured)
 		for i := 1; ; i++ { // a record in two segments, cut everywhere
 			record := c.records(pingRequest)
