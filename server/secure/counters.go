@@ -14,7 +14,7 @@ const (
 	OK       Outcome = iota
 	Failed           // a fault in the protocol, nothing in common, an alert of either side
 	TimedOut         // no Finished within 3 s
-	Busy             // too much waited already
+	Busy             // too much waited: refused at once, or later, for others
 	Aborted          // by the reactor: the connection is gone, or has waited for too long
 	NoHello          // not begun: no TLS, or no whole hello in time
 	Outcomes         // how many there are

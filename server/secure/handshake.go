@@ -39,7 +39,9 @@ type Panic struct {
 func (p *Panic) Error() string { return fmt.Sprintf("panic during a handshake: %v", p.Value) }
 
 // Peer is the connection that a handshake is for. Its methods are called on the handshake's
-// goroutine, one after the other, perhaps before Start has returned. They must not block.
+// goroutine, one after the other, perhaps before Start has returned; a handshake that has got
+// no place and makes room for others (ErrBusy) is over on one of their loops. They must not
+// block.
 type Peer interface {
 	// HandshakeSends gets bytes for the client, which belong to the Peer.
 	HandshakeSends(b []byte)
@@ -77,7 +79,9 @@ type Handshake struct {
 // Feed takes more bytes from the client; it copies them. After an error the connection
 // cannot go on: Abort, and close it.
 func (h *Handshake) Feed(b []byte) error {
-	if !h.port.places.grow(h, len(b)) {
+	grown, refused := h.port.places.grow(h, len(b))
+	refuse(refused)
+	if !grown {
 		return ErrBusy
 	}
 	h.mu.Lock()
@@ -124,6 +128,17 @@ func (h *Handshake) Abort() {
 		return
 	}
 	h.end(ErrAborted)
+}
+
+// refuse ends handshakes that have waited and got no place.
+func refuse(waited []*Handshake) {
+	for _, h := range waited {
+		h.mu.Lock()
+		h.in, h.cause = nil, ErrBusy
+		h.mu.Unlock()
+		h.port.counters.Done[Busy].Add(1)
+		h.peer.HandshakeOver(Result{Err: ErrBusy})
+	}
 }
 
 // end makes the goroutine end, unless the handshake is over.

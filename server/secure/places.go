@@ -2,6 +2,7 @@ package secure
 
 import (
 	"container/list"
+	"math/bits"
 	"net/netip"
 	"sync"
 )
@@ -12,6 +13,8 @@ const (
 	// waitingCost is what one of them holds beside its hello, in bytes, about: its record,
 	// its place in the queue, the queue of its address.
 	waitingCost = 512
+	// ranks is how many numbers of binary digits up to that of maxWaiting there are.
+	ranks = 27
 )
 
 // places caps the handshakes in flight, since each costs 38 KB.
@@ -23,6 +26,9 @@ const (
 // queue of its address, and the addresses take turns: a newcomer is behind one client of
 // each other address, however many these have waiting. If several addresses hold all
 // places, the next comes free within 3 s, the time that a handshake may take.
+//
+// When those who wait hold maxWaiting, the last of an address that holds most, or half of that,
+// make room for one whose address holds less. So a few addresses cannot keep others from waiting either.
 type places struct {
 	counters *Counters
 
@@ -33,14 +39,18 @@ type places struct {
 	bytes   int                    // held by those who wait
 	origins map[netip.Addr]*origin // with somebody in flight or waiting; by countedAs
 	turns   list.List              // of *origin: those with somebody waiting and a part of the share left
+	ranks   [ranks]list.List       // of *origin: those with somebody waiting, by the binary digits of their bytes
 }
 
 // origin is the clients of one address.
 type origin struct {
 	addr    netip.Addr
 	taken   int
+	bytes   int           // held by those in waiting
 	waiting list.List     // of *Handshake
 	turn    *list.Element // in places.turns, or nil
+	ranked  *list.Element // in places.ranks[rank], or nil
+	rank    int
 }
 
 // ticket is what places keeps in each Handshake. It belongs to places.mu.
@@ -72,8 +82,9 @@ func (p *places) setLimit(n int) {
 	p.next()
 }
 
-// enter starts h, or lets it wait. It is false if too much waits.
-func (p *places) enter(h *Handshake, client netip.Addr) bool {
+// enter starts h, or lets it wait. It is false if too much waits. The caller refuses those
+// who have made room for h.
+func (p *places) enter(h *Handshake, client netip.Addr) (entered bool, refused []*Handshake) {
 	addr := countedAs(client)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -84,11 +95,10 @@ func (p *places) enter(h *Handshake, client netip.Addr) bool {
 	h.ticket.origin = o
 	if p.taken >= p.limit || o.taken >= p.share {
 		n := cap(h.in) + waitingCost
-		if p.bytes+n > maxWaiting {
-			return false
+		if entered, refused = p.hold(h, n); !entered {
+			return false, refused
 		}
-		h.ticket.bytes, h.ticket.queued = n, o.waiting.PushBack(h)
-		p.bytes += n
+		h.ticket.queued = o.waiting.PushBack(h)
 		p.counters.Waiting.Add(1)
 		p.line(o)
 	} else {
@@ -98,39 +108,84 @@ func (p *places) enter(h *Handshake, client netip.Addr) bool {
 		p.origins = make(map[netip.Addr]*origin)
 	}
 	p.origins[addr] = o
-	return true
+	return true, refused
 }
 
-// grow counts n more bytes of h, if it waits. It is false if too much waits.
-func (p *places) grow(h *Handshake, n int) bool {
+// grow counts n more bytes of h, if it waits. It is false if too much waits. The caller
+// refuses those who have made room for them.
+func (p *places) grow(h *Handshake, n int) (grown bool, refused []*Handshake) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if h.ticket.queued == nil {
-		return true
+		return true, nil
 	}
-	if p.bytes+n > maxWaiting {
-		return false
+	return p.hold(h, n)
+}
+
+// hold counts n more bytes of h, which waits or is about to. It is false if that is too much.
+func (p *places) hold(h *Handshake, n int) (held bool, refused []*Handshake) {
+	o := h.ticket.origin
+	for p.bytes+n > maxWaiting {
+		most := p.holdsMost()
+		if most == nil || most.bytes <= o.bytes+n {
+			return false, refused
+		}
+		last := most.waiting.Back().Value.(*Handshake)
+		p.remove(last)
+		refused = append(refused, last)
 	}
-	p.bytes += n
 	h.ticket.bytes += n
-	return true
+	p.count(o, n)
+	return true, refused
+}
+
+// count adds n bytes to what those of o who wait hold.
+func (p *places) count(o *origin, n int) {
+	p.bytes += n
+	o.bytes += n
+	rank := bits.Len(uint(o.bytes))
+	if rank == o.rank {
+		return
+	}
+	if o.ranked != nil {
+		p.ranks[o.rank].Remove(o.ranked)
+		o.ranked = nil
+	}
+	if o.rank = rank; rank > 0 {
+		o.ranked = p.ranks[rank].PushBack(o)
+	}
+}
+
+// holdsMost is an address whose clients hold most while they wait, or half of that.
+func (p *places) holdsMost() *origin {
+	for i := range p.ranks {
+		if first := p.ranks[ranks-1-i].Front(); first != nil {
+			return first.Value.(*origin)
+		}
+	}
+	return nil
 }
 
 // withdraw takes h out of its queue. It is false if h has got its place.
 func (p *places) withdraw(h *Handshake) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	o := h.ticket.origin
 	if h.ticket.queued == nil {
 		return false
 	}
+	p.remove(h)
+	return true
+}
+
+// remove takes h, which waits, out of its queue.
+func (p *places) remove(h *Handshake) {
+	o := h.ticket.origin
 	p.unqueue(h)
 	if o.waiting.Len() == 0 && o.turn != nil {
 		p.turns.Remove(o.turn)
 		o.turn = nil
 	}
 	p.tidy(o)
-	return true
 }
 
 // leave gives the place of h to the next.
@@ -171,7 +226,7 @@ func (p *places) next() {
 func (p *places) unqueue(h *Handshake) {
 	h.ticket.origin.waiting.Remove(h.ticket.queued)
 	h.ticket.queued = nil
-	p.bytes -= h.ticket.bytes
+	p.count(h.ticket.origin, -h.ticket.bytes)
 	p.counters.Waiting.Add(-1)
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 )
@@ -179,8 +180,13 @@ func (p *places) consistent() error {
 	taken, bytes := 0, 0
 	for addr, o := range p.origins {
 		taken += o.taken
+		bytes += o.bytes
+		waiting := 0
 		for e := o.waiting.Front(); e != nil; e = e.Next() {
-			bytes += e.Value.(*Handshake).ticket.bytes
+			waiting += e.Value.(*Handshake).ticket.bytes
+		}
+		if waiting != o.bytes || waiting > 0 != (o.ranked != nil) {
+			return fmt.Errorf("those of %v who wait hold %d bytes, counted %d, in a rank: %v", addr, waiting, o.bytes, o.ranked != nil)
 		}
 		may := o.waiting.Len() > 0 && o.taken < p.share
 		switch {
@@ -200,13 +206,72 @@ func (p *places) consistent() error {
 	return nil
 }
 
+// hugeHello is a record as large as can be, which waits for a place like any other.
+var hugeHello = append([]byte{handshakeRecord, 3, 1, 0x40, 0}, make([]byte, 1<<14)...)
+
+// TestBusyForSome: however much those of some addresses have waiting, those of others may wait
+// too. The last of the greedy ones are told that it was too much.
+func TestBusyForSome(t *testing.T) {
+	t.Parallel()
+	crowd(t, 1, func(t *testing.T, s *site, starts func(string) *mute) {
+		starts("192.0.2.1")
+		var greedy []*mute
+		for i := range byte(8) {
+			for range maxWaiting / len(hugeHello) / 4 {
+				m := new(mute)
+				h, err := s.Start(netip.AddrFrom4([4]byte{198, 51, 100, i}), hugeHello[:len(hugeHello):len(hugeHello)], m)
+				if err != nil {
+					break
+				}
+				m.Handshake = h
+				greedy = append(greedy, m)
+			}
+		}
+		defer func() {
+			for _, m := range greedy {
+				m.Abort()
+			}
+		}()
+		var modest []*mute
+		for i := range 1000 {
+			modest = append(modest, starts(fmt.Sprintf("203.0.113.%d", i%250))) // which fails the test if that is refused
+		}
+		most, refused := 0, 0
+		for _, o := range s.places.origins {
+			most = max(most, o.bytes)
+		}
+		for _, m := range greedy {
+			if m.result != nil && errors.Is(m.result.Err, ErrBusy) {
+				refused++
+			}
+		}
+		if s.places.bytes > maxWaiting || most > maxWaiting/4 {
+			t.Errorf("%d bytes wait, %d of them of one address", s.places.bytes, most)
+		}
+		if n := s.Counters().Done[Busy].Load(); refused == 0 || uint64(refused) > n {
+			t.Errorf("%d of the greedy ones were told to go, %d are counted", refused, n)
+		}
+		if err := modest[999].Feed(make([]byte, 1000)); err != nil {
+			t.Errorf("more bytes of a modest one: %v", err)
+		}
+		for _, m := range modest {
+			if m.result != nil {
+				t.Fatalf("a modest one was told %v", m.result.Err)
+			}
+		}
+		if err := s.places.consistent(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestBusy: what waits is limited by its bytes, those that come later included.
 func TestBusy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, func(s *site) { s.settings.Handshakes = 1 })
 		all := []*mute{s.starts("192.0.2.1", helloOf(t, s.clientConfig()))}
-		hello := append([]byte{handshakeRecord, 3, 1, 0x40, 0}, make([]byte, 1<<14)...)
+		hello := hugeHello
 		n := maxWaiting / (len(hello) + waitingCost)
 		for range n {
 			m := new(mute)

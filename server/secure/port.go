@@ -58,7 +58,9 @@ func (p *Port) Start(client netip.Addr, first []byte, peer Peer) (*Handshake, er
 		return nil, ErrNoHandshake
 	}
 	h := &Handshake{port: p, peer: peer, in: first}
-	if !p.places.enter(h, client) {
+	entered, refused := p.places.enter(h, client)
+	refuse(refused)
+	if !entered {
 		p.counters.Done[Busy].Add(1)
 		return nil, ErrBusy
 	}
