@@ -195,6 +195,7 @@ package-test-needs:
 		DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$needs; \
 	fi
 	@go -C packaging/kubernetes build -o /dev/null . # loads the modules of Kubernetes' types
+	@go -C packaging/compose build -o /dev/null . # and of Compose's loader
 
 .PHONY: release
 release: ## check everything, build the packages and tag: VERSION=x.y.z; sends nothing
