@@ -208,6 +208,7 @@ package-test-needs:
 	command -v systemd-analyze >/dev/null || needs+=' systemd'; \
 	command -v debootstrap >/dev/null || needs+=' debootstrap'; \
 	command -v ip >/dev/null || needs+=' iproute2'; \
+	command -v qemu-system-x86_64 >/dev/null || needs+=' qemu-system-x86'; \
 	command -v zsh >/dev/null || needs+=' zsh'; \
 	command -v fish >/dev/null || needs+=' fish'; \
 	if [ -n "$$needs" ]; then \
@@ -216,6 +217,7 @@ package-test-needs:
 		DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$needs; \
 	fi
 	@go -C packaging/kubernetes build -o /dev/null . # loads the modules of Kubernetes' types
+	@go -C packaging/compose build -o /dev/null . # and of Compose's loader
 
 .PHONY: release
 release: ## check everything, build the packages and tag: VERSION=x.y.z; sends nothing

@@ -286,18 +286,54 @@ func modeOf(t *testing.T, file string) string {
 	return "644"
 }
 
+// reader builds the command of a folder that is a module of its own.
+func reader(t *testing.T, folder string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), folder)
+	build := exec.Command("go", "-C", folder, "build", "-o", path, ".")
+	build.Env = append(os.Environ(), "GOPROXY=off") // make package-test-needs has loaded its modules
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return path
+}
+
+// TestComposeLoader reads compose.yaml as Compose does.
+func TestComposeLoader(t *testing.T) {
+	if os.Getenv("ICOMET_PACKAGES") != "full" {
+		t.Skip("make package-test runs it")
+	}
+	t.Parallel()
+	compose := reader(t, "compose")
+	text := read(t, "container/compose.yaml")
+	for name, c := range map[string]struct{ old, now, want string }{
+		"as it is":            {want: "icomet icomet\nicomet redis\n"},
+		"a field misspelt":    {"stop_grace_period", "stop_grace_time", "stop_grace_time"},
+		"a wrong type":        {"restart: unless-stopped", "restart: [always]", "restart must be a string"},
+		"no such service":     {"      redis:\n        condition", "      rediss:\n        condition", "rediss"},
+		"a volume undeclared": {"\nvolumes:\n  redis: {}", "", "undefined volume redis"},
+	} {
+		path := filepath.Join(t.TempDir(), "compose.yaml")
+		if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, c.old, c.now)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if c.old == "" {
+			path = "container/compose.yaml"
+		}
+		out, err := exec.Command(compose, path).CombinedOutput()
+		if (err == nil) != (c.old == "") || !strings.Contains(string(out), c.want) {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+}
+
 // TestKubernetesTypes reads the manifests as the types that Kubernetes declares.
 func TestKubernetesTypes(t *testing.T) {
 	if os.Getenv("ICOMET_PACKAGES") != "full" {
 		t.Skip("make package-test runs it")
 	}
 	t.Parallel()
-	reader := filepath.Join(t.TempDir(), "kubernetes")
-	build := exec.Command("go", "-C", "kubernetes", "build", "-o", reader, ".")
-	build.Env = append(os.Environ(), "GOPROXY=off") // make package-test-needs has loaded its modules
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	types := reader(t, "kubernetes")
 	manifests := read(t, "container/kubernetes.yaml")
 	for name, c := range map[string]struct{ old, now, want string }{
 		"as it is":         {want: "v1 Secret\napps/v1 Deployment\nv1 Service\nv1 Service\npolicy/v1 PodDisruptionBudget\nmonitoring.coreos.com/v1 ServiceMonitor\n"},
@@ -305,7 +341,7 @@ func TestKubernetesTypes(t *testing.T) {
 		"a wrong type":     {"maxUnavailable: 1", "maxUnavailable: [1]", "cannot unmarshal array"},
 		"another kind":     {"kind: Deployment", "kind: Deploiment", "is of no kind"},
 	} {
-		cmd := exec.Command(reader)
+		cmd := exec.Command(types)
 		cmd.Stdin = strings.NewReader(strings.ReplaceAll(manifests, c.old, c.now))
 		if c.old == "" {
 			cmd.Stdin = strings.NewReader(manifests)
