@@ -3,7 +3,6 @@ package examples_test
 import (
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -27,14 +26,16 @@ type example struct {
 func withAddress(name string, address func(*servertest.Server) string, program ...string) example {
 	return example{name, program[:1], true, func(s *servertest.Server, args ...string) *exec.Cmd {
 		line := append(append(append([]string{}, program[1:]...), args...), address(s))
-		return exec.Command(program[0], line...)
+		cmd := exec.Command(program[0], line...)
+		cmd.Env = servertest.Trusting()
+		return cmd
 	}}
 }
 
 func withVariable(name, variable string, address func(*servertest.Server) string, script string) example {
 	return example{name, []string{"sh", "curl", "jq"}, true, func(s *servertest.Server, args ...string) *exec.Cmd {
 		cmd := exec.Command("sh", append([]string{script}, args...)...)
-		cmd.Env = append(os.Environ(), variable+"="+address(s))
+		cmd.Env = append(servertest.Trusting(), variable+"="+address(s))
 		return cmd
 	}}
 }
@@ -80,20 +81,26 @@ func wantOutput(t *testing.T, o, diagnostics *servertest.Output, want string) {
 // tells when it is interrupted, and ends when the channel ends.
 func TestSubscribers(t *testing.T) {
 	t.Parallel()
+	for _, e := range followers(t, "-XX:-UsePerfData") {
+		t.Run(e.name, func(t *testing.T) { testSubscriber(t, e) })
+	}
+}
+
+// followers are the examples that subscribe. Java has these options.
+func followers(t *testing.T, options ...string) []example {
+	t.Helper()
 	goProgram, err := servertest.Build(filepath.Join(t.TempDir(), "go-example"), "icomet/examples/go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	java := withAddress("Java", front, "java", "-XX:-UsePerfData", "--source", "11", "java/Subscribe.java")
+	java := withAddress("Java", front, append(append([]string{"java"}, options...), "--source", "11", "java/Subscribe.java")...)
 	java.needed = false // its package is large, so it is optional
-	for _, e := range installed(t, []example{
+	return installed(t, []example{
 		withVariable("curl", "FRONT", front, "curl/subscribe.sh"),
 		withAddress("Python", front, "python3", "python/subscribe.py"),
 		withAddress("Go", front, goProgram),
 		java,
-	}) {
-		t.Run(e.name, func(t *testing.T) { testSubscriber(t, e) })
-	}
+	})
 }
 
 func testSubscriber(t *testing.T, e example) {
@@ -202,18 +209,26 @@ func publishers(t *testing.T) []example {
 	})
 }
 
-// TestPublishers: the content arrives unchanged, and a mistake is reported.
+// TestPublishers: the content arrives unchanged, and a mistake is reported, in plain and
+// over TLS.
 func TestPublishers(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
+	for name, s := range map[string]*servertest.Server{"": servertest.Start(t), " TLS": servertest.StartTLS(t)} {
+		testPublishers(t, name, s)
+	}
+}
+
+func testPublishers(t *testing.T, over string, s *servertest.Server) {
 	for _, e := range publishers(t) {
-		t.Run(e.name, func(t *testing.T) {
+		t.Run(e.name+over, func(t *testing.T) {
 			channel := "ü & " + e.name
 			out, err := e.command(s, channel, `a&b=c "ü" \ 😀 + %20`).CombinedOutput()
 			if err != nil || !strings.Contains(string(out), "ok") {
 				t.Errorf("%v: %s", err, out)
 			}
-			got, err := exec.Command("curl", "-sS", "--get", s.Front+"/sub", "--data-urlencode", "cname="+channel, "--data", "seq=1").Output()
+			curl := exec.Command("curl", "-sS", "--get", s.Front+"/sub", "--data-urlencode", "cname="+channel, "--data", "seq=1")
+			curl.Env = servertest.Trusting()
+			got, err := curl.Output()
 			want := `[{"type":"data","cname":"` + channel + `","seq":1,"content":"a&b=c \"ü\" \\ 😀 + %20"}]` + "\n"
 			if err != nil || string(got) != want {
 				t.Errorf("%v: got %s, want %s", err, got, want)

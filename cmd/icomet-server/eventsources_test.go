@@ -114,23 +114,29 @@ func npmThere() bool {
 	return err == nil
 }
 
-// TestEventSources: the clients that people use, straight and through proxies that are told
+// TestEventSources: the clients that people use, straight, over TLS and through proxies that are told
 // nothing but where the server is, with a channel and with two. A silent stream opens, each
 // message comes before the next is published, and after a break they go on where they were.
 func TestEventSources(t *testing.T) {
 	t.Parallel()
 	needNpm(t)
-	for _, way := range []string{"direct", "nginx", "haproxy", "caddy"} {
+	for _, way := range []string{"direct", "TLS", "nginx", "haproxy", "caddy"} {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
-			s := servertest.Start(t)
+			start := servertest.Start
+			if way == "TLS" {
+				start = servertest.StartTLS
+			}
+			s := start(t)
 			link := servertest.NewProxy(t, s.Front)
 			url := link.URL
-			if way != "direct" {
+			if plainProxies[way].path != "" {
 				url = startPlain(t, way, link.URL)
 			}
-			output := startHelper(t, exec.Command("node", "testdata/clients/eventsource.mjs",
-				url+"/sse?cname=a&seq=1", url+"/sse?cname=a&seq=1&cname=b&seq=1"))
+			node := exec.Command("node", "testdata/clients/eventsource.mjs",
+				url+"/sse?cname=a&seq=1", url+"/sse?cname=a&seq=1&cname=b&seq=1")
+			node.Env = servertest.Trusting()
+			output := startHelper(t, node)
 			one, two := []string{}, []string{} // what each has had, by URL
 			wantMessages := func() {
 				t.Helper()

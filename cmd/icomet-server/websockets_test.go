@@ -73,6 +73,7 @@ func startWebSocket(t *testing.T, name string) *webSocket {
 		if name == "python" {
 			cmd = exec.Command("/usr/bin/python3", dir+"websocket.py") // Debian's, with its packages
 		}
+		cmd.Env = servertest.Trusting()
 		cmd.Stderr = w.notes
 		in, err := cmd.StdinPipe()
 		if err != nil {
@@ -165,13 +166,17 @@ func dataLine(cname string, seq int, content string) string {
 	return fmt.Sprintf(`message {"type":"data","cname":%q,"seq":%d,"content":%q}`, cname, seq, content)
 }
 
-// TestWebSockets: the clients that people use, with permessage-deflate and without.
+// TestWebSockets: the clients that people use, with permessage-deflate and without, and over
+// TLS.
 func TestWebSockets(t *testing.T) {
 	t.Parallel()
-	for _, compression := range []bool{true, false} {
-		t.Run(fmt.Sprint("compression ", compression), func(t *testing.T) {
+	for name, start := range map[string]func(testing.TB, ...string) *servertest.Server{
+		"compression true": servertest.Start, "compression false": servertest.Start, "TLS": servertest.StartTLS,
+	} {
+		compression := name != "compression false"
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := servertest.Start(t, fmt.Sprint("ICOMET_FRONT_WEBSOCKET_COMPRESSION=", compression),
+			s := start(t, fmt.Sprint("ICOMET_FRONT_WEBSOCKET_COMPRESSION=", compression),
 				"ICOMET_FRONT_ALLOW_ORIGINS=https://good.example", "ICOMET_FRONT_POLLING_TIMEOUT=1",
 				"ICOMET_FRONT_CHANNEL_TIMEOUT=600", "ICOMET_LIMITS_COMMANDS=5")
 			clients := map[string]*webSocket{} // those that are there

@@ -234,7 +234,10 @@ func (c *coder) open(url string, text []byte) error {
 	if err := json.Unmarshal(text, &options); err != nil {
 		return err
 	}
-	o := websocket.DialOptions{Subprotocols: options.Protocols, HTTPHeader: http.Header{}}
+	o := websocket.DialOptions{
+		Subprotocols: options.Protocols, HTTPHeader: http.Header{},
+		HTTPClient: &http.Client{Transport: &http.Transport{TLSClientConfig: servertest.ClientTLS()}},
+	}
 	if options.Origin != "" {
 		o.HTTPHeader.Set("Origin", options.Origin)
 	}

@@ -23,7 +23,8 @@ type Proxy struct {
 	pipes  sync.WaitGroup
 }
 
-// NewProxy listens in front of an http:// address until the end of the test.
+// NewProxy listens in front of an http:// or https:// address until the end of the test.
+// TLS goes through it.
 func NewProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
 	return newProxy(t, target, nil)
@@ -41,13 +42,14 @@ func newProxy(t testing.TB, target string, secure *tls.Config) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	scheme := "http://"
+	scheme, address, _ := strings.Cut(target, "://")
+	scheme += "://"
 	if secure != nil {
 		scheme, ln = "https://", tls.NewListener(ln, secure)
 	}
 	p := &Proxy{
 		URL: scheme + ln.Addr().String(), t: t, ln: ln,
-		target: strings.TrimPrefix(target, "http://"), conns: map[net.Conn]bool{},
+		target: address, conns: map[net.Conn]bool{},
 	}
 	p.pipes.Go(p.accept)
 	t.Cleanup(func() {

@@ -23,6 +23,8 @@ type Server struct {
 	t       testing.TB // calls may come from a website's goroutine during a Restart
 	environ []string
 	args    []string
+	client  *http.Client // for Call
+	scheme  string
 }
 
 // Start runs a server with the defaults as changed by environ ("ICOMET_…=…"). It
@@ -30,6 +32,13 @@ type Server struct {
 func Start(t testing.TB, environ ...string) *Server {
 	t.Helper()
 	return start(t, nil, environ)
+}
+
+// StartTLS is like Start, but over TLS in every run, also of 1.2. Clients have to trust
+// AuthorityFile (see Trusting).
+func StartTLS(t testing.TB, environ ...string) *Server {
+	t.Helper()
+	return startAs(t, "https://", secureClient(), nil, append(certificates("1.2"), environ...))
 }
 
 // StartWith runs a server with a configuration file, which environ wins over.
@@ -40,10 +49,15 @@ func StartWith(t testing.TB, config string, environ ...string) *Server {
 
 func start(t testing.TB, args, environ []string) *Server {
 	t.Helper()
-	s := &Server{t: t, args: args, environ: append(append(tlsEnviron(), environ...), "ICOMET_LIMITS_DRAIN_TIMEOUT=100ms")}
+	return startAs(t, URL(""), &lone, args, append(tlsEnviron(), environ...))
+}
+
+func startAs(t testing.TB, scheme string, client *http.Client, args, environ []string) *Server {
+	t.Helper()
+	s := &Server{t: t, args: args, scheme: scheme, client: client, environ: append(environ, "ICOMET_LIMITS_DRAIN_TIMEOUT=100ms")}
 	// Ports of the test's own, so that nobody takes them during a Restart.
 	s.launch(t, fmt.Sprint("127.0.0.1:", redistest.Port(t)), fmt.Sprint("127.0.0.1:", redistest.Port(t)))
-	s.Front, s.Admin = URL(s.Address("front")), URL(s.Address("admin"))
+	s.Front, s.Admin = s.scheme+s.Address("front"), s.scheme+s.Address("admin")
 	return s
 }
 
@@ -83,7 +97,7 @@ func (s *Server) Call(path string, pairs ...string) string {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		form.Set(pairs[i], pairs[i+1])
 	}
-	status, body, err := ReadAnswer(lone.PostForm(s.Admin+path, form))
+	status, body, err := ReadAnswer(s.client.PostForm(s.Admin+path, form))
 	if err != nil || status != http.StatusOK {
 		s.t.Fatalf("POST %s: %d %s %v", path, status, body, err)
 	}

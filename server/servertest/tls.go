@@ -120,8 +120,26 @@ func tlsEnviron() []string {
 	if !TLS() {
 		return nil
 	}
-	return []string{
-		"ICOMET_FRONT_TLS_CERTIFICATES=" + Certificate(), "ICOMET_FRONT_TLS_MIN_VERSION=" + tlsVersion,
-		"ICOMET_ADMIN_TLS_CERTIFICATES=" + Certificate(), "ICOMET_ADMIN_TLS_MIN_VERSION=" + tlsVersion,
+	return certificates(tlsVersion)
+}
+
+// certificates is what a server process needs for TLS from this version on.
+func certificates(oldest string) (environ []string) {
+	for _, port := range []string{"FRONT", "ADMIN"} {
+		environ = append(environ, "ICOMET_"+port+"_TLS_CERTIFICATES="+Certificate(), "ICOMET_"+port+"_TLS_MIN_VERSION="+oldest)
 	}
+	return environ
+}
+
+// secureClient is for servers that are over TLS in every run. Each request has a connection
+// of its own.
+func secureClient() *http.Client {
+	return &http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: ClientTLS()}}
+}
+
+// Trusting is the environment with what has programs trust Certificate: all that read
+// OpenSSL's variables (Python, PHP), Go, curl and Node.
+func Trusting() []string {
+	ca := AuthorityFile()
+	return append(os.Environ(), "SSL_CERT_FILE="+ca, "CURL_CA_BUNDLE="+ca, "NODE_EXTRA_CA_CERTS="+ca)
 }
