@@ -123,7 +123,7 @@ func (r *Reactor) guard(l *loop, c *Conn) {
 	if e == nil {
 		return
 	}
-	r.panicked(e)
+	r.panicked(e, debug.Stack())
 	if l != nil {
 		l.out.Reset()
 	}
@@ -142,7 +142,7 @@ func (l *loop) guardRun() {
 	if e == nil {
 		return
 	}
-	l.reactor.panicked(e)
+	l.reactor.panicked(e, debug.Stack())
 	l.out.Reset()
 	l.inRun = false
 	if l.cur != nil {
@@ -152,9 +152,9 @@ func (l *loop) guardRun() {
 	l.rearm()
 }
 
-func (r *Reactor) panicked(e any) {
+func (r *Reactor) panicked(e any, stack []byte) {
 	r.panics.Add(1)
-	r.log.Error("panic recovered", "panic", fmt.Sprint(e), "stack", string(debug.Stack()))
+	r.log.Error("panic recovered", "panic", fmt.Sprint(e), "stack", string(stack))
 }
 
 // gnetLogger gives gnet's words to slog. What gnet calls information is detail here.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"sync"
 	"time"
 	"unsafe"
@@ -226,7 +227,7 @@ func (s *secured) shaken(result *secure.Result) {
 	s.busy.shake = nil
 	s.loop.stats.LetGo.Add(handshakeBytes)
 	if result.Err != nil {
-		s.beginDrain(ReasonTLS)
+		s.failShake(result.Err)
 		return
 	}
 	s.marks &^= markShaking
@@ -236,6 +237,16 @@ func (s *secured) shaken(result *secure.Result) {
 	if s.Conn.state != stateClosed && s.Conn.state != stateDraining {
 		s.loop.arm(&s.Conn)
 	}
+}
+
+// failShake ends a connection whose handshake has failed. Its alert is on its way.
+func (s *secured) failShake(err error) {
+	if bug := (*secure.Panic)(nil); errors.As(err, &bug) {
+		s.loop.reactor.panicked(bug.Value, bug.Stack)
+	} else {
+		s.logLater("TLS handshake failed", "", slog.String("reason", err.Error()))
+	}
+	s.beginDrain(ReasonTLS)
 }
 
 // open decrypts the whole records of what was kept followed by b, and hands on what they
