@@ -17,12 +17,12 @@ import (
 )
 
 const (
-	// helloTicks is how long a client has for its first record, and how long that record may
-	// wait for a place among the handshakes.
+	// helloTicks is how long a client has for its first record.
 	helloTicks = uint32(10 * time.Second / tickLength)
-	// shakeTicks is how long a client may take from a whole first record to the end of the
-	// handshake: it waits for a place, then package secure gives it 3 s of its own.
-	shakeTicks = helloTicks + uint32(4*time.Second/tickLength)
+	// shakeTicks is how long a handshake may take from a whole first record to its end: the
+	// wait for a place, 3 s that package secure waits for the client, and the wait for the
+	// processor.
+	shakeTicks = uint32(30 * time.Second / tickLength)
 	// recordHeader is the length of a record's header, in bytes.
 	recordHeader = 5
 	// maxHello is the largest first record: its header and a fragment of 2^14 bytes (RFC

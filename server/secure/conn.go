@@ -37,8 +37,9 @@ func recordLength(b []byte) int {
 type conn struct {
 	handshake *Handshake
 	secrets   secrets
-	left      int  // of the record that is being read
-	computes  bool // it holds the port's Computing
+	left      int           // of the record that is being read
+	computes  bool          // it holds the port's Computing
+	patience  time.Duration // left to wait for the client
 }
 
 // Read hands out whole records, one at a time: what crypto/tls has not asked for stays here,
@@ -78,10 +79,16 @@ func (c *conn) wait() error {
 	h := c.handshake
 	h.port.computing.give()
 	c.computes = false
+	begun := time.Now()
+	timer := time.NewTimer(c.patience)
 	select {
 	case <-h.wake:
+	case <-timer.C:
+		h.end(ErrTimeout)
 	case <-h.done:
 	}
+	timer.Stop()
+	c.patience -= time.Since(begun)
 	return c.compute()
 }
 

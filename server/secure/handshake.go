@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	// shakeTime is what a client has from the moment its handshake has got a place.
+	// shakeTime is how long a handshake that has got a place waits for its client, in all.
+	// What it waits for the processor is not the client's fault.
 	shakeTime = 3 * time.Second
 	// maxUnread is what every handshake may hold of bytes that are not read yet. A client
 	// may send a long request right behind its Finished, while other handshakes compute;
@@ -164,9 +165,7 @@ func (h *Handshake) begin() {
 
 // run is the handshake's goroutine.
 func (h *Handshake) run() {
-	timer := time.AfterFunc(shakeTime, func() { h.end(ErrTimeout) })
 	result := h.shake()
-	timer.Stop()
 	h.finish(&result)
 	h.port.places.leave(h)
 	h.port.counters.count(&result)
@@ -175,7 +174,7 @@ func (h *Handshake) run() {
 
 // shake lets crypto/tls do the handshake.
 func (h *Handshake) shake() (result Result) {
-	c := &conn{handshake: h}
+	c := &conn{handshake: h, patience: shakeTime}
 	defer func() {
 		c.secrets.forget()
 		if c.computes {

@@ -201,8 +201,8 @@ func TestComputing(t *testing.T) {
 	})
 }
 
-// TestTimeoutWhileOthersCompute ends a handshake that gets no turn.
-func TestTimeoutWhileOthersCompute(t *testing.T) {
+// TestNoTimeoutWhileOthersCompute: a handshake that gets no turn is not its client's fault.
+func TestNoTimeoutWhileOthersCompute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, nil)
@@ -210,6 +210,18 @@ func TestTimeoutWhileOthersCompute(t *testing.T) {
 			s.computing.slots <- struct{}{}
 		}
 		m := s.starts("192.0.2.1", helloOf(t, s.clientConfig()))
+		time.Sleep(10 * shakeTime)
+		synctest.Wait()
+		if m.result != nil {
+			t.Fatalf("the result is %+v before it has computed", m.result)
+		}
+		for range cap(s.computing.slots) {
+			<-s.computing.slots
+		}
+		synctest.Wait()
+		if len(m.sent) == 0 {
+			t.Error("it has had its turn, and has sent nothing")
+		}
 		time.Sleep(shakeTime)
 		synctest.Wait()
 		if m.result == nil || !errors.Is(m.result.Err, ErrTimeout) {
