@@ -171,9 +171,10 @@ soak: ## good and bad clients for SOAK_SECONDS (600), then faults of Redis: noth
 	ICOMET_SOAK_SECONDS=$(SOAK_SECONDS) go test -count=1 -v -timeout $$(($(SOAK_SECONDS) + 600))s -run '^TestSoak$$' ./channel/redis
 
 .PHONY: bench
-bench: build ## short load set against the ceiling: 3 minutes; writes README.md's table
+bench: build ## short load set against the ceiling, and our own part of a turn: 3 minutes; writes README.md's table
 	go build -o bin/ ./cmd/icomet-bench
 	bin/icomet-bench suite -server bin/icomet-server -update README.md
+	go test -run '^$$' -bench '^BenchmarkTurn' ./server/reactor
 
 .PHONY: compare
 compare: ## iComet, nchan, Centrifugo's library and the ceiling, 5 rounds of 15 scenarios: an hour
