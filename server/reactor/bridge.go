@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -109,7 +110,7 @@ func (r *Reactor) serveBridged(w *bridgeWriter, req *http.Request, h http.Handle
 			return
 		}
 		if e := recover(); e != nil {
-			r.panicked(e)
+			r.panicked(e, debug.Stack())
 			w.fail(500, "the handler has failed")
 		}
 	}()

@@ -12,6 +12,8 @@ import (
 
 	"github.com/panjf2000/gnet/v2"
 	"golang.org/x/sys/unix"
+
+	"icomet/server/secure"
 )
 
 // callbacks is what gnet calls. OnTick has a goroutine of its own, the others run
@@ -123,7 +125,7 @@ func (r *Reactor) guard(l *loop, c *Conn) {
 	if e == nil {
 		return
 	}
-	r.panicked(e)
+	r.panicked(e, debug.Stack())
 	if l != nil {
 		l.out.Reset()
 	}
@@ -142,7 +144,7 @@ func (l *loop) guardRun() {
 	if e == nil {
 		return
 	}
-	l.reactor.panicked(e)
+	l.reactor.panicked(e, debug.Stack())
 	l.out.Reset()
 	l.inRun = false
 	if l.cur != nil {
@@ -152,9 +154,18 @@ func (l *loop) guardRun() {
 	l.rearm()
 }
 
-func (r *Reactor) panicked(e any) {
+// handshakePanicked is guard for what was recovered on the goroutine of a handshake.
+func (r *Reactor) handshakePanicked(p *secure.Panic) {
+	if r.crashOnPanic {
+		panic(fmt.Sprintf("%v\n%s", p, p.Stack))
+	}
+	r.panicked(p, p.Stack)
+}
+
+// panicked counts a panic and writes it to the log. Concurrency-safe.
+func (r *Reactor) panicked(e any, stack []byte) {
 	r.panics.Add(1)
-	r.log.Error("panic recovered", "panic", fmt.Sprint(e), "stack", string(debug.Stack()))
+	r.log.Error("panic recovered", "panic", fmt.Sprint(e), "stack", string(stack))
 }
 
 // gnetLogger gives gnet's words to slog. What gnet calls information is detail here.
