@@ -290,13 +290,14 @@ func (c *Conn) takeProxyHeader(b []byte) {
 	c.sourced(source)
 	in := ex.in
 	ex.in = nil
-	switch rest := in.B[n:]; {
-	case !c.isTLS():
+	rest := in.B[n:]
+	if c.isTLS() {
+		c.loop.arm(c) // for the hello, which may come in parts
+		if len(rest) > 0 {
+			c.secured().arrive(rest)
+		}
+	} else {
 		c.ingest(rest)
-	case len(rest) > 0:
-		c.secured().arrive(rest)
-	default:
-		c.loop.arm(c)
 	}
 	putBuffer(in)
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/panjf2000/gnet/v2"
 	"golang.org/x/sys/unix"
+
+	"icomet/server/secure"
 )
 
 // callbacks is what gnet calls. OnTick has a goroutine of its own, the others run
@@ -152,6 +154,15 @@ func (l *loop) guardRun() {
 	l.rearm()
 }
 
+// handshakePanicked is guard for what was recovered on the goroutine of a handshake.
+func (r *Reactor) handshakePanicked(p *secure.Panic) {
+	if r.crashOnPanic {
+		panic(fmt.Sprintf("%v\n%s", p, p.Stack))
+	}
+	r.panicked(p, p.Stack)
+}
+
+// panicked counts a panic and writes it to the log. Concurrency-safe.
 func (r *Reactor) panicked(e any, stack []byte) {
 	r.panics.Add(1)
 	r.log.Error("panic recovered", "panic", fmt.Sprint(e), "stack", string(stack))

@@ -12,6 +12,7 @@ import (
 	"icomet/httpparse/wsframe"
 	"icomet/server/access"
 	"icomet/server/params"
+	"icomet/server/secure"
 	"icomet/server/servertest"
 	"icomet/server/wire"
 )
@@ -115,10 +116,16 @@ func testSettings() *Settings {
 	}
 }
 
-// bareReactor is made and never run: its loops only have time.
-func bareReactor(t *testing.T, set *Settings, loops int, h Handler, crash bool) (*Reactor, *servertest.Output) {
+// bareReactor is made and never run: its loops only have time. secured is the TLS of both
+// ports, if any.
+func bareReactor(t *testing.T, set *Settings, loops int, h Handler, crash bool, secured ...*secure.Port) (*Reactor, *servertest.Output) {
 	t.Helper()
-	addrs, err := Listen(Address{Key: "front.listen", Text: "127.0.0.1:0"}, Address{Key: "admin.listen", Text: "127.0.0.1:0", Admin: true})
+	front, admin := Address{Key: "front.listen", Text: "127.0.0.1:0"}, Address{Key: "admin.listen", Text: "127.0.0.1:0", Admin: true}
+	var port *secure.Port
+	if len(secured) > 0 {
+		port, front.TLS, admin.TLS = secured[0], true, true
+	}
+	addrs, err := Listen(front, admin)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,6 +134,7 @@ func bareReactor(t *testing.T, set *Settings, loops int, h Handler, crash bool) 
 	r := New(Options{
 		Log: slog.New(slog.NewTextHandler(log, nil)), Hub: hub, Engine: channel.NewMemory(hub),
 		Handler: h, Settings: set, Listeners: addrs, Loops: loops, CrashOnPanic: crash,
+		FrontTLS: port, AdminTLS: port,
 	})
 	t.Cleanup(r.Close)
 	return r, log
@@ -147,13 +155,13 @@ func start(t *testing.T, loops int, edit func(*Settings)) *testReactor {
 	return startWith(t, loops, edit, subscribers(), true)
 }
 
-func startWith(t *testing.T, loops int, edit func(*Settings), h Handler, crash bool) *testReactor {
+func startWith(t *testing.T, loops int, edit func(*Settings), h Handler, crash bool, secured ...*secure.Port) *testReactor {
 	t.Helper()
 	set := testSettings()
 	if edit != nil {
 		edit(set)
 	}
-	r, log := bareReactor(t, set, loops, h, crash)
+	r, log := bareReactor(t, set, loops, h, crash, secured...)
 	s := &testReactor{Reactor: r, t: t, log: log, ended: make(chan error, 1)}
 	s.front, s.admin = r.FrontAddr().String(), r.AdminAddr().String()
 	go func() { s.ended <- r.Run() }()

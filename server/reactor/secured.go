@@ -196,7 +196,7 @@ func (s *secured) start(hello []byte) {
 
 // HandshakeSends is called on the handshake's goroutine.
 func (s *secured) HandshakeSends(b []byte) {
-	s.loop.reactor.shaking.post(s.loop, func() {
+	s.post(func() {
 		if s.awaits() {
 			s.transmit(b)
 		}
@@ -206,12 +206,28 @@ func (s *secured) HandshakeSends(b []byte) {
 // HandshakeOver is called on the handshake's goroutine. It is posted behind what the
 // handshake has sent, and so comes behind it.
 func (s *secured) HandshakeOver(result secure.Result) {
-	s.loop.reactor.shaking.post(s.loop, func() {
-		if s.awaits() {
-			s.loop.cur = &s.Conn
-			s.shaken(&result)
-			s.loop.cur = nil
+	s.post(func() {
+		s.loop.stats.LetGo.Add(handshakeBytes)
+		crash, crashed := errors.AsType[*secure.Panic](result.Err)
+		if crashed {
+			s.loop.reactor.handshakePanicked(crash)
 		}
+		switch {
+		case !s.awaits():
+		case crashed:
+			s.loop.doom(&s.Conn, ReasonPanic)
+		default:
+			s.shaken(&result)
+		}
+	})
+}
+
+// post has the loop do fn for the connection. A panic costs this one alone, as behind an event.
+func (s *secured) post(fn func()) {
+	r := s.loop.reactor
+	r.shaking.post(s.loop, func() {
+		defer r.guard(s.loop, &s.Conn)
+		fn()
 	})
 }
 
@@ -225,7 +241,6 @@ func (s *secured) awaits() bool {
 func (s *secured) shaken(result *secure.Result) {
 	shake := s.busy.shake
 	s.busy.shake = nil
-	s.loop.stats.LetGo.Add(handshakeBytes)
 	if result.Err != nil {
 		s.failShake(result.Err)
 		return
@@ -241,11 +256,7 @@ func (s *secured) shaken(result *secure.Result) {
 
 // failShake ends a connection whose handshake has failed. Its alert is on its way.
 func (s *secured) failShake(err error) {
-	if bug := (*secure.Panic)(nil); errors.As(err, &bug) {
-		s.loop.reactor.panicked(bug.Value, bug.Stack)
-	} else {
-		s.logLater("TLS handshake failed", "", slog.String("reason", err.Error()))
-	}
+	s.logLater("TLS handshake failed", "", slog.String("reason", err.Error()))
 	s.beginDrain(ReasonTLS)
 }
 
@@ -294,12 +305,16 @@ func (s *secured) await(part []byte) {
 // at its beginning.
 func (s *secured) decrypt(b []byte) (data, rest []byte, err error) {
 	n := 0
+	var opener *tlsrecord.Cipher // for all of them, even if it is not kept
 	for rest = b; ; {
 		var length int
 		if length, err = tlsrecord.RecordLength(rest); err != nil || length == 0 || length > len(rest) {
 			return b[:n], rest, err
 		}
-		p, err := s.state.Open(s.loop.ciphers.opener(s), rest[:length])
+		if opener == nil {
+			opener = s.loop.ciphers.opener(s)
+		}
+		p, err := s.state.Open(opener, rest[:length])
 		if err != nil {
 			return b[:n], nil, err
 		}

@@ -1,78 +1,159 @@
 package reactor
 
 import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
 	"testing"
-	"unsafe"
+	"time"
+
+	"icomet/internal/selfsigned"
+	"icomet/server/access"
+	"icomet/server/secure"
 )
 
-// TestSizes: an idle connection costs no more than it has to. Both are sizes of Go's
-// allocator.
-func TestSizes(t *testing.T) {
-	t.Parallel()
-	if n := unsafe.Sizeof(Conn{}); n != 128 {
-		t.Errorf("a plain connection has %d bytes, want 128", n)
+// newPort makes a port with a certificate of its own, and the configuration of its clients.
+func newPort(t *testing.T) (*secure.Port, *tls.Config) {
+	t.Helper()
+	ca, err := selfsigned.New("reactor test")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if n := unsafe.Sizeof(secured{}); n != 256 {
-		t.Errorf("a connection over TLS has %d bytes, want 256", n)
+	issued, err := ca.Server("reactor.test")
+	if err != nil {
+		t.Fatal(err)
 	}
+	certificate, key, err := issued.Write(t.TempDir(), "server")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := secure.Load(secure.Settings{
+		Certificates: []secure.Pair{{Certificate: certificate, Key: key}}, MinVersion: tls.VersionTLS12, Handshakes: 8,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secure.NewPort(m, secure.NewComputing(1)), &tls.Config{RootCAs: ca.Pool(), ServerName: "reactor.test"}
 }
 
-// bareSecured is a connection over TLS, behind its handshake, that no client has.
-func bareSecured(l *loop) *secured {
-	s := &secured{Conn: Conn{loop: l, slot: noSlot, marks: markTLS | markShaking, since: l.now}}
-	shakeHands(s)
-	return s
+// dialSecured connects to the front port and does the handshake.
+func (s *testReactor) dialSecured(config *tls.Config) *client {
+	s.t.Helper()
+	c := dial(s.t, s.front)
+	if err := c.SecureWith(config); err != nil {
+		s.t.Fatal(err)
+	}
+	return c
 }
 
-// TestCiphersOfTheBusy: who is busy keeps its ciphers, and loses them when it has been quiet
-// for keepTicks. Who gets something now and then never keeps any.
-func TestCiphersOfTheBusy(t *testing.T) {
-	t.Parallel()
-	l := bareLoop(t)
-	l.now = 1000
-	cs, s := &l.ciphers, bareSecured(l)
-	sealer, opener := cs.sealer(s), cs.opener(s)
-	for range keepTicks + 10 { // busy: a use in each tick
-		l.now++
-		if cs.sealer(s) != sealer {
-			t.Fatalf("at %d another cipher is made", l.now)
+// silentHello connects, says hello and nothing more, until the handshake is in flight.
+func (s *testReactor) silentHello(port *secure.Port, config *tls.Config) (*client, *secured) {
+	s.t.Helper()
+	c := dial(s.t, s.front)
+	hello, server := net.Pipe()
+	go func() { _ = tls.Client(hello, config).Handshake() }()
+	b := make([]byte, 16<<10)
+	n, err := server.Read(b)
+	server.Close()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c.send(string(b[:n]))
+	var found *secured
+	s.checkFor(func() error {
+		s.onAllLoops(func(l *loop) {
+			for _, slot := range l.wheel.slots {
+				for c := slot; c != nil; c = c.timeNext {
+					if c.isTLS() && c.shaking() && c.secured().busy != nil && c.secured().busy.shake != nil {
+						found = c.secured()
+					}
+				}
+			}
+		})
+		if found == nil || port.Counters().InFlight.Load() == 0 {
+			return errors.New("the handshake has not begun")
 		}
-		cs.sweepSome()
-	}
-	for range keepTicks {
-		l.now++
-		cs.sweepSome()
-		if s.busy == nil || s.busy.sealer != sealer || s.busy.opener != opener || len(cs.kept) != 1 {
-			t.Fatalf("at %d the ciphers are dropped: %+v, %d kept", l.now, s.busy, len(cs.kept))
-		}
-	}
-	l.now++
-	cs.sweepSome()
-	if s.busy != nil || len(cs.kept) != 0 {
-		t.Errorf("after %d quiet ticks: %+v, %d kept", keepTicks+1, s.busy, len(cs.kept))
-	}
-	if s.since = l.now - keepTicks - 1; cs.sealer(s) == nil || s.busy != nil || len(cs.kept) != 0 {
-		t.Errorf("a heartbeat keeps %+v, %d kept", s.busy, len(cs.kept))
-	}
-	if s.since = l.now - keepTicks; cs.sealer(s) == nil || len(cs.kept) != 1 {
-		t.Errorf("the second message within %d ticks: %d kept", keepTicks, len(cs.kept))
-	}
+		return nil
+	})
+	return c, found
+}
 
-	// A part of a record outlives the ciphers, and what has ended is let go.
-	s.await([]byte{23, 3, 3})
-	ended := bareSecured(l)
-	cs.sealer(ended)
-	ended.release()
-	l.now += keepTicks + 1
-	cs.sweepSome()
-	if s.busy == nil || s.busy.in == nil || s.busy.sealer != nil || len(cs.kept) != 0 {
-		t.Errorf("with a part of a record: %+v, %d kept", s.busy, len(cs.kept))
+// TestPanicInAHandshake is logged with the stack of its goroutine, counted, and costs its
+// connection alone, whether that is still there or not.
+func TestPanicInAHandshake(t *testing.T) {
+	t.Parallel()
+	port, config := newPort(t)
+	s := startWith(t, 1, nil, subscribers(), false, port)
+	other := s.dialSecured(config)
+	other.get("/stream?cname=a&seq=1").head()
+	c, shaking := s.silentHello(port, config)
+	shaking.HandshakeOver(secure.Result{Err: &secure.Panic{Value: "injected in a handshake", Stack: []byte("its stack")}})
+	s.waitPanics(1)
+	if log := s.log.String(); !strings.Contains(log, "level=ERROR") || !strings.Contains(log, "injected in a handshake") || !strings.Contains(log, "its stack") {
+		t.Errorf("the log lacks the panic or its stack:\n%s", log)
 	}
-	if busy := bareSecured(l); len(cs.kept) == 0 {
-		cs.kept = make([]*secured, keptCiphers)
-		if cs.sealer(busy); busy.busy != nil || len(cs.kept) != keptCiphers {
-			t.Errorf("over the limit: %+v, %d kept", busy.busy, len(cs.kept))
+	_ = c.Close()
+	shaking.HandshakeOver(secure.Result{Err: &secure.Panic{Value: "too late", Stack: []byte("another stack")}})
+	s.checkFor(func() error {
+		if n := s.Panics(); n != 2 {
+			return fmt.Errorf("%d panics are counted, want the second, whose connection is gone, too", n)
 		}
-		cs.kept = nil
+		return nil
+	})
+	s.publish("a", "x")
+	if got := other.chunk(); !strings.Contains(got, `"seq":1,"content":"x"`) {
+		t.Errorf("another subscriber gets %q", got)
 	}
+	_ = other.Close()
+	s.checkFor(func() error {
+		if n := port.Counters().InFlight.Load(); n != 0 {
+			return fmt.Errorf("%d handshakes are in flight", n)
+		}
+		return s.checkIdle()
+	})
+}
+
+// TestPanicBehindAHandshake: a request that came with the end of its handshake panics. What
+// the loop was called for in the same turn, by other handshakes too, is not lost.
+func TestPanicBehindAHandshake(t *testing.T) {
+	t.Parallel()
+	port, config := newPort(t)
+	s := startWith(t, 1, nil, subscribers(), false, port)
+	c, shaking := s.silentHello(port, config)
+	defer c.Close()
+	called := false
+	s.onAllLoops(func(*loop) { // so that all of it is done in one turn
+		shaking.post(func() { panic("injected behind a handshake") })
+		shaking.post(func() { called = true })
+	})
+	s.waitPanics(1)
+	s.onAllLoops(func(*loop) {
+		if !called {
+			t.Error("what another handshake has said is lost")
+		}
+	})
+}
+
+// TestHelloBehindProxyHeader: a part of a hello that comes with the PROXY header has the time
+// of a hello, not that of the header.
+func TestHelloBehindProxyHeader(t *testing.T) {
+	t.Parallel()
+	port, _ := newPort(t)
+	set := testSettings()
+	set.RequestTimeout = time.Minute
+	var err error
+	if set.FrontTrust, err = access.NewTrust([]string{"127.0.0.0/8"}, true); err != nil {
+		t.Fatal(err)
+	}
+	r, _ := bareReactor(t, set, 1, subscribers(), true, port)
+	f := NewFake(r)
+	c := f.Connect(r.FrontAddr())
+	c.Says([]byte("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n\x16\x03"))
+	conn := c.context.(*Conn)
+	if due, want := f.loop.wheel.due(conn), f.loop.now+helloTicks; conn.slot == noSlot || due > want {
+		t.Errorf("it is looked at in tick %d, want %d", due, want)
+	}
+	f.loop.wheel.remove(conn)
 }

@@ -113,11 +113,17 @@ type stats struct {
 	Connections struct{ Front, Admin int }
 	Channels    int
 	Subscribers int
-	Panics      int            `json:"panics_total"`
-	BytesIn     int64          `json:"bytes_in_total"`
-	Closed      map[string]int `json:"closed_total_by_reason"`
-	Refused     map[string]int `json:"refused_total_by_reason"`
-	Runtime     struct {
+	Panics      int                 `json:"panics_total"`
+	BytesIn     int64               `json:"bytes_in_total"`
+	Closed      map[string]int      `json:"closed_total_by_reason"`
+	Refused     map[string]int      `json:"refused_total_by_reason"`
+	TLS         map[string]struct { // by role
+		InFlight   int            `json:"handshakes_in_flight"`
+		Waiting    int            `json:"handshakes_waiting"`
+		Handshakes map[string]int `json:"handshakes_total_by_result"`
+		Resumed    int            `json:"resumed_total"`
+	}
+	Runtime struct {
 		RSS        int64 `json:"rss_bytes"`
 		Heap       int64 `json:"heap_bytes"`
 		Goroutines int
