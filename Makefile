@@ -86,7 +86,7 @@ docs-test: ## run the commands of README.md and docs, check them and the API aga
 # tools: proxies in front of the server, a browser, Redis, and the languages of the
 # examples (Java only if it is installed, because its package is large).
 NPM := cmd/icomet-server/testdata/clients examples/ai-chat
-TEST_TOOLS := curl openssl nginx haproxy caddy chromium redis-server npm python3 jq
+TEST_TOOLS := curl openssl sslscan nginx haproxy caddy chromium redis-server npm python3 jq
 
 .PHONY: test-needs
 test-needs:

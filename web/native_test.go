@@ -57,10 +57,16 @@ func TestNativeRestart(t *testing.T) {
 }
 
 // TestNativeBeforeTheFirstMessage: an EventSource that has had no message yet has a
-// position too.
+// position too, in plain and over TLS.
 func TestNativeBeforeTheFirstMessage(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
+	for _, s := range []*servertest.Server{servertest.Start(t), servertest.StartTLS(t)} {
+		testBeforeTheFirstMessage(t, s)
+	}
+}
+
+func testBeforeTheFirstMessage(t *testing.T, s *servertest.Server) {
+	t.Helper()
 	s.Push("a", "before")
 	p := openNative(t, s.Front, "cname=a")
 	s.WaitSubscribers("a", 1)

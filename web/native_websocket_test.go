@@ -83,12 +83,17 @@ func openSocketPage(t *testing.T, b *browser.Browser, url string) *nativeSocket 
 	return &nativeSocket{Page: b.Open(t, url), log: []string{}}
 }
 
-// TestNativeWebSocket: the browser's own WebSocket, with permessage-deflate and without.
+// TestNativeWebSocket: the browser's own WebSocket, with permessage-deflate and without, and
+// over TLS.
 func TestNativeWebSocket(t *testing.T) {
 	t.Parallel()
 	page := socketPage(t)
-	for extension, value := range map[string]string{"permessage-deflate": "true", "": "false"} {
-		s := servertest.Start(t, "ICOMET_FRONT_WEBSOCKET_COMPRESSION="+value, "ICOMET_FRONT_CHANNEL_TIMEOUT=600", "ICOMET_FRONT_POLLING_TIMEOUT=1")
+	for _, c := range []struct {
+		extension, value string
+		start            func(testing.TB, ...string) *servertest.Server
+	}{{"permessage-deflate", "true", servertest.Start}, {"", "false", servertest.Start}, {"permessage-deflate", "true", servertest.StartTLS}} {
+		extension := c.extension
+		s := c.start(t, "ICOMET_FRONT_WEBSOCKET_COMPRESSION="+c.value, "ICOMET_FRONT_CHANNEL_TIMEOUT=600", "ICOMET_FRONT_POLLING_TIMEOUT=1")
 		p := openSocketPage(t, browser.Start(t), page)
 		pushAll(s, "a", numbered("", 1, 2))
 		s.Push("c", "1")

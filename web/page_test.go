@@ -22,6 +22,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "2"); err != nil {
 		panic(err)
 	}
+	browser.Trust(servertest.CertificateHash())
 	servertest.Main(m, browser.Stop)
 }
 
@@ -33,11 +34,17 @@ type site struct {
 }
 
 // newSite serves a page that loads the client from the front address, and collects
-// messages in got and other events in events.
+// messages in got and other events in events. It is over TLS if the front is.
 func newSite(t *testing.T, front string) *site {
 	t.Helper()
 	mux := http.NewServeMux()
-	s := &site{httptest.NewServer(mux), mux}
+	s := &site{httptest.NewUnstartedServer(mux), mux}
+	if strings.HasPrefix(front, "https://") {
+		s.TLS = servertest.ServerTLS()
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
 	t.Cleanup(s.Close)
 	mux.HandleFunc("/favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) {

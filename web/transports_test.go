@@ -20,11 +20,17 @@ var awkward = []string{
 }
 
 func TestEachTransport(t *testing.T) {
-	s := servertest.Start(t, "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=100")
+	const buffer = "ICOMET_FRONT_CHANNEL_BUFFER_SIZE=100"
+	for over, s := range map[string]*servertest.Server{"": servertest.Start(t, buffer), " TLS": servertest.StartTLS(t, buffer)} {
+		testEachTransport(t, over, s)
+	}
+}
+
+func testEachTransport(t *testing.T, over string, s *servertest.Server) {
 	b := browser.Start(t)
 	site := newSite(t, s.Front)
 	for _, name := range transports {
-		t.Run(name, func(t *testing.T) {
+		t.Run(name+over, func(t *testing.T) {
 			p := b.Open(t, site.URL)
 			defer p.Close()
 			stored := numbered("stored ", 1, 3)

@@ -1,7 +1,9 @@
 package servertest
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"os"
@@ -50,6 +52,7 @@ func HostPort(url string) string {
 // identity is what servers of this process's tests show, and clients trust.
 type identity struct {
 	ca     *selfsigned.Authority
+	server *selfsigned.Pair
 	caFile string
 	pair   string // for certificates in the configuration
 }
@@ -75,7 +78,7 @@ var testIdentity = sync.OnceValue(func() identity {
 	if err != nil {
 		panic(err)
 	}
-	return identity{ca, caFile, certificate + ":" + key}
+	return identity{ca, issued, caFile, certificate + ":" + key}
 })
 
 // Certificate is that of the tests' servers, as an element of certificates in the
@@ -84,6 +87,18 @@ func Certificate() string { return testIdentity().pair }
 
 // AuthorityFile is what clients have to trust for Certificate.
 func AuthorityFile() string { return testIdentity().caFile }
+
+// CertificateHash is what Chromium's ignore-certificate-errors-spki-list knows Certificate
+// by.
+func CertificateHash() string {
+	sum := sha256.Sum256(testIdentity().server.Leaf.RawSubjectPublicKeyInfo)
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// ServerTLS is for a server of a test's own with Certificate.
+func ServerTLS() *tls.Config {
+	return &tls.Config{Certificates: []tls.Certificate{testIdentity().server.TLS()}}
+}
 
 // ClientTLS trusts Certificate. In a plain run it takes either version.
 func ClientTLS() *tls.Config {

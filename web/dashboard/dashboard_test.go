@@ -6,17 +6,23 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
+	"icomet/internal/selfsigned"
 	"icomet/server/servertest"
 	"icomet/web/internal/browser"
 )
 
-func TestMain(m *testing.M) { servertest.Main(m, browser.Stop) }
+func TestMain(m *testing.M) {
+	browser.Trust(servertest.CertificateHash())
+	servertest.Main(m, browser.Stop)
+}
 
 const (
 	wide   = 1280
@@ -106,6 +112,44 @@ func TestOverview(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestOverviewTLS: the dashboard over TLS is live, shows handshakes and when certificates
+// end, and marks one that ends within 14 days.
+func TestOverviewTLS(t *testing.T) {
+	authority, err := selfsigned.New("soon")
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued, err := authority.Issue(selfsigned.Options{Names: []string{"soon.test"}, NotAfter: time.Now().Add(5*24*time.Hour + time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, key, err := issued.Write(t.TempDir(), "soon")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := servertest.StartTLS(t, "ICOMET_FRONT_TLS_CERTIFICATES="+servertest.Certificate()+","+certificate+":"+key)
+	b := browser.Start(t)
+	for _, width := range []int64{wide, narrow} {
+		p := open(t, b, s, "", width)
+		p.Want(`document.getElementById('state')?.textContent`, `"live"`)
+		p.Want(`[...document.querySelectorAll('.grid h2')].slice(-5).map(e => e.textContent)`,
+			`["TLS handshakes","Certificates","Event loops","Closed, since the start","Refused, since the start"]`)
+		const rows = `[...[...document.querySelectorAll('.grid section')].at(%d).querySelectorAll('tbody tr')].map(r => [...r.cells].%s)`
+		p.Want(fmt.Sprintf(rows, -4, `map(c => c.textContent).toSpliced(2, 1)`), `[["icomet.test","front","29"],["soon.test","front","5"],["icomet.test","admin","29"]]`)
+		p.Want(fmt.Sprintf(rows, -4, `at(-1).firstChild.className`), `["","pill warn",""]`)
+		const done = `Number(document.querySelectorAll('.grid:not(.charts) section')[0].querySelectorAll('tbody tr')[1].cells[1].textContent)`
+		before, err := strconv.Atoi(p.Text("String(" + done + ")"))
+		if err != nil || before < 1 {
+			t.Errorf("%d handshakes of the admin port, %v", before, err)
+		}
+		s.Push("news", "hello") // a connection of its own
+		p.Want(done+" > "+strconv.Itoa(before), "true")
+		fits(t, p)
+		p.WantNoMistakes()
+		p.Close()
+	}
 }
 
 func metrics(t *testing.T, s *servertest.Server) string {

@@ -71,10 +71,29 @@ function tables(stats) {
   const told = by => Object.entries(by).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1])
     .map(([name, n]) => [name.replaceAll('_', ' '), count(n)]);
   return [
+    ...secured(stats.tls),
     table('Event loops', ['loop', 'queued', 'deliveries', 'lag', 'worst'], stats.loops.map((l, i) =>
       [String(i), count(l.queued_messages), short(l.deliveries_total), millis(l.lag_ms / 1000), millis(l.lag_max_ms / 1000)]), ''),
     table('Closed, since the start', ['reason', 'connections'], told(stats.closed_total_by_reason), 'No connection has been closed yet.'),
     table('Refused, since the start', ['reason', 'times'], told(stats.refused_total_by_reason), 'Nothing has been refused yet.'),
+  ];
+}
+
+// secured are the tables of the ports that speak TLS.
+function secured(tls) {
+  if (!tls) return [];
+  const ports = Object.entries(tls).sort().reverse(); // front, admin
+  const failed = results => Object.entries(results).reduce((sum, [result, n]) => result === 'ok' ? sum : sum + n, 0);
+  return [
+    table('TLS handshakes', ['port', 'done', 'resumed', 'failed', 'at work', 'waiting'], ports.map(([role, t]) => {
+      const by = t.handshakes_total_by_result;
+      return [role, ...[by.ok, t.resumed_total, failed(by), t.handshakes_in_flight, t.handshakes_waiting].map(count)];
+    }), ''),
+    table('Certificates', ['for', 'port', 'ends', 'in days'], ports.flatMap(([role, t]) => t.certificates.map(c => {
+      const days = Math.floor((new Date(c.not_after) - Date.now()) / 86400e3);
+      const left = el('span', { className: days < 0 ? 'pill bad' : days < 14 ? 'pill warn' : '' }, count(days));
+      return [el('span', { className: 'name', title: c.file }, c.names[0] ?? c.file), role, c.not_after.slice(0, 10), left];
+    })), ''),
   ];
 }
 

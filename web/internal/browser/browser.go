@@ -35,6 +35,13 @@ var chromium struct {
 	err  error
 }
 
+// trusted is the hash of the certificate key that Chromium takes without an authority.
+var trusted string
+
+// Trust has the browsers take certificates with a key of this hash (SHA-256 of the public
+// key, base64). TestMain calls it before the tests.
+func Trust(hash string) { trusted = hash }
+
 // Start opens a browser until the end of the test.
 func Start(t testing.TB) *Browser {
 	t.Helper()
@@ -77,6 +84,9 @@ func launch() (ctx context.Context, end func(), err error) {
 		"disable-renderer-backgrounding", "disable-backgrounding-occluded-windows", "disable-background-timer-throttling",
 	} {
 		options = append(options, chromedp.Flag(f, true))
+	}
+	if trusted != "" {
+		options = append(options, chromedp.Flag("ignore-certificate-errors-spki-list", trusted))
 	}
 	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, endContext := chromedp.NewContext(allocator)
