@@ -187,6 +187,7 @@ package-test-needs:
 	command -v systemd-analyze >/dev/null || needs+=' systemd'; \
 	command -v debootstrap >/dev/null || needs+=' debootstrap'; \
 	command -v ip >/dev/null || needs+=' iproute2'; \
+	command -v qemu-system-x86_64 >/dev/null || needs+=' qemu-system-x86'; \
 	command -v zsh >/dev/null || needs+=' zsh'; \
 	command -v fish >/dev/null || needs+=' fish'; \
 	if [ -n "$$needs" ]; then \
