@@ -223,7 +223,9 @@ func (s *system) testSettings() {
 	}
 	write("/etc/icomet/admin.keys", "secret-of-the-test\n", "600")
 	write("/etc/systemd/system/icomet.service.d/test.conf", "[Service]\nLoadCredential=admin.keys:/etc/icomet/admin.keys\nWatchdogSec="+s.watchdog+"\n", "644")
+	// The channel lives longer than the upgrade takes in a slow machine.
 	write("/etc/icomet/config.toml", `front.listen = "0.0.0.0:80"
+front.channel_timeout = 3600
 admin.keys_file = "/run/credentials/icomet.service/admin.keys"
 engine.snapshot = "/var/lib/icomet/channels"
 logger.output = "/var/log/icomet/icomet.log"
@@ -262,7 +264,7 @@ func (s *system) testReload() {
 	})
 	s.run("sh", "-c", `echo "front.auth = 1" >>/etc/icomet/config.toml`)
 	s.run("systemctl", "reload", "icomet")
-	s.wait("StatusText", "the last reload changed nothing: /etc/icomet/config.toml:5: front.auth")
+	s.wait("StatusText", "the last reload changed nothing: /etc/icomet/config.toml:6: front.auth")
 	s.run("sed", "-i", "/front.auth/d", "/etc/icomet/config.toml")
 	s.run("systemctl", "reload", "icomet")
 	s.wait("StatusText", "subscribers$")
