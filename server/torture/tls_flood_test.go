@@ -94,7 +94,7 @@ func TestSilentHellos(t *testing.T) {
 			if limit := int64(tc.n)*tc.cost + 64*mib; most > limit {
 				t.Errorf("%d MiB, at most %d MiB", most/mib, limit/mib)
 			}
-			if late > shakeTime+sized(patience, time.Second) {
+			if late > shakeTime+lateness {
 				t.Errorf("a newcomer of another address got in after %v", late)
 			}
 			calm.back()
