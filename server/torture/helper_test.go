@@ -13,7 +13,7 @@ import (
 const helperVariable = "ICOMET_TORTURE_HELPER"
 
 // helpers are what such a process can do; they call on when their load is on.
-var helpers = map[string]func(args []string, on func()) error{"dribble": dribbleMany}
+var helpers = map[string]func(args []string, on func()) error{"dribble": dribbleMany, "storm": storm}
 
 func helper(args []string) (status int) {
 	err := helpers[args[0]](args[1:], func() { fmt.Println("on") })
