@@ -83,6 +83,9 @@ func tools(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := servertest.Build(filepath.Join(dir, "icomet"), "icomet/cmd/icomet"); err != nil {
+		t.Fatal(err)
+	}
 	script := "#!/bin/sh\nICOMET_FRONT_LISTEN=127.0.0.1:0 ICOMET_ADMIN_LISTEN=127.0.0.1:0 exec " + binary + " \"$@\"\n"
 	if err := os.WriteFile(filepath.Join(dir, "icomet-server"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
@@ -122,6 +125,9 @@ func TestCommands(t *testing.T) {
 				switch language, why, _ := strings.Cut(b.info, " "); {
 				case language == "sh" && strings.HasPrefix(why, "norun: "):
 				case language == "sh":
+					if strings.Contains(b.text, "https://localhost:") {
+						s = startSecured(t, dir)
+					}
 					want := ""
 					if i+1 < len(all) && all[i+1].info == "text" {
 						want = all[i+1].text
@@ -150,9 +156,25 @@ func startFor(t *testing.T, page string) *running {
 	return &running{t: t, front: s.Front, admin: s.Admin}
 }
 
-// addressed is a text with the addresses of s instead of the usual ones.
+// startSecured starts a server with the tls.toml that a page has written into dir.
+func startSecured(t *testing.T, dir string) *running {
+	t.Helper()
+	cmd := servertest.Command(t, servertest.Binary, []string{
+		"ICOMET_FRONT_LISTEN=127.0.0.1:0", "ICOMET_ADMIN_LISTEN=127.0.0.1:0", "ICOMET_FRONT_CHANNEL_TIMEOUT=3600",
+	}, "tls.toml")
+	cmd.Dir = dir
+	p := servertest.Launch(t, cmd)
+	return &running{t: t, front: "http://" + p.Address("front"), admin: "http://" + p.Address("admin")}
+}
+
+// addressed is a text with the addresses of s instead of the usual ones. The certificates of
+// pages are for localhost.
 func (s *running) addressed(text string) string {
-	return strings.NewReplacer("http://127.0.0.1:8100", s.front, "http://127.0.0.1:8000", s.admin).Replace(text)
+	secured := func(url string) string {
+		return "https://localhost" + url[strings.LastIndexByte(url, ':'):]
+	}
+	return strings.NewReplacer("http://127.0.0.1:8100", s.front, "http://127.0.0.1:8000", s.admin,
+		"https://localhost:8100", secured(s.front), "https://localhost:8000", secured(s.admin)).Replace(text)
 }
 
 // staysOpen finds commands that do not end by themselves.

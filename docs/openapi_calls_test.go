@@ -13,6 +13,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"icomet/server/config"
+	"icomet/server/servertest"
 )
 
 func number(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
@@ -362,6 +363,19 @@ func (d *document) checkAllSeen() {
 					d.t.Errorf("%s: %s of type %s is documented and was not given", c, code, kind)
 				}
 			}
+		}
+	}
+}
+
+// TestOpenAPIStatsTLS: what /stats tells of a port that speaks TLS.
+func TestOpenAPIStatsTLS(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(cfg *config.Config) { cfg.Front.TLS.Certificates = []string{servertest.Certificate()} })
+	d := readDocument(t)
+	stats := d.try(s, d.find("GET /stats"), "of a port with TLS", request{}, 200)
+	for _, part := range []string{`"tls":{"front":{`, `"names":["icomet.test"`, `"not_after":"`} {
+		if !strings.Contains(stats, part) {
+			t.Errorf("there is no %s in %s", part, stats)
 		}
 	}
 }

@@ -55,7 +55,7 @@ away, it waits and tries again.`,
 				return err
 			}
 			if f.watch {
-				w := watcher{admin: admin, json: f.json, stdout: cmd.OutOrStdout(), online: map[string]bool{}}
+				w := watcher{admin: admin, place: p, json: f.json, stdout: cmd.OutOrStdout(), online: map[string]bool{}}
 				return w.follow(cmd.Context(), cmd.ErrOrStderr())
 			}
 			return f.list(cmd.Context(), admin, cmd.OutOrStdout(), cmd.ErrOrStderr())

@@ -29,15 +29,18 @@ func (e *refusedError) Unwrap() error { return e.last }
 var errOutput = errors.New("standard output")
 
 // follow prints messages until --count, or until no channel is left.
-func (f *subFlags) follow(ctx context.Context, s *client.MultiSubscriber, stdout, stderr io.Writer) error {
+func (f *subFlags) follow(ctx context.Context, p *place, s *client.MultiSubscriber, stdout, stderr io.Writer) error {
 	starts := s.Channels()
 	tell := teller{w: stderr, many: len(starts) > 1, json: f.json, quiet: f.quiet, resumes: map[string]bool{}}
 	for _, start := range starts {
 		tell.resumes[start.Channel] = start.From != client.Position{}
 	}
-	s.OnPosition = tell.position
-	if !f.quiet {
-		s.OnError = func(err error, wait time.Duration) {
+	s.OnPosition = func(channel string, r client.Recovery) {
+		p.reached = true
+		tell.position(channel, r)
+	}
+	s.OnError = func(err error, wait time.Duration) {
+		if p.failed(err); ctx.Err() == nil && !f.quiet {
 			fmt.Fprintf(stderr, "icomet: %v; again in %v\n", err, wait.Round(100*time.Millisecond))
 		}
 	}

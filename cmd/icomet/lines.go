@@ -18,6 +18,7 @@ const maxLine = 16 << 20
 // lines publishes each line of a text, in order.
 type lines struct {
 	admin   *client.Admin
+	place   *place
 	channel string
 	encoded bool // a line is the inside of a JSON string
 	stderr  io.Writer
@@ -82,6 +83,7 @@ func (l *lines) send(ctx context.Context, batch []input) error {
 		status, answered := errors.AsType[*client.StatusError](result.Err)
 		switch {
 		case result.Err == nil:
+			l.place.reached = true
 		case answered && (status.Status == http.StatusRequestEntityTooLarge || l.encoded && status.Status == http.StatusBadRequest):
 			l.refuse(numbers[i], result.Err.Error())
 		case ctx.Err() != nil:

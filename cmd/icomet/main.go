@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -34,21 +33,25 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	if len(args) > 0 && args[0] == "-version" { // as the other programs of the project have it
 		args = append([]string{"--version"}, args[1:]...)
 	}
-	root := newRoot(getenv)
+	own, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	root := newRoot(&place{getenv: getenv, giveUp: giveUp})
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	inOurWords(root)
-	err := root.ExecuteContext(ctx)
+	err := root.ExecuteContext(own)
+	if hopeless, ok := errors.AsType[*hopelessError](context.Cause(own)); ok {
+		return hopeless.error
+	}
 	if _, refused := errors.AsType[*refusedError](err); ctx.Err() != nil && !refused {
 		return nil
 	}
 	return err
 }
 
-func newRoot(getenv func(string) string) *cobra.Command {
-	p := &place{getenv: getenv}
+func newRoot(p *place) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "icomet",
 		Short: "Subscribe to and publish through an iComet server",
@@ -98,7 +101,6 @@ The exit status is 0, also after Ctrl-C, or 1 after an error.`,
 // explain adds a hint to an error text.
 func explain(err error) string {
 	text := err.Error()
-	_, unverified := errors.AsType[*tls.CertificateVerificationError](err)
 	status, answered := errors.AsType[*client.StatusError](err)
 	conflict, _ := errors.AsType[*client.ConflictError](err)
 	switch {
@@ -108,10 +110,12 @@ func explain(err error) string {
 		text += fmt.Sprintf("\nThe channel's last message is %s, so the next one would be number %d.", conflict.Position, conflict.Position.Seq+1)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		text += "\nIs the server running there? See --front, --admin and icomet --help."
-	case unverified && strings.Contains(text, "unknown authority"):
+	case unverified(err) && strings.Contains(text, "unknown authority"):
 		text += "\nIf it is an authority of your own, give it by --ca FILE."
-	case strings.Contains(text, "remote error: tls: certificate required"), strings.Contains(text, "remote error: tls: bad certificate"): // TLS 1.3, 1.2
+	case wantsCertificate(err):
 		text += "\nGive a certificate that the server's client_ca has signed by --cert FILE and --cert-key FILE."
+	case answered && status.Status == 400 && strings.Contains(status.Text, "this port speaks TLS"):
+		text += "\nGive it as https://host:port, and an authority of your own by --ca FILE."
 	case errors.Is(err, http.ErrSchemeMismatch):
 		text += "\nThat port has no TLS: give it as http://host:port."
 	case errors.Is(err, client.ErrUnauthorized):

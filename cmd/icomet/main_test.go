@@ -314,7 +314,7 @@ func TestKey(t *testing.T) {
 
 // TestHelp: every command has an example, and completion knows the values of flags.
 func TestHelp(t *testing.T) {
-	root := newRoot(func(string) string { return "" })
+	root := newRoot(&place{getenv: func(string) string { return "" }})
 	for _, cmd := range root.Commands() {
 		if cmd.Example == "" || cmd.Short == "" {
 			t.Errorf("%s has no example", cmd.Name())

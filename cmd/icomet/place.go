@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -17,6 +19,37 @@ type place struct {
 	front, admin, keyFile string
 	ca, cert, certKey     string // files
 	getenv                func(string) string
+
+	giveUp  context.CancelCauseFunc // ends the command
+	reached bool                    // by the command's goroutine: there was an answer
+}
+
+// failed is told of what a command tries again after, and ends it if TLS fails before there
+// was any answer: more flags are wanted then, not more tries. (Later it may be a mistake in
+// exchanging certificates that somebody is about to correct.)
+func (p *place) failed(err error) {
+	if !p.reached && (unverified(err) || wantsCertificate(err)) {
+		p.giveUp(&hopelessError{err})
+	}
+}
+
+// hopelessError is why a command has been given up.
+type hopelessError struct{ error }
+
+func (e *hopelessError) Unwrap() error { return e.error }
+
+// unverified: the certificate of the server is not trusted.
+func unverified(err error) bool {
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok
+}
+
+// wantsCertificate: the server does not trust that of the client, or has got none. The
+// alerts are those of TLS 1.3 and 1.2.
+func wantsCertificate(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "remote error: tls: certificate required") || strings.Contains(text, "remote error: tls: bad certificate") ||
+		strings.Contains(text, "remote error: tls: unknown certificate authority")
 }
 
 // The server has the same variables, so that both agree in one shell.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,8 +77,11 @@ func TestTLS(t *testing.T) {
 		t.Errorf("top: %s", got)
 	}
 
-	fails(t, nil, []string{"info", "--admin", admin.URL}, "unknown authority", "--ca FILE")
-	fails(t, nil, append([]string{"info"}, there...), "certificate required", "--cert FILE")
+	for _, line := range []string{"info", "sub a", "sub a -t ws", "sub a b -q", "pub a x", "pub a -", "end a x", "broadcast x", "channels", "channels --watch", "top --rounds 1"} {
+		args := strings.Fields(line)
+		failsReading(t, nil, "line\n", append(slices.Clone(args), "--front", front.URL, "--admin", admin.URL), "unknown authority", "--ca FILE")
+		failsReading(t, nil, "line\n", append(slices.Clone(args), there...), "certificate required", "--cert FILE")
+	}
 	fails(t, nil, []string{"info", "--admin", strings.Replace(s.Admin, "http:", "https:", 1), "--ca", ca}, "That port has no TLS", "http://host:port")
 	fails(t, nil, []string{"info", "--ca", dir + "/none"}, dir+"/none", "no such file")
 	fails(t, nil, []string{"sub", "a", "--cert", ca}, ca, "private key")

@@ -64,7 +64,7 @@ that it had, but could not answer for, comes again after its restart.)`,
 					return fmt.Errorf("--%s is for one text; each line of standard input gets an id of its own", name)
 				}
 			}
-			l := lines{admin: admin, channel: args[0], encoded: f.encoded, stderr: cmd.ErrOrStderr()}
+			l := lines{admin: admin, place: p, channel: args[0], encoded: f.encoded, stderr: cmd.ErrOrStderr()}
 			return l.copy(cmd.Context(), cmd.InOrStdin())
 		},
 	}
@@ -84,7 +84,9 @@ func (p *place) retryingClient(cmd *cobra.Command) (*client.Admin, error) {
 	}
 	stderr := cmd.ErrOrStderr()
 	admin.OnError = func(err error, wait time.Duration) {
-		fmt.Fprintf(stderr, "icomet: %v; again in %v\n", err, wait.Round(100*time.Millisecond))
+		if p.failed(err); cmd.Context().Err() == nil {
+			fmt.Fprintf(stderr, "icomet: %v; again in %v\n", err, wait.Round(100*time.Millisecond))
+		}
 	}
 	return admin, nil
 }

@@ -17,6 +17,7 @@ const (
 
 // retrying waits between the tries of a command that is to go on for long.
 type retrying struct {
+	place    *place
 	stderr   io.Writer
 	failures int // in a row
 }
@@ -29,6 +30,9 @@ func (r *retrying) wait(ctx context.Context, err error) error {
 	}
 	if !client.Temporary(err) {
 		return err
+	}
+	if r.place.failed(err); ctx.Err() != nil {
+		return ctx.Err()
 	}
 	bound := min(mostWait, leastWait<<min(r.failures, 10))
 	r.failures++

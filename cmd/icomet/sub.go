@@ -76,7 +76,7 @@ with its last position; of several, refused has the error too.`,
 			if err != nil {
 				return err
 			}
-			return f.follow(cmd.Context(), s, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return f.follow(cmd.Context(), p, s, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	flags := cmd.Flags()

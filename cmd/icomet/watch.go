@@ -13,6 +13,7 @@ import (
 // watcher prints the channels that come and go.
 type watcher struct {
 	admin  *client.Admin
+	place  *place
 	json   bool
 	stdout io.Writer
 	online map[string]bool // those that were printed as coming
@@ -20,7 +21,7 @@ type watcher struct {
 
 // follow prints until ctx ends, over any number of connections.
 func (w *watcher) follow(ctx context.Context, stderr io.Writer) error {
-	again := retrying{stderr: stderr}
+	again := retrying{place: w.place, stderr: stderr}
 	for {
 		broken := w.sweep(ctx)
 		if broken == nil {
@@ -29,7 +30,7 @@ func (w *watcher) follow(ctx context.Context, stderr io.Writer) error {
 					broken = err
 					break
 				}
-				again.failures = 0
+				again.failures, w.place.reached = 0, true
 				if err := w.print(e); err != nil {
 					return err
 				}

@@ -6,6 +6,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"icomet/server/config"
+	"icomet/server/servertest"
 )
 
 var (
@@ -67,7 +70,7 @@ func expressions(t *testing.T) (found []string) {
 // TestNamesInDashboardAndRules: every metric, label and reason that they name is there.
 func TestNamesInDashboardAndRules(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, nil)
+	s := startServer(t, func(cfg *config.Config) { cfg.Front.TLS.Certificates = []string{servertest.Certificate()} })
 	s.call("/push?cname=a&content=x")
 	text := s.call("/metrics")
 	families := s.families()

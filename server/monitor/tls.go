@@ -56,6 +56,7 @@ func (m *Monitor) reportTLS() map[string]tlsReport {
 			r.Handshakes[o.String()] = c.Done[o].Load()
 		}
 		for _, info := range port.Certificates() {
+			info.Names = append([]string{}, info.Names...) // [] in JSON, not null
 			r.Certificates = append(r.Certificates, certificateReport(info))
 		}
 		if out == nil {
