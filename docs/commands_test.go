@@ -159,6 +159,11 @@ func startFor(t *testing.T, page string) *running {
 // startSecured starts a server with the tls.toml that a page has written into dir.
 func startSecured(t *testing.T, dir string) *running {
 	t.Helper()
+	path := filepath.Join(dir, "tls.toml")
+	text := strings.ReplaceAll(read(t, path), "127.0.0.1:8001", "127.0.0.1:0") // a port of its own
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	cmd := servertest.Command(t, servertest.Binary, []string{
 		"ICOMET_FRONT_LISTEN=127.0.0.1:0", "ICOMET_ADMIN_LISTEN=127.0.0.1:0", "ICOMET_FRONT_CHANNEL_TIMEOUT=3600",
 	}, "tls.toml")
