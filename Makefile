@@ -176,7 +176,7 @@ package: ## static binaries, .deb, .rpm, SBOMs and checksums for amd64 and arm64
 
 # As root, because it installs the .deb into an empty root.
 .PHONY: package-test
-package-test: package-test-needs ## build the packages twice and compare, install and run them, under systemd too: 5 minutes; needs root
+package-test: package-test-needs ## build the packages twice and compare, install and run them, under systemd too: 10 minutes; needs root
 	ICOMET_PACKAGES=full NFPM=$(NFPM) go test -count=1 -v -timeout 60m ./packaging ./packaging/manual
 
 .PHONY: package-test-needs
@@ -187,6 +187,7 @@ package-test-needs:
 	command -v systemd-analyze >/dev/null || needs+=' systemd'; \
 	command -v debootstrap >/dev/null || needs+=' debootstrap'; \
 	command -v ip >/dev/null || needs+=' iproute2'; \
+	command -v qemu-system-x86_64 >/dev/null || needs+=' qemu-system-x86'; \
 	command -v zsh >/dev/null || needs+=' zsh'; \
 	command -v fish >/dev/null || needs+=' fish'; \
 	if [ -n "$$needs" ]; then \

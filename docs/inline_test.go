@@ -137,7 +137,7 @@ func newChecker(t *testing.T) *checker {
 	}
 	c.tools = map[string]func(string, []string) error{
 		"make": c.make, "go": c.goTool, "curl": c.curl, "man": c.man,
-		"systemctl": c.systemd, "journalctl": c.systemd, "ss": c.runs("ss"), "ulimit": c.runs("ulimit"), "redis-benchmark": c.runs("redis-benchmark"),
+		"systemctl": c.systemd, "journalctl": c.systemd, "systemd-analyze": c.systemd, "ss": c.runs("ss"), "ulimit": c.runs("ulimit"), "redis-benchmark": c.runs("redis-benchmark"),
 		"icomet": c.icomet, "icomet-server": c.server, "icomet-bench": c.bench,
 	}
 	return c

@@ -160,11 +160,11 @@ func (c *checker) man(_ string, words []string) error {
 	return nil
 }
 
-// systemdWords are the commands and flags of systemctl and journalctl that a page may name.
-// They are listed because a machine without systemd runs the test too.
-var systemdWords = strings.Fields("disable edit enable kill reload restart show start status stop --now -f -u")
+// systemdWords are the commands and flags of systemctl, journalctl and systemd-analyze that
+// a page may name. They are listed because a machine without systemd runs the test too.
+var systemdWords = strings.Fields("disable edit enable kill reload restart security show start status stop --now -f -u")
 
-// systemd checks the words of systemctl and journalctl, and the unit.
+// systemd checks the words of those three, and the unit.
 func (c *checker) systemd(_ string, words []string) error {
 	for _, word := range words {
 		switch {

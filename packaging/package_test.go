@@ -67,9 +67,13 @@ func TestPackages(t *testing.T) {
 	})
 	t.Run("Deb", func(t *testing.T) { testDeb(t, dist) })
 	t.Run("Install", func(t *testing.T) {
-		testInstall(t, filepath.Join(dist, "icomet_"+version.Release+"_"+runtime.GOARCH+".deb"))
+		testInstall(t, filepath.Join(dist, debName))
 	})
-	t.Run("Systemd", func(t *testing.T) { testSystemd(t, dist) })
+	root := debian(t, dist)
+	if runtime.GOARCH == "amd64" { // the kernel of run-in-vm is for no other
+		t.Run("VirtualMachine", func(t *testing.T) { testVM(t, root) })
+	}
+	t.Run("Systemd", func(t *testing.T) { boot(t, root).administrate() })
 	t.Run("Image", func(t *testing.T) { testImage(t, dist) })
 	t.Run("RPM", func(t *testing.T) { testRPM(t, dist) })
 	t.Run("SBOM", func(t *testing.T) { testSBOM(t, dist) })

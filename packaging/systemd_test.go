@@ -10,52 +10,68 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"icomet/internal/version"
 	"icomet/server/servertest"
 )
 
-// system is a Debian with systemd as its first process, in namespaces of its own, the
-// network's too: its ports are nobody else's.
+// system is a Debian with systemd as its first process.
 type system struct {
-	pid int // of its systemd, seen from outside
-	t   *testing.T
+	t        *testing.T
+	try      func(args ...string) (string, error) // runs a command in it
+	patience time.Duration                        // how long something may take
+	watchdog string                               // seconds within which a server that hangs is found
 }
 
-// boot makes a clean Debian and starts it.
+// The packages for the machine that tests.
+var (
+	debName = "icomet_" + version.Release + "_" + runtime.GOARCH + ".deb"
+	rpmName = "icomet-" + version.Release + "-1." + machine() + ".rpm"
+)
+
+// boot starts a Debian in namespaces of its own, the network's too: its ports are nobody
+// else's.
 func boot(t *testing.T, root string) *system {
 	t.Helper()
-	run(t, "debootstrap", "--variant=minbase", "--include=systemd,curl,logrotate,rpm", "bookworm", root)
 	here, err := filepath.Abs("testdata/boot")
 	if err != nil {
 		t.Fatal(err)
 	}
 	// --kill-child: it ends with unshare, whatever happens.
 	p := servertest.Launch(t, exec.Command("unshare", "--mount", "--pid", "--uts", "--cgroup", "--net", "--fork", "--kill-child", here, root))
-	s := &system{t: t}
+	s := &system{t: t, patience: servertest.Patience, watchdog: "2"}
 	s.check(func() error {
 		child := fmt.Sprintf("/proc/%d/task/%[1]d/children", p.Process.Pid)
 		b, err := os.ReadFile(child)
 		if err != nil {
 			return err
 		}
-		if s.pid, err = strconv.Atoi(strings.TrimSpace(string(b))); err != nil {
+		pid := strings.TrimSpace(string(b)) // of its systemd, seen from outside
+		if _, err := strconv.Atoi(pid); err != nil {
 			return fmt.Errorf("%w; %s", err, p.Log)
 		}
-		out, err := s.try("systemctl", "is-system-running")
-		if out != "running" {
-			return fmt.Errorf("the system is %s %v; %s", out, err, p.Log)
+		s.try = func(args ...string) (string, error) {
+			enter := []string{"--target", pid, "--mount", "--pid", "--uts", "--cgroup", "--net", "--root", "--wd", "--"}
+			out, err := exec.Command("nsenter", append(enter, args...)...).CombinedOutput()
+			return strings.TrimSpace(string(out)), err
 		}
 		return nil
 	})
+	s.waitRunning()
 	return s
 }
 
-// try runs a command in the system.
-func (s *system) try(args ...string) (string, error) {
-	enter := []string{"--target", strconv.Itoa(s.pid), "--mount", "--pid", "--uts", "--cgroup", "--net", "--root", "--wd", "--"}
-	out, err := exec.Command("nsenter", append(enter, args...)...).CombinedOutput()
-	return strings.TrimSpace(string(out)), err
+// waitRunning waits until all has started.
+func (s *system) waitRunning() {
+	s.t.Helper()
+	s.check(func() error {
+		if out, err := s.try("systemctl", "is-system-running"); out != "running" {
+			failed, _ := s.try("systemctl", "--failed")
+			return fmt.Errorf("the system is %s %v; %s", out, err, failed)
+		}
+		return nil
+	})
 }
 
 func (s *system) run(args ...string) string {
@@ -74,7 +90,7 @@ func (s *system) journal() string {
 
 func (s *system) check(try func() error) {
 	s.t.Helper()
-	servertest.CheckFor(s.t, servertest.Patience, try)
+	servertest.CheckFor(s.t, s.patience, try)
 }
 
 // get is what systemd says of the service.
@@ -94,28 +110,24 @@ func (s *system) wait(property, pattern string) {
 	})
 }
 
-// testSystemd installs the package into a running Debian, and does with the service what
+// administrate installs the package into a running Debian, and does with the service what
 // administrators do.
-func testSystemd(t *testing.T, dist string) {
-	root := filepath.Join(t.TempDir(), "root")
-	s := boot(t, root)
-	deb := "icomet_" + version.Release + "_" + runtime.GOARCH + ".deb"
-	rpm := "icomet-" + version.Release + "-1." + machine() + ".rpm"
-	run(t, "cp", filepath.Join(dist, deb), filepath.Join(dist, rpm), filepath.Join(root, "root"))
-
+func (s *system) administrate() {
+	s.t.Helper()
 	// Installed is started: READY=1 has come, so it answers.
 	s.install("in a Debian")
 	if got := s.get("ActiveState"); got != "active" {
-		t.Fatalf("after the installation it is %s\n%s", got, s.journal())
+		s.t.Fatalf("after the installation it is %s\n%s", got, s.journal())
 	}
 	if got := s.run("curl", "-sS", "http://127.0.0.1:8000/push?cname=a&content=hi"); got != `{"type":"ok"}` {
-		t.Errorf("got %s", got)
+		s.t.Errorf("got %s", got)
 	}
 	if got := s.run("curl", "-sS", "http://127.0.0.1:8100/sub?cname=a&seq=1"); got != `[{"type":"data","cname":"a","seq":1,"content":"hi"}]` {
-		t.Errorf("got %s", got)
+		s.t.Errorf("got %s", got)
 	}
 	s.wait("StatusText", "^Serving: [0-9]+ connections, 1 channels, 0 subscribers$")
-	s.testSettings(root)
+	s.testHardening()
+	s.testSettings()
 	s.testReload()
 	s.testFailures()
 
@@ -123,24 +135,33 @@ func testSystemd(t *testing.T, dist string) {
 	s.run("systemctl", "restart", "icomet")
 	s.run("curl", "-sSf", "-H", "Authorization: Bearer secret-of-the-test", "http://127.0.0.1:8000/push?cname=kept&content=hi")
 	old := s.get("MainPID")
-	s.run("dpkg", "-i", "/root/"+deb)
+	s.run("dpkg", "-i", "/root/next/icomet.deb")
+	if got := s.run("dpkg-query", "-W", "-f", "${Version}", "icomet"); got != version.Release+"+next" {
+		s.t.Errorf("after an upgrade version %s is installed", got)
+	}
 	if got := s.get("MainPID"); got == old || s.get("ActiveState") != "active" {
-		t.Errorf("after an upgrade the process is %s, it was %s\n%s", got, old, s.journal())
+		s.t.Errorf("after an upgrade the process is %s, it was %s\n%s", got, old, s.journal())
 	}
 	if got := s.run("curl", "-sS", "http://127.0.0.1/sub?cname=kept&seq=1"); !strings.Contains(got, `"content":"hi"`) {
-		t.Errorf("after an upgrade: %s\n%s", got, s.journal())
+		s.t.Errorf("after an upgrade: %s\n%s", got, s.journal())
 	}
 
 	s.run("dpkg", "-r", "icomet")
 	if out, err := s.try("systemctl", "is-active", "icomet"); err == nil {
-		t.Errorf("after the removal it is %s", out)
+		s.t.Errorf("after the removal it is %s", out)
 	}
 	s.run("rm", "-r", "/etc/icomet/admin.keys", "/etc/systemd/system/icomet.service.d") // the administrator's own
 	s.run("dpkg", "-P", "icomet")
 	if out, _ := s.try("find", "/etc", "/var", "/usr", "-name", "*icomet*", "-not", "-path", "/var/log/journal/*"); out != "" {
-		t.Errorf("after the purge there is\n%s", out)
+		s.t.Errorf("after the purge there is\n%s", out)
 	}
-	s.testRPM("/root/" + rpm)
+	s.testRPM()
+}
+
+// testHardening asks systemd about the service that runs: 0 is the best, 10 the worst.
+func (s *system) testHardening() {
+	s.t.Helper()
+	s.run("systemd-analyze", "security", "--no-pager", "--threshold=25", "icomet.service")
 }
 
 // machine is this machine, as rpm names it.
@@ -162,7 +183,7 @@ func (s *system) install(mark string) {
 
 // testRPM does the same with the .rpm, by rpm itself on the same systemd: no Fedora can be
 // had here.
-func (s *system) testRPM(path string) {
+func (s *system) testRPM() {
 	s.t.Helper()
 	s.install("in a Debian with rpm")
 	if got := s.get("ActiveState"); got != "active" {
@@ -179,7 +200,7 @@ func (s *system) testRPM(path string) {
 	// An upgrade restarts it, and keeps what the administrator wrote.
 	s.run("sh", "-c", `echo "# mine" >>/etc/icomet/config.toml`)
 	old := s.get("MainPID")
-	s.run("rpm", "-U", "--replacepkgs", path)
+	s.run("rpm", "-U", "--replacepkgs", "/root/"+rpmName)
 	if got := s.get("MainPID"); got == old || s.get("ActiveState") != "active" {
 		s.t.Errorf("after an upgrade the process is %s, it was %s\n%s", got, old, s.journal())
 	}
@@ -194,25 +215,21 @@ func (s *system) testRPM(path string) {
 }
 
 // testSettings: a port below 1024, a secret of root's, a snapshot and a log that rotates.
-func (s *system) testSettings(root string) {
+func (s *system) testSettings() {
 	s.t.Helper()
-	write := func(name, text string, mode os.FileMode) {
+	write := func(path, text, mode string) {
 		s.t.Helper()
-		path := filepath.Join(root, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			s.t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), mode); err != nil {
-			s.t.Fatal(err)
-		}
+		s.run("sh", "-ec", `mkdir -p "$(dirname "$0")"; printf %s "$1" >"$0"; chmod "$2" "$0"`, path, text, mode)
 	}
-	write("etc/icomet/admin.keys", "secret-of-the-test\n", 0o600)
-	write("etc/systemd/system/icomet.service.d/test.conf", "[Service]\nLoadCredential=admin.keys:/etc/icomet/admin.keys\nWatchdogSec=2\n", 0o644)
-	write("etc/icomet/config.toml", `front.listen = "0.0.0.0:80"
+	write("/etc/icomet/admin.keys", "secret-of-the-test\n", "600")
+	write("/etc/systemd/system/icomet.service.d/test.conf", "[Service]\nLoadCredential=admin.keys:/etc/icomet/admin.keys\nWatchdogSec="+s.watchdog+"\n", "644")
+	// The channel lives longer than the upgrade takes in a slow machine.
+	write("/etc/icomet/config.toml", `front.listen = "0.0.0.0:80"
+front.channel_timeout = 3600
 admin.keys_file = "/run/credentials/icomet.service/admin.keys"
 engine.snapshot = "/var/lib/icomet/channels"
 logger.output = "/var/log/icomet/icomet.log"
-`, 0o644)
+`, "644")
 	s.run("systemctl", "daemon-reload")
 	s.run("systemctl", "restart", "icomet")
 	if got := s.run("curl", "-sS", "http://127.0.0.1/ping"); !strings.Contains(got, "ping") {
@@ -247,7 +264,7 @@ func (s *system) testReload() {
 	})
 	s.run("sh", "-c", `echo "front.auth = 1" >>/etc/icomet/config.toml`)
 	s.run("systemctl", "reload", "icomet")
-	s.wait("StatusText", "the last reload changed nothing: /etc/icomet/config.toml:5: front.auth")
+	s.wait("StatusText", "the last reload changed nothing: /etc/icomet/config.toml:6: front.auth")
 	s.run("sed", "-i", "/front.auth/d", "/etc/icomet/config.toml")
 	s.run("systemctl", "reload", "icomet")
 	s.wait("StatusText", "subscribers$")
