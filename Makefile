@@ -198,7 +198,7 @@ package: ## static binaries, .deb, .rpm, SBOMs and checksums for amd64 and arm64
 
 # As root, because it installs the .deb into an empty root.
 .PHONY: package-test
-package-test: package-test-needs ## build the packages twice and compare, install and run them, under systemd too: 5 minutes; needs root
+package-test: package-test-needs ## build the packages twice and compare, install and run them, under systemd too: 10 minutes; needs root
 	ICOMET_PACKAGES=full NFPM=$(NFPM) go test -count=1 -v -timeout 60m ./packaging ./packaging/manual
 
 .PHONY: package-test-needs
