@@ -21,7 +21,7 @@ func TestReconnectStorm(t *testing.T) {
 	t.Parallel()
 	const stay = 100
 	n, rounds := sized(300, 15_000), sized(1, 3)
-	d := startTLS(t, servertest.PlainBinary, "LIMITS_CONNECTIONS=0")
+	d := startTLS(t, servertest.PlainBinary, "LIMITS_CONNECTIONS=0", "RUNTIME_EVENT_LOOPS=1") // which leaves two processors one for handshakes
 	s := newStayers(t, d, stay)
 	_ = s.during(t, func() error { time.Sleep(time.Second); return nil }) // all is warm
 	calm := d.calm()
@@ -40,7 +40,7 @@ func TestReconnectStorm(t *testing.T) {
 		most := stop() - base
 		calm.back()
 		settled := time.Now()
-		limit := 16*mib + most/20
+		limit := int64(8 * mib)
 		var left int64
 		checkFor(t, sized(patience, 3*patience), func() error {
 			if left = d.rss() - base; left > limit {
