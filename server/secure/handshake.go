@@ -123,9 +123,7 @@ func (h *Handshake) Rest() []byte {
 func (h *Handshake) Abort() {
 	if h.port.places.withdraw(h) {
 		h.port.counters.Done[Aborted].Add(1)
-		h.mu.Lock()
-		h.in, h.cause = nil, ErrAborted
-		h.mu.Unlock()
+		h.drop(ErrAborted)
 		return
 	}
 	h.end(ErrAborted)
@@ -134,12 +132,24 @@ func (h *Handshake) Abort() {
 // refuse ends handshakes that have waited and got no place.
 func refuse(waited []*Handshake) {
 	for _, h := range waited {
-		h.mu.Lock()
-		h.in, h.cause = nil, ErrBusy
-		h.mu.Unlock()
+		h.drop(ErrBusy)
 		h.port.counters.Done[Busy].Add(1)
 		h.peer.HandshakeOver(Result{Err: ErrBusy})
 	}
+}
+
+// drop ends a handshake that has got no place.
+func (h *Handshake) drop(cause error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.in, h.cause = nil, cause
+	h.uncount()
+}
+
+// uncount gives back what h holds beyond maxUnread. h.mu is held.
+func (h *Handshake) uncount() {
+	h.port.beyond.Add(int64(-h.beyond))
+	h.beyond = 0
 }
 
 // end makes the goroutine end, unless the handshake is over.
@@ -208,6 +218,5 @@ func (h *Handshake) finish(result *Result) {
 	if result.Err != nil {
 		h.in, h.cause = nil, result.Err
 	}
-	h.port.beyond.Add(int64(-h.beyond))
-	h.beyond = 0
+	h.uncount()
 }

@@ -301,6 +301,33 @@ func TestBusy(t *testing.T) {
 	})
 }
 
+// TestFloodOfTheWaiting: what those hold who wait for a place is given back, however they end.
+func TestFloodOfTheWaiting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, func(s *site) { s.settings.Handshakes = 1 })
+		hello := helloOf(t, s.clientConfig())
+		first := s.starts("192.0.2.1", hello)
+		aborted, refused := s.starts("192.0.2.2", hello), s.starts("192.0.2.2", hello)
+		for _, m := range []*mute{aborted, refused} {
+			if err := m.Feed(make([]byte, 2*maxUnread)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s.beyond.Load() == 0 {
+			t.Fatal("nothing is counted")
+		}
+		aborted.Abort()
+		refuse([]*Handshake{refused.Handshake})
+		if n := s.beyond.Load(); n != 0 {
+			t.Errorf("%d bytes are counted when both have gone", n)
+		}
+		refused.Abort()
+		first.Abort()
+		synctest.Wait()
+	})
+}
+
 // TestFlood: a client may always have 64 KiB unread, and more if others do not.
 func TestFlood(t *testing.T) {
 	t.Parallel()
