@@ -86,6 +86,8 @@ func (l *lines) send(ctx context.Context, batch []input) error {
 			l.place.reached = true
 		case answered && (status.Status == http.StatusRequestEntityTooLarge || l.encoded && status.Status == http.StatusBadRequest):
 			l.refuse(numbers[i], result.Err.Error())
+		case hopeless(ctx) != nil:
+			return hopeless(ctx)
 		case ctx.Err() != nil:
 			fmt.Fprintf(l.stderr, "icomet: stopped: all lines before line %d were sent; whether lines %d to %d are published is not known\n",
 				numbers[i], numbers[i], numbers[len(numbers)-1])

@@ -42,8 +42,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	root.SetErr(stderr)
 	inOurWords(root)
 	err := root.ExecuteContext(own)
-	if hopeless, ok := errors.AsType[*hopelessError](context.Cause(own)); ok {
-		return hopeless.error
+	if err := hopeless(own); err != nil {
+		return err
 	}
 	if _, refused := errors.AsType[*refusedError](err); ctx.Err() != nil && !refused {
 		return nil

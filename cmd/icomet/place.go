@@ -33,6 +33,15 @@ func (p *place) failed(err error) {
 	}
 }
 
+// hopeless is what failed has ended the command of ctx for, or nil. The server has taken
+// nothing then.
+func hopeless(ctx context.Context) error {
+	if e, ok := errors.AsType[*hopelessError](context.Cause(ctx)); ok {
+		return e.error
+	}
+	return nil
+}
+
 // hopelessError is why a command has been given up.
 type hopelessError struct{ error }
 

@@ -82,6 +82,13 @@ func TestTLS(t *testing.T) {
 		failsReading(t, nil, "line\n", append(slices.Clone(args), "--front", front.URL, "--admin", admin.URL), "unknown authority", "--ca FILE")
 		failsReading(t, nil, "line\n", append(slices.Clone(args), there...), "certificate required", "--cert FILE")
 	}
+	lines := start(t, nil, "line\n", append([]string{"pub", "a", "-"}, there...)...)
+	if err := lines.end(); err == nil || strings.Contains(lines.stderr.String(), "not known") {
+		t.Errorf("pub a -: %v, and it says %s", err, lines.stderr)
+	}
+	secured := servertest.StartTLS(t)
+	fails(t, nil, []string{"info", "--admin", strings.Replace(secured.Admin, "https:", "http:", 1)}, "this port speaks TLS", "https://host:port")
+	fails(t, nil, []string{"sub", "a", "--front", strings.Replace(secured.Front, "https:", "http:", 1)}, "this port speaks TLS", "https://host:port")
 	fails(t, nil, []string{"info", "--admin", strings.Replace(s.Admin, "http:", "https:", 1), "--ca", ca}, "That port has no TLS", "http://host:port")
 	fails(t, nil, []string{"info", "--ca", dir + "/none"}, dir+"/none", "no such file")
 	fails(t, nil, []string{"sub", "a", "--cert", ca}, ca, "private key")

@@ -23,7 +23,7 @@ var (
 	descResumed    = desc("icomet_tls_resumed_total", "Successful TLS handshakes that resumed an earlier session.", "role")
 	descInFlight   = desc("icomet_tls_handshakes_in_flight", "TLS handshakes at work; tls.handshakes is the limit.", "role")
 	descWaiting    = desc("icomet_tls_handshakes_waiting", "Clients whose TLS handshake waits for a place.", "role")
-	descExpiry     = desc("icomet_tls_certificate_expiry_timestamp_seconds", "When the certificate ends, since unix epoch in seconds.", "role", "file")
+	descExpiry     = desc("icomet_tls_certificate_expiry_timestamp_seconds", "When the certificate, or one above it in its file, ends, since unix epoch in seconds.", "role", "file")
 )
 
 // tlsReport is the TLS of one port in /stats.

@@ -16,7 +16,12 @@ import (
 func (r *Reactor) opened(gc gnet.Conn) gnet.Action {
 	l := r.loopOf(gc.EventLoop())
 	l.now = r.clock()
-	c := l.newConn(gc)
+	at, ok := r.listen.Load().of(gc.LocalAddr())
+	if !ok { // who may do what, and whether it is TLS, is not known
+		l.stats.RefusedAtOpen.Add(1)
+		return gnet.Close
+	}
+	c := l.newConn(gc, at)
 	if r.draining.Load() && !c.has(flagAdmin) {
 		l.stats.RefusedAtOpen.Add(1)
 		return gnet.Close
@@ -33,8 +38,7 @@ func (r *Reactor) opened(gc gnet.Conn) gnet.Action {
 	return gnet.None
 }
 
-func (l *loop) newConn(gc gnet.Conn) *Conn {
-	at := l.reactor.listen.Load().of(gc.LocalAddr())
+func (l *loop) newConn(gc gnet.Conn, at Address) *Conn {
 	var c *Conn
 	if at.TLS {
 		c = &new(secured).Conn
@@ -286,7 +290,7 @@ func (c *Conn) takeProxyHeader(b []byte) {
 		return
 	}
 	c.clear(flagProxyHeader | flagMidRequest)
-	c.since = c.loop.now
+	c.restart()
 	c.sourced(source)
 	in := ex.in
 	ex.in = nil

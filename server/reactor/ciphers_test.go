@@ -59,7 +59,7 @@ func TestCiphersOfTheBusy(t *testing.T) {
 	}
 
 	// A part of a record outlives the ciphers, and what has ended is let go.
-	s.await([]byte{23, 3, 3})
+	s.hold([]byte{23, 3, 3}, l.now)
 	ended := bareSecured(l)
 	cs.sealer(ended)
 	ended.release()

@@ -76,8 +76,7 @@ const (
 	markAwaited  connMarks = 1 << 3   // for its replays, its socket is awaited: see writable
 	markTLS      connMarks = 1 << 4   // it is the first field of a secured
 	markShaking  connMarks = 1 << 5   // its TLS handshake is not over
-	markRecord   connMarks = 1 << 6   // flagMidRequest is for a part of a TLS record
-	markGoodbye  connMarks = 1 << 7   // it has been sent its last alert
+	markGoodbye  connMarks = 1 << 6   // it has been sent its last alert
 )
 
 // refusals are why the requests of a connection can be refused; the first: they are not.
@@ -202,6 +201,11 @@ var ReasonNames = [ReasonCount]string{
 	"channel_closed", "drain", "address_refused", "connection_limit", "per_ip_limit",
 	"pipelined_input", "flush_timeout", "panic", "internal",
 	"unavailable", "channel_ended", "tls",
+}
+
+// cuts reports that the client has not got all that it was to get.
+func (r CloseReason) cuts() bool {
+	return r == ReasonSlowConsumer || r == ReasonUnavailable || r == ReasonFlush || r == ReasonPanic
 }
 
 // String is the name in ReasonNames.

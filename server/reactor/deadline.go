@@ -98,7 +98,10 @@ func (w *wheel) all() (list *Conn) {
 }
 
 // deadline is the tick at which what c waits for is due.
-func (l *loop) deadline(c *Conn) uint32 {
+func (l *loop) deadline(c *Conn) uint32 { return min(l.stateDue(c), c.recordDue()) }
+
+// stateDue is deadline but for a part of a TLS record.
+func (l *loop) stateDue(c *Conn) uint32 {
 	t := &l.reactor.settings.Load().ticks
 	switch c.state {
 	case stateSubscribed:
@@ -162,6 +165,11 @@ func (l *loop) timeouts(budget int) {
 
 // timeout does what is due for c.
 func (l *loop) timeout(c *Conn) {
+	late := c.recordDue() <= l.now
+	if late && (c.state != stateReading || c.has(flagParked)) {
+		l.doom(c, ReasonRequestTimeout) // there is an answer open, so no error can be said
+		return
+	}
 	switch c.state {
 	case stateSubscribed:
 		c.silent()
@@ -175,7 +183,7 @@ func (l *loop) timeout(c *Conn) {
 		case c.shaking() && !c.has(flagProxyHeader):
 			c.secured().late()
 			return
-		case c.has(flagMidRequest):
+		case late || c.has(flagMidRequest):
 			c.failWith(wire.Head{Status: 408}, "the request was not complete in time (limits.request_timeout)", ReasonRequestTimeout)
 		case c.has(flagParked) || c.ex != nil && len(c.ex.pending) > 0:
 			c.since = l.now // it waits for the engine, whose calls have a deadline
@@ -232,6 +240,14 @@ func (l *loop) rearmAll() {
 	}
 }
 
+// restart has the deadline of what comes next count from now. A newcomer over the cap has
+// one deadline for all.
+func (c *Conn) restart() {
+	if c.refusal() != ReasonConnections {
+		c.since = c.loop.now
+	}
+}
+
 // beginDrain ends a connection gently: what is queued goes out, then our half of the
 // connection is closed, then input is discarded for lingerTicks.
 func (c *Conn) beginDrain(reason CloseReason) {
@@ -242,6 +258,9 @@ func (c *Conn) beginDrain(reason CloseReason) {
 	c.clear(flagMidRequest | flagFlushed)
 	c.releaseExchange()
 	c.loop.unflushed.Add(1)
+	if c.isTLS() {
+		c.secured().abort()
+	}
 	c.goodbye()
 	c.drainOn()
 	c.loop.arm(c)

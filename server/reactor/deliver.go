@@ -306,9 +306,10 @@ func (l *loop) deliverPoll(b *batch, c *Conn, first, end int) {
 }
 
 // answerPoll answers a waiting poll. Polls with the default callback or none share their
-// bytes.
+// bytes, unless those over TLS have a field of their own.
 func (l *loop) answerPoll(b *batch, c *Conn, first, end int) bool {
-	if first > 0 || end < len(b.msgs) || c.ex != nil || c.has(flagHTTP10|flagClose) || l.reactor.draining.Load() {
+	own := first > 0 || end < len(b.msgs) || c.ex != nil || c.has(flagHTTP10|flagClose)
+	if own || l.reactor.draining.Load() || c.StrictTransport() != "" {
 		style := c.pollStyle()
 		l.scratch.Body = style.AppendMessages(l.scratch.Body[:0], b.from(), b.msgs[first:end])
 		l.scratch.Frame = style.AppendAnswer(l.scratch.Frame[:0], l.scratch.Body)

@@ -91,7 +91,7 @@ func (l *loop) closeIdle() {
 		for c := l.wheel.slots[i]; c != nil; {
 			next := c.timeNext // before c is moved
 			switch {
-			case c.state != stateReading || c.has(flagAdmin|flagMidRequest):
+			case c.state != stateReading || c.has(flagAdmin|flagMidRequest) || c.recordDue() != neverDue:
 			case c.outbound() > 0:
 				c.beginDrain(ReasonDrain)
 			default:

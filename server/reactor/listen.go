@@ -137,13 +137,13 @@ func gnetAddr(address string, bound *net.TCPAddr) string {
 
 // of finds the address that a connection came in on. Several may have the same port, with
 // different hosts.
-func (a *Listeners) of(local net.Addr) (found Address) {
-	t, ok := local.(*net.TCPAddr)
+func (a *Listeners) of(local net.Addr) (found Address, ok bool) {
+	t, isTCP := local.(*net.TCPAddr)
 	for i := range a.list {
 		ln := &a.list[i]
-		if ok && ln.bound.Port == t.Port && (found.Key == "" || ln.bound.IP.Equal(t.IP)) {
-			found = ln.Address
+		if isTCP && ln.bound.Port == t.Port && (!ok || ln.bound.IP.Equal(t.IP)) {
+			found, ok = ln.Address, true
 		}
 	}
-	return found
+	return found, ok
 }

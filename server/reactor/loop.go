@@ -306,7 +306,7 @@ func (l *loop) doom(c *Conn, reason CloseReason) {
 
 func (l *loop) closeDoomed() {
 	for _, c := range l.doomed {
-		if c.isTLS() && c.state != stateClosed && c.reason != ReasonPanic && c.outbound() == 0 {
+		if c.isTLS() && c.state != stateClosed && !c.reason.cuts() && c.outbound() == 0 {
 			c.goodbye() // which may close it
 		}
 		if c.state != stateClosed {

@@ -237,7 +237,7 @@ func (c *Conn) step(b []byte) (n int, more bool) {
 func (c *Conn) begin() {
 	if !c.has(flagMidRequest) {
 		c.set(flagMidRequest)
-		c.since = c.loop.now
+		c.restart()
 	}
 }
 

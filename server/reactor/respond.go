@@ -110,11 +110,11 @@ func (c *Conn) cors(origin []byte) wire.CORS {
 
 // StrictTransport is the value of Strict-Transport-Security in answers to c; empty: none.
 func (c *Conn) StrictTransport() string {
-	set := c.loop.reactor.settings.Load()
-	switch {
-	case !c.isTLS() || c.shaking():
+	if !c.isTLS() || c.shaking() {
 		return ""
-	case c.has(flagAdmin):
+	}
+	set := c.loop.reactor.settings.Load()
+	if c.has(flagAdmin) {
 		return set.AdminStrictTransport
 	}
 	return set.FrontStrictTransport

@@ -30,6 +30,8 @@ const (
 	maxHello = recordHeader + 1<<14
 	// handshakeBytes is what a handshake leaves behind for the collector, about.
 	handshakeBytes = 32 << 10
+	// maxReason is how much of a handshake's error is logged, in bytes.
+	maxReason = 256
 	// handshakeRecord and dataRecord are types of records (RFC 8446 section 5.1).
 	handshakeRecord, dataRecord = 22, 23
 )
@@ -48,6 +50,7 @@ type secureBusy struct {
 	shake  *secure.Handshake          // at work, or waiting for its place; else nil
 	sealer *tlsrecord.Cipher          // kept by loop.ciphers; else nil
 	opener *tlsrecord.Cipher          // the same
+	begun  uint32                     // the tick in which the first part of in came, with shake == nil
 	used   uint32                     // the tick of the ciphers' last use
 	kept   bool                       // in loop.ciphers
 }
@@ -106,16 +109,21 @@ func (s *secured) tidy() {
 // release is called when the connection has ended.
 func (s *secured) release() {
 	s.state = tlsrecord.State{} // the keys
-	b := s.busy
-	if b == nil {
-		return
+	s.abort()
+	if b := s.busy; b != nil {
+		putBuffer(b.in)
+		b.in, b.sealer, b.opener = nil, nil, nil
+		s.busy = nil
 	}
-	if b.shake != nil {
+}
+
+// abort ends a handshake that nobody waits for any more, so that others get its place.
+func (s *secured) abort() {
+	if b := s.busy; b != nil && b.shake != nil {
 		b.shake.Abort()
+		b.shake = nil
+		s.tidy()
 	}
-	putBuffer(b.in)
-	b.in, b.shake, b.sealer, b.opener = nil, nil, nil, nil
-	s.busy = nil
 }
 
 // arrive takes what has come from the client.
@@ -184,7 +192,7 @@ func (s *secured) start(hello []byte) {
 	busy := s.busy
 	putBuffer(busy.in)
 	busy.in = nil
-	s.since = s.loop.now
+	s.restart()
 	var err error
 	if busy.shake, err = s.port().Start(s.peer(), hello, s); err != nil {
 		busy.shake = nil
@@ -246,7 +254,8 @@ func (s *secured) shaken(result *secure.Result) {
 		return
 	}
 	s.marks &^= markShaking
-	s.state, s.since = result.State, s.loop.now
+	s.state, result.State = result.State, tlsrecord.State{}
+	s.restart()
 	s.open(shake.Rest())
 	s.tidy()
 	if s.Conn.state != stateClosed && s.Conn.state != stateDraining {
@@ -256,49 +265,63 @@ func (s *secured) shaken(result *secure.Result) {
 
 // failShake ends a connection whose handshake has failed. Its alert is on its way.
 func (s *secured) failShake(err error) {
-	s.logLater("TLS handshake failed", "", slog.String("reason", err.Error()))
+	// What the client has sent may be in the error, as long as it likes.
+	reason := err.Error()
+	reason = reason[:min(len(reason), maxReason)]
+	s.logLater("TLS handshake failed", "", slog.String("reason", reason))
 	s.beginDrain(ReasonTLS)
 }
 
 // open decrypts the whole records of what was kept followed by b, and hands on what they
 // hold in one piece. b is overwritten.
 func (s *secured) open(b []byte) {
-	kept := (*bytebufferpool.ByteBuffer)(nil)
-	if s.busy != nil && s.busy.in != nil {
-		kept, s.busy.in = s.busy.in, nil
+	kept, begun := (*bytebufferpool.ByteBuffer)(nil), s.loop.now
+	if s.inRecord() {
+		kept, begun, s.busy.in = s.busy.in, s.busy.begun, nil
 		_, _ = kept.Write(b)
 		b = kept.B
 	}
 	data, rest, err := s.decrypt(b)
-	if s.marks&markRecord != 0 && len(rest) < len(b) {
-		// The record that was waited for is whole. What it holds has a deadline of its own.
-		s.marks &^= markRecord
-		s.clear(flagMidRequest)
-		s.since = s.loop.now
-	}
-	if len(data) > 0 {
-		s.take(data)
+	if len(rest) < len(b) {
+		// The record that was waited for is whole. A request that begins in it began when it did.
+		fresh := !s.has(flagMidRequest)
+		if len(data) > 0 {
+			s.take(data)
+		}
+		if fresh && s.Conn.state == stateReading && s.has(flagMidRequest) && s.refusal() != ReasonConnections {
+			s.since = begun
+		}
+		begun = s.loop.now
 	}
 	switch {
 	case err != nil:
 		s.failRecord(err)
-	case len(rest) > 0:
-		s.await(rest)
+	case len(rest) > 0 && !s.has(flagDoomed) && (s.Conn.state == stateReading || s.Conn.state == stateSubscribed):
+		s.hold(rest, begun)
 	}
 	putBuffer(kept)
 	s.tidy()
 }
 
-// await keeps a part of a record. It counts to the time of the request that it belongs to.
-func (s *secured) await(part []byte) {
+// hold keeps a part of a record, whose first bytes came in the tick begun.
+func (s *secured) hold(part []byte, begun uint32) {
 	busy := s.needs()
-	busy.in = getBuffer()
+	busy.in, busy.begun = getBuffer(), begun
 	_, _ = busy.in.Write(part)
-	if s.Conn.state == stateReading && !s.has(flagMidRequest|flagParked|flagDoomed) {
-		s.marks |= markRecord
-		s.begin()
-		s.loop.arm(&s.Conn)
+	s.loop.arm(&s.Conn)
+}
+
+// inRecord reports that a part of a record has come, and waits for the rest.
+func (s *secured) inRecord() bool {
+	return s.busy != nil && s.busy.in != nil && !s.shaking()
+}
+
+// recordDue is the tick at which a record that has come in part must be whole.
+func (c *Conn) recordDue() uint32 {
+	if !c.isTLS() || c.state != stateReading && c.state != stateSubscribed || !c.secured().inRecord() {
+		return neverDue
 	}
+	return c.secured().busy.begun + c.loop.reactor.settings.Load().ticks.request
 }
 
 // decrypt opens the whole records at the beginning of b. What they hold is moved together

@@ -17,8 +17,9 @@ const (
 	shakeTime = 3 * time.Second
 	// maxUnread is what every handshake may hold of bytes that are not read yet. A client
 	// may send a long request right behind its Finished, while other handshakes compute;
-	// so all of a port together may hold maxBeyond more.
+	// so all of a port together may hold maxBeyond more, and one of them an eighth of that.
 	maxUnread, maxBeyond = 64 << 10, 16 << 20
+	maxBeyondOne         = maxBeyond / 8
 )
 
 // What Start, Feed and a Result may have as an error beside those of crypto/tls.
@@ -92,6 +93,9 @@ func (h *Handshake) Feed(b []byte) error {
 	}
 	if !h.over { // or the loop is about to take all of it
 		if more := len(h.in) + len(b) - maxUnread - h.beyond; more > 0 {
+			if h.beyond+more > maxBeyondOne {
+				return ErrFlood
+			}
 			if h.port.beyond.Add(int64(more)) > maxBeyond {
 				h.port.beyond.Add(int64(-more))
 				return ErrFlood

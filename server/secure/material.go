@@ -34,8 +34,8 @@ type Material struct {
 // Info is what an operator wants to know of a certificate.
 type Info struct {
 	File     string
-	Names    []string // host names and addresses that it is valid for
-	NotAfter time.Time
+	Names    []string  // host names and addresses that it is valid for
+	NotAfter time.Time // when it ends, or before that one of those above it in the file
 }
 
 // suites12 are the suites of TLS 1.2 that the record layer can take over: AEAD, and with
@@ -66,7 +66,7 @@ func Load(s Settings) (*Material, error) {
 			return nil, err
 		}
 		m.config.Certificates = append(m.config.Certificates, cert)
-		m.infos = append(m.infos, infoOf(pair.Certificate, cert.Leaf))
+		m.infos = append(m.infos, infoOf(pair.Certificate, &cert))
 	}
 	if s.ClientCA != "" {
 		pool, err := loadAuthorities(s.ClientCA)
@@ -178,10 +178,16 @@ func loadAuthorities(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-func infoOf(file string, leaf *x509.Certificate) Info {
-	names := slices.Clone(leaf.DNSNames)
-	for _, a := range leaf.IPAddresses {
+func infoOf(file string, cert *tls.Certificate) Info {
+	names := slices.Clone(cert.Leaf.DNSNames)
+	for _, a := range cert.Leaf.IPAddresses {
 		names = append(names, a.String())
 	}
-	return Info{File: file, Names: names, NotAfter: leaf.NotAfter}
+	ends := cert.Leaf.NotAfter
+	for _, der := range cert.Certificate[1:] {
+		if above, err := x509.ParseCertificate(der); err == nil && above.NotAfter.Before(ends) {
+			ends = above.NotAfter
+		}
+	}
+	return Info{File: file, Names: names, NotAfter: ends}
 }

@@ -149,6 +149,23 @@ func TestLoadTakes(t *testing.T) {
 	}
 }
 
+// TestChainEnds: a certificate is worth nothing when one above it has ended.
+func TestChainEnds(t *testing.T) {
+	t.Parallel()
+	a := newAuthority()
+	above := usually("above")
+	above.NotAfter = time.Now().Add(time.Hour).Truncate(time.Second)
+	key := ecdsaKey()
+	chain := append(a.sign(usually("a.test"), key), a.sign(above, ecdsaKey())...)
+	m, err := Load(Settings{Certificates: []Pair{{file(t, "chain.pem", chain), file(t, "key.pem", keyPEM(key))}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Certificates()[0].NotAfter; !got.Equal(above.NotAfter) {
+		t.Errorf("it ends at %v, want %v", got, above.NotAfter)
+	}
+}
+
 // TestFIPSOnly is refused. The setting belongs to a process.
 func TestFIPSOnly(t *testing.T) {
 	t.Parallel()

@@ -60,11 +60,13 @@ type ticket struct {
 	bytes  int           // counted in places.bytes
 }
 
-// countedAs is what takes a share for one client. For IPv6 it is the network of 64 bits,
-// since one client usually has all of its addresses.
+// countedAs is what takes a share for one client. For IPv6 it is the network of 48 bits: one
+// customer may have all of it, and if its 65,536 networks of 64 bits took turns, everybody
+// else would wait behind each of them. That other customers may share it is no worse than an
+// IPv4 address behind which a provider has thousands.
 func countedAs(a netip.Addr) netip.Addr {
 	if a = a.Unmap(); a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
+		if p, err := a.Prefix(48); err == nil {
 			return p.Addr()
 		}
 	}

@@ -104,7 +104,8 @@ func TestAddressesOfOneNetwork(t *testing.T) {
 		got     int // of 4 places, of which one client may have 2
 	}{
 		{[]string{"2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::3", "2001:db8::4"}, 2},
-		{[]string{"2001:db8:0:1::1", "2001:db8:0:2::1", "2001:db8:0:3::1", "2001:db8:0:4::1"}, 4},
+		{[]string{"2001:db8:0:1::1", "2001:db8:0:2::1", "2001:db8:0:3::1", "2001:db8:0:4::1"}, 2},
+		{[]string{"2001:db8:1::1", "2001:db8:2::1", "2001:db8:3::1", "2001:db8:4::1"}, 4},
 		{[]string{"192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1"}, 2},
 		{[]string{"192.0.2.1", "192.0.2.2", "192.0.2.3"}, 3},
 	}
@@ -328,7 +329,8 @@ func TestFloodOfTheWaiting(t *testing.T) {
 	})
 }
 
-// TestFlood: a client may always have 64 KiB unread, and more if others do not.
+// TestFlood: a client may always have 64 KiB unread, and more if others do not; one alone takes
+// an eighth of what there is for all.
 func TestFlood(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -337,27 +339,41 @@ func TestFlood(t *testing.T) {
 			s.computing.slots <- struct{}{}
 		}
 		hello := helloOf(t, s.clientConfig())
-		greedy, modest := s.starts("192.0.2.1", hello), s.starts("192.0.2.2", hello)
 		chunk := make([]byte, maxUnread/2)
-		fed := 0
-		for greedy.Feed(chunk) == nil {
-			if fed += len(chunk); fed > 2*maxBeyond {
-				t.Fatalf("%d bytes are kept", fed)
+		feeds := func(m *mute) (fed int) {
+			for m.Feed(chunk) == nil {
+				if fed += len(chunk); fed > 2*maxBeyond {
+					t.Fatalf("%d bytes are kept", fed)
+				}
+			}
+			return fed
+		}
+		modest := s.starts("192.0.2.2", hello)
+		var greedy []*mute
+		for i := range maxBeyond / maxBeyondOne {
+			m := s.starts(fmt.Sprintf("198.51.100.%d", i), hello)
+			greedy = append(greedy, m)
+			if fed := feeds(m); fed < maxBeyondOne || fed > maxBeyondOne+maxUnread {
+				t.Errorf("client %d has %d bytes kept, want %d", i, fed, maxBeyondOne)
+			}
+			if i == 0 && s.beyond.Load() > maxBeyondOne {
+				t.Errorf("one client takes %d bytes of what is for all", s.beyond.Load())
 			}
 		}
-		if fed < maxBeyond {
-			t.Errorf("no more than %d bytes are kept, want %d", fed, maxBeyond)
-		}
+		greedy = append(greedy, s.starts("192.0.2.1", hello))
+		feeds(greedy[len(greedy)-1]) // what is left
 		if err := modest.Feed(chunk); err != nil {
 			t.Errorf("less than 64 KiB of another client: %v", err)
 		}
 		if err := modest.Feed(make([]byte, maxUnread)); !errors.Is(err, ErrFlood) {
 			t.Errorf("more than 64 KiB of another client: %v, want %v", err, ErrFlood)
 		}
-		greedy.Abort()
+		for _, m := range greedy {
+			m.Abort()
+		}
 		synctest.Wait()
 		if err := modest.Feed(chunk); err != nil {
-			t.Errorf("more than 64 KiB when the other has gone: %v", err)
+			t.Errorf("more than 64 KiB when the others have gone: %v", err)
 		}
 		modest.Abort()
 		synctest.Wait()
