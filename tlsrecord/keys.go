@@ -20,6 +20,10 @@ type State struct {
 	ignored uint8 // points for records without data: see control
 	owed    bool  // the client has asked for a KeyUpdate that is not sent yet
 }
+
+// Records is how many records of the present keys have come and gone.
+func (s *State) Records() (in, out uint64) { return s.in.seq, s.out.seq }
+
 type half struct {
 	secret [48]byte // TLS 1.3: traffic secret. TLS 1.2: key and iv. Zeros follow.
 	seq    uint64   // of the next record: RFC 8446 5.3, RFC 5246 6.1

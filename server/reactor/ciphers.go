@@ -12,6 +12,10 @@ const (
 	// soon after the last write another must come for them to be kept at all: an idle
 	// connection, which gets a heartbeat now and then, makes one and drops it.
 	keepTicks = uint32(100)
+	// freshRecords is how many records of a direction are too few to keep its cipher: all
+	// newcomers are busy for a moment, and what those of a storm keep would double the heap,
+	// and stay as holes in it.
+	freshRecords = 4
 	// cipherBytes is the size of one with AES-GCM and what making it leaves behind.
 	cipherBytes = 2 << 10
 	// sweepCiphers is how many kept ciphers one tick looks at.
@@ -34,7 +38,7 @@ func (cs *ciphers) sealer(s *secured) *tlsrecord.Cipher {
 		return b.sealer
 	}
 	c := s.state.Sealer()
-	if cs.keep(s) {
+	if _, sent := s.state.Records(); sent >= freshRecords && cs.keep(s) {
 		s.busy.sealer = c
 	}
 	return c
@@ -47,7 +51,7 @@ func (cs *ciphers) opener(s *secured) *tlsrecord.Cipher {
 		return b.opener
 	}
 	c := s.state.Opener()
-	if cs.keep(s) {
+	if received, _ := s.state.Records(); received >= freshRecords && cs.keep(s) {
 		s.busy.opener = c
 	}
 	return c

@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"errors"
 	"testing"
 	"unsafe"
 )
@@ -17,20 +18,33 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// bareSecured is a connection over TLS, behind its handshake, that no client has.
-func bareSecured(l *loop) *secured {
+// bareSecured is a connection over TLS that no client has, and that has sent and received so
+// many records.
+func bareSecured(l *loop, records int) *secured {
 	s := &secured{Conn: Conn{loop: l, slot: noSlot, marks: markTLS | markShaking, since: l.now}}
-	shakeHands(s)
+	client := shakeHands(s)
+	for range records {
+		var errs [3]error
+		_, errs[0] = s.seal([]byte("x"))
+		client.out, errs[1] = client.state.Seal(client.cipher, client.out[:0], dataRecord, []byte("x"))
+		_, errs[2] = s.state.Open(l.ciphers.opener(s), client.out)
+		if err := errors.Join(errs[:]...); err != nil {
+			panic(err)
+		}
+	}
 	return s
 }
 
 // TestCiphersOfTheBusy: who is busy keeps its ciphers, and loses them when it has been quiet
-// for keepTicks. Who gets something now and then never keeps any.
+// for keepTicks. A newcomer, and who gets something now and then, keeps none.
 func TestCiphersOfTheBusy(t *testing.T) {
 	t.Parallel()
 	l := bareLoop(t)
 	l.now = 1000
-	cs, s := &l.ciphers, bareSecured(l)
+	cs, s := &l.ciphers, bareSecured(l, freshRecords)
+	if fresh := bareSecured(l, freshRecords-1); cs.sealer(fresh) == nil || cs.opener(fresh) == nil || fresh.busy != nil || len(cs.kept) != 0 {
+		t.Errorf("a newcomer keeps %+v, %d kept", fresh.busy, len(cs.kept))
+	}
 	sealer, opener := cs.sealer(s), cs.opener(s)
 	for range keepTicks + 10 { // busy: a use in each tick
 		l.now++
@@ -60,7 +74,7 @@ func TestCiphersOfTheBusy(t *testing.T) {
 
 	// A part of a record outlives the ciphers, and what has ended is let go.
 	s.hold([]byte{23, 3, 3}, l.now)
-	ended := bareSecured(l)
+	ended := bareSecured(l, freshRecords)
 	cs.sealer(ended)
 	ended.release()
 	l.now += keepTicks + 1
@@ -68,7 +82,7 @@ func TestCiphersOfTheBusy(t *testing.T) {
 	if s.busy == nil || s.busy.in == nil || s.busy.sealer != nil || len(cs.kept) != 0 {
 		t.Errorf("with a part of a record: %+v, %d kept", s.busy, len(cs.kept))
 	}
-	if busy := bareSecured(l); len(cs.kept) == 0 {
+	if busy := bareSecured(l, freshRecords); len(cs.kept) == 0 {
 		cs.kept = make([]*secured, keptCiphers)
 		if cs.sealer(busy); busy.busy != nil || len(cs.kept) != keptCiphers {
 			t.Errorf("over the limit: %+v, %d kept", busy.busy, len(cs.kept))

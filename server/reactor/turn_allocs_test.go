@@ -12,7 +12,7 @@ import (
 func TestAllocsTurn(t *testing.T) {
 	limits := map[string]float64{"publish": 1, "unicast": 1, "unicast32": 32, "fanout1000": 1, "poll": 1}
 	eachTurn(t, t.Run, func(t *testing.T, s turn) {
-		s.round()
+		s.warm()
 		before := s.fake.Sent
 		const rounds = 200
 		got := testing.AllocsPerRun(rounds, s.round)

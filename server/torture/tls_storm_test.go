@@ -16,7 +16,8 @@ import (
 
 // TestReconnectStorm: while 100 stay connected and get 20 messages a second, thousands connect
 // over TLS and subscribe. The p99 of those who stay is at most three times that of a quiet
-// time, and behind the storm its memory is given back. The small size, which runs beside other
+// time, or that of the same storm in plain, where its clients take the processors; and behind
+// the storm its memory is given back. The small size, which runs beside other
 // tests, only sees that everything arrives.
 func TestReconnectStorm(t *testing.T) {
 	t.Parallel()
@@ -28,10 +29,10 @@ func TestReconnectStorm(t *testing.T) {
 	_ = s.during(t, func() error { time.Sleep(time.Second); return nil }) // all is warm
 	calm := d.calm()
 	base := d.rss()
-	var quiet, loud []time.Duration
+	var quiet, plainly, loud []time.Duration
 	for range rounds {
 		quiet = append(quiet, s.during(t, func() error { time.Sleep(sized(time.Second, 5*time.Second)); return nil }))
-		inPlain := s.during(t, func() error { return help(make(chan struct{}), "storm", plain, strconv.Itoa(n), "plain") })
+		plainly = append(plainly, s.during(t, func() error { return help(make(chan struct{}), "storm", plain, strconv.Itoa(n), "plain") }))
 		calm.back()
 		stop := d.watchRSS()
 		begun := time.Now()
@@ -53,10 +54,10 @@ func TestReconnectStorm(t *testing.T) {
 			return nil
 		})
 		t.Logf("%d connected in %v; p99 of those who stay %v, quiet %v, during the same storm in plain %v; %d MiB at most, %d KiB left %v after the last had gone", n, connected.Round(time.Millisecond),
-			loud[len(loud)-1], quiet[len(quiet)-1], inPlain, most/mib, left>>10, time.Since(settled).Round(100*time.Millisecond))
+			loud[len(loud)-1], quiet[len(quiet)-1], plainly[len(plainly)-1], most/mib, left>>10, time.Since(settled).Round(100*time.Millisecond))
 	}
-	if q, l := median(quiet), median(loud); l > max(3*q, sized(patience, 5*time.Millisecond)) {
-		t.Errorf("p99 of those who stay: %v quiet, %v during the storm", q, l)
+	if q, p, l := median(quiet), median(plainly), median(loud); l > max(3*q, p, sized(patience, 5*time.Millisecond)) {
+		t.Errorf("p99 of those who stay: %v quiet, %v during a storm in plain, %v over TLS", q, p, l)
 	}
 	t.Logf("handshakes %v", d.stats().TLS["front"].Handshakes)
 }
