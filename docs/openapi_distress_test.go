@@ -80,7 +80,7 @@ func (d *document) away() *running {
 	s := startOn(d.t, nil, func(h *channel.Hub) (channel.Engine, error) {
 		return redis.New(redis.Options{
 			Hub: h, Addresses: []string{store.Addr()}, Prefix: "icomet:", Pool: 1,
-			DialTimeout: 100 * time.Millisecond, Timeout: 100 * time.Millisecond, NodeTimeout: 5 * time.Second,
+			DialTimeout: 2 * time.Second, Timeout: 2 * time.Second, NodeTimeout: 5 * time.Second,
 			Logger: slog.New(slog.DiscardHandler),
 		})
 	})
