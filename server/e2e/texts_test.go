@@ -48,7 +48,11 @@ func TestOneLineInEveryForm(t *testing.T) {
 		t.Errorf("close: %q", got)
 	}
 	dial(t, s.front).get("/sub?cname=other" + raw)
-	if got := psub.chunk(); got != "1 othera%E2%80%A8b%E2%80%A9c%C2%85d\n" {
+	got := psub.chunk()
+	if got == "1 a%E2%80%A8b%E2%80%A9c%C2%85d\n" { // the first of those above, told late
+		got = psub.chunk()
+	}
+	if got != "1 othera%E2%80%A8b%E2%80%A9c%C2%85d\n" {
 		t.Errorf("psub: %q", got)
 	}
 }

@@ -49,6 +49,7 @@ type tlsClient struct {
 	*client // its bytes are those of TCP
 	tls     *tls.Conn
 	held    *heldConn
+	in      *servertest.Records
 }
 
 // heldConn keeps what is written while hold is set.
@@ -69,14 +70,15 @@ func (h *heldConn) Write(p []byte) (int, error) {
 func dialTLS(t *testing.T, addr string, config *tls.Config) *tlsClient {
 	t.Helper()
 	c := dialPlain(t, addr)
-	held := &heldConn{Conn: c.TCPConn}
+	in := &servertest.Records{Conn: c.TCPConn}
+	held := &heldConn{Conn: in}
 	secured := tls.Client(held, config)
 	_ = c.SetDeadline(time.Now().Add(patience))
 	if err := secured.Handshake(); err != nil {
 		t.Fatalf("handshake: %v", err)
 	}
 	c.R.Reset(secured)
-	return &tlsClient{client: c, tls: secured, held: held}
+	return &tlsClient{client: c, tls: secured, held: held, in: in}
 }
 
 // records are the parts, each in a record of its own, which are not sent.
@@ -221,8 +223,8 @@ func TestDribbledRecord(t *testing.T) {
 func (c *tlsClient) wantCleanEnd() {
 	c.t.Helper()
 	_ = c.SetReadDeadline(time.Now().Add(patience))
-	if b, err := io.ReadAll(c.R); err != nil || len(b) > 0 { // crypto/tls says io.EOF only after close_notify
-		c.t.Errorf("at the end: %q, %v", b, err)
+	if b, err := io.ReadAll(c.R); err != nil || len(b) > 0 || !c.in.Alerted() {
+		c.t.Errorf("at the end: %q, %v, close_notify: %v", b, err, c.in.Alerted())
 	}
 }
 

@@ -126,6 +126,21 @@ func TestArmMovesEarlierOnly(t *testing.T) {
 	}
 }
 
+// TestOneDeadlineOverTheCap: whatever a newcomer over the cap begins, it has the same time.
+func TestOneDeadlineOverTheCap(t *testing.T) {
+	t.Parallel()
+	l := bareLoop(t)
+	c := &Conn{loop: l, slot: noSlot, since: l.now}
+	c.setRefusal(ReasonConnections)
+	want := l.deadline(c)
+	for _, step := range []func(){c.restart, c.begin} {
+		l.now++
+		if step(); l.deadline(c) != want {
+			t.Errorf("due at %d, want %d", l.deadline(c), want)
+		}
+	}
+}
+
 // TestClockStandsStill: a goroutine that has looked at the time and was stopped before
 // it said so must not put the clock back, under the wheels of those that have swept on.
 func TestClockStandsStill(t *testing.T) {

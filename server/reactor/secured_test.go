@@ -4,10 +4,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/panjf2000/gnet/v2"
 
 	"icomet/internal/selfsigned"
 	"icomet/server/access"
@@ -156,4 +159,60 @@ func TestHelloBehindProxyHeader(t *testing.T) {
 		t.Errorf("it is looked at in tick %d, want %d", due, want)
 	}
 	f.loop.wheel.remove(conn)
+}
+
+// TestCutSaysNoGoodbye: close_notify says that all has been sent. Behind a response that is
+// cut there is none, since where its length is not known that would be taken for its end.
+func TestCutSaysNoGoodbye(t *testing.T) {
+	t.Parallel()
+	port, config := newPort(t)
+	s := startWith(t, 1, nil, subscribers(), false, port)
+	for reason, want := range map[CloseReason]bool{
+		ReasonDrain: true, ReasonChannelClosed: true, ReasonSlowConsumer: false, ReasonUnavailable: false, ReasonFlush: false,
+	} {
+		c := s.dialSecured(config)
+		c.get("/stream?cname=a&seq=1").head()
+		s.onAllLoops(func(l *loop) {
+			for _, conn := range l.conns() {
+				l.doom(conn, reason)
+			}
+		})
+		_, _ = io.Copy(io.Discard, c.R)
+		if c.Alerted() != want {
+			t.Errorf("%v: close_notify %v, want %v", reason, c.Alerted(), want)
+		}
+	}
+}
+
+// TestEndedHandshakeGivesItsPlaceBack at once, though its connection lingers.
+func TestEndedHandshakeGivesItsPlaceBack(t *testing.T) {
+	t.Parallel()
+	port, config := newPort(t)
+	s := startWith(t, 1, nil, subscribers(), false, port)
+	c, shaking := s.silentHello(port, config)
+	defer c.Close()
+	s.onAllLoops(func(*loop) {
+		if shaking.beginDrain(ReasonDrain); shaking.busy != nil {
+			t.Errorf("it has kept %+v", shaking.busy)
+		}
+	})
+	s.checkFor(func() error {
+		if n := port.Counters().InFlight.Load(); n != 0 {
+			return fmt.Errorf("%d handshakes are in flight", n)
+		}
+		return nil
+	})
+}
+
+// TestStrangeAddress: a connection that did not come in on an address of ours has no rules
+// that it is known to go by.
+func TestStrangeAddress(t *testing.T) {
+	t.Parallel()
+	port, _ := newPort(t)
+	r, _ := bareReactor(t, testSettings(), 1, subscribers(), true, port)
+	f := NewFake(r)
+	c := &FakeClient{fake: f, fd: -1, local: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}}
+	if got := r.opened(c); got != gnet.Close || c.context != nil || f.loop.stats.RefusedAtOpen.Load() != 1 {
+		t.Errorf("%v, %v, %d refused", got, c.context, f.loop.stats.RefusedAtOpen.Load())
+	}
 }

@@ -39,6 +39,7 @@ type Conn struct {
 	R            *bufio.Reader
 
 	tls     *tls.Conn // nil in plain
+	records *Records  // the same
 	preface string    // see Precede
 	abrupt  bool      // Close resets
 }
@@ -138,7 +139,8 @@ func (c *Conn) Secure() error {
 
 // SecureWith does the handshake whatever the tests are over.
 func (c *Conn) SecureWith(config *tls.Config) error {
-	c.tls = tls.Client(&below{c.TCPConn, c.preface}, config)
+	c.records = &Records{Conn: &below{c.TCPConn, c.preface}}
+	c.tls = tls.Client(c.records, config)
 	c.preface = ""
 	_ = c.SetDeadline(time.Now().Add(Patience))
 	if err := c.tls.Handshake(); err != nil && !isEnd(err) {
@@ -147,6 +149,9 @@ func (c *Conn) SecureWith(config *tls.Config) error {
 	}
 	return c.SetDeadline(time.Time{})
 }
+
+// Alerted reports that the last record that came, over TLS, is an alert.
+func (c *Conn) Alerted() bool { return c.records.Alerted() }
 
 // Precede has text go out in front of what is sent next, in the same write, and below TLS.
 func (c *Conn) Precede(text string) { c.preface = text }

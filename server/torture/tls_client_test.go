@@ -65,7 +65,7 @@ func dialFrom(from, addr string, rcvbuf int) (net.Conn, error) {
 
 // secureOn does the handshake on nc, which it closes when that fails.
 func secureOn(nc net.Conn, config *tls.Config) (*tls.Conn, error) {
-	c := tls.Client(nc, config)
+	c := tls.Client(&servertest.Records{Conn: nc}, config)
 	_ = nc.SetDeadline(time.Now().Add(patience))
 	if err := c.Handshake(); err != nil {
 		nc.Close()

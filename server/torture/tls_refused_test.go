@@ -2,6 +2,7 @@ package torture
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -31,6 +32,9 @@ func answerTLS(from, addr, preface, request string) (string, error) {
 		return "", err
 	}
 	b, err := io.ReadAll(c)
+	if err == nil && !c.NetConn().(*servertest.Records).Alerted() {
+		err = errors.New("it ends without close_notify")
+	}
 	return string(b), err
 }
 
